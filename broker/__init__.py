@@ -1,0 +1,1 @@
+"""The broker: decides which VM host holds a state of which script."""

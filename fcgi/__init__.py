@@ -1,0 +1,1 @@
+"""The front: speaks FastCGI to web servers and forwards requests to VM hosts."""

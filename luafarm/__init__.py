@@ -1,0 +1,1 @@
+"""What every luafarm process shares: names, messages, settings, errors, CLI."""

@@ -1,0 +1,1 @@
+"""VM hosts: sandboxed processes that run Lua, and the supervisor that owns them."""

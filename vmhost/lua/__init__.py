@@ -1,0 +1,1 @@
+"""The trusted Lua sources: prelude, handler adapters and built-in modules."""
