@@ -1,0 +1,24 @@
+"""The identifiers that appear in messages, logs and tables."""
+
+from typing import Final, NewType
+
+Script = NewType("Script", bytes)
+"""A script: its normalised absolute path as requested, bytes of the file system."""
+
+HostId = NewType("HostId", str)
+"""One incarnation of a VM host: never used again after its process ended."""
+
+Pool = NewType("Pool", str)
+"""A named set of VM hosts with one policy."""
+
+Machine = NewType("Machine", str)
+"""The name under which a supervisor announces the machine it runs on."""
+
+RequestId = NewType("RequestId", int)
+"""One attempt at one request, 63 random bits, chosen by the front."""
+
+Epoch = NewType("Epoch", int)
+"""A generation of a script, counted by the broker: `term << 40 | n`. 0 means none."""
+
+TERM_SHIFT: Final = 40
+"""Bits of an epoch below the broker's term, so that a new broker always counts on."""

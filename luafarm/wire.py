@@ -1,0 +1,233 @@
+"""Messages to bytes and back: msgpack arrays `[kind, field, ...]`, each field checked.
+
+Every message may come from a hostile peer: `decode` accepts exactly the declared types
+and counts and raises `ProtocolError` for anything else. The two hot messages have
+functions of their own that take and give plain rows.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from enum import IntEnum
+from types import NoneType, UnionType
+from typing import Final, Union, cast, get_args, get_origin, get_type_hints
+
+import msgpack
+
+from luafarm import messages
+from luafarm.errors import ProtocolError
+from luafarm.messages import DoneRow, Message, RunRow, ScriptError
+
+_KINDS: Final[tuple[type[Message], ...]] = get_args(messages.Message)
+_KIND_OF: Final[dict[type, int]] = {cls: i + 1 for i, cls in enumerate(_KINDS)}
+RUNS: Final = _KIND_OF[messages.Runs]
+DONES: Final = _KIND_OF[messages.Dones]
+
+MAX_FRAME: Final = 80 << 20
+"""Largest frame that any socket accepts: a reply of the greatest size and its head."""
+
+_MAX_ITEMS: Final = 100_000  # rows of the largest honest array: a snapshot of a farm
+_RUN_FIELDS: Final = 8
+_DONE_FIELDS: Final = 7
+
+Checker = Callable[[object], object]
+_CHECKERS: Final[dict[type, list[tuple[str, Checker]]]] = {}
+
+
+def _scalar(kind: type) -> Checker:
+    def check(value: object) -> object:
+        # type() and not isinstance(): a bool is no number on the wire
+        if type(value) is not kind:
+            raise ProtocolError(f"{type(value).__name__} where {kind.__name__} belongs")
+        return value
+
+    return check
+
+
+def _enum(kind: type[IntEnum]) -> Checker:
+    def check(value: object) -> object:
+        try:
+            return kind(cast("int", value))
+        except ValueError:
+            raise ProtocolError(f"{value!r} is no {kind.__name__}") from None
+
+    return check
+
+
+def _sequence(items: tuple[object, ...]) -> Checker:
+    if len(items) == 2 and items[1] is Ellipsis:
+        item = _checker(items[0])
+
+        def check_all(value: object) -> object:
+            if type(value) is not list:
+                raise ProtocolError(f"{type(value).__name__} where a list belongs")
+            return tuple([item(v) for v in value])
+
+        return check_all
+    parts = [_checker(i) for i in items]
+
+    def check_each(value: object) -> object:
+        if type(value) is not list or len(value) != len(parts):
+            raise ProtocolError(f"no list of {len(parts)} where one belongs")
+        return tuple([part(v) for part, v in zip(parts, value, strict=True)])
+
+    return check_each
+
+
+def _optional(inner: Checker) -> Checker:
+    return lambda value: None if value is None else inner(value)
+
+
+def _checker(hint: object) -> Checker:
+    hint = getattr(hint, "__supertype__", hint)  # a NewType stands for its base
+    origin = get_origin(hint)
+    if origin is tuple:
+        return _sequence(get_args(hint))
+    if origin in {Union, UnionType}:
+        inner = [arg for arg in get_args(hint) if arg is not NoneType]
+        return _optional(_checker(inner[0]))
+    assert isinstance(hint, type), hint
+    if issubclass(hint, IntEnum):
+        return _enum(hint)
+    if is_dataclass(hint):
+        return lambda value: _build(hint, value)
+    return _scalar(hint)
+
+
+def _checkers(cls: type) -> list[tuple[str, Checker]]:
+    known = _CHECKERS.get(cls)
+    if known is None:
+        hints = get_type_hints(cls)
+        names = [f.name for f in fields(cls)]
+        known = _CHECKERS[cls] = [(name, _checker(hints[name])) for name in names]
+    return known
+
+
+def _build(cls: type, value: object) -> object:
+    checkers = _checkers(cls)
+    if type(value) is not list or len(value) != len(checkers):
+        raise ProtocolError(f"no {cls.__name__} of {len(checkers)} fields")
+    arguments: list[object] = []
+    for (name, check), field in zip(checkers, value, strict=True):
+        try:
+            arguments.append(check(field))
+        except ProtocolError as error:
+            raise ProtocolError(f"{cls.__name__}.{name}: {error}") from None
+    return cls(*arguments)
+
+
+def _flat(value: object) -> object:
+    if is_dataclass(value):
+        return [_flat(getattr(value, name)) for name, _ in _checkers(type(value))]
+    if isinstance(value, tuple):
+        return [_flat(item) for item in value]
+    return value
+
+
+def unpack(frame: bytes) -> list[object]:
+    """Return the array in a frame. Raise ProtocolError when it is anything else."""
+    try:
+        value = msgpack.unpackb(
+            frame,
+            raw=False,
+            max_ext_len=0,
+            max_map_len=0,
+            max_array_len=_MAX_ITEMS,
+        )
+    except Exception as error:  # noqa: BLE001 - msgpack names no common base
+        raise ProtocolError(f"no msgpack message: {error}") from None
+    if type(value) is not list or not value:
+        raise ProtocolError("no message: not an array with a kind")
+    return value
+
+
+def encode(message: Message) -> bytes:
+    """Return the frame of a message."""
+    row = [_KIND_OF[type(message)], *cast("list[object]", _flat(message))]
+    return cast("bytes", msgpack.packb(row))
+
+
+def decode(frame: bytes) -> Message:
+    """Return the message in a frame. Raise ProtocolError for anything else."""
+    return build(unpack(frame))
+
+
+def build(value: list[object]) -> Message:
+    """Return the message that an unpacked frame holds. Raise ProtocolError."""
+    kind = value[0]
+    if type(kind) is not int or not 0 < kind <= len(_KINDS):
+        raise ProtocolError(f"unknown kind of message {kind!r}")
+    if kind == DONES:
+        return messages.Dones(tuple(done_rows(value)))
+    if kind == RUNS:
+        return messages.Runs(tuple(run_rows(value)))
+    return cast("Message", _build(_KINDS[kind - 1], value[1:]))
+
+
+def encode_runs(rows: list[RunRow]) -> bytes:
+    """Return the frame of `Runs`."""
+    return cast("bytes", msgpack.packb((RUNS, rows)))
+
+
+def encode_dones(rows: list[DoneRow]) -> bytes:
+    """Return the frame of `Dones`."""
+    return cast("bytes", msgpack.packb((DONES, rows)))
+
+
+def run_rows(value: list[object]) -> list[RunRow]:
+    """Return the rows of unpacked `Runs`. Raise ProtocolError."""
+    rows: list[RunRow] = []
+    if len(value) != 2 or type(value[1]) is not list:
+        raise ProtocolError("Runs: no list of rows")
+    for row in value[1]:
+        if type(row) is not list or len(row) != _RUN_FIELDS:
+            raise ProtocolError(f"Runs: no row of {_RUN_FIELDS} fields")
+        request, script, epoch, flags, params, body, body_bytes, data_bytes = row
+        if (
+            type(request) is not int
+            or type(script) is not bytes
+            or type(epoch) is not int
+            or type(flags) is not int
+            or type(params) is not bytes
+            or (body is not None and type(body) is not bytes)
+            or type(body_bytes) is not int
+            or type(data_bytes) is not int
+        ):
+            raise ProtocolError("Runs: a field of the wrong type")
+        rows.append(
+            (request, script, epoch, flags, params, body, body_bytes, data_bytes)
+        )
+    return rows
+
+
+def done_rows(value: list[object]) -> list[DoneRow]:
+    """Return the rows of unpacked `Dones`. Raise ProtocolError."""
+    rows: list[DoneRow] = []
+    if len(value) != 2 or type(value[1]) is not list:
+        raise ProtocolError("Dones: no list of rows")
+    for row in value[1]:
+        if type(row) is not list or len(row) != _DONE_FIELDS:
+            raise ProtocolError(f"Dones: no row of {_DONE_FIELDS} fields")
+        request, outcome, head, body, log, error, service_us = row
+        if (
+            type(request) is not int
+            or type(outcome) is not int
+            or not 0 <= outcome <= 4
+            or type(head) is not bytes
+            or type(body) is not bytes
+            or type(log) is not bytes
+            or type(error) is not bytes
+            or type(service_us) is not int
+        ):
+            raise ProtocolError("Dones: a field of the wrong type")
+        rows.append((request, outcome, head, body, log, error, service_us))
+    return rows
+
+
+def encode_error(error: ScriptError) -> bytes:
+    """Return a script error as it travels in a row of `Dones`."""
+    return cast("bytes", msgpack.packb(_flat(error)))
+
+
+def decode_error(data: bytes) -> ScriptError:
+    """Return the script error of a row of `Dones`. Raise ProtocolError."""
+    return cast("ScriptError", _build(ScriptError, unpack(data)))
