@@ -422,6 +422,7 @@ class HostLost:
 
     host: HostId
     running: RequestId  # which request it was running, from the scoreboard; 0: none
+    begun: tuple[RequestId, ...]  # the last requests it began (at most 128), in order
     script: Script  # and of which script (also while it loaded one); empty: none
     reason: str  # "wall", "cpu", "seccomp", "crash", "killed", "stopped", ...
     detail: str  # one sentence for the log
