@@ -1,0 +1,25 @@
+"""The configuration of a VM host survives its way through the zygote."""
+
+from luafarm.names import HostId, Machine, Pool
+from luafarm.settings import Compat
+from vmhost.hostconfig import HostConfig, unpack
+
+
+def test_every_field_survives_packing() -> None:
+    config = HostConfig(
+        HostId("m-p-1-00ff00ff"),
+        Pool("p"),
+        Machine("m"),
+        "tcp://127.0.0.1:9",
+        "lua54",
+        True,
+        True,
+        "/usr/lib/?.so",
+        7,
+        1 << 30,
+        b"secret",
+        (b"front", b"front 2"),
+        (b"broker",),
+        Compat(handler="serve", buffering=False),
+    )
+    assert unpack(config.pack()) == config

@@ -1,0 +1,39 @@
+"""What one VM host process is told when it starts, and how that travels to it."""
+
+from dataclasses import astuple, dataclass, field
+from typing import cast
+
+import msgpack
+
+from luafarm.names import HostId, Machine, Pool
+from luafarm.settings import Compat
+
+
+@dataclass(frozen=True, slots=True)
+class HostConfig:
+    """One VM host's identity, policy and keys. Limits of scripts come with `Load`."""
+
+    host: HostId
+    pool: Pool
+    machine: Machine
+    endpoint: str  # what to bind: `ipc://PATH` or `tcp://ADDRESS:PORT` of the listen fd
+    dialect: str  # of the pool: "luajit21", "lua51" ... "lua55"
+    jit: bool
+    trusted: bool  # full libraries; otherwise sandboxed
+    cpath: str  # `package.cpath` of a trusted pool; empty otherwise
+    max_states: int  # more states than this are refused; the broker evicts earlier
+    max_bytes: int  # memory of all states together (`host_memory`)
+    secret_key: bytes = b""  # CURVE secret key as Z85; empty on ipc
+    front_keys: tuple[bytes, ...] = ()  # Z85 public keys that may speak as fronts
+    broker_keys: tuple[bytes, ...] = ()  # and as the broker
+    compat: Compat = field(default_factory=Compat)
+
+    def pack(self) -> bytes:
+        """Return it as msgpack, for the way through the zygote."""
+        return cast("bytes", msgpack.packb(astuple(self)))
+
+
+def unpack(data: bytes) -> HostConfig:
+    """Return the HostConfig that `HostConfig.pack` wrote; our own bytes, unchecked."""
+    *fields, compat = msgpack.unpackb(data, use_list=False)
+    return HostConfig(*[*fields, Compat(*compat)])
