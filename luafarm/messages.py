@@ -11,10 +11,10 @@ Who says what to whom (D connects a DEALER, R binds a ROUTER):
     VM host R    -> front D       Welcome Dones Part Want
     broker D     -> VM host R     Hello Load Drop Fence TakeInventory Source
     VM host R    -> broker D      Welcome Loaded LoadFailed Gone Inventory Need Fenced
-    front D      -> broker R      Hello Miss Pressure Report
+    front D      -> broker R      Hello Miss Pressure Report Accuse
     broker R     -> front D       Welcome HostUp HostLost Place Snapshot
     supervisor D -> broker R      Hello HostUp HostLost MachineReport
-    broker R     -> supervisor D  Welcome Recycle
+    broker R     -> supervisor D  Welcome Recycle Kill
     front D      -> supervisor R  Hello
     supervisor R -> front D       Welcome HostLost
     command D    -> broker R      Hello StatusWanted Reload
@@ -456,6 +456,22 @@ class Recycle:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Accuse:
+    """A VM host broke the protocol: it is to be killed and replaced."""
+
+    host: HostId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Kill this VM host at once and replace it."""
+
+    host: HostId
+    reason: str
+
+
 # ---- commands ----------------------------------------------------------------------
 
 
@@ -520,4 +536,6 @@ Message = (
     | StatusIs
     | Reload
     | Reloaded
+    | Accuse
+    | Kill
 )
