@@ -1,0 +1,76 @@
+"""uWSGI with its Lua plugin (WSAPI, Lua 5.1) behind nginx."""
+
+import contextlib
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench import daemon, nginx, script
+from bench.packages import Packages, PackagesError
+from bench.peers.peer import Room, Served
+
+# Unpacked, because the plugin for Lua cannot be installed beside those of other
+# languages everywhere. lua-bitop: Lua 5.1 alone has no operators on bits.
+PACKAGES = Packages(
+    "uwsgi",
+    ("uwsgi-core", "uwsgi-plugin-lua5.1", "libyajl2", "liblua5.1-0", "lua-bitop"),
+)
+
+LOCATION = """\
+            include /etc/nginx/uwsgi_params;
+            uwsgi_param SCRIPT_NAME $uri;
+            uwsgi_modifier1 6;
+            uwsgi_pass unix:{socket};
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Uwsgi:
+    """uWSGI's workers with one Lua state each."""
+
+    name: str = "uwsgi-lua"
+    about: str = "4 processes with a Lua 5.1 state each, a connection per request"
+    suffix: str = "lua"
+
+    def missing(self) -> str | None:
+        try:
+            PACKAGES.fetch()
+        except PackagesError as error:
+            return str(error)
+        return None
+
+    @contextlib.contextmanager
+    def serve(self, room: Room) -> Iterator[Served]:
+        scripts = script.SCRIPTS / "uwsgi"
+        libraries = PACKAGES.root / "usr" / "lib" / f"{platform.machine()}-linux-gnu"
+        socket = room.directory / "uwsgi.sock"
+        with daemon.running(
+            [
+                str(PACKAGES.root / "usr" / "bin" / "uwsgi-core"),
+                f"--plugins-dir={PACKAGES.root}/usr/lib/uwsgi/plugins",
+                "--plugin=lua51",
+                f"--lua={scripts / 'app.lua'}",
+                f"--socket={socket}",
+                "--chmod-socket=666",
+                "--listen=4096",
+                "--master",
+                f"--processes={room.workers}",
+                "--disable-logging",
+                "--die-on-term",
+            ],
+            room.directory / "uwsgi.out",
+            {
+                "LD_LIBRARY_PATH": str(libraries),
+                "LUA_PATH": f"{script.SCRIPTS / 'shim'}/?.lua",
+                "LUA_CPATH": f"{libraries}/lua/5.1/?.so",
+                "BENCH_SCRIPTS": str(scripts),
+            },
+        ) as uwsgi:
+            uwsgi.wait_until(lambda: daemon.accepts(str(socket)), "uWSGI accepts")
+            with nginx.serving(
+                room.directory,
+                scripts,
+                LOCATION.format(socket=socket),
+                workers=room.nginx_workers,
+            ) as (web, port):
+                yield Served(port, scripts, web, uwsgi)

@@ -1,0 +1,82 @@
+"""What /proc tells of a tree of processes: CPU time of every thread, and memory."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+PROC = Path("/proc")
+_NEVER = -1
+
+
+def _stat(pid: int) -> list[str]:
+    """Read the fields of /proc/PID/stat after the name; none when it is gone."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+
+
+def start_ticks(pid: int) -> int:
+    """When the process started, in clock ticks since boot; -1 when it is gone."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else _NEVER
+
+
+def session(leader: int) -> set[int]:
+    """All live processes of a session, zombies left out."""
+    return {
+        pid
+        for pid in _pids()
+        if (fields := _stat(pid)) and int(fields[3]) == leader and fields[0] != "Z"
+    }
+
+
+def tree(root: int) -> set[int]:
+    """Find a process, its session and its descendants, wherever they have moved."""
+    parents = {pid: int(fields[1]) for pid in _pids() if (fields := _stat(pid))}
+    family = {root} | session(root)
+    grown = True
+    while grown:
+        found = {pid for pid, parent in parents.items() if parent in family}
+        grown = not found <= family
+        family |= found
+    return {pid for pid in family if pid in parents}
+
+
+def cpu_ns(pids: Iterable[int]) -> int:
+    """CPU time used so far by every living thread of the processes, in nanoseconds."""
+    total = 0
+    for pid in pids:
+        for schedstat in (PROC / str(pid) / "task").glob("*/schedstat"):
+            try:
+                total += int(schedstat.read_text().split()[0])
+            except OSError:
+                continue  # the thread ended between the listing and the reading
+    return total
+
+
+def pss_bytes(pids: Iterable[int]) -> int:
+    """Proportional set size: memory, with shared pages divided among their users."""
+    total = 0
+    for pid in pids:
+        try:
+            text = (PROC / str(pid) / "smaps_rollup").read_text()
+        except OSError:
+            continue
+        for line in text.splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def title(pid: int) -> str:
+    """Read the command line as ``ps`` shows it; empty when the process is gone."""
+    try:
+        raw = (PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return ""
+    return raw.replace(b"\0", b" ").decode(errors="replace").strip()

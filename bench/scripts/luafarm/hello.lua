@@ -1,0 +1,5 @@
+local s = "Hello World"
+
+function main(env, con)
+   con:puts(s)
+end

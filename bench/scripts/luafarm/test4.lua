@@ -1,0 +1,7 @@
+local md5 = require("md5")
+local base64 = require("base64")
+local s = "Hello World"
+
+function main(env, con)
+   con:puts(string.format("%s = %s", s, md5.digest(base64.encode(s))))
+end

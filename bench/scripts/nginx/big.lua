@@ -1,0 +1,1 @@
+ngx.print(string.rep("0123456789abcdef", 6400))

@@ -1,0 +1,3 @@
+local s = "Hello World"
+
+ngx.print(s)

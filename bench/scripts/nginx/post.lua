@@ -1,0 +1,3 @@
+ngx.req.read_body()
+local body = ngx.req.get_body_data() or ""
+ngx.print(string.format("%d %s", #body, string.sub(body, -16)))

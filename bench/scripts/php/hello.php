@@ -1,0 +1,3 @@
+<?php
+$s = "Hello World";
+echo $s;
