@@ -8,53 +8,74 @@ Reading, checking and merging files, environment and command line: `luafarm.conf
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, TypeVar
 
 KIB: Final = 1024
 MIB: Final = 1024 * 1024
+GIB: Final = 1024 * MIB
+
+T = TypeVar("T")
 
 
-def setting(default: Any, text: str, *, unit: str = "", choices: str = "") -> Any:  # noqa: ANN401
-    """Return a dataclass field that knows its sentence, unit and choices.
+def setting(
+    default: T,
+    text: str,
+    *,
+    unit: str = "",
+    choices: str = "",
+    least: float = 0,
+    most: float | None = None,
+) -> T:
+    """Return a dataclass field that knows its sentence, unit, choices and range.
 
-    unit: "bytes" or "s" let the file use "8 MiB" or "500 ms"; choices: "a|b|c".
+    unit: "bytes" and "s" let the file use "8 MiB" and "500 ms"; "mode" is an octal
+    file mode; "path" and "listener" (a `unix:PATH` among others) are made absolute,
+    from the directory of the file that says them. choices: "a|b|c".
     """
-    about = {"text": text, "unit": unit, "choices": choices}
-    if callable(default):
-        return field(default_factory=default, metadata=about)
+    about = {
+        "text": text,
+        "unit": unit,
+        "choices": choices,
+        "least": least,
+        "most": most,
+    }
     return field(default=default, metadata=about)
+
+
+# One setting a line reads as the table that it is.
+# fmt: off
 
 
 @dataclass(frozen=True, slots=True)
 class Paths:
     """[paths]"""
 
-    run: str = setting("", "Directory for sockets, mode 0700; empty: `/run/luafarm` as root, else `$XDG_RUNTIME_DIR/luafarm` or one under the system's temporary directory.")
+    run: str = setting("", "Directory for sockets, mode 0700; empty: `/run/luafarm` as root, else `$XDG_RUNTIME_DIR/luafarm` or one under the system's temporary directory.", unit="path")
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
     """[front]"""
 
-    listen: tuple[str, ...] = setting((), "FastCGI listeners: `unix:PATH`, `HOST:PORT`, or `fd:N` for a socket handed in (`fd:0` as the FastCGI specification starts applications).")
-    listen_mode: int = setting(0o666, "File mode of UNIX listeners, as an octal string such as \"0660\".")
-    backlog: int = setting(1024, "Connections that the kernel may queue before they are accepted.")
+    listen: tuple[str, ...] = setting((), "FastCGI listeners: `unix:PATH`, `HOST:PORT`, or `fd:N` for a socket handed in (`fd:0` as the FastCGI specification starts applications).", unit="listener")
+    listen_mode: int = setting(0o666, "File mode of UNIX listeners, in octal.", unit="mode", most=0o777)
+    backlog: int = setting(1024, "Connections that the kernel may queue before they are accepted.", least=1)
     http: str = setting("", "`HOST:PORT` of the embedded HTTP listener for development and small sites; empty: none.")
     web_server_addrs: tuple[str, ...] = setting((), "IP addresses from which FastCGI over TCP is accepted, besides those in FCGI_WEB_SERVER_ADDRS; empty: any.")
-    max_connections: int = setting(4096, "Open FastCGI connections; at the limit no more are accepted until one closes.")
-    requests_per_connection: int = setting(256, "Concurrent requests of one multiplexed connection; more are answered 503.")
-    max_params: int = setting(256 * KIB, "Parameters of one request in all; more is answered 431.", unit="bytes")
-    max_param: int = setting(128 * KIB, "One parameter's name and value; more is answered 431.", unit="bytes")
+    max_connections: int = setting(4096, "Open FastCGI connections; at the limit no more are accepted until one closes.", least=1)
+    requests_per_connection: int = setting(256, "Concurrent requests of one multiplexed connection; more are answered 503.", least=1)
+    max_params: int = setting(256 * KIB, "Parameters of one request in all; more is answered 431.", unit="bytes", least=KIB, most=16 * MIB)
+    max_param: int = setting(128 * KIB, "One parameter's name and value; more is answered 431.", unit="bytes", least=KIB, most=16 * MIB)
     max_body: int = setting(16 * MIB, "Body of a request; more is answered 413.", unit="bytes")
-    inline_body: int = setting(64 * KIB, "Bodies up to this size travel with the request; larger ones are spooled to an unlinked temporary file and pulled by the script.", unit="bytes")
-    max_reply_header: int = setting(7 * KIB, "Header of a reply; more is answered 502. nginx's fastcgi_buffer_size must hold it.", unit="bytes")
-    reply_memory: int = setting(1 * MIB, "Reply bytes kept in memory for a client that reads slowly; what is over goes to an unlinked temporary file.", unit="bytes")
-    idle_timeout: float = setting(75.0, "An idle kept connection is closed after this; longer than the web server's own keepalive_timeout.", unit="s")
-    receive_timeout: float = setting(60.0, "A request that has begun but not arrived whole is given up after this.", unit="s")
-    send_timeout: float = setting(60.0, "A client that takes no byte of its reply for this long is disconnected.", unit="s")
-    queue: int = setting(2048, "Requests that wait in all; more are answered 503 with Retry-After.")
-    queue_per_script: int = setting(1024, "Requests of one script that wait; more are answered 503 with Retry-After.")
-    queue_timeout: float = setting(10.0, "A request that could not be started within this is answered 503 with Retry-After.", unit="s")
+    inline_body: int = setting(64 * KIB, "Bodies up to this size travel with the request; larger ones are spooled to an unlinked temporary file and pulled by the script.", unit="bytes", most=16 * MIB)
+    max_reply_header: int = setting(7 * KIB, "Header of a reply; more is answered 502. nginx's fastcgi_buffer_size must hold it.", unit="bytes", least=512, most=16 * MIB)
+    reply_memory: int = setting(1 * MIB, "Reply bytes kept in memory for a client that reads slowly; what is over goes to an unlinked temporary file.", unit="bytes", least=64 * KIB)
+    idle_timeout: float = setting(75.0, "An idle kept connection is closed after this; longer than the web server's own keepalive_timeout.", unit="s", least=0.01)
+    receive_timeout: float = setting(60.0, "A request that has begun but not arrived whole is given up after this.", unit="s", least=0.01)
+    send_timeout: float = setting(60.0, "A client that takes no byte of its reply for this long is disconnected.", unit="s", least=0.01)
+    queue: int = setting(2048, "Requests that wait in all; more are answered 503 with Retry-After.", least=1)
+    queue_per_script: int = setting(1024, "Requests of one script that wait; more are answered 503 with Retry-After.", least=1)
+    queue_timeout: float = setting(10.0, "A request that could not be started within this is answered 503 with Retry-After.", unit="s", least=0.01)
     ping_path: str = setting("", "SCRIPT_NAME that the front answers itself with `pong`; empty: none.")
     status_path: str = setting("", "SCRIPT_NAME that the front answers itself with its status; empty: none.")
     show_errors: bool = setting(True, "Error pages tell the script's error; off: a page without details.")
@@ -66,23 +87,23 @@ class Broker:
     """[broker]"""
 
     endpoint: str = setting("", "ZeroMQ endpoint of the broker: `ipc://PATH` or `tcp://HOST:PORT`; empty: `ipc://` in the run directory.")
-    states: int = setting(1000, "Lua states in the whole farm.")
-    clones: int = setting(32, "States of one script, on as many VM hosts.")
+    states: int = setting(1000, "Lua states in the whole farm.", least=1)
+    clones: int = setting(32, "States of one script, on as many VM hosts.", least=1)
     min_clones: int = setting(1, "States of a script that is loaded, which cooling does not take away.")
-    settle: float = setting(0.02, "A change of files is acted on after so long without a further one; longer groups bigger deploys.", unit="s")
-    poll: float = setting(1.0, "Files where inotify is silent (network file systems, watch limits) are compared this often.", unit="s")
+    settle: float = setting(0.02, "A change of files is acted on after so long without a further one; longer groups bigger deploys.", unit="s", most=10)
+    poll: float = setting(1.0, "Files where inotify is silent (network file systems, watch limits) are compared this often.", unit="s", least=0.01)
     last_good: bool = setting(True, "A script whose new content does not load goes on being served in its last good generation; off: the error page is served.")
-    heat_half_life: float = setting(60.0, "A script's heat halves in this time.", unit="s")
+    heat_half_life: float = setting(60.0, "A script's heat halves in this time.", unit="s", least=0.1)
     state_floor: float = setting(0.002, "What losing a state costs besides loading it again, as seconds of waiting: the persistent values it held.", unit="s")
-    clone_cpu_share: float = setting(0.03, "Share of the farm's CPU that loading clones may take.")
+    clone_cpu_share: float = setting(0.03, "Share of the farm's CPU that loading clones may take.", most=1)
     missing: int = setting(4096, "Paths without a script that are remembered.")
-    max_source: int = setting(4 * MIB, "Size of one script, module or file that a script reads.", unit="bytes")
+    max_source: int = setting(4 * MIB, "Size of one script, module or file that a script reads.", unit="bytes", least=1, most=32 * MIB)
     takeover: float = setting(1.0, "A broker that starts listens to the farm for at most this long before it decides.", unit="s")
     quarantine_deaths: int = setting(3, "A script under which so many VM hosts died within `quarantine_window` is quarantined; 0: never.")
-    quarantine_window: float = setting(60.0, "See `quarantine_deaths`.", unit="s")
-    quarantine: float = setting(30.0, "First quarantine; it doubles with each further one up to `quarantine_max`, and ends when the file changes.", unit="s")
-    quarantine_max: float = setting(900.0, "Longest quarantine.", unit="s")
-    record: str = setting("", "File to which the broker records its events for the simulator; empty: none.")
+    quarantine_window: float = setting(60.0, "See `quarantine_deaths`.", unit="s", least=0.1)
+    quarantine: float = setting(30.0, "First quarantine; it doubles with each further one up to `quarantine_max`, and ends when the file changes.", unit="s", least=0.1)
+    quarantine_max: float = setting(900.0, "Longest quarantine.", unit="s", least=0.1)
+    record: str = setting("", "File to which the broker records its events for the simulator; empty: none.", unit="path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,33 +113,33 @@ class Vmhost:
     machine: str = setting("", "Name of this machine in the farm; empty: the host name.")
     endpoint: str = setting("", "Where VM hosts listen: empty for `ipc://` in the run directory, or `tcp://HOST:*` with an address that fronts and broker reach.")
     uid_range: str = setting("", "`FIRST-LAST`: VM hosts started by root each take a uid of their own from it; empty: 61184-65519 as root.")
-    start_timeout: float = setting(10.0, "A VM host that is not ready by then is killed and started again.", unit="s")
-    grace: float = setting(0.5, "A running request that is this much over its wall-clock budget costs its VM host a SIGKILL.", unit="s")
+    start_timeout: float = setting(10.0, "A VM host that is not ready by then is killed and started again.", unit="s", least=0.1)
+    grace: float = setting(0.5, "A running request that is this much over its wall-clock budget costs its VM host a SIGKILL.", unit="s", least=0.01)
     stop_timeout: float = setting(10.0, "How long running requests may take when the farm stops.", unit="s")
-    spawn_max: float = setting(10.0, "Longest pause between starts of VM hosts that keep dying at the start; pauses double up to it.", unit="s")
+    spawn_max: float = setting(10.0, "Longest pause between starts of VM hosts that keep dying at the start; pauses double up to it.", unit="s", least=0.01)
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
     """[pool.NAME]"""
 
-    root: tuple[str, ...] = setting((), "Directories whose Lua files this pool serves; nothing outside them is ever read for it, except `library`.")
-    library: tuple[str, ...] = setting((), "Further directories where `require` looks for modules, after the script's own directory and its root.")
+    root: tuple[str, ...] = setting((), "Directories whose Lua files this pool serves; nothing outside them is ever read for it, except `library`.", unit="path")
+    library: tuple[str, ...] = setting((), "Further directories where `require` looks for modules, after the script's own directory and its root.", unit="path")
     dialect: str = setting("luajit21", "Lua dialect.", choices="luajit21|lua51|lua52|lua53|lua54|lua55")
     jit: bool = setting(False, "The just-in-time compiler of LuaJIT; trusted pools only.")
     trust: str = setting("sandboxed", "`sandboxed` for code that nobody reviewed; `trusted` has the full libraries, C modules and no system call filter.", choices="sandboxed|trusted")
-    hosts: int = setting(0, "VM hosts of this pool on each machine; 0: two per processor, at least four, shared between the pools.")
+    hosts: int = setting(0, "VM hosts of this pool on each machine; 0: two per processor, at least four, shared between the pools.", most=1024)
     cpath: str = setting("", "`package.cpath` of a trusted pool, for C modules.")
     require_layers: tuple[str, ...] = setting((), "Layers of the sandbox without which a VM host of this pool refuses to serve, such as \"seccomp\", \"landlock\", \"uid\", \"netns\".")
-    memory: int = setting(32 * MIB, "Memory of one state.", unit="bytes")
-    host_memory: int = setting(1024 * MIB, "Address space of one VM host beyond its own needs.", unit="bytes")
-    cpu: float = setting(10.0, "CPU time of one request.", unit="s")
-    wall: float = setting(30.0, "Time of one request from its start; longer is answered 504.", unit="s")
-    load_cpu: float = setting(5.0, "CPU time of loading a script.", unit="s")
-    load_wall: float = setting(10.0, "Time of loading a script.", unit="s")
+    memory: int = setting(32 * MIB, "Memory of one state.", unit="bytes", least=MIB, most=64 * GIB)
+    host_memory: int = setting(1024 * MIB, "Address space of one VM host beyond its own needs.", unit="bytes", least=64 * MIB)
+    cpu: float = setting(10.0, "CPU time of one request.", unit="s", least=0.001, most=86400)
+    wall: float = setting(30.0, "Time of one request from its start; longer is answered 504.", unit="s", least=0.001, most=86400)
+    load_cpu: float = setting(5.0, "CPU time of loading a script.", unit="s", least=0.001, most=86400)
+    load_wall: float = setting(10.0, "Time of loading a script.", unit="s", least=0.001, most=86400)
     reply: int = setting(64 * MIB, "Reply of one request.", unit="bytes")
     log_lines: int = setting(200, "Log lines of one request; further ones are counted, not kept.")
-    log_bytes: int = setting(32 * KIB, "Log text of one request.", unit="bytes")
+    log_bytes: int = setting(32 * KIB, "Log text of one request.", unit="bytes", most=16 * MIB)
     state_requests: int = setting(0, "A state is renewed after so many requests; 0: never.")
     state_age: float = setting(0.0, "A state is renewed at this age; 0: never.", unit="s")
     host_requests: int = setting(0, "A VM host is replaced after so many requests; 0: never.")
@@ -132,14 +153,14 @@ class ScriptSettings:
 
     pattern: str = setting("", "Shell pattern, matched against the path relative to its root (`admin/*.lua`).")
     state: str = setting("persistent", "`fresh`: a new state for every request.", choices="persistent|fresh")
-    clones: int | None = setting(None, "States of this script, instead of `[broker] clones`.")
+    clones: int | None = setting(None, "States of this script, instead of `[broker] clones`.", least=1)
     min_clones: int | None = setting(None, "As `[broker] min_clones`.")
-    memory: int | None = setting(None, "As in the pool.", unit="bytes")
-    cpu: float | None = setting(None, "As in the pool.", unit="s")
-    wall: float | None = setting(None, "As in the pool.", unit="s")
+    memory: int | None = setting(None, "As in the pool.", unit="bytes", least=MIB, most=64 * GIB)
+    cpu: float | None = setting(None, "As in the pool.", unit="s", least=0.001, most=86400)
+    wall: float | None = setting(None, "As in the pool.", unit="s", least=0.001, most=86400)
     reply: int | None = setting(None, "As in the pool.", unit="bytes")
     log_lines: int | None = setting(None, "As in the pool.")
-    log_bytes: int | None = setting(None, "As in the pool.", unit="bytes")
+    log_bytes: int | None = setting(None, "As in the pool.", unit="bytes", most=16 * MIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +179,14 @@ class Log:
     """[log]"""
 
     level: str = setting("info", "Least important level that is logged.", choices="debug|info|warning|error")
-    file: str = setting("", "Log file, reopened on USR1; empty: standard error.")
+    file: str = setting("", "Log file, reopened on USR1; empty: standard error.", unit="path")
 
 
 @dataclass(frozen=True, slots=True)
 class Security:
     """[security]"""
 
-    keys: str = setting("", "Directory with the keys made by `luafarm keygen`; needed for `tcp://` endpoints beyond loopback.")
+    keys: str = setting("", "Directory with the keys made by `luafarm keygen`; needed for `tcp://` endpoints beyond loopback.", unit="path")
     user: str = setting("", "User that front and broker change to once they hold their sockets, when started as root; empty: stay.")
     group: str = setting("", "Group for `user`; empty: the user's own.")
 

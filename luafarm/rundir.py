@@ -1,0 +1,141 @@
+"""The run directory: where the processes of one machine meet, and nobody else.
+
+It has mode 0700, belongs to the user that runs the farm, and holds the broker's socket
+(`broker.sock`), one socket per VM host (`h/`), the supervisors' notices
+(`notices-MACHINE.sock`) and one lock per role (`ROLE.pid`), because a second `bind` of
+an ipc endpoint steals the path of the first without an error.
+"""
+
+import fcntl
+import os
+import pwd
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from luafarm.endpoints import check_socket_path
+from luafarm.errors import SettingsError
+from luafarm.settings import Paths, Settings
+
+_SYSTEM: Final = Path("/run/luafarm")
+_HOSTS: Final = "h"
+
+
+def locate(paths: Paths) -> Path:
+    """Return where the run directory is, whether or not it exists."""
+    if paths.run:
+        return Path(paths.run)
+    if os.geteuid() == 0:
+        return _SYSTEM
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if runtime and Path(runtime).is_dir():
+        return Path(runtime) / "luafarm"
+    return Path(tempfile.gettempdir()) / f"luafarm-{os.geteuid()}"
+
+
+def prepare(paths: Paths, user: str = "") -> Path:
+    """Make the run directory and return it; raise SettingsError if it is not safe.
+
+    user: to whom it belongs when root makes it for processes that give up root.
+    """
+    run = locate(paths)
+    owner = os.geteuid()
+    if user and owner == 0:
+        owner = _uid(user)
+    for directory in (run, run / _HOSTS):
+        try:
+            directory.mkdir(mode=0o700, parents=directory is run)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise _refusal(run, f"cannot make {directory}: {error.strerror}") from None
+        else:
+            directory.chmod(0o700)  # mkdir's mode is cut by the umask
+            if owner != os.geteuid():
+                os.chown(directory, owner, -1)
+        _check(run, directory, owner)
+    _check_length(run)
+    return run
+
+
+def broker_endpoint(settings: Settings) -> str:
+    """Return the ZeroMQ endpoint of the broker."""
+    run = locate(settings.paths)
+    return settings.broker.endpoint or f"ipc://{run / 'broker.sock'}"
+
+
+def host_endpoint(run: Path, short: str) -> str:
+    """Return the ipc endpoint of a VM host; `short` is unique in the run directory."""
+    return f"ipc://{run / _HOSTS / short}.sock"
+
+
+def notices_endpoint(run: Path, machine: str) -> str:
+    """Return the ipc endpoint on which a supervisor tells fronts of lost hosts."""
+    return f"ipc://{run / f'notices-{machine[:_MACHINE_MAX]}'}.sock"
+
+
+class Claim:
+    """The lock by which a process is the only one of its role in a run directory.
+
+    It is held until `release` or the end of the process, however that comes.
+    """
+
+    def __init__(self, run: Path, role: str) -> None:
+        self.path = run / f"{role}.pid"
+        # no O_TRUNC: the pid in it is the other's until the lock is ours
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pid = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip()
+            os.close(self._fd)
+            raise _refusal(
+                run,
+                f"a {role} already runs there (process {pid or 'unknown'}); give this "
+                "farm a run directory of its own",
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let another process have the role."""
+        os.close(self._fd)
+
+
+_MACHINE_MAX: Final = 24  # of a machine's name in a path: sun_path is short
+
+
+def _check(run: Path, directory: Path, owner: int) -> None:
+    # lstat: somebody else's symlink in a shared temporary directory is no directory
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise _refusal(run, f"{directory} is no directory")
+    if found.st_uid not in {owner, os.geteuid()}:
+        raise _refusal(
+            run, f"{directory} belongs to uid {found.st_uid}, not to {owner}"
+        )
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise _refusal(
+            run, f"{directory} has mode {mode:04o}; others must not enter: chmod 0700"
+        )
+
+
+def _check_length(run: Path) -> None:
+    longest = notices_endpoint(run, "m" * _MACHINE_MAX).removeprefix("ipc://")
+    try:
+        check_socket_path(longest)
+    except ValueError as error:
+        raise _refusal(run, f"too long for its sockets: {error}") from None
+
+
+def _uid(user: str) -> int:
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise SettingsError(f'[security] user = "{user}": no such user') from None
+
+
+def _refusal(run: Path, reason: str) -> SettingsError:
+    return SettingsError(f'[paths] run = "{run}": {reason}')
