@@ -1,0 +1,158 @@
+"""The Linux calls that Python 3.11 has no wrapper for, by ctypes.
+
+Every function raises OSError with the kernel's errno. Numbers that differ between
+processors come from `vmhost.syscalls`; constants are those of the kernel's headers.
+"""
+
+import ctypes
+import errno
+import os
+import struct
+from functools import cache
+from typing import Final
+
+from vmhost.syscalls import number
+
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_DUMPABLE: Final = 4
+PR_SET_KEEPCAPS: Final = 8
+PR_SET_NAME: Final = 15
+PR_GET_NO_NEW_PRIVS: Final = 39
+PR_CAPBSET_DROP: Final = 24
+PR_SET_CHILD_SUBREAPER: Final = 36
+PR_SET_NO_NEW_PRIVS: Final = 38
+PR_CAP_AMBIENT: Final = 47
+PR_CAP_AMBIENT_RAISE: Final = 2
+PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
+PR_SET_MDWE: Final = 65
+PR_MDWE_REFUSE_EXEC_GAIN: Final = 1
+
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWUSER: Final = 0x10000000
+CLONE_NEWNET: Final = 0x40000000
+
+MS_RDONLY: Final = 1
+MS_NOSUID: Final = 2
+MS_NODEV: Final = 4
+MS_NOEXEC: Final = 8
+MS_REC: Final = 16384
+MS_PRIVATE: Final = 1 << 18
+MNT_DETACH: Final = 2
+
+CAP_KILL: Final = 5
+CAP_SETGID: Final = 6
+CAP_SETUID: Final = 7
+CAP_SETPCAP: Final = 8
+CAP_SYS_CHROOT: Final = 18
+CAP_SYS_ADMIN: Final = 21
+
+_CAP_VERSION_3: Final = 0x20080522
+_SECCOMP_SET_MODE_FILTER: Final = 1
+_SECCOMP_FILTER_FLAG_TSYNC: Final = 1
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def syscall(name: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
+    """Make a system call by name. Raise OSError, ENOSYS where it has no number."""
+    words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    return _checked(_libc().syscall(ctypes.c_long(number(name)), *words))
+
+
+def prctl(option: int, *arguments: int) -> int:
+    """Do what prctl(2) says; missing arguments are 0."""
+    words = [ctypes.c_ulong(a) for a in (*arguments, 0, 0, 0, 0)[:4]]
+    return _checked(_libc().prctl(ctypes.c_int(option), *words))
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces that `flags` (CLONE_NEW*) name for new ones."""
+    _checked(_libc().unshare(ctypes.c_int(flags)))
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str) -> None:
+    """Mount as mount(2) says."""
+    texts = [os.fsencode(t) for t in (source, target, kind)]
+    _checked(
+        _libc().mount(*texts, ctypes.c_ulong(flags), ctypes.c_char_p(options.encode()))
+    )
+
+
+def enter_root(target: str) -> None:
+    """Make a mount point the root; all other mounts go (pivot_root(2), NOTES)."""
+    os.chdir(target)
+    here = _buffer(b".\0")
+    syscall("pivot_root", here, here)
+    _checked(_libc().umount2(b".", ctypes.c_int(MNT_DETACH)))
+    os.chdir("/")
+
+
+def close_from(first: int, last: int) -> None:
+    """Close all fds from first to last, both included (close_range(2))."""
+    syscall("close_range", first, last, 0)
+
+
+def drop_bounding_set() -> None:
+    """Make every capability unobtainable for this process and what it executes."""
+    capability = 0
+    while True:
+        try:
+            prctl(PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            if capability and error.errno == errno.EINVAL:
+                return  # past the last capability of this kernel
+            raise
+        capability += 1
+
+
+def set_capabilities(effective: frozenset[int], permitted: frozenset[int]) -> None:
+    """Hold exactly these capabilities; all permitted ones are inheritable as well."""
+    header = struct.pack("=Ii", _CAP_VERSION_3, 0)
+    masks = [sum(1 << c for c in held) for held in (effective, permitted, permitted)]
+    low = [mask & 0xFFFFFFFF for mask in masks]
+    high = [mask >> 32 for mask in masks]
+    syscall("capset", _buffer(header), _buffer(struct.pack("=6I", *low, *high)))
+
+
+def load_filter(program: bytes) -> None:
+    """Put every thread of this process under a seccomp program (8 bytes a step)."""
+    steps = _buffer(program)
+    # struct sock_fprog { unsigned short len; struct sock_filter *filter; }
+    head = struct.pack("=H6xQ", len(program) // 8, ctypes.addressof(steps))
+    stranger = syscall(
+        "seccomp", _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC, _buffer(head)
+    )
+    if stranger:  # seccomp(2): the id of a thread that could not be synchronised
+        raise OSError(errno.ESRCH, f"thread {stranger} does not take the filter")
+
+
+def create_ruleset(attributes: bytes) -> int:
+    """Return the fd of a Landlock ruleset (landlock_create_ruleset(2))."""
+    return syscall("landlock_create_ruleset", _buffer(attributes), len(attributes), 0)
+
+
+def landlock_abi() -> int:
+    """Return the kernel's Landlock version. Raise OSError when it has none."""
+    version_wanted = 1  # LANDLOCK_CREATE_RULESET_VERSION
+    return syscall("landlock_create_ruleset", None, 0, version_wanted)
+
+
+def restrict_self(ruleset: int) -> None:
+    """Put this thread and its future children under a Landlock ruleset."""
+    syscall("landlock_restrict_self", ruleset, 0)
+
+
+def _buffer(data: bytes) -> ctypes.Array[ctypes.c_char]:
+    return ctypes.create_string_buffer(data, len(data))
