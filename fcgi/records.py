@@ -1,0 +1,96 @@
+"""FastCGI records on the wire: numbers, and bytes for what an application sends.
+
+A record is a header of eight bytes (version, type, request id, content length, padding
+length, reserved), content, padding. What we send is padded to a multiple of eight, as
+FastCGI 1.0, 3.3 recommends. Plain numbers and not an IntEnum: they are compared for
+every record, and a peer may send ones that nobody defined.
+"""
+
+import struct
+from typing import Final
+
+VERSION: Final = 1
+HEADER_BYTES: Final = 8
+MAX_CONTENT: Final = 0xFFFF
+
+# Types of records (8)
+BEGIN_REQUEST: Final = 1
+ABORT_REQUEST: Final = 2
+END_REQUEST: Final = 3
+PARAMS: Final = 4
+STDIN: Final = 5
+STDOUT: Final = 6
+STDERR: Final = 7
+DATA: Final = 8
+GET_VALUES: Final = 9
+GET_VALUES_RESULT: Final = 10
+UNKNOWN_TYPE: Final = 11
+
+# Roles and flags of BEGIN_REQUEST (5.1)
+RESPONDER: Final = 1
+AUTHORIZER: Final = 2
+FILTER: Final = 3
+KEEP_CONN: Final = 1
+BEGIN_BYTES: Final = 8
+
+# protocolStatus of END_REQUEST (5.5)
+REQUEST_COMPLETE: Final = 0
+CANT_MPX_CONN: Final = 1
+OVERLOADED: Final = 2
+UNKNOWN_ROLE: Final = 3
+
+CHUNK: Final = 32 * 1024
+"""Content of a record of a long stream: lighttpd handles only records that it has
+whole, so that small ones reach the browser sooner; a multiple of eight needs no
+padding."""
+
+_HEADER: Final = struct.Struct(">BBHHBx")
+_ZEROS: Final = bytes(8)
+
+
+def record(kind: int, request_id: int, content: bytes = b"") -> bytes:
+    """Return one record. More content than MAX_CONTENT is our bug: ValueError."""
+    size = len(content)
+    if size > MAX_CONTENT:
+        raise ValueError(f"record content of {size} bytes; the limit is {MAX_CONTENT}")
+    padding = -size & 7
+    return b"".join(
+        (header(kind, request_id, size, padding), content, _ZEROS[:padding])
+    )
+
+
+def header(kind: int, request_id: int, size: int, padding: int) -> bytes:
+    """Return the header of a record."""
+    return _HEADER.pack(VERSION, kind, request_id, size, padding)
+
+
+def stream(kind: int, request_id: int, data: bytes) -> bytes:
+    """Return a stream's bytes in records of at most CHUNK; nothing when empty.
+
+    An empty record would end the stream (3.3): `record` makes that one.
+    """
+    size = len(data)
+    if size <= CHUNK:
+        return record(kind, request_id, data) if size else b""
+    parts: list[bytes] = []
+    full = header(kind, request_id, CHUNK, 0)
+    last = size - size % CHUNK
+    for start in range(0, last, CHUNK):
+        parts.append(full)
+        parts.append(data[start : start + CHUNK])
+    if last < size:
+        parts.append(record(kind, request_id, data[last:]))
+    return b"".join(parts)
+
+
+def end(request_id: int, app_status: int, protocol_status: int) -> bytes:
+    """Return END_REQUEST (5.5); `app_status` is taken as 32 bits."""
+    content = (app_status & 0xFFFFFFFF).to_bytes(4, "big") + bytes(
+        (protocol_status, 0, 0, 0)
+    )
+    return record(END_REQUEST, request_id, content)
+
+
+def unknown_type(kind: int) -> bytes:
+    """Return UNKNOWN_TYPE (4.2), the answer to a management record nobody knows."""
+    return record(UNKNOWN_TYPE, 0, bytes((kind, 0, 0, 0, 0, 0, 0, 0)))
