@@ -1,13 +1,18 @@
 """``python -m bench``: measure, print, and write the results."""
 
+import dataclasses
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 
-from bench import load, measure, nginx, report
+from bench import load, measure, nginx, plot, probes, report, sandbox
+from bench.measure import Cell, Sample
+from bench.peers.luafarm import Luafarm
 from bench.peers.peer import Peer
 from bench.plan import Plan, parse
+from bench.report import Figure
 
 
 def main() -> int:
@@ -21,28 +26,14 @@ def main() -> int:
     started = time.monotonic()
     peers = _present(plan)
     taken = list(measure.samples(plan, peers, plan.scripts, _say))
-    cells = measure.medians(taken)
-    figures: list[report.Figure] = []
-    table = report.rows(cells, plan.relative_to)
-    about = [f"{peer.name}: {peer.about}" for peer in peers]
-    about.append(
-        f"medians of {plan.rounds} alternating rounds of {plan.seconds} s by wrk on the"
-        f" same machine; ratio: requests/s relative to {plan.relative_to}"
-    )
-    print(report.terminal(table))
-    for figure in figures:
-        print(figure)
-    report.write(
-        plan.results,
-        measure.stamp(),
-        report.markdown(table, about, figures),
-        {
-            "machine": report.machine(),
-            "about": about,
-            "cells": measure.as_json(cells),
-            "samples": measure.as_json(taken),
-        },
-    )
+    figures: list[Figure] = []
+    for peer in peers:
+        if isinstance(peer, Luafarm) and plan.probes:
+            figures += _probe(plan, peer)
+            taken_apart, cost = _sandbox(plan)
+            taken += taken_apart
+            figures += cost
+    _publish(plan, peers, taken, figures)
     _say(f"{time.monotonic() - started:.0f} s; results in {plan.results}")
     return 1 if any(sample.errors for sample in taken) else 0
 
@@ -56,6 +47,50 @@ def _present(plan: Plan) -> list[Peer]:
         else:
             present.append(peer)
     return present
+
+
+def _probe(plan: Plan, peer: Luafarm) -> list[Figure]:
+    _say("probes: cold scripts, changed scripts, a lost VM host")
+    with measure.serving(plan, peer) as (served, _):
+        return list(probes.figures(served, plan.probes))
+
+
+def _sandbox(plan: Plan) -> tuple[list[Sample], list[Figure]]:
+    """Sandboxed against trusted, at the highest moderate concurrency of the plan."""
+    moderate = [c for c in plan.concurrency if c <= sandbox.CONCURRENCY]
+    narrow = dataclasses.replace(plan, concurrency=tuple(moderate[-1:]))
+    scripts = [one for one in plan.scripts if one.name in sandbox.SCRIPTS]
+    taken = list(measure.samples(narrow, sandbox.peers(plan.luafarm), scripts, _say))
+    return taken, sandbox.cost(measure.medians(taken))
+
+
+def _publish(
+    plan: Plan, peers: Sequence[Peer], taken: Sequence[Sample], figures: list[Figure]
+) -> None:
+    cells: list[Cell] = measure.medians(taken)
+    table = report.rows(cells, plan.relative_to)
+    about = [f"{peer.name}: {peer.about}" for peer in peers]
+    about.append(
+        f"medians of {plan.rounds} alternating rounds of {plan.seconds} s by wrk on the"
+        f" same machine; ratio: requests/s relative to {plan.relative_to}"
+    )
+    print(report.terminal(table))
+    for figure in figures:
+        print(figure)
+    name = measure.stamp()
+    report.write(
+        plan.results,
+        name,
+        report.markdown(table, about, figures),
+        {
+            "machine": report.machine(),
+            "about": about,
+            "figures": [dataclasses.asdict(figure) for figure in figures],
+            "cells": [dataclasses.asdict(cell) for cell in cells],
+            "samples": [dataclasses.asdict(sample) for sample in taken],
+        },
+    )
+    plot.write(plan.results, cells)
 
 
 def _say(line: str) -> None:

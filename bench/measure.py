@@ -4,7 +4,6 @@ Rounds alternate over the peers, so that a noisy minute of the machine falls on 
 them; a cell's figures are the medians over its rounds.
 """
 
-import dataclasses
 import shutil
 import statistics
 import tempfile
@@ -157,11 +156,6 @@ def _cpu(daemon: Daemon | None) -> int:
 
 def _memory(daemon: Daemon | None) -> int:
     return 0 if daemon is None else procfs.pss_bytes(procfs.tree(daemon.pid))
-
-
-def as_json(values: Iterable[Sample | Cell]) -> list[dict[str, object]]:
-    """Plain values for a results file."""
-    return [dataclasses.asdict(value) for value in values]
 
 
 def stamp() -> str:

@@ -80,3 +80,15 @@ def title(pid: int) -> str:
     except OSError:
         return ""
     return raw.replace(b"\0", b" ").decode(errors="replace").strip()
+
+
+def seccomp_filters(pid: int) -> int:
+    """How many system call filters a process is under; 0 when it is gone."""
+    try:
+        text = (PROC / str(pid) / "status").read_text(errors="replace")
+    except OSError:
+        return 0
+    for line in text.splitlines():
+        if line.startswith("Seccomp_filters:"):
+            return int(line.split()[1])
+    return 0
