@@ -331,7 +331,7 @@ def _filter_calls(wanted: Confinement) -> str:
 
 
 def _expect(what: str, codes: set[int], attempt: Callable[[], object]) -> None:
-    """Try what must fail. Raise _MissingError when it does not fail in the right way."""
+    """Try what must fail; when it does not fail as it should, the layer is missing."""
     try:
         attempt()
     except OSError as error:

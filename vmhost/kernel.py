@@ -72,7 +72,7 @@ def syscall(name: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> 
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """Do what prctl(2) says; missing arguments are 0."""
+    """Change a property of this process as prctl(2) says."""
     words = [ctypes.c_ulong(a) for a in (*arguments, 0, 0, 0, 0)[:4]]
     return _checked(_libc().prctl(ctypes.c_int(option), *words))
 
@@ -83,7 +83,7 @@ def unshare(flags: int) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str) -> None:
-    """Mount as mount(2) says."""
+    """Attach a file system to the tree, as mount(2) says."""
     texts = [os.fsencode(t) for t in (source, target, kind)]
     _checked(
         _libc().mount(*texts, ctypes.c_ulong(flags), ctypes.c_char_p(options.encode()))

@@ -2,8 +2,8 @@
 
 The ruleset handles all rights that the running kernel knows and allows none of them.
 Which those are is asked, not looked up by version: the kernel refuses a mask with an
-unknown bit, so the widest mask that it takes is the whole. Rights of later kernels (such
-as connecting to a UNIX socket by path) are given up without a new table.
+unknown bit, so the widest mask that it takes is the whole. Rights of later kernels,
+such as connecting to a UNIX socket by path, are given up without a new table.
 """
 
 import errno

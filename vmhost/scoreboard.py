@@ -26,7 +26,7 @@ from luafarm.names import RequestId, Script
 
 SIZE: Final = 4096
 NAME_BYTES: Final = 1792  # a longer script path is cut
-RECENT: Final = 64  # more than a front ever has outstanding on one host
+RECENT: Final = 128  # more than fronts ever have outstanding on one host
 
 _LOADING: Final = (1 << 64) - 1  # request ids have 63 bits
 
@@ -36,8 +36,8 @@ _STARTED_AT: Final = 1
 _DEADLINE_AT: Final = 2
 _LENGTH_AT: Final = 3  # of the script's path, which follows
 _NAME_AT: Final = 32  # in bytes
-_COUNTS_AT: Final = 256  # requests, busy ns, states, memory, beat
-_RECENT_AT: Final = 320
+_COUNTS_AT: Final = 256  # requests, busy ns, states, memory, beat, requests begun
+_RECENT_AT: Final = 384
 
 _TRIES: Final = (
     8  # a reading is torn only when the host goes on in the same microsecond
@@ -101,6 +101,7 @@ class HostSlot:
         if request:
             words[_RECENT_AT + self._begun % RECENT] = request
             self._begun += 1
+            words[_COUNTS_AT + 5] = self._begun
             words[_REQUEST_AT] = request
         else:
             words[_REQUEST_AT] = _LOADING
@@ -144,9 +145,12 @@ class Scoreboard:
         return Reading(self._task(), *self._words[_COUNTS_AT : _COUNTS_AT + 5])
 
     def recent(self) -> tuple[RequestId, ...]:
-        """Return the requests begun lately, the running one among them."""
-        ids = self._words[_RECENT_AT : _RECENT_AT + RECENT]
-        return tuple(RequestId(request) for request in ids if request)
+        """Return the requests begun lately in order, the running one at the end."""
+        ids = self._words[_RECENT_AT : _RECENT_AT + RECENT].tolist()
+        oldest = self._words[_COUNTS_AT + 5] % RECENT
+        ordered = ids[oldest:] + ids[:oldest]
+        # 63 bits: more is no id, and would not fit the wire
+        return tuple(RequestId(i) for i in ordered if 0 < i < _LOADING >> 1)
 
     def _task(self) -> Task | None:
         words = self._words
