@@ -1,0 +1,205 @@
+"""The zygote: a warm process that forks VM hosts, so that a new one takes milliseconds.
+
+It has imported all that a host needs and never made a ZeroMQ context or a thread, which
+would not survive a fork. The supervisor starts it afresh (never forks it from itself)
+and sends one datagram an order over a socket pair, with the four fds of the new host.
+
+A host is the zygote's grandchild: the child between them ends at once, so that the
+supervisor, the nearest subreaper, becomes the host's parent. So the supervisor learns
+of the host's end from the kernel, and neither the death nor the renewal of the zygote
+touches a host, while the death of the supervisor ends all of them.
+
+All hosts forked from one zygote share its address layout. After `FORKS_A_LAYOUT` of
+them it executes itself again to get another one.
+"""
+
+import contextlib
+import gc
+import importlib
+import mmap
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from typing import Final, NoReturn, cast
+
+import msgpack
+from setproctitle import setproctitle
+
+from luafarm.names import HostId
+from vmhost import confine, hostconfig, kernel, report
+from vmhost.confine import Confinement, Layer
+from vmhost.hostconfig import HostConfig
+from vmhost.scoreboard import HostSlot
+
+FORKS_A_LAYOUT: Final = 64
+MAX_ORDER: Final = 65536  # a configuration with many keys has 4000 bytes
+FDS: Final = 4
+
+EXIT_FAILED: Final = 70  # a host's own fault, as EX_SOFTWARE; its story is on stderr
+EXIT_LACKING: Final = 77  # a required layer does not hold
+
+_ADOPTION_S: Final = 5.0  # the child in between ends within a millisecond
+
+Serve = Callable[[HostConfig, int, HostSlot, int, Callable[[], list[Layer]]], NoReturn]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One host to fork."""
+
+    host: HostId
+    title: str  # for the list of processes
+    config: bytes  # HostConfig.pack
+    confinement: Confinement
+    required: tuple[str, ...]  # layers without which it must not serve
+
+    def pack(self) -> bytes:
+        """Return it as one datagram."""
+        return cast("bytes", msgpack.packb(astuple(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Fds:
+    """The fds that come with an order, in this order."""
+
+    listen: int
+    page: int  # of the scoreboard
+    report: int
+    errors: int  # the host's standard error
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """The zygote's answer: the new host's pid, or 0 and why there is none."""
+
+    host: HostId
+    pid: int
+    error: str
+
+    def pack(self) -> bytes:
+        """Return it as one datagram."""
+        return cast("bytes", msgpack.packb(astuple(self)))
+
+
+WARM: Final = Forked(HostId(""), 0, "")
+"""What the zygote says first, when it has imported everything."""
+
+
+def unpack_order(data: bytes) -> Order:
+    """Return the order in a datagram of the supervisor."""
+    host, title, config, wanted, required = msgpack.unpackb(data, use_list=False)
+    return Order(host, title, config, Confinement(*wanted), required)
+
+
+def unpack_forked(data: bytes) -> Forked:
+    """Return the answer in a datagram of the zygote."""
+    return Forked(*msgpack.unpackb(data))
+
+
+def run(channel: socket.socket, serve: Serve) -> None:
+    """Fork hosts as ordered until the supervisor closes the channel or dies."""
+    supervisor = os.getppid()
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    # what a terminal or a service manager sends to all of us is for the supervisor
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    confine.prepare()
+    gc.collect()
+    gc.freeze()  # the hosts share these pages for as long as nobody writes to them
+    channel.send(WARM.pack())
+    for _ in range(FORKS_A_LAYOUT):
+        data, received, _, _ = socket.recv_fds(channel, MAX_ORDER, FDS)
+        if not data:
+            return
+        fds = Fds(*received)
+        order = unpack_order(data)
+        pid, error = _fork(order, fds, supervisor, serve)
+        for fd in received:
+            os.close(fd)
+        channel.send(Forked(order.host, pid, error).pack())
+    os.set_inheritable(channel.fileno(), True)
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own program again
+
+
+def _fork(order: Order, fds: Fds, supervisor: int, serve: Serve) -> tuple[int, str]:
+    """Return the pid of a new host and no error, or 0 and the error."""
+    with mmap.mmap(-1, mmap.PAGESIZE) as answer:
+        try:
+            between = os.fork()
+        except OSError as error:
+            return 0, f"fork: {error.strerror}"
+        if between == 0:
+            _fork_again(answer, order, fds, supervisor, serve)
+        os.waitpid(between, 0)
+        pid = int.from_bytes(answer[:8], "little")
+        return pid, "" if pid else "fork: no second process"
+
+
+def _fork_again(
+    answer: mmap.mmap, order: Order, fds: Fds, supervisor: int, serve: Serve
+) -> NoReturn:
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become_host(order, fds, supervisor, serve)
+        answer[:8] = pid.to_bytes(8, "little")
+    finally:
+        os._exit(0)
+
+
+def _become_host(
+    order: Order, fds: Fds, supervisor: int, serve: Serve
+) -> NoReturn:
+    try:
+        _await_adoption(supervisor)
+        setproctitle(order.title)
+        os.dup2(fds.errors, 1)
+        os.dup2(fds.errors, 2)
+        # mapped before its fd goes; nobody may unmap it, that would close a strange fd
+        slot = HostSlot(fds.page)
+        layers = confine.enter(order.confinement, (fds.listen, fds.report))
+
+        def seal() -> list[Layer]:
+            layers.extend(confine.seal(order.confinement))
+            lacking = confine.lacking(layers, order.required)
+            report.write_sealed(fds.report, layers, lacking)
+            if lacking:
+                os._exit(EXIT_LACKING)
+            return layers
+
+        config = hostconfig.unpack(order.config)
+        serve(config, fds.listen, slot, fds.report, seal)
+    except BaseException:  # noqa: BLE001 - the last frame of this process
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+    finally:
+        os._exit(EXIT_FAILED)
+
+
+def _await_adoption(supervisor: int) -> None:
+    """Wait until the child in between has ended and the supervisor is our parent."""
+    end = time.monotonic() + _ADOPTION_S
+    while os.getppid() != supervisor:
+        if time.monotonic() > end:
+            raise ProcessLookupError("the supervisor is gone")
+        os.sched_yield()
+
+
+def main() -> None:
+    """Run the zygote: `-m vmhost.zygote CHANNEL-FD DIALECT...`."""
+    setproctitle("luafarm-zygote")
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
+    for dialect in sys.argv[2:]:
+        importlib.import_module(f"lupa.{dialect}")
+    serve = importlib.import_module("vmhost.host").serve
+    run(channel, cast("Serve", serve))
+
+
+if __name__ == "__main__":
+    main()
