@@ -1,0 +1,644 @@
+"""The front's decisions: which request goes to which VM host, and when.
+
+Late binding: one queue per script; a request is bound to a host only when that host can
+start it soon. Ordered hunting: hosts are tried in the order the broker published, an
+empty one first. A further request goes to a busy host only while the expected work
+there stays within `WINDOW_S`, so that nothing quick waits behind anything slow; unknown
+and slow scripts go to empty hosts only. A host that has room takes the next request of
+the waiting script with the smallest virtual start time (start-time fair queueing), so
+that a flood of one script delays the others by one service time, not by its backlog.
+
+Nothing here reads a clock or a socket: `now` is monotonic seconds, ids come from a
+function given at the start. Calls return actions; order is part of their meaning.
+References: docs/architecture.md, "Dispatch"; Goyal et al., Start-time Fair Queueing
+(SIGCOMM 1996).
+"""
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Final
+
+from fcgi.placement import (
+    LEARN,
+    STALL_S,
+    UNKNOWN_S,
+    WINDOW_S,
+    Entry,
+    Host,
+    Pending,
+    Use,
+    prefixes,
+)
+from fcgi.refusal import Refusal
+from luafarm.messages import (
+    SAFE,
+    Message,
+    Miss,
+    Place,
+    Pressure,
+    Report,
+    ScriptError,
+    UseRow,
+    Verdict,
+)
+from luafarm.names import HostId, RequestId, Script
+
+PRESSURE_S: Final = 0.001  # first report of pressure; then doubling
+PRESSURE_MAX_S: Final = 0.032  # uncapped, one refused clone would starve a script
+ASK_AGAIN_S: Final = 1.0  # an unanswered Miss is repeated: the broker may be new
+OVERDUE_S: Final = 5.0  # beyond its budget and the supervisor's grace
+MAX_RUNS: Final = 64  # outstanding on one host; fewer than HostLost.begun can name
+MAX_IDLE: Final = 64  # hosts named as idle in one message
+BUDGET_REASONS: Final = frozenset({"wall", "cpu"})
+
+
+class Send:
+    """Send this request to its host."""
+
+    def __init__(self, pending: Pending) -> None:
+        self.pending: Pending = pending
+
+
+class Answer:
+    """Answer this request with a refusal."""
+
+    def __init__(
+        self,
+        pending: Pending,
+        refusal: Refusal,
+        retry_after_s: int = 0,
+        error: ScriptError | None = None,
+    ) -> None:
+        self.pending: Pending = pending
+        self.refusal: Refusal = refusal
+        self.retry_after_s: int = retry_after_s
+        self.error: ScriptError | None = error
+
+
+class CancelRun:
+    """Tell the host that nobody waits for this run."""
+
+    def __init__(self, host: HostId, request: RequestId) -> None:
+        self.host: HostId = host
+        self.request: RequestId = request
+
+
+class Tell:
+    """Say this to the broker."""
+
+    def __init__(self, message: Message) -> None:
+        self.message: Message = message
+
+
+Action = Send | Answer | CancelRun | Tell
+
+
+class Dispatch:
+    """Owns the front's tables: scripts, queues, hosts and what runs where."""
+
+    def __init__(
+        self,
+        ids: Callable[[], int],
+        *,
+        turn: int = 0,
+        queue: int = 2048,
+        queue_per_script: int = 1024,
+        queue_timeout_s: float = 10.0,
+        remembered: int = 4096,
+    ) -> None:
+        self._ids = ids
+        self._turn = turn  # fronts start hunting at different hosts
+        self._queue_max = queue
+        self._queue_per_script = queue_per_script
+        self._queue_timeout_s = queue_timeout_s
+        self._remembered = remembered
+        self._entries: dict[bytes, Entry] = {}
+        self._idle: dict[
+            bytes, None
+        ] = {}  # entries without host and queue, oldest first
+        self._hosts: dict[HostId, Host] = {}
+        self._backlog: dict[bytes, Entry] = {}  # all and only entries with a queue
+        self._queued: int = 0  # requests in all queues
+        self._virtual: float = 0.0  # virtual time of fair queueing
+        self._alarms: list[tuple[float, bytes]] = []  # pressure to look at, a heap
+        self._used: dict[bytes, Entry] = {}  # entries with something to report
+        self.rerun: int = 0  # requests sent once more because their host died
+
+    # ---- requests ------------------------------------------------------------------
+
+    def arrive(self, pending: Pending, now: float) -> list[Action]:
+        """Take a request; send it, queue it or refuse it."""
+        entry = self._entries.get(pending.path)
+        if entry is None:
+            entry = self._find(pending.path)
+        pending.entry = entry
+        if entry.hosts and not entry.queue and entry.verdict == Verdict.READY:
+            host = self._choose(entry, now)
+            if host is not None:
+                return [self._send(pending, entry, host, now)]
+        return self._hold(pending, entry, now)
+
+    def cancel(self, pending: Pending) -> list[Action]:
+        """Forget a request whose client went away."""
+        pending.cancelled = True
+        host = pending.host
+        if host is not None:
+            return [CancelRun(host.name, pending.id)]
+        entry = pending.entry
+        if entry is not None and pending in entry.queue:
+            entry.queue.remove(pending)
+            self._queued -= 1
+            if not entry.queue:
+                self._unqueue(entry)
+        return []
+
+    def finish(
+        self, name: HostId, request: RequestId, service_us: int, now: float, *, ok: bool
+    ) -> Pending | None:
+        """Take a run off its host; None when that host has no such run.
+
+        Call `fill` once after the rows of a batch.
+        """
+        pending = self._take(name, request, now)
+        if pending is None:
+            return None
+        entry = pending.entry
+        assert entry is not None
+        service_s = service_us * 1e-6
+        if entry.est < 0:
+            entry.est = service_s
+        else:
+            entry.est += LEARN * (service_s - entry.est)
+        use = entry.uses.get(name)
+        if use is None:
+            use = entry.uses[name] = Use()
+            self._used[entry.script] = entry
+        use.requests += 1
+        use.busy_us += service_us
+        use.sojourn_s += now - pending.arrival
+        use.waited_s += pending.sent - pending.arrival
+        use.last = now
+        if not ok:
+            use.errors += 1
+        return pending
+
+    def absent(self, name: HostId, request: RequestId, now: float) -> list[Action]:
+        """Place a run again that its host had no state for."""
+        pending = self._take(name, request, now)
+        if pending is None or pending.cancelled:
+            return []
+        entry = pending.entry
+        assert entry is not None
+        host = self._hosts.get(name)
+        if host is not None and host in entry.hosts:
+            self._set_hosts(entry, [h for h in entry.hosts if h is not host])
+        return self._again(pending, now)
+
+    def fill(self, name: HostId, now: float) -> list[Action]:
+        """Give a host what waits for it, as far as it has room."""
+        host = self._hosts.get(name)
+        if host is None or not host.waiting or not host.ready:
+            return []
+        actions: list[Action] = []
+        while host.waiting and len(host.runs) < MAX_RUNS:
+            best: Entry | None = None
+            for entry in host.waiting.values():
+                if host.runs and not self._has_room(host, entry, now):
+                    continue
+                if best is None or entry.tag < best.tag:
+                    best = entry
+            if best is None:
+                break
+            actions.append(self._send_next(best, host, now))
+        return actions
+
+    # ---- hosts ---------------------------------------------------------------------
+
+    def host_up(self, name: HostId) -> bool:
+        """Add a host; False when it is known already."""
+        if name in self._hosts:
+            return False
+        self._hosts[name] = Host(name)
+        return True
+
+    def host_ready(self, name: HostId, now: float) -> list[Action]:
+        """Start to use a host: it said Welcome."""
+        host = self._hosts.get(name)
+        if host is None:
+            return []
+        host.ready = True
+        return self.fill(name, now)
+
+    def host_suspect(self, name: HostId) -> None:
+        """Send nothing more to a host whose connection broke, until it is lost."""
+        host = self._hosts.get(name)
+        if host is not None:
+            host.ready = False
+
+    def run(self, name: HostId, request: RequestId) -> Pending | None:
+        """Return a run that this host has not answered yet."""
+        host = self._hosts.get(name)
+        return host.runs.get(request) if host is not None else None
+
+    def oldest_run(self, name: HostId) -> RequestId:
+        """Return the host's oldest unanswered run, which it has begun; 0: none."""
+        host = self._hosts.get(name)
+        return next(iter(host.runs), RequestId(0)) if host else RequestId(0)
+
+    def host_lost(
+        self,
+        name: HostId,
+        running: RequestId,
+        begun: tuple[RequestId, ...],
+        reason: str,
+        now: float,
+    ) -> list[Action]:
+        """Take a host out; send on, send again or answer what was there.
+
+        Only a run that had not begun, or of a safe method under its first dead host and
+        not over its budget, is started elsewhere.
+        """
+        host = self._hosts.pop(name, None)
+        if host is None:
+            return []
+        host.ready = False
+        for entry in list(self._entries.values()):
+            if host in entry.hosts:
+                self._set_hosts(entry, [h for h in entry.hosts if h is not host])
+        actions: list[Action] = []
+        started = frozenset(begun)
+        for pending in host.runs.values():
+            pending.host = None
+            if pending.cancelled:
+                continue
+            if pending.id == running and reason in BUDGET_REASONS:
+                actions.append(Answer(pending, Refusal.TIMEOUT))
+                continue
+            if pending.id == running or pending.id in started:
+                pending.deaths += 1
+                if pending.deaths > 1 or pending.begun or not pending.flags & SAFE:
+                    actions.append(Answer(pending, Refusal.HOST_LOST))
+                    continue
+                self.rerun += 1
+            actions += self._again(pending, now)
+        return actions
+
+    # ---- placement -----------------------------------------------------------------
+
+    def place(self, place: Place, now: float) -> list[Action]:
+        """Take what the broker says of a script."""
+        entry = self._entries.get(place.script)
+        if entry is None:
+            entry = self._entries[place.script] = Entry(place.script)
+        entry.pool = place.pool
+        entry.known = True
+        entry.asked = -1.0
+        entry.verdict = place.verdict
+        entry.epoch = place.epoch
+        entry.wall_s = place.wall_ms / 1000
+        entry.error = place.error
+        entry.refused_until = now + place.retry_after_s
+        hosts = [self._hosts[h] for h in place.hosts if h in self._hosts]
+        if hosts and self._turn:
+            cut = self._turn % len(hosts)
+            hosts = hosts[cut:] + hosts[:cut]
+        self._set_hosts(entry, hosts)
+        actions: list[Action] = []
+        if place.asked and place.asked != place.script:
+            actions += self._redirect(place.asked, entry, now)
+        actions += self._settle(entry, now)
+        self._rest(entry)
+        return actions
+
+    def snapshot(self, places: tuple[Place, ...], now: float) -> list[Action]:
+        """Take all that a broker knows; what it does not name is asked for again."""
+        actions: list[Action] = []
+        named = {place.script for place in places}
+        for path, entry in list(self._entries.items()):
+            if path not in named:
+                entry.known = False
+                entry.verdict = Verdict.READY
+                entry.asked = -1.0
+                self._set_hosts(entry, [])
+                if entry.queue:
+                    actions += self._ask(entry, now)
+                else:
+                    self._entries.pop(path)
+                    self._idle.pop(path, None)
+        for place in places:
+            actions += self.place(place, now)
+        return actions
+
+    # ---- time ----------------------------------------------------------------------
+
+    def wake_at(self) -> float:
+        """Return when `wake` wants to be called; 0: not at all."""
+        return self._alarms[0][0] if self._alarms else 0.0
+
+    def wake(self, now: float) -> list[Action]:
+        """Report pressure that has come due."""
+        actions: list[Action] = []
+        while self._alarms and self._alarms[0][0] <= now:
+            _, path = heappop(self._alarms)
+            entry = self._entries.get(path)
+            if entry is None or not entry.queue or not entry.hosts:
+                if entry is not None:
+                    entry.pressure_s = 0.0
+                continue
+            total = sum(now - p.arrival for p in entry.queue)
+            actions.append(
+                Tell(
+                    Pressure(
+                        Script(path),
+                        int((now - entry.queue[0].arrival) * 1e6),
+                        len(entry.queue),
+                        int(total * 1e6),
+                        self._idle_hosts(),
+                    )
+                )
+            )
+            entry.pressure_s = min(entry.pressure_s * 2, PRESSURE_MAX_S)
+            heappush(self._alarms, (now + entry.pressure_s, path))
+        return actions
+
+    def tick(self, now: float) -> list[Action]:
+        """Give up what waited or ran too long, ask again; call every 100 ms or so."""
+        actions: list[Action] = []
+        for entry in list(self._backlog.values()):
+            while entry.queue and entry.queue[0].arrival + self._queue_timeout_s <= now:
+                late = self._pop(entry)
+                actions.append(Answer(late, Refusal.OVERLOADED, retry_after_s=1))
+            if entry.queue and not entry.hosts and now - entry.asked >= ASK_AGAIN_S:
+                entry.asked = -1.0
+                actions += self._ask(entry, now)
+        for host in self._hosts.values():
+            first = next(iter(host.runs.values()), None)
+            if first is None or first.entry is None or not first.entry.wall_s:
+                continue
+            if now - max(first.sent, host.since) > first.entry.wall_s + OVERDUE_S:
+                host.ready = False  # neither it nor its supervisor kept the deadline
+                for pending in list(host.runs.values()):
+                    self._take(host.name, pending.id, now)
+                    if pending.cancelled:
+                        continue
+                    actions.append(Answer(pending, Refusal.TIMEOUT))
+        return actions
+
+    def report(self, now: float, gauges: dict[str, int]) -> Report:
+        """Return the counts since the last report, and forget them."""
+        rows: list[UseRow] = []
+        for entry in self._used.values():
+            for name, use in entry.uses.items():
+                rows.append(
+                    UseRow(
+                        Script(entry.script),
+                        name,
+                        use.requests,
+                        use.busy_us,
+                        int(use.sojourn_s * 1e6),
+                        int(use.waited_s * 1e6),
+                        int((now - use.last) * 1e6),
+                        use.errors,
+                    )
+                )
+            entry.uses = {}
+        self._used = {}
+        gauges["queued"] = self._queued
+        gauges["running"] = sum(len(h.runs) for h in self._hosts.values())
+        gauges["rerun"] = self.rerun
+        return Report(tuple(rows), tuple(sorted(gauges.items())))
+
+    def retry_broker(self) -> None:
+        """Forget that anything was asked: the broker is a new one."""
+        for entry in self._backlog.values():
+            entry.asked = -1.0
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that wait or run."""
+        return self._queued + sum(len(h.runs) for h in self._hosts.values())
+
+    # ---- inside --------------------------------------------------------------------
+
+    def _find(self, path: bytes) -> Entry:
+        """Return the entry of the script in front of PATH_INFO, or a new one."""
+        for prefix in prefixes(path):
+            entry = self._entries.get(prefix)
+            if entry is not None and entry.known and entry.verdict != Verdict.MISSING:
+                return entry
+        entry = self._entries[path] = Entry(path)
+        return entry
+
+    def _choose(self, entry: Entry, now: float) -> Host | None:
+        best: Host | None = None
+        for host in entry.hosts:
+            if not host.ready:
+                continue
+            if not host.runs:
+                return host
+            if (best is None or host.work < best.work) and self._has_room(
+                host, entry, now
+            ):
+                best = host
+        return best
+
+    def _has_room(self, host: Host, entry: Entry, now: float) -> bool:
+        return (
+            entry.est >= 0
+            and entry.est + host.work <= WINDOW_S
+            and now - host.since <= STALL_S
+            and len(host.runs) < MAX_RUNS
+        )
+
+    def _send(self, pending: Pending, entry: Entry, host: Host, now: float) -> Send:
+        request = RequestId(self._ids())
+        pending.id = request
+        pending.host = host
+        pending.sent = now
+        cost = entry.est if entry.est >= 0 else UNKNOWN_S
+        pending.cost = cost
+        if not host.runs:
+            host.since = now
+        host.runs[request] = pending
+        host.work += cost
+        return Send(pending)
+
+    def _send_next(self, entry: Entry, host: Host, now: float) -> Send:
+        pending = self._pop(entry)
+        send = self._send(pending, entry, host, now)
+        self._virtual = entry.tag
+        entry.tag += pending.cost
+        return send
+
+    def _take(self, name: HostId, request: RequestId, now: float) -> Pending | None:
+        host = self._hosts.get(name)
+        if host is None:
+            return None
+        pending = host.runs.pop(request, None)
+        if pending is None:
+            return None
+        pending.host = None
+        host.since = now
+        if host.runs:
+            host.work = max(0.0, host.work - pending.cost)
+        else:
+            host.work = 0.0  # no rounding error outlives an empty host
+        return pending
+
+    def _hold(self, pending: Pending, entry: Entry, now: float) -> list[Action]:
+        """Queue a request that cannot start now, or refuse it."""
+        verdict = entry.verdict
+        if entry.known and verdict == Verdict.REFUSED and now >= entry.refused_until:
+            entry.verdict = verdict = Verdict.READY
+        if entry.known and verdict != Verdict.READY:
+            return [self._refuse(pending, entry, now)]
+        if (
+            self._queued >= self._queue_max
+            or len(entry.queue) >= self._queue_per_script
+        ):
+            self._rest(entry)
+            return [Answer(pending, Refusal.OVERLOADED, retry_after_s=1)]
+        if not entry.queue:
+            self._backlog[entry.script] = entry
+            self._idle.pop(entry.script, None)
+            entry.tag = max(entry.tag, self._virtual)
+            for host in entry.hosts:
+                host.waiting[entry.script] = entry
+        entry.queue.append(pending)
+        self._queued += 1
+        if not entry.hosts:
+            return self._ask(entry, now)
+        self._watch(entry, now)
+        return []
+
+    def _watch(self, entry: Entry, now: float) -> None:
+        """Look at a script's queue in a moment: it may be pressure."""
+        if not entry.pressure_s:
+            entry.pressure_s = PRESSURE_S
+            heappush(self._alarms, (now + PRESSURE_S, entry.script))
+
+    def _refuse(self, pending: Pending, entry: Entry, now: float) -> Answer:
+        if entry.verdict == Verdict.MISSING:
+            return Answer(pending, Refusal.NOT_FOUND)
+        if entry.verdict == Verdict.BROKEN:
+            return Answer(pending, Refusal.SCRIPT_FAILED, error=entry.error)
+        wait = max(1, int(entry.refused_until - now + 0.999))
+        return Answer(pending, Refusal.UNAVAILABLE, wait, entry.error)
+
+    def _ask(self, entry: Entry, now: float) -> list[Action]:
+        if entry.asked >= 0:
+            return []
+        entry.asked = now
+        return [Tell(Miss(entry.script, self._idle_hosts()))]
+
+    def _redirect(self, asked: bytes, entry: Entry, now: float) -> list[Action]:
+        """Move what waits under a path with PATH_INFO to its script."""
+        waiting = self._entries.get(asked)
+        if waiting is None or waiting is entry or waiting.known:
+            return []
+        actions: list[Action] = []
+        queue = list(waiting.queue)
+        while waiting.queue:
+            self._pop(waiting)
+        self._entries.pop(asked)
+        self._idle.pop(asked, None)
+        for pending in queue:
+            pending.entry = entry
+            actions += self._again(pending, now)
+        return actions
+
+    def _again(self, pending: Pending, now: float) -> list[Action]:
+        """Place a request anew, ahead of those that came after it."""
+        assert pending.entry is not None
+        entry = self._entries.setdefault(pending.entry.script, pending.entry)
+        pending.entry = entry
+        if entry.hosts and entry.verdict == Verdict.READY:
+            host = self._choose(entry, now)
+            if host is not None:
+                return [self._send(pending, entry, host, now)]
+        actions = self._hold(pending, entry, now)
+        queue = entry.queue
+        if queue and queue[-1] is pending and len(queue) > 1:
+            queue.pop()
+            at = 0
+            while at < len(queue) and queue[at].arrival <= pending.arrival:
+                at += 1
+            queue.insert(at, pending)
+        return actions
+
+    def _settle(self, entry: Entry, now: float) -> list[Action]:
+        """Serve or refuse what waits, after the broker's word on it."""
+        actions: list[Action] = []
+        if entry.verdict != Verdict.READY:
+            while entry.queue:
+                actions.append(self._refuse(self._pop(entry), entry, now))
+            return actions
+        while entry.queue:
+            host = self._choose(entry, now) if entry.hosts else None
+            if host is None:
+                break
+            actions.append(self._send_next(entry, host, now))
+        if entry.queue:
+            if entry.hosts:
+                self._watch(entry, now)
+            else:
+                actions += self._ask(entry, now)
+        return actions
+
+    def _set_hosts(self, entry: Entry, hosts: list[Host]) -> None:
+        if entry.queue:
+            for host in entry.hosts:
+                host.waiting.pop(entry.script, None)
+            for host in hosts:
+                host.waiting[entry.script] = entry
+        entry.hosts = hosts
+
+    def _pop(self, entry: Entry) -> Pending:
+        pending = entry.queue.popleft()
+        self._queued -= 1
+        if not entry.queue:
+            self._unqueue(entry)
+        return pending
+
+    def _unqueue(self, entry: Entry) -> None:
+        self._backlog.pop(entry.script, None)
+        entry.pressure_s = 0.0
+        for host in entry.hosts:
+            host.waiting.pop(entry.script, None)
+        self._rest(entry)
+
+    def _rest(self, entry: Entry) -> None:
+        """Remember an entry that nothing holds on to; forget the oldest of them."""
+        if entry.hosts or entry.queue:
+            self._idle.pop(entry.script, None)
+            return
+        self._idle[entry.script] = None
+        while len(self._idle) > self._remembered:
+            oldest = next(iter(self._idle))
+            del self._idle[oldest]
+            self._entries.pop(oldest, None)
+
+    def _idle_hosts(self) -> tuple[HostId, ...]:
+        idle = [h.name for h in self._hosts.values() if h.ready and not h.runs]
+        return tuple(idle[:MAX_IDLE])
+
+    def check(self) -> None:
+        """Raise AssertionError if the tables disagree with each other."""
+        assert self._queued == sum(len(e.queue) for e in self._entries.values())
+        for path, entry in self._entries.items():
+            assert path == entry.script
+            assert (path in self._backlog) == bool(entry.queue), path
+            assert not (entry.queue and path in self._idle), path
+            for host in entry.hosts:
+                assert self._hosts.get(host.name) is host, host.name
+                assert (path in host.waiting) == bool(entry.queue), path
+            for pending in entry.queue:
+                assert pending.host is None
+                assert not pending.cancelled
+        for host in self._hosts.values():
+            for path in host.waiting:
+                assert host in self._entries[path].hosts, path
+            for pending in host.runs.values():
+                assert pending.host is host
+            total = sum(p.cost for p in host.runs.values())
+            assert abs(total - host.work) < 1e-6, (total, host.work)

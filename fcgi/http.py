@@ -1,0 +1,297 @@
+"""The embedded HTTP listener: for development and small sites, without a web server.
+
+uvicorn speaks HTTP; a request becomes FastCGI parameters and goes the same way as any
+other. Error pages are those for developers, with the source around the error.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+import uvicorn
+
+from fcgi import pages, params, reply, scriptname
+from fcgi.peer import SAFE_METHODS
+from fcgi.placement import Pending
+from fcgi.refusal import Refusal
+from fcgi.service import Service
+from fcgi.spool import BodySpool
+from luafarm.messages import SAFE, ScriptError
+from luafarm.settings import Settings
+
+logger = logging.getLogger("luafarm.front")
+
+INDEX: Final = b"index.lua"
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class HttpExchange:
+    """One HTTP request; what is answered waits in a queue for the ASGI task."""
+
+    def __init__(self, listener: "HttpListener", method: bytes) -> None:
+        self.pending: Pending | None = None
+        self.body = b""
+        self.spool: BodySpool | None = None
+        self._listener = listener
+        self._method = method
+        self._has_begun = False
+        self._has_body = True
+        #: pieces of the answer: (head or None, chunk, is the end, is cut short)
+        self.out: asyncio.Queue[tuple[bytes | None, bytes, bool, bool]]
+        self.out = asyncio.Queue()
+
+    def reply(self, head: bytes, body: bytes, stderr: bytes) -> None:
+        """Send a whole reply; see `Exchange`."""
+        del stderr  # it is in the log
+        parsed = self._listener.heads.parse(head)
+        head, body = reply.whole(parsed, body, self._method)
+        self.out.put_nowait((head, body, True, False))
+
+    def part(self, head: bytes, chunk: bytes, stderr: bytes) -> None:
+        """Send a piece of a reply; see `Exchange`."""
+        del stderr
+        opening: bytes | None = None
+        if not self._has_begun:
+            parsed = self._listener.heads.parse(head)
+            opening, self._has_body = reply.opening(parsed, self._method)
+            self._has_begun = True
+        chunk = chunk if self._has_body else b""
+        self.out.put_nowait((opening, chunk, False, False))
+
+    def finish(self, stderr: bytes) -> None:
+        """End a reply that was sent in parts."""
+        del stderr
+        self.out.put_nowait((None, b"", True, False))
+
+    def refuse(
+        self,
+        refusal: Refusal,
+        retry_after_s: int = 0,
+        error: ScriptError | None = None,
+        stderr: bytes = b"",
+    ) -> None:
+        """Answer with a developer's page; see `Exchange`."""
+        del stderr
+        if self._has_begun:
+            self.out.put_nowait((None, b"", True, True))
+            return
+        head, body = pages.developer(
+            refusal,
+            path=self.pending.path if self.pending else b"",
+            retry_after_s=retry_after_s,
+            error=error,
+        )
+        self.out.put_nowait(
+            (head, b"" if self._method == b"HEAD" else body, True, False)
+        )
+
+    def read_body(self, stream: int, offset: int, max_bytes: int) -> bytes:
+        """Return bytes of a body that did not travel with the request."""
+        if self.spool is not None:
+            return self.spool.read(stream, offset, max_bytes)
+        return self.body[offset : offset + max_bytes]
+
+
+class HttpListener:
+    """Serves the first root of the first pool over HTTP."""
+
+    def __init__(self, settings: Settings, service: Service, root: bytes) -> None:
+        self.heads = reply.Heads(settings.front.max_reply_header)
+        self._front = settings.front
+        self._service = service
+        self._root = root.rstrip(b"/")
+        self._server: uvicorn.Server | None = None
+
+    async def serve(self, sock: socket.socket) -> None:
+        """Serve until `stop`."""
+        config = uvicorn.Config(
+            self._app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            timeout_keep_alive=int(self._front.idle_timeout),
+        )
+        self._server = _Server(config)
+        await self._server.serve(sockets=[sock])
+
+    def stop(self) -> None:
+        """Finish what runs and stop."""
+        if self._server is not None:
+            self._server.should_exit = True
+
+    # ---- ASGI ----------------------------------------------------------------------
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        method = scope["method"].encode()
+        exchange = HttpExchange(self, method)
+        try:
+            await self._serve_one(scope, receive, send, exchange)
+        finally:
+            if exchange.spool is not None:
+                exchange.spool.close()
+
+    async def _serve_one(
+        self, scope: Scope, receive: Receive, send: Send, exchange: HttpExchange
+    ) -> None:
+        body_bytes = await self._read_body(receive, exchange)
+        if body_bytes < 0:
+            return  # the client went away
+        if body_bytes > self._front.max_body:
+            exchange.refuse(Refusal.BODY_TOO_LARGE)
+        else:
+            self._submit(scope, exchange, body_bytes)
+        watch = asyncio.ensure_future(_gone(receive))
+        try:
+            await self._answer(send, exchange, watch)
+        finally:
+            watch.cancel()
+
+    async def _read_body(self, receive: Receive, exchange: HttpExchange) -> int:
+        """Take the request body; its size, more than max_body, or -1 for a loss."""
+        size = 0
+        pieces: list[bytes] = []
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return -1
+            piece: bytes = message.get("body", b"")
+            size += len(piece)
+            if size <= self._front.max_body:
+                if size > self._front.inline_body and exchange.spool is None:
+                    exchange.spool = BodySpool()
+                    for kept in pieces:
+                        exchange.spool.write(0, kept)
+                    pieces = []
+                if exchange.spool is not None:
+                    exchange.spool.write(0, piece)
+                else:
+                    pieces.append(piece)
+            if not message.get("more_body", False):
+                exchange.body = b"".join(pieces)
+                return size
+
+    def _submit(self, scope: Scope, exchange: HttpExchange, body_bytes: int) -> None:
+        path = unquote_to_bytes(scope["raw_path"].partition(b"?")[0])
+        if path.endswith(b"/"):
+            path += INDEX
+        pairs = _parameters(scope, self._root, path, body_bytes)
+        blob = params.encode_pairs(pairs)
+        found = scriptname.script_path(self._root + path, blob)
+        if isinstance(found, Refusal):
+            exchange.refuse(found)
+            return
+        flags = SAFE if scope["method"].encode() in SAFE_METHODS else 0
+        body = None if exchange.spool is not None else exchange.body
+        pending = Pending(
+            exchange, found, flags, blob, body, body_bytes, 0, time.monotonic()
+        )
+        self._service.submit(exchange, pending)
+
+    async def _answer(
+        self, send: Send, exchange: HttpExchange, gone: "asyncio.Future[None]"
+    ) -> None:
+        while True:
+            piece = asyncio.ensure_future(exchange.out.get())
+            either: set[asyncio.Future[Any]] = {piece, gone}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not piece.done():
+                piece.cancel()
+                if exchange.pending is not None:
+                    self._service.abandon(exchange.pending)
+                return
+            head, chunk, is_end, is_cut = piece.result()
+            if head is not None:
+                await send(_start(head))
+            if is_cut:
+                raise ConnectionAbortedError("the script failed amid its reply")
+            await send(
+                {"type": "http.response.body", "body": chunk, "more_body": not is_end}
+            )
+            if is_end:
+                return
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers: the front has its own, which drain."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Capture nothing."""
+        yield
+
+
+def _start(head: bytes) -> dict[str, object]:
+    """Return the ASGI message of a CGI header block."""
+    status = 200
+    headers: list[tuple[bytes, bytes]] = []
+    for line in head.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if not colon:
+            continue
+        if name.lower() == b"status":
+            status = int(value.strip()[:3])
+        else:
+            headers.append((name.lower(), value.strip()))
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def _parameters(
+    scope: Scope, root: bytes, path: bytes, body_bytes: int
+) -> list[tuple[bytes, bytes]]:
+    """Return what a web server would send (RFC 3875, 4.1)."""
+    server_host, server_port = scope.get("server") or ("", 0)
+    client_host, client_port = scope.get("client") or ("", 0)
+    query: bytes = scope["query_string"]
+    uri: bytes = scope["raw_path"] + (b"?" + query if query else b"")
+    script, _, extra = path.partition(b".lua/")
+    if extra or path.endswith(b".lua/"):
+        script += b".lua"
+    pairs = [
+        (b"SCRIPT_FILENAME", root + path),
+        (b"QUERY_STRING", query),
+        (b"REQUEST_METHOD", scope["method"].encode()),
+        (b"SCRIPT_NAME", script),
+        (b"PATH_INFO", path[len(script) :]),
+        (b"REQUEST_URI", uri),
+        (b"DOCUMENT_URI", path),
+        (b"DOCUMENT_ROOT", root),
+        (b"SERVER_PROTOCOL", b"HTTP/" + scope["http_version"].encode()),
+        (b"REQUEST_SCHEME", scope["scheme"].encode()),
+        (b"GATEWAY_INTERFACE", b"CGI/1.1"),
+        (b"SERVER_SOFTWARE", b"luafarm"),
+        (b"REMOTE_ADDR", str(client_host).encode()),
+        (b"REMOTE_PORT", str(client_port).encode()),
+        (b"SERVER_ADDR", str(server_host).encode()),
+        (b"SERVER_PORT", str(server_port).encode()),
+        (b"SERVER_NAME", str(server_host).encode()),
+    ]
+    merged: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        glue = b"; " if name == b"cookie" else b", "
+        merged[name] = merged[name] + glue + value if name in merged else value
+    pairs.append((b"CONTENT_TYPE", merged.pop(b"content-type", b"")))
+    merged.pop(b"content-length", None)
+    pairs.append((b"CONTENT_LENGTH", str(body_bytes).encode() if body_bytes else b""))
+    merged.pop(b"proxy", None)  # httpoxy: HTTP_PROXY is a setting to some programs
+    for name, value in merged.items():
+        pairs.append((b"HTTP_" + name.upper().replace(b"-", b"_"), value))
+    return pairs

@@ -1,0 +1,100 @@
+"""The front's ZeroMQ sockets: DEALERs to the broker, VM hosts and supervisors.
+
+ZMQ_FD is edge-triggered: whoever sends must look for what came in meanwhile, so every
+link is drained after its sends as well (facts of libzmq, zmq_getsockopt).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from luafarm import curve
+from luafarm.wire import MAX_FRAME
+
+_HWM: Final = 2000  # messages; a host has at most MAX_RUNS outstanding
+_LINGER_MS: Final = 1000
+
+
+class Link:
+    """One DEALER: frames in through a callback, frames out by `send`."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        on_frame: Callable[[bytes], None],
+        on_connected: Callable[[], None],
+        on_lost: Callable[[], None],
+        pair: curve.KeyPair | None = None,
+        server_key: bytes = b"",
+    ) -> None:
+        self._loop = loop
+        self._on_frame = on_frame
+        self._on_connected = on_connected
+        self._on_lost = on_lost
+        self._socket = context.socket(zmq.DEALER)
+        self._socket.set(zmq.IMMEDIATE, 1)
+        self._socket.set(zmq.LINGER, _LINGER_MS)
+        self._socket.set(zmq.MAXMSGSIZE, MAX_FRAME)
+        self._socket.set(zmq.SNDHWM, _HWM)
+        self._socket.set(zmq.RCVHWM, _HWM)
+        self._socket.set(zmq.RECONNECT_IVL, 50)
+        self._socket.set(zmq.RECONNECT_IVL_MAX, 1000)
+        if pair is not None and server_key:
+            curve.connect(self._socket, pair, server_key)
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        )
+        self._fd = self._socket.fileno()
+        self._monitor_fd = self._monitor.fileno()
+        loop.add_reader(self._fd, self.drain)
+        loop.add_reader(self._monitor_fd, self._watch)
+        self._is_open = True
+        self._socket.connect(endpoint)
+        loop.call_soon(self._watch)
+
+    def send(self, frame: bytes) -> bool:
+        """Send a frame; False when the peer is gone or takes no more."""
+        if not self._is_open:
+            return False
+        try:
+            self._socket.send(frame, zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        return True
+
+    def drain(self) -> None:
+        """Hand every frame that has come in to the callback."""
+        receive = self._socket.recv
+        while self._is_open:
+            try:
+                frame = receive(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            self._on_frame(frame)
+
+    def close(self, linger_ms: int = 0) -> None:
+        """Close the socket; what was not sent is dropped after `linger_ms`."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._loop.remove_reader(self._fd)
+        self._loop.remove_reader(self._monitor_fd)
+        self._socket.disable_monitor()
+        self._socket.close(linger=linger_ms)
+
+    def _watch(self) -> None:
+        while self._is_open:
+            try:
+                message = self._monitor.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            event = parse_monitor_message(message)["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._on_connected()
+            elif event == zmq.EVENT_DISCONNECTED:
+                self._on_lost()

@@ -1,0 +1,236 @@
+"""`python -m fcgi.once run|check SCRIPT`: one request to a farm, without a web server.
+
+Behind `luafarm run` and `luafarm check`. The request goes the way of all requests;
+`run` prints the reply as CGI, `check` says whether the script loads. Exit code 0 when
+the reply is no error page of the farm and the script loads, else 1.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from fcgi import pages, params, reply, scriptname
+from fcgi.loop import load_keys, machine_name
+from fcgi.peer import SAFE_METHODS
+from fcgi.placement import Pending
+from fcgi.refusal import STATUS, Refusal
+from fcgi.service import Service
+from luafarm import configure, logs, rundir
+from luafarm.errors import SettingsError
+from luafarm.messages import SAFE, Place, ScriptError, Verdict
+from luafarm.settings import Settings
+
+
+class ConsoleExchange:
+    """Prints the reply to standard output and errors to standard error."""
+
+    def __init__(self, method: bytes, body: bytes, limit: int) -> None:
+        self.pending: Pending | None = None
+        self.error: ScriptError | None = None
+        self.refusal: Refusal | None = None
+        self.done = asyncio.Event()
+        self._method = method
+        self._body = body
+        self._heads = reply.Heads(limit)
+        self._has_begun = False
+        self._has_body = True
+
+    def reply(self, head: bytes, body: bytes, stderr: bytes) -> None:
+        """Print a whole reply; see `Exchange`."""
+        parsed = self._heads.parse(head, is_trusted=True)
+        head, body = reply.whole(parsed, body, self._method)
+        _print(head + body, stderr)
+        self.done.set()
+
+    def part(self, head: bytes, chunk: bytes, stderr: bytes) -> None:
+        """Print a piece of a reply; see `Exchange`."""
+        opening = b""
+        if not self._has_begun:
+            parsed = self._heads.parse(head, is_trusted=True)
+            opening, self._has_body = reply.opening(parsed, self._method)
+            self._has_begun = True
+        _print(opening + (chunk if self._has_body else b""), stderr)
+
+    def finish(self, stderr: bytes) -> None:
+        """End a reply that was printed in parts."""
+        _print(b"", stderr)
+        self.done.set()
+
+    def refuse(
+        self,
+        refusal: Refusal,
+        retry_after_s: int = 0,
+        error: ScriptError | None = None,
+        stderr: bytes = b"",
+    ) -> None:
+        """Print an error page; see `Exchange`."""
+        self.refusal = refusal
+        self.error = error
+        if not self._has_begun:
+            head, body = pages.refusal(
+                refusal,
+                path=self.pending.path if self.pending else b"",
+                retry_after_s=retry_after_s,
+                error=error,
+                show_errors=True,
+            )
+            _print(head + body, b"")
+        _print(b"", stderr)
+        self.done.set()
+
+    def read_body(self, stream: int, offset: int, max_bytes: int) -> bytes:
+        """Return bytes of the request body."""
+        return self._body[offset : offset + max_bytes] if stream == 0 else b""
+
+
+def main() -> int:
+    """Send one request with the settings of the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="luafarm run")
+    configure.add_arguments(parser)
+    parser.add_argument("what", choices=("run", "check"))
+    parser.add_argument("script", type=Path)
+    parser.add_argument("--method", default="GET")
+    parser.add_argument("--path-info", default="")
+    parser.add_argument("--query", default="")
+    parser.add_argument("--data-file", type=Path)
+    parser.add_argument("--header", action="append", default=[])
+    arguments = parser.parse_args()
+    try:
+        settings = configure.load(arguments.config, arguments.sets).settings
+        logs.setup(settings.log, "luafarm-once")
+    except SettingsError as error:
+        configure.refuse(error)
+    # the exchange prints what the script says; the log would say it twice
+    logging.getLogger("luafarm.script").setLevel(logging.CRITICAL)
+    return uvloop.run(_once(settings, arguments))
+
+
+async def _once(settings: Settings, arguments: argparse.Namespace) -> int:
+    service = Service(
+        asyncio.get_running_loop(),
+        settings,
+        f"once-{os.getpid()}",
+        machine_name(settings),
+        rundir.broker_endpoint(settings),
+        load_keys(settings),
+    )
+    try:
+        if arguments.what == "check":
+            return await _check(settings, arguments.script, service)
+        return await _run(settings, arguments, service)
+    finally:
+        service.close()
+
+
+async def _check(settings: Settings, script: Path, service: Service) -> int:
+    path = scriptname.script_path(os.fsencode(script.absolute()), b"")
+    if isinstance(path, Refusal):
+        return _failed(f"{script}: {STATUS[path]}")
+    try:
+        async with asyncio.timeout(settings.front.queue_timeout):
+            place = await service.ask(path)
+    except TimeoutError:
+        return _failed(f"{script}: the farm did not answer")
+    return _checked(script, place)
+
+
+def _checked(script: Path, place: Place) -> int:
+    match place.verdict:
+        case Verdict.READY:
+            sys.stdout.write(f"{script}: loads\n")
+            return 0
+        case Verdict.MISSING:
+            return _failed(f"{script}: no script: missing, empty or no regular file")
+        case Verdict.BROKEN if place.error is not None:
+            error = place.error
+            return _failed(
+                "\n".join(
+                    text
+                    for text in (
+                        f"{script}: {error.kind}: {error.message}",
+                        error.excerpt,
+                        error.traceback,
+                    )
+                    if text
+                )
+            )
+        case _:
+            return _failed(f"{script}: the farm refuses it for now")
+
+
+async def _run(
+    settings: Settings, arguments: argparse.Namespace, service: Service
+) -> int:
+    method = arguments.method.upper().encode()
+    body = b""
+    if arguments.data_file is not None:
+        body = arguments.data_file.read_bytes()
+        method = b"POST" if method == b"GET" else method
+    exchange = ConsoleExchange(method, body, settings.front.max_reply_header)
+    script = os.fsencode(arguments.script.absolute())
+    extra = os.fsencode(arguments.path_info)
+    blob = params.encode_pairs(_parameters(arguments, script + extra, method, body))
+    path = scriptname.script_path(script + extra, blob)
+    if isinstance(path, Refusal):
+        exchange.refuse(path)
+    else:
+        flags = SAFE if method in SAFE_METHODS else 0
+        inline = body if len(body) <= settings.front.inline_body else None
+        now = time.monotonic()
+        pending = Pending(exchange, path, flags, blob, inline, len(body), 0, now)
+        service.submit(exchange, pending)
+    await exchange.done.wait()
+    return 0 if exchange.refusal is None else 1
+
+
+def _parameters(
+    arguments: argparse.Namespace, script: bytes, method: bytes, body: bytes
+) -> list[tuple[bytes, bytes]]:
+    name = b"/" + os.fsencode(arguments.script.name)
+    query = os.fsencode(arguments.query)
+    extra = os.fsencode(arguments.path_info)
+    pairs = [
+        (b"SCRIPT_FILENAME", script),
+        (b"SCRIPT_NAME", name),
+        (b"PATH_INFO", extra),
+        (b"REQUEST_METHOD", method),
+        (b"QUERY_STRING", query),
+        (b"REQUEST_URI", name + extra + (b"?" + query if query else b"")),
+        (b"CONTENT_LENGTH", str(len(body)).encode() if body else b""),
+        (b"DOCUMENT_ROOT", os.fsencode(arguments.script.absolute().parent)),
+        (b"GATEWAY_INTERFACE", b"CGI/1.1"),
+        (b"SERVER_PROTOCOL", b"HTTP/1.1"),
+        (b"SERVER_SOFTWARE", b"luafarm"),
+        (b"SERVER_NAME", b"localhost"),
+        (b"SERVER_PORT", b"80"),
+        (b"REMOTE_ADDR", b"127.0.0.1"),
+    ]
+    for header in arguments.header:
+        key, _, value = header.partition(":")
+        upper = key.strip().upper().replace("-", "_")
+        prefix = "" if upper == "CONTENT_TYPE" else "HTTP_"
+        pairs.append((f"{prefix}{upper}".encode(), value.strip().encode()))
+    return pairs
+
+
+def _failed(text: str) -> int:
+    sys.stderr.write(f"{text}\n")
+    return 1
+
+
+def _print(reply_bytes: bytes, stderr: bytes) -> None:
+    sys.stdout.buffer.write(reply_bytes)
+    sys.stdout.buffer.flush()
+    if stderr:
+        sys.stderr.buffer.write(stderr)
+        sys.stderr.buffer.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

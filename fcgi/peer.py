@@ -1,0 +1,367 @@
+"""One FastCGI connection: its transport, its requests, and the way of their replies.
+
+A connection's bytes go through the pure `fcgi.connection`; this module owns the
+transport and the spools, and decides nothing about the protocol. What a slow client
+does not take is kept in memory up to `reply_memory`, then in an unlinked temporary
+file, so that no script ever waits for a client; meanwhile the connection is not read.
+"""
+
+import asyncio
+import logging
+import select
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+from fcgi import pages, records, reply, scriptname
+from fcgi.connection import CLOSE, LINGER, Connection
+from fcgi.placement import Pending
+from fcgi.refusal import Refusal
+from fcgi.request import Aborted, Chunk, Event, Request
+from fcgi.spool import BodySpool, ReplySpool
+from luafarm.messages import AUTHORIZER, FILTER, SAFE, ScriptError
+
+if TYPE_CHECKING:
+    from fcgi.listener import Server
+
+logger = logging.getLogger("luafarm.front")
+
+SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+_WRITE: Final = 256 * 1024  # bytes given to a transport at a time
+_ROLE_FLAGS: Final = {
+    records.RESPONDER: 0,
+    records.AUTHORIZER: AUTHORIZER,
+    records.FILTER: FILTER,
+}
+
+
+class FcgiExchange:
+    """One request on a FastCGI connection."""
+
+    def __init__(self, peer: "Peer", request: Request) -> None:
+        self.pending: Pending | None = None
+        self.request = request
+        self._peer = peer
+        self._has_begun = False
+        self._has_body = True  # not of HEAD, 204, 304
+        self._left = -1  # bytes still due by Content-Length; -1: it has none
+        self.spool: BodySpool | None = None
+
+    def reply(self, head: bytes, body: bytes, stderr: bytes) -> None:
+        """Send a whole reply; see `Exchange`."""
+        peer = self._peer
+        request = self.request
+        parsed = peer.server.heads.parse(head, self._is_trusted())
+        head, body = reply.whole(parsed, body, request.method)
+        peer.send(peer.connection.reply(request, head, body, stderr))
+        self._end()
+
+    def part(self, head: bytes, chunk: bytes, stderr: bytes) -> None:
+        """Send a piece of a reply; see `Exchange`."""
+        peer = self._peer
+        opening = b""
+        if not self._has_begun:
+            parsed = peer.server.heads.parse(head, self._is_trusted())
+            opening, self._has_body = reply.opening(parsed, self.request.method)
+            self._left = parsed.content_length
+            self._has_begun = True
+        out = opening + self._cut(chunk)
+        peer.send(
+            peer.connection.stdout(self.request, out)
+            + peer.connection.stderr(self.request, stderr)
+        )
+
+    def _cut(self, chunk: bytes) -> bytes:
+        """Return what of a chunk belongs to the body that the header promised."""
+        if not self._has_body:
+            return b""
+        if self._left >= 0:
+            chunk = chunk[: self._left]
+            self._left -= len(chunk)
+        return chunk
+
+    def finish(self, stderr: bytes) -> None:
+        """End a reply that was sent in parts; visibly, when it is too short."""
+        peer = self._peer
+        if self._has_body and self._left > 0:
+            peer.send(peer.connection.stderr(self.request, stderr))
+            peer.connection.abandon(self.request)
+        else:
+            peer.send(peer.connection.end(self.request, stderr))
+        self._end()
+
+    def refuse(
+        self,
+        refusal: Refusal,
+        retry_after_s: int = 0,
+        error: ScriptError | None = None,
+        stderr: bytes = b"",
+    ) -> None:
+        """Answer with a page; see `Exchange`."""
+        peer = self._peer
+        if self._has_begun:
+            # only a connection that ends without END_REQUEST shows the reply is cut
+            peer.send(peer.connection.stderr(self.request, stderr))
+            peer.connection.abandon(self.request)
+        else:
+            head, body = pages.refusal(
+                refusal,
+                path=self._path(),
+                retry_after_s=retry_after_s,
+                error=error,
+                show_errors=peer.server.front.show_errors,
+            )
+            if self.request.method == b"HEAD":
+                body = b""
+            peer.send(peer.connection.reply(self.request, head, body, stderr))
+        self._end()
+
+    def read_body(self, stream: int, offset: int, max_bytes: int) -> bytes:
+        """Return bytes of a body that did not travel with the request."""
+        request = self.request
+        if stream == 0 and not request.body_spooled:
+            return request.body[offset : offset + max_bytes]
+        if stream == 1 and not request.data_spooled:
+            return request.data[offset : offset + max_bytes]
+        if self.spool is None:
+            return b""
+        return self.spool.read(stream, offset, max_bytes)
+
+    def release(self) -> None:
+        """Give back what the request holds."""
+        if self.spool is not None:
+            self.spool.close()
+            self.spool = None
+
+    def _is_trusted(self) -> bool:
+        pending = self.pending
+        if pending is None:
+            return True  # the front's own ping and status
+        return pending.entry is not None and (
+            pending.entry.pool in self._peer.server.trusted_pools
+        )
+
+    def _path(self) -> bytes:
+        return self.pending.path if self.pending else self.request.script_filename
+
+    def _end(self) -> None:
+        self.release()
+        self._peer.ended(self.request)
+
+
+class Peer(asyncio.Protocol):
+    """One FastCGI connection."""
+
+    def __init__(self, server: "Server") -> None:
+        self.server = server
+        self.connection = Connection(server.limits, time.monotonic())
+        self._exchanges: dict[Request, FcgiExchange] = {}  # with an event, not ended
+        self._transport: asyncio.Transport | None = None
+        self._spool: ReplySpool | None = None
+        self._is_paused = False  # the transport takes no more
+        self._is_finishing = False
+        self._stuck_since = 0.0
+        self._last_buffer = 0
+
+    # ---- transport -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=self.server.front.reply_memory)
+        self.server.peers.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Stop what runs for nobody."""
+        self._handle(self.connection.lost())
+        self._transport = None
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+        self.server.gone(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        connection = self.connection
+        events = connection.receive(data, time.monotonic())
+        if events:
+            self._handle(events)
+        self._after()
+
+    def eof_received(self) -> bool:
+        """Answer what is in; the peer may have shut down its sending half only."""
+        if self._hung_up():
+            self._handle(self.connection.lost())
+        else:
+            self._handle(self.connection.eof(time.monotonic()))
+        self._after()
+        return True
+
+    def pause_writing(self) -> None:
+        """Stop writing and reading."""
+        self._is_paused = True
+        self._stuck_since = time.monotonic()
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on with what waits."""
+        self._is_paused = False
+        if self._spool is not None:
+            self._spool.drain(self._write, self._may_write)
+        if not self._is_paused and self._transport is not None:
+            self._transport.resume_reading()
+        self._after()
+
+    # ---- replies -------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Write to the client, now or when it reads on."""
+        if not data or self._transport is None:
+            return
+        if self._spool:
+            self._keep(data)
+        elif len(data) <= _WRITE and not self._is_paused:
+            self._transport.write(data)
+        else:
+            at = 0
+            while at < len(data) and not self._is_paused:
+                self._transport.write(data[at : at + _WRITE])
+                at += _WRITE
+            if at < len(data):
+                self._keep(data[at:])
+
+    def ended(self, request: Request) -> None:
+        """Take note that a request was answered."""
+        self._exchanges.pop(request, None)
+        if self.connection.closing:
+            self._after()
+
+    def sweep(self, now: float) -> None:
+        """Act on time; once a second."""
+        transport = self._transport
+        if transport is None:
+            return
+        if self._is_paused:
+            left = transport.get_write_buffer_size()
+            if left != self._last_buffer:
+                self._last_buffer = left
+                self._stuck_since = now
+            elif now - self._stuck_since >= self.server.front.send_timeout:
+                transport.abort()
+                return
+        self._handle(self.connection.expired(now, self._is_paused))
+        self._after()
+
+    def drain(self) -> None:
+        """Close once what is in is answered."""
+        self.connection.drain()
+        self._after()
+
+    # ---- inside --------------------------------------------------------------------
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _may_write(self) -> bool:
+        return not self._is_paused
+
+    def _keep(self, data: bytes) -> None:
+        if self._spool is None:
+            self._spool = ReplySpool()
+        try:
+            self._spool.write(data)
+        except OSError as error:
+            logger.error("reply spool: %s; the client is cut off", error)  # noqa: TRY400
+            if self._transport is not None:
+                self._transport.abort()
+
+    def _after(self) -> None:
+        """Write what the machine has to say, and close when it is done."""
+        connection = self.connection
+        out = connection.data_to_send()
+        if out:
+            self.send(out)
+        if not connection.closing or self._transport is None or self._spool:
+            return
+        if connection.closing == CLOSE:
+            if connection.error is not None:
+                logger.info("connection closed: %s", connection.error)
+            self._transport.close()
+        elif connection.closing == LINGER and not self._is_finishing:
+            self._is_finishing = True
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+
+    def _hung_up(self) -> bool:
+        """Whether the peer closed both halves; only UNIX sockets can tell."""
+        assert self._transport is not None
+        sock = self._transport.get_extra_info("socket")
+        if sock is None or sock.family != socket.AF_UNIX:
+            return False
+        poller = select.poll()
+        poller.register(sock.fileno(), 0)
+        return any(mask & select.POLLHUP for _, mask in poller.poll(0))
+
+    def _handle(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Request):
+                self._arrived(event)
+            elif isinstance(event, Chunk):
+                self._store(event)
+            elif isinstance(event, Aborted):
+                self._aborted(event.request)
+
+    def _exchange(self, request: Request) -> FcgiExchange:
+        exchange = self._exchanges.get(request)
+        if exchange is None:
+            exchange = self._exchanges[request] = FcgiExchange(self, request)
+        return exchange
+
+    def _store(self, chunk: Chunk) -> None:
+        exchange = self._exchange(chunk.request)
+        try:
+            if exchange.spool is None:
+                exchange.spool = BodySpool()
+            exchange.spool.write(int(chunk.stream == records.DATA), chunk.data)
+        except OSError as error:
+            logger.error("body spool: %s; the request is refused", error)  # noqa: TRY400
+            chunk.request.refuse(Refusal.OVERLOADED)
+
+    def _aborted(self, request: Request) -> None:
+        exchange = self._exchanges.pop(request, None)
+        if exchange is None:
+            return
+        exchange.release()
+        if exchange.pending is not None:
+            self.server.service.abandon(exchange.pending)
+
+    def _arrived(self, request: Request) -> None:
+        exchange = self._exchange(request)
+        if request.refusal is not None:
+            retry = 1 if request.refusal is Refusal.OVERLOADED else 0
+            exchange.refuse(request.refusal, retry)
+            return
+        if self.server.answers_itself(exchange):
+            return
+        path = scriptname.script_path(request.script_filename, request.params)
+        if isinstance(path, Refusal):
+            exchange.refuse(path)
+            return
+        flags = _ROLE_FLAGS[request.role]
+        if request.method in SAFE_METHODS:
+            flags |= SAFE
+        body = None if request.body_spooled else request.body
+        pending = Pending(
+            exchange,
+            path,
+            flags,
+            request.params,
+            body,
+            request.body_bytes,
+            request.data_bytes,
+            time.monotonic(),
+        )
+        self.server.service.submit(exchange, pending)

@@ -1,0 +1,522 @@
+"""The front's service: requests in from any source, runs out to VM hosts, replies back.
+
+Joins the decisions of `fcgi.dispatch` with the sockets of `fcgi.links`. Runs that are
+decided in one turn of the loop travel in one frame per host; a lone one goes at once.
+What comes from a VM host is hostile until checked: a host that breaks the protocol is
+taken out and accused at the broker.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final
+
+import zmq
+
+from fcgi.dispatch import (
+    Action,
+    Answer,
+    CancelRun,
+    Dispatch,
+    Send,
+)
+from fcgi.exchange import Exchange
+from fcgi.links import Link
+from fcgi.placement import Pending
+from fcgi.refusal import Refusal
+from fcgi.reply import BadHeaderError
+from luafarm import curve, loglines, wire
+from luafarm.errors import ProtocolError
+from luafarm.messages import (
+    PROTOCOL,
+    Accuse,
+    Body,
+    Cancel,
+    Hello,
+    HostLost,
+    HostUp,
+    Message,
+    Miss,
+    Outcome,
+    Part,
+    Place,
+    Role,
+    RunRow,
+    ScriptError,
+    Snapshot,
+    Want,
+    Welcome,
+)
+from luafarm.names import HostId, Machine, RequestId
+from luafarm.settings import Settings
+
+logger = logging.getLogger("luafarm.front")
+script_log = logging.getLogger("luafarm.script")
+
+TICK_S: Final = 0.1
+REPORT_S: Final = 1.0  # a report with nothing to say, as a sign of life
+ASK_S: Final = 0.2  # until a question to a broker that may not be there is repeated
+NOTICE_S: Final = 0.25  # how long HostLost may come after the connection broke
+TIME_BUDGETS: Final = frozenset({"cpu", "wall"})
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+class Service:
+    """Everything of a front but its listeners."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: Settings,
+        name: str,
+        machine: Machine,
+        broker: str,
+        keys: curve.Keys | None,
+    ) -> None:
+        self._loop = loop
+        self._name = name
+        self._machine = machine
+        self._keys = keys
+        self._stderr = settings.front.stderr
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, 4096)
+        self._dispatch = Dispatch(
+            _request_ids(),
+            turn=sum(name.encode()),
+            queue=settings.front.queue,
+            queue_per_script=settings.front.queue_per_script,
+            queue_timeout_s=settings.front.queue_timeout,
+            remembered=settings.broker.missing,
+        )
+        self._hosts: dict[HostId, Link] = {}
+        self._notices: dict[str, Link] = {}
+        self._batches: dict[HostId, list[RunRow]] = {}
+        self._asked: dict[bytes, asyncio.Future[Place]] = {}  # `ask` waits for these
+        self._is_flushing = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
+        self._last_report = 0.0
+        self.gauges: Callable[[], dict[str, int]] = dict
+        self.requests = 0
+        self.errors = 0
+        self.term = 0  # of the broker in contact; 0: none
+        self._broker = Link(
+            loop,
+            self._context,
+            broker,
+            self._broker_says,
+            self._greet_broker,
+            self._broker_lost,
+            keys.own if keys else None,
+            keys.broker if keys else b"",
+        )
+        self._tick_handle = loop.call_later(TICK_S, self._tick)
+
+    # ---- requests ------------------------------------------------------------------
+
+    def submit(self, exchange: Exchange, pending: Pending) -> None:
+        """Take a request; its exchange will hear of it exactly once."""
+        self.requests += 1
+        exchange.pending = pending
+        self._act(self._dispatch.arrive(pending, time.monotonic()))
+
+    def abandon(self, pending: Pending) -> None:
+        """Drop or cancel a request whose client went away."""
+        self._act(self._dispatch.cancel(pending))
+
+    async def ask(self, path: bytes) -> Place:
+        """Return what the broker says of a path, loading the script there."""
+        answer: asyncio.Future[Place] = self._loop.create_future()
+        self._asked[path] = answer
+        while not answer.done():
+            self._broker.send(wire.encode(Miss(path, ())))
+            await asyncio.wait({answer}, timeout=ASK_S)
+        return answer.result()
+
+    @property
+    def outstanding(self) -> int:
+        """Requests without an answer."""
+        return self._dispatch.outstanding
+
+    def close(self) -> None:
+        """Close every socket."""
+        self._tick_handle.cancel()
+        for link in (*self._hosts.values(), *self._notices.values(), self._broker):
+            link.close()
+        self._context.destroy(linger=0)
+
+    # ---- actions -------------------------------------------------------------------
+
+    def _act(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Send):
+                pending = action.pending
+                host = pending.host
+                assert host is not None
+                batch = self._batches.get(host.name)
+                if batch is None:
+                    self._batches[host.name] = [pending.row()]
+                else:
+                    batch.append(pending.row())
+            elif isinstance(action, Answer):
+                self._refuse(
+                    action.pending,
+                    action.refusal,
+                    action.retry_after_s,
+                    action.error,
+                )
+            elif isinstance(action, CancelRun):
+                link = self._hosts.get(action.host)
+                if link is not None:
+                    link.send(wire.encode(Cancel(action.request)))
+            else:
+                self._broker.send(wire.encode(action.message))
+        if self._batches and not self._is_flushing:
+            self._is_flushing = True
+            self._loop.call_soon(self._flush)
+        self._set_alarm()
+
+    def _flush(self) -> None:
+        self._is_flushing = False
+        batches = self._batches
+        self._batches = {}
+        for name, rows in batches.items():
+            link = self._hosts.get(name)
+            if link is not None and link.send(wire.encode_runs(rows)):
+                link.drain()
+                continue
+            now = time.monotonic()
+            self._dispatch.host_suspect(name)
+            for row in rows:
+                self._act(self._dispatch.absent(name, RequestId(row[0]), now))
+
+    def _set_alarm(self) -> None:
+        due = self._dispatch.wake_at()
+        if not due or (self._alarm is not None and self._alarm_at <= due):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = due
+        delay = max(0.0, due - time.monotonic())
+        self._alarm = self._loop.call_later(delay, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._act(self._dispatch.wake(time.monotonic()))
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._act(self._dispatch.tick(now))
+        gauges = self.gauges()
+        gauges["requests"] = self.requests
+        gauges["errors"] = self.errors
+        report = self._dispatch.report(now, gauges)
+        if report.uses or now - self._last_report >= REPORT_S:
+            self._last_report = now
+            self._broker.send(wire.encode(report))
+        self._tick_handle = self._loop.call_later(TICK_S, self._tick)
+
+    def _refuse(
+        self,
+        pending: Pending,
+        refusal: Refusal,
+        retry_after_s: int = 0,
+        error: ScriptError | None = None,
+        log: bytes = b"",
+    ) -> None:
+        self.errors += 1
+        exchange = _exchange(pending)
+        stderr = self._log(pending, log)
+        if error is not None:
+            stderr += self._log_error(pending, error)
+        exchange.refuse(refusal, retry_after_s, error, stderr)
+
+    # ---- the broker ----------------------------------------------------------------
+
+    def _greet(self, link: Link) -> None:
+        link.send(wire.encode(Hello(PROTOCOL, Role.FRONT, self._name, self._machine)))
+
+    def _greet_broker(self) -> None:
+        self._greet(self._broker)
+
+    def _broker_lost(self) -> None:
+        if self.term:
+            logger.warning("broker lost; warm scripts go on being served")
+        self.term = 0
+
+    def _broker_says(self, frame: bytes) -> None:
+        try:
+            message = wire.decode(frame)
+        except ProtocolError as error:
+            logger.error("broker: %s", error)  # noqa: TRY400 - its text is the story
+            return
+        now = time.monotonic()
+        match message:
+            case Place():
+                answer = self._asked.pop(message.asked, None)
+                if answer is not None and not answer.done():
+                    answer.set_result(message)
+                self._act(self._dispatch.place(message, now))
+            case HostUp():
+                self._host_up(message)
+            case HostLost():
+                self._host_lost(message)
+            case Snapshot(hosts, places):
+                self._take_snapshot(hosts, places)
+            case Welcome(protocol, _, name, term):
+                if protocol != PROTOCOL:
+                    logger.error(
+                        "broker %s speaks protocol %d; this front speaks %d",
+                        name,
+                        protocol,
+                        PROTOCOL,
+                    )
+                    return
+                logger.info("broker found term=%d", term)
+                self.term = term
+                self._dispatch.retry_broker()
+            case _:
+                logger.error("broker said %s", type(message).__name__)
+
+    def _take_snapshot(
+        self, hosts: tuple[HostUp, ...], places: tuple[Place, ...]
+    ) -> None:
+        named = {host.host for host in hosts}
+        for host in hosts:
+            self._host_up(host)
+        for name in [name for name in self._hosts if name not in named]:
+            self._forget_host(name, RequestId(0), (), "unknown to the broker")
+        self._act(self._dispatch.snapshot(places, time.monotonic()))
+
+    # ---- VM hosts ------------------------------------------------------------------
+
+    def _host_up(self, up: HostUp) -> None:
+        name = up.host
+        if not self._dispatch.host_up(name):
+            return
+        link = Link(
+            self._loop,
+            self._context,
+            up.endpoint,
+            lambda frame: self._host_says(name, frame),
+            lambda: self._greet(link),
+            lambda: self._connection_lost(name),
+            self._keys.own if self._keys else None,
+            up.server_key,
+        )
+        self._hosts[name] = link
+        if up.notices and up.notices not in self._notices:
+            self._listen(up)
+
+    def _listen(self, up: HostUp) -> None:
+        """Connect to the notices of a supervisor."""
+        link = Link(
+            self._loop,
+            self._context,
+            up.notices,
+            self._supervisor_says,
+            lambda: self._greet(link),
+            lambda: None,
+            self._keys.own if self._keys else None,
+            up.notices_key,
+        )
+        self._notices[up.notices] = link
+
+    def _supervisor_says(self, frame: bytes) -> None:
+        try:
+            message = wire.decode(frame)
+        except ProtocolError as error:
+            logger.error("supervisor: %s", error)  # noqa: TRY400
+            return
+        if isinstance(message, HostLost):
+            self._host_lost(message)
+
+    def _connection_lost(self, name: HostId) -> None:
+        self._dispatch.host_suspect(name)
+        self._loop.call_later(NOTICE_S, self._give_up, name)
+
+    def _give_up(self, name: HostId) -> None:
+        """Take out a host of which nobody has said how it ended."""
+        if name not in self._hosts:
+            return
+        oldest = self._dispatch.oldest_run(name)
+        self._forget_host(name, oldest, (oldest,), "connection lost")
+
+    def _host_lost(self, lost: HostLost) -> None:
+        if lost.host in self._hosts:
+            logger.info(
+                "host lost host=%s reason=%s script=%s",
+                lost.host,
+                lost.reason,
+                loglines.printable(lost.script.decode("utf-8", "replace")),
+            )
+            # what it sent before it died is still an answer
+            self._hosts[lost.host].drain()
+            self._forget_host(lost.host, lost.running, lost.begun, lost.reason)
+
+    def _forget_host(
+        self,
+        name: HostId,
+        running: RequestId,
+        begun: tuple[RequestId, ...],
+        reason: str,
+    ) -> None:
+        link = self._hosts.pop(name, None)
+        if link is None:
+            return
+        link.close()
+        self._batches.pop(name, None)
+        now = time.monotonic()
+        self._act(self._dispatch.host_lost(name, running, begun, reason, now))
+
+    def _host_says(self, name: HostId, frame: bytes) -> None:
+        now = time.monotonic()
+        try:
+            value = wire.unpack(frame)
+            if value[0] == wire.DONES:
+                for row in wire.done_rows(value):
+                    self._done(name, row, now)
+                self._act(self._dispatch.fill(name, now))
+                return
+            message = wire.build(value)
+            self._host_message(name, message, now)
+        except ProtocolError as error:
+            logger.error("host %s broke the protocol: %s", name, error)  # noqa: TRY400
+            self._broker.send(wire.encode(Accuse(name, str(error))))
+            link = self._hosts.get(name)
+            if link is not None:
+                oldest = self._dispatch.oldest_run(name)
+                self._forget_host(name, oldest, (oldest,), "protocol")
+
+    def _host_message(self, name: HostId, message: Message, now: float) -> None:
+        match message:
+            case Welcome():
+                self._act(self._dispatch.host_ready(name, now))
+            case Part(request, head, chunk, log):
+                pending = self._dispatch.run(name, request)
+                if pending is not None and not pending.cancelled:
+                    self._part(pending, head, chunk, log)
+            case Want(request, stream, offset, max_bytes):
+                pending = self._dispatch.run(name, request)
+                data = b""
+                if pending is not None and not pending.cancelled:
+                    data = _exchange(pending).read_body(stream, offset, max_bytes)
+                link = self._hosts[name]
+                link.send(wire.encode(Body(request, stream, offset, data)))
+            case _:
+                raise ProtocolError(f"a VM host said {type(message).__name__}")
+
+    def _done(
+        self,
+        name: HostId,
+        row: tuple[int, int, bytes, bytes, bytes, bytes, int],
+        now: float,
+    ) -> None:
+        number, outcome, head, body, log, error, service_us = row
+        request = RequestId(number)
+        if outcome == Outcome.ABSENT:
+            self._act(self._dispatch.absent(name, request, now))
+            return
+        is_ok = outcome == Outcome.OK
+        pending = self._dispatch.finish(name, request, service_us, now, ok=is_ok)
+        if pending is None:
+            raise ProtocolError("an answer to a request that it does not have")
+        if pending.cancelled:
+            return
+        if is_ok:
+            stderr = self._log(pending, log) if log else b""
+            exchange = _exchange(pending)
+            if pending.begun:
+                exchange.finish(stderr)
+                return
+            try:
+                exchange.reply(head, body, stderr)
+            except BadHeaderError as bad:
+                self._bad_reply(pending, bad)
+            return
+        self._failed(pending, outcome, error, log)
+
+    def _part(self, pending: Pending, head: bytes, chunk: bytes, log: bytes) -> None:
+        stderr = self._log(pending, log) if log else b""
+        try:
+            _exchange(pending).part(head, chunk, stderr)
+        except BadHeaderError as bad:
+            self._bad_reply(pending, bad)
+            self._act(self._dispatch.cancel(pending))
+            return
+        pending.begun = True
+
+    def _bad_reply(self, pending: Pending, error: BadHeaderError) -> None:
+        script_log.error("%s: %s", _script_name(pending), error)
+        self._refuse(pending, Refusal.BAD_REPLY)
+
+    def _failed(self, pending: Pending, outcome: int, error: bytes, log: bytes) -> None:
+        if outcome == Outcome.CANCELLED:
+            self._refuse(pending, Refusal.HOST_LOST, log=log)
+            return
+        try:
+            why = wire.decode_error(error)
+        except ProtocolError:
+            self._refuse(pending, Refusal.BAD_REPLY, log=log)
+            raise
+        refusal = Refusal.SCRIPT_FAILED
+        if outcome == Outcome.BUDGET:
+            is_time = why.budget in TIME_BUDGETS
+            refusal = Refusal.TIMEOUT if is_time else Refusal.BUDGET
+        self._refuse(pending, refusal, error=why, log=log)
+
+    # ---- logs ----------------------------------------------------------------------
+
+    def _log(self, pending: Pending, log: bytes) -> bytes:
+        """Log a script's lines; return them as they go to STDERR."""
+        if not log:
+            return b""
+        script = _script_name(pending)
+        lines = loglines.decode(log)
+        for level, text in lines:
+            script_log.log(_LEVELS[level], "%s: %s", script, text)
+        if not self._stderr:
+            return b""
+        return "".join(f"{script}: {text}\n" for _, text in lines).encode()
+
+    def _log_error(self, pending: Pending, error: ScriptError) -> bytes:
+        script = _script_name(pending)
+        budget = f" budget={error.budget}" if error.budget else ""
+        text = loglines.printable(
+            f"{script}: {error.kind}{budget}: {error.message}\n{error.traceback}"
+        ).rstrip()
+        script_log.error("%s", text)
+        return f"{text}\n".encode() if self._stderr else b""
+
+
+def _exchange(pending: Pending) -> Exchange:
+    exchange: Exchange = pending.owner  # type: ignore[assignment]
+    return exchange
+
+
+def _script_name(pending: Pending) -> str:
+    path = pending.entry.script if pending.entry else pending.path
+    return loglines.printable(path.decode("utf-8", "replace"))
+
+
+def _request_ids() -> Callable[[], int]:
+    """Return a source of unguessable request ids, 63 bits each."""
+    pool: list[int] = []
+
+    def next_id() -> int:
+        if not pool:
+            block = secrets.token_bytes(8 * 512)
+            for i in range(0, len(block), 8):
+                number = int.from_bytes(block[i : i + 8]) >> 1
+                if number:
+                    pool.append(number)
+        return pool.pop()
+
+    return next_id

@@ -1,0 +1,70 @@
+"""Bytes that are too many for memory: unlinked temporary files."""
+
+import tempfile
+from collections.abc import Callable
+from typing import BinaryIO, Final
+
+CHUNK: Final = 256 * 1024
+
+
+class BodySpool:
+    """The streams of one long request body, written once, read by offset."""
+
+    def __init__(self) -> None:
+        self._files = (_temporary(), _temporary())
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Append to a stream: 0 STDIN, 1 DATA. Raises OSError when the disk is full."""
+        self._files[stream].write(data)
+
+    def read(self, stream: int, offset: int, max_bytes: int) -> bytes:
+        """Return bytes from an offset, b"" behind the end."""
+        file = self._files[stream]
+        file.seek(offset)
+        return file.read(max_bytes)
+
+    def close(self) -> None:
+        """Give the files back."""
+        for file in self._files:
+            file.close()
+
+
+class ReplySpool:
+    """First in, first out, for a client that reads more slowly than scripts write."""
+
+    def __init__(self) -> None:
+        self._file = _temporary()
+        self._read = 0
+        self._written = 0
+
+    def __len__(self) -> int:
+        """Return the bytes that wait."""
+        return self._written - self._read
+
+    def write(self, data: bytes) -> None:
+        """Append. Raises OSError when the disk is full."""
+        self._file.seek(self._written)
+        self._file.write(data)
+        self._written += len(data)
+
+    def drain(
+        self, send: Callable[[bytes], None], may_send: Callable[[], bool]
+    ) -> None:
+        """Hand over what waits, piece by piece, while `may_send()`."""
+        while self._read < self._written and may_send():
+            self._file.seek(self._read)
+            piece = self._file.read(CHUNK)
+            self._read += len(piece)
+            send(piece)
+        if self._read == self._written:
+            self._file.seek(0)
+            self._file.truncate()
+            self._read = self._written = 0
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+
+def _temporary() -> BinaryIO:
+    return tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as its request
