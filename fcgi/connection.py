@@ -23,16 +23,18 @@ eight bytes is answered with up to 80.
 
 from typing import Final
 
-from fcgi import params, records
+from fcgi import management, records
 from fcgi.refusal import Refusal
 from fcgi.request import (
     ENDED,
+    PARAMS_OPEN,
     RECEIVING,
     RUNNING,
     Aborted,
     Event,
     Limits,
     Request,
+    whole_get,
 )
 from luafarm.errors import ProtocolError
 
@@ -53,6 +55,7 @@ class Connection:
         #: the start of a record that is not whole, shorter than `_needed`
         self._partial = bytearray()
         self._needed = _MIN_BYTES
+        self._partial_since = now  # seconds
         #: management replies and ENDs that `data_to_send` has not handed over
         self._out = bytearray()
         #: no further request is wanted: the connection closes when it is empty
@@ -74,15 +77,17 @@ class Connection:
         if self.closing != OPEN or self._is_half_closed:
             return events
         self._touched = now
-        if self._partial:
+        is_fresh = not self._partial
+        if not is_fresh:
             self._partial += data
             if len(self._partial) < self._needed:
                 return events
             data = bytes(self._partial)
             self._partial.clear()
         elif not self._requests:
-            whole = self._whole(data, now)
+            whole = whole_get(data, self._limits, now)
             if whole is not None:
+                self._requests[1] = whole
                 events.append(whole)
                 return events
         at = 0
@@ -106,9 +111,15 @@ class Connection:
             if data[at] != records.VERSION:
                 self._fail(f"record of version {data[at]}; expected 1", events)
                 return events
+            if at or is_fresh:
+                self._partial_since = now
             self._partial += data[at:]
             self._needed = needed
         return events
+
+    def active(self) -> int:
+        """Return how many requests have begun and are not ended."""
+        return len(self._requests)
 
     def data_to_send(self) -> bytes:
         """Return what the machine itself has to say; write it before any reply."""
@@ -163,12 +174,11 @@ class Connection:
                 self._close(events)
         elif is_paused:
             self._rest(now)
-        elif self._partial:
-            if waited >= self._limits.receive_s:
-                self._fail(f"record cut short for {waited:.0f} s", events)
+        elif self._partial and now - self._partial_since >= self._limits.receive_s:
+            self._fail(f"record not whole after {self._limits.receive_s} s", events)
         elif self._requests:
             self._give_up_late(now, events)
-        elif waited >= self._limits.idle_s:
+        elif waited >= self._limits.idle_s and not self._partial:
             self.closing = CLOSE
         return events
 
@@ -187,17 +197,7 @@ class Connection:
         size = len(head) + len(body)
         if size > records.CHUNK or stderr or not size:
             return self.stdout(request, head + body) + self.end(request, stderr)
-        request_id = request.id
-        padding = -size & 7
-        out = b"".join(
-            (
-                records.header(records.STDOUT, request_id, size, padding),
-                head,
-                body,
-                _PADDING[padding],
-                _LAST_OF_1 if request_id == 1 else _last(request_id),
-            )
-        )
+        out = records.reply(request.id, head, body)
         self._end(request)
         return out
 
@@ -223,6 +223,16 @@ class Connection:
         self._end(request)
         return out
 
+    def abandon(self, request: Request) -> None:
+        """Leave an answer without its end, the one sign that it is cut short.
+
+        The connection closes once its other requests are answered.
+        """
+        if request.stage != RUNNING:
+            return
+        self._is_last = True
+        self._end(request)
+
     # ---- records -------------------------------------------------------------------
 
     def _record(
@@ -240,7 +250,8 @@ class Connection:
             return
         request = self._requests.get(request_id)
         if request is not None:
-            request.touched = now
+            if not request.open & PARAMS_OPEN:
+                request.touched = now  # PARAMS are small: timed from BEGIN
             if kind == records.PARAMS:
                 request.add_params(data, start, end, self._limits)
             elif kind == records.STDIN:
@@ -252,34 +263,8 @@ class Connection:
             if not request.open and request.stage == RECEIVING:
                 self._arrive(request, events)
         elif request_id == 0:
-            self._management(kind, data[start:end])
+            self._out += management.answer(kind, data[start:end], self._limits)
         # else: an inactive id (3.3), or a type that only applications send
-
-    def _whole(self, data: bytes, now: float) -> Request | None:
-        """Return the request that these bytes are all of, as nginx sends a GET.
-
-        Does what the general path does, at half the price; None: take that one.
-        """
-        if not (data.startswith(_BEGIN_OF_1) and data.endswith(_ENDS_OF_1)):
-            return None
-        size = data[20] << 8 | data[21]
-        stop = 24 + size
-        if (
-            stop + data[22] + len(_ENDS_OF_1) != len(data)
-            or data[16:20] != _PARAMS_OF_1
-            or not 0 < size <= self._limits.max_params
-        ):
-            return None
-        keep = bool(data[10] & records.KEEP_CONN)
-        request = Request(1, records.RESPONDER, keep, now)
-        request.params = data[24:stop]
-        request.end_params(self._limits)
-        request.open = 0
-        request.stage = RUNNING
-        if request.content_length > 0:
-            request.complete = False
-        self._requests[1] = request
-        return request
 
     def _begin(
         self, request_id: int, content: bytes, now: float, events: list[Event]
@@ -326,37 +311,10 @@ class Connection:
         self._drop(request, events)
         self._settle()
 
-    def _management(self, kind: int, content: bytes) -> None:
-        if kind == records.GET_VALUES:
-            self._out += records.record(
-                records.GET_VALUES_RESULT, 0, self._values(content)
-            )
-        elif kind > records.UNKNOWN_TYPE or kind == 0:
-            self._out += records.unknown_type(kind)  # 4.2
-
-    def _values(self, content: bytes) -> bytes:
-        # 4.1: names that we do not know are left out; pairs cut short are not seen
-        limits = self._limits
-        known = {
-            b"FCGI_MAX_CONNS": limits.max_connections,
-            # HAProxy takes it as the streams of one connection
-            b"FCGI_MAX_REQS": limits.requests_per_connection,
-            b"FCGI_MPXS_CONNS": 1,
-        }
-        asked = {name for name, _ in params.decode_prefix(content)[0]}
-        return params.encode_pairs(
-            [
-                (name, str(value).encode())
-                for name, value in known.items()
-                if name in asked
-            ]
-        )
-
     # ---- ends ----------------------------------------------------------------------
 
     def _tail(self, request: Request) -> bytes:
-        # A stream is ended by one empty record (3.3); STDERR only when it was used
-        tail = _LAST_OF_1 if request.id == 1 else _last(request.id)
+        tail = records.last(request.id)
         if request.has_stderr:
             return records.record(records.STDERR, request.id) + tail
         return tail
@@ -398,7 +356,7 @@ class Connection:
     # ---- time ----------------------------------------------------------------------
 
     def _rest(self, now: float) -> None:
-        self._touched = now
+        self._touched = self._partial_since = now
         for request in self._requests.values():
             request.touched = now
 
@@ -436,18 +394,3 @@ class Connection:
         assert not self.closing or not self._requests
         if self._is_last:
             assert self.closing or self._requests
-
-
-def _last(request_id: int) -> bytes:
-    return records.record(records.STDOUT, request_id) + records.end(
-        request_id, 0, records.REQUEST_COMPLETE
-    )
-
-
-# The first ten bytes of a Responder's BEGIN_REQUEST with id 1, the first four of its
-# PARAMS, and the ends of PARAMS and STDIN. nginx, Apache and lighttpd always use id 1.
-_BEGIN_OF_1: Final = b"\1\1\0\1\0\10\0\0\0\1"
-_PARAMS_OF_1: Final = b"\1\4\0\1"
-_ENDS_OF_1: Final = b"\1\4\0\1\0\0\0\0\1\5\0\1\0\0\0\0"
-_PADDING: Final = tuple(bytes(n) for n in range(8))
-_LAST_OF_1: Final = _last(1)

@@ -94,3 +94,26 @@ def end(request_id: int, app_status: int, protocol_status: int) -> bytes:
 def unknown_type(kind: int) -> bytes:
     """Return UNKNOWN_TYPE (4.2), the answer to a management record nobody knows."""
     return record(UNKNOWN_TYPE, 0, bytes((kind, 0, 0, 0, 0, 0, 0, 0)))
+
+
+def reply(request_id: int, head: bytes, body: bytes) -> bytes:
+    """Return a whole answer of at most CHUNK bytes: one STDOUT record, and `last`."""
+    size = len(head) + len(body)
+    padding = -size & 7
+    return b"".join(
+        (
+            _HEADER.pack(VERSION, STDOUT, request_id, size, padding),
+            head,
+            body,
+            _ZEROS[:padding],
+            _LAST_OF_1 if request_id == 1 else last(request_id),
+        )
+    )
+
+
+def last(request_id: int) -> bytes:
+    """Return the end of an answer: STDOUT's one empty record (3.3), END_REQUEST."""
+    return record(STDOUT, request_id) + end(request_id, 0, REQUEST_COMPLETE)
+
+
+_LAST_OF_1: Final = last(1)

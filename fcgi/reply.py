@@ -139,14 +139,14 @@ def _with_crlf(head: bytes) -> bytes:
 def _parse_special(
     head: bytes, special: list[tuple[bytes, bytes]], is_trusted: bool
 ) -> Head:
-    status = b""
+    status: bytes | None = None
     length = -1
     has_location = False
     dropped: set[bytes] = set()
     for found, value in special:
         name = found.lower()
         if name == b"status":
-            if status:
+            if status is not None:
                 raise BadHeaderError("reply with two Status lines")
             status = value
         elif name == b"location":
@@ -159,7 +159,7 @@ def _parse_special(
     lines = head.split(b"\r\n")
     if dropped:
         lines = [line for line in lines if _name(line) not in dropped]
-    if status:
+    if status is not None:
         code = _status(status)
     elif has_location:
         code = 302

@@ -19,6 +19,12 @@ PARAMS_OPEN: Final = 1
 STDIN_OPEN: Final = 2
 DATA_OPEN: Final = 4
 
+# The first ten bytes of a Responder's BEGIN_REQUEST with id 1, the first four of its
+# PARAMS, and the ends of PARAMS and STDIN. nginx, Apache and lighttpd always use id 1.
+_BEGIN_OF_1: Final = b"\1\1\0\1\0\10\0\0\0\1"
+_PARAMS_OF_1: Final = b"\1\4\0\1"
+_ENDS_OF_1: Final = b"\1\4\0\1\0\0\0\0\1\5\0\1\0\0\0\0"
+
 _LONGEST_LENGTH: Final = 18  # digits of a CONTENT_LENGTH: beyond any max_body
 
 
@@ -212,6 +218,30 @@ class Request:
         if rest:
             events.append(Chunk(self, stream, rest))
         return b""
+
+
+def whole_get(data: bytes, limits: Limits, now: float) -> Request | None:
+    """Return the request that these bytes are all of, as nginx sends a GET, with id 1.
+
+    What the records one by one lead to, at half the price; None: take them so.
+    """
+    if not (data.startswith(_BEGIN_OF_1) and data.endswith(_ENDS_OF_1)):
+        return None
+    size = data[20] << 8 | data[21]
+    stop = 24 + size
+    if (
+        stop + data[22] + len(_ENDS_OF_1) != len(data)
+        or data[16:20] != _PARAMS_OF_1
+        or not 0 < size <= limits.max_params
+    ):
+        return None
+    request = Request(1, records.RESPONDER, bool(data[10] & records.KEEP_CONN), now)
+    request.params = data[24:stop]
+    request.end_params(limits)
+    request.complete = request.content_length <= 0
+    request.open = 0
+    request.stage = RUNNING
+    return request
 
 
 class Chunk:
