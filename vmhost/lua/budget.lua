@@ -1,0 +1,89 @@
+-- CPU time of one request, and the stop that cannot be caught.
+--
+-- A count hook runs every PERIOD instructions. Its first firing within a request sets the
+-- deadline, so that a short request never asks the clock. Once stopped, the hook fires at
+-- every instruction, and the wrapped pcall, resume and the like raise again: no script
+-- code goes on. What a hook cannot interrupt (one long C call) is the host's timer's work.
+local T = ...
+local clock, sethook = T.library.os.clock, T.library.debug.sethook
+local running = T.library.coroutine.running
+local error, is51, format = T.native.error, T.is51, T.library.string.format
+
+local PERIOD = 1000  -- 100 costs 3 to 5 times as much, more than 1000 gains nothing
+local PATIENCE = 32  -- wrapped calls without a firing of the hook before we look ourselves
+
+local budget = {
+  stopped = false,  -- name of the budget that ended this request, or false
+  why = "",         -- sentence for the error page
+  left = 0,         -- CPU seconds that the request may still use, while no deadline is set
+  total = 0,        -- CPU seconds it got
+  deadline = false, -- os.clock() at which it ends, once the hook has fired
+}
+T.budget = budget
+
+local hook
+local function halt(name, why)
+  budget.stopped, budget.why = name, why
+  if T.hooked then sethook(hook, "", 1) end
+  error(why, 0)
+end
+
+-- Stop the request for good: name is the budget, why a sentence.
+T.halt = halt
+
+local function look()
+  if budget.stopped then error(budget.why, 0) end
+  local now, deadline = clock(), budget.deadline
+  if not deadline then
+    budget.deadline = now + budget.left
+  elseif now > deadline then
+    halt("cpu", format("CPU time of %g s used up", budget.total))
+  end
+end
+T.look = look
+
+function hook()
+  -- LuaJIT has one hook for all threads: on the main thread only our own code runs.
+  if is51 and running() == nil then
+    if budget.stopped then sethook() end
+    return
+  end
+  look()
+end
+
+T.hooked = not (T.jit and T.config.jit)  -- a hook would cost LuaJIT its compiler
+
+-- Hook one coroutine; elsewhere than on LuaJIT hooks belong to threads.
+function T.watch(thread)
+  if T.hooked then sethook(thread, hook, "", PERIOD) end
+end
+if T.jit then
+  if T.hooked then sethook(hook, "", PERIOD) end
+  T.watch = function() end
+end
+
+local calls = 0
+-- Called by wrappers that can be used to run much code without the hook ever firing, such
+-- as a tree of short-lived coroutines.
+function T.tick()
+  if budget.stopped then error(budget.why, 0) end
+  calls = calls + 1
+  if calls >= PATIENCE then
+    calls = 0
+    look()
+  end
+end
+
+-- Give a new request its CPU seconds.
+function T.allot(seconds)
+  budget.stopped, budget.deadline = false, false
+  budget.left, budget.total = seconds, seconds
+end
+
+-- Stop the clock while the host works on an operation.
+function T.pause()
+  local deadline = budget.deadline
+  if deadline then
+    budget.left, budget.deadline = deadline - clock(), false
+  end
+end

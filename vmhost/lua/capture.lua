@@ -1,0 +1,32 @@
+-- The native functions, taken while they can still be reached. Trusted code uses only
+-- these locals and fields: never a global, never s:method(), so that nothing a script
+-- changes later can reach it.
+local T = ...
+local real = _G
+local package = package
+
+T.real = real
+T.native = {}
+for name, value in pairs(real) do T.native[name] = value end
+T.library = {}
+for _, name in ipairs { "string", "table", "math", "coroutine", "os", "debug", "bit",
+  "bit32", "utf8" } do
+  T.library[name] = real[name]
+end
+T.native.unpack = unpack or table.unpack
+T.native.package = package
+T.jit = real.jit ~= nil
+T.version = T.jit and 5.1 or tonumber(string.match(_VERSION, "%d+%.%d+"))
+T.is51 = T.version == 5.1            -- the language: LuaJIT counts as 5.1
+T.puc51 = T.is51 and not T.jit       -- the implementation: no yield across pcall
+
+-- A pattern of Lua 5.1 ends at NUL; %z stands for it.
+T.NUL = T.is51 and "%z" or "\0"
+
+if T.jit and not T.config.jit then real.jit.off() end
+if T.jit then
+  local ok, new = pcall(require, "table.new")
+  T.new_table = ok and new or nil
+end
+real.python = nil
+package.loaded.python = nil

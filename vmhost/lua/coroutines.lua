@@ -1,0 +1,233 @@
+-- Coroutines of scripts, protected calls, and operations.
+--
+-- A script asks the host for something by yielding TOKEN and flat values. `resume` passes
+-- such a yield outward through every coroutine, so an operation works at any depth; values
+-- that a script yields itself stay with its own resume.
+local T = ...
+local co = T.library.coroutine
+local create, resume, yield, status = co.create, co.resume, co.yield, co.status
+local running, close, native_isyieldable = co.running, co.close, co.isyieldable
+local pcall, xpcall = T.native.pcall, T.native.xpcall
+local error, type, setmetatable = T.native.error, T.native.type, T.native.setmetatable
+local tick, watch, pause, budget = T.tick, T.watch, T.pause, T.budget
+local traceback = T.library.debug.traceback
+local is51, puc51 = T.is51, T.puc51
+
+local TOKEN, REFUSED = {}, {}
+T.TOKEN, T.REFUSED = TOKEN, REFUSED
+
+-- C stack: each coroutine, and on LuaJIT each callback from C, uses some of it, and
+-- LuaJIT does not count. 180 is within what PUC Lua allows (LUAI_MAXCCALLS, 200).
+local MAX_NESTING = 180
+local depth = 0    -- coroutines of the script that are active; 0: its main code
+local nesting = 0  -- those, and callbacks from C
+
+function T.reset_nesting() depth, nesting = 0, 0 end
+
+local outward  -- yield an operation from the running coroutine, or REFUSED
+if native_isyieldable then
+  function outward(...)
+    if native_isyieldable() then return yield(TOKEN, ...) end
+    return REFUSED
+  end
+elseif puc51 then
+  function outward(...) return yield(TOKEN, ...) end
+else
+  local function settle(ok, ...)
+    if ok then return ... end
+    if budget.stopped then error(budget.why, 0) end
+    return REFUSED
+  end
+  function outward(...) return settle(pcall(yield, TOKEN, ...)) end
+end
+
+-- Ask the host. The first result is REFUSED where Lua cannot yield: inside a callback of
+-- sort or gsub, and on Lua 5.1 inside a metamethod.
+function T.operate(...)
+  pause()
+  return outward(...)
+end
+
+function T.refuse(what)
+  error("'" .. what .. "' is not possible inside a callback of sort, gsub or a metamethod", 3)
+end
+
+local function leave(d, n, thread, ok, first, ...)
+  if first == TOKEN and ok then
+    return leave(d, n, thread, resume(thread, outward(...)))
+  end
+  depth, nesting = d, n
+  tick()
+  return ok, first, ...
+end
+
+local function enter(thread, ...)
+  tick()
+  if nesting >= MAX_NESTING then return false, "C stack overflow" end
+  local d, n = depth, nesting
+  depth, nesting = d + 1, n + 1
+  return leave(d, n, thread, resume(thread, ...))
+end
+
+local function check(thread, name)
+  if type(thread) ~= "thread" then
+    error("bad argument #1 to '" .. name .. "' (coroutine expected)", 3)
+  end
+end
+
+local function new(f)
+  tick()
+  local thread = create(f)
+  watch(thread)
+  return thread
+end
+
+local library = {}
+T.coroutine = library
+
+function library.create(f)
+  if type(f) ~= "function" then
+    error("bad argument #1 to 'create' (function expected)", 2)
+  end
+  return new(f)
+end
+
+function library.resume(thread, ...)
+  check(thread, "resume")
+  return enter(thread, ...)
+end
+
+local function unwrap(thread, ok, ...)
+  if ok then return ... end
+  local message = ...
+  if close and status(thread) ~= "normal" and status(thread) ~= "running" then
+    local closed, other = close(thread)
+    if not closed then message = other end
+    tick()
+  end
+  error(message, 0)
+end
+
+function library.wrap(f)
+  if type(f) ~= "function" then
+    error("bad argument #1 to 'wrap' (function expected)", 2)
+  end
+  local thread = new(f)
+  return function(...) return unwrap(thread, enter(thread, ...)) end
+end
+
+function library.yield(...)
+  if depth == 0 then error("attempt to yield from outside a coroutine", 2) end
+  return yield(...)
+end
+
+-- Lua 5.1 cannot yield across pcall, so there a protected call is a coroutine of its own.
+-- `shown` maps such a thread to the script's coroutine in which it runs.
+local shown = puc51 and setmetatable({}, { __mode = "k" })
+
+-- The script's main code runs in our coroutine, which it never sees.
+local main = not is51 and create(function() end)
+if main then resume(main) end
+
+function library.running()
+  if depth == 0 then
+    if is51 then return nil end
+    return main, true
+  end
+  local thread = running()
+  if shown then return shown[thread] or thread end
+  if is51 then return thread end
+  return thread, false
+end
+
+function library.status(thread)
+  check(thread, "status")
+  if thread == main then return depth == 0 and "running" or "normal" end
+  if shown and depth > 0 and shown[running()] == thread then return "running" end
+  return status(thread)
+end
+
+if native_isyieldable then
+  function library.isyieldable() return depth > 0 and native_isyieldable() end
+end
+
+if close then
+  function library.close(thread)
+    thread = thread == nil and running() or thread
+    check(thread, "close")
+    local now = status(thread)
+    if thread == main or now == "running" or now == "normal" then
+      error("cannot close a " .. (thread == main and "running" or now) .. " coroutine", 2)
+    end
+    local n = nesting
+    if n >= MAX_NESTING then error("C stack overflow", 2) end
+    nesting = n + 1
+    local ok, message = close(thread)
+    nesting = n
+    tick()
+    if ok then return true end
+    return false, message
+  end
+end
+
+local function caught(d, n, ...)
+  if budget.stopped then error(budget.why, 0) end
+  depth, nesting = d, n
+  return ...
+end
+
+if puc51 then
+  local function outcome(d, n, thread, handler, ok, ...)
+    if ok and status(thread) == "suspended" then
+      local first = ...
+      if first == TOKEN then
+        return outcome(d, n, thread, handler, resume(thread, yield(...)))
+      end
+      depth, nesting = d, n
+      return outcome(d, n, thread, handler, resume(thread, yield(...)))
+    end
+    if ok then return caught(d, n, true, ...) end
+    if budget.stopped or not handler then return caught(d, n, false, (...)) end
+    depth, nesting = d, n
+    if handler == traceback then return false, traceback(thread, (...)) end
+    return false, handler((...))
+  end
+  local function protected(handler, f, ...)
+    tick()
+    if nesting >= MAX_NESTING then return false, "C stack overflow" end
+    if type(f) ~= "function" then return pcall(f, ...) end
+    local d, n = depth, nesting
+    local thread = create(f)
+    watch(thread)
+    local around = running()
+    shown[thread] = shown[around] or around
+    nesting = n + 1
+    return outcome(d, n, thread, handler, resume(thread, ...))
+  end
+  function T.pcall(f, ...) return protected(nil, f, ...) end
+  function T.xpcall(f, handler) return protected(handler, f) end
+else
+  function T.pcall(f, ...) return caught(depth, nesting, pcall(f, ...)) end
+  function T.xpcall(f, handler, ...)
+    if type(handler) ~= "function" then
+      error("bad argument #2 to 'xpcall' (function expected)", 2)
+    end
+    return caught(depth, nesting, xpcall(f, function(message)
+      if budget.stopped then return budget.why end
+      return handler(message)
+    end, ...))
+  end
+end
+
+-- Count a C function's callbacks into Lua on the C stack: LuaJIT only.
+local function back(n, ...)
+  nesting = n
+  return ...
+end
+function T.counted(f, ...)
+  tick()
+  local n = nesting
+  if n >= MAX_NESTING then error("C stack overflow", 3) end
+  nesting = n + 1
+  return back(n, f(...))
+end

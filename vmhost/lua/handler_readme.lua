@@ -1,0 +1,17 @@
+-- luafcgid's README of 2009: global handler() without arguments returns the body.
+local T = ...
+local env = T.environment
+local error, tostring, type = T.native.error, T.native.tostring, T.native.type
+
+T.adapters[#T.adapters + 1] = {
+  find = function() return type(env.handler) == "function" end,
+  run = function()
+    local handler = env.handler
+    if type(handler) ~= "function" then error("handler() function not found", 0) end
+    local body = handler()
+    if type(body) ~= "string" and type(body) ~= "number" then
+      error("handler() must return string", 0)
+    end
+    T.put(tostring(body))
+  end,
+}

@@ -1,0 +1,47 @@
+-- Log lines of one request: "level letter, text, NUL" each, capped, taken with the reply.
+local T = ...
+local find, gsub, sub = T.library.string.find, T.library.string.gsub, T.library.string.sub
+local concat, select = T.library.table.concat, T.native.select
+local config, tostring = T.config, T.native.tostring
+local NUL = T.NUL
+
+local lines, count = {}, 0      -- not yet taken
+local total, bytes = 0, 0       -- of this request
+local dropped = 0               -- not kept, since the last take
+
+-- level: one of d i w e; text: a string of ours or of the script.
+local function log(level, text)
+  if total >= config.log_lines or bytes >= config.log_bytes then
+    dropped = dropped + 1
+    return
+  end
+  local room = config.log_bytes - bytes
+  if #text > room then text = sub(text, 1, room) .. "..." end
+  if find(text, NUL) then text = gsub(text, NUL, "?") end
+  total, bytes, count = total + 1, bytes + #text, count + 1
+  lines[count] = level .. text .. "\0"
+end
+T.log = log
+
+-- Return what was logged since the last call.
+function T.take_log()
+  if count == 0 and dropped == 0 then return "" end
+  if dropped > 0 then
+    count = count + 1
+    lines[count] = "w" .. tostring(dropped) .. " more log lines (limits: "
+      .. tostring(config.log_lines) .. " lines, " .. tostring(config.log_bytes) .. " bytes)\0"
+  end
+  local taken = concat(lines, "", 1, count)
+  lines, count, dropped = {}, 0, 0
+  return taken
+end
+
+function T.begin_log()
+  total, bytes = 0, 0
+end
+
+function T.environment.print(...)
+  local parts, text = {}, T.config.trusted and T.environment.tostring or T.tostring
+  for index = 1, select("#", ...) do parts[index] = text((select(index, ...))) end
+  log("i", concat(parts, "\t"))
+end

@@ -1,0 +1,77 @@
+-- `math`, `os` and the bit libraries of sandboxed scripts.
+local T = ...
+local native, M, O = T.native, T.library.math, T.library.os
+local error, floor, ipairs, tonumber, type = native.error, M.floor, native.ipairs, native.tonumber, native.type
+
+local function copy(real, names)
+  local library = {}
+  for _, name in ipairs(names) do library[name] = real[name] end
+  return library
+end
+
+T.math = copy(M, { "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "cosh", "deg",
+  "exp", "floor", "fmod", "frexp", "huge", "ldexp", "log", "log10", "max", "maxinteger",
+  "min", "mininteger", "mod", "modf", "pi", "pow", "rad", "random", "randomseed", "sin",
+  "sinh", "sqrt", "tan", "tanh", "tointeger", "type", "ult" })
+
+if T.version == 5.2 or T.version == 5.3 then
+  -- There random is C's rand(), one sequence for the whole process. Each state gets its
+  -- own: Wichmann and Hill, Applied Statistics 31 (1982), algorithm AS 183.
+  local x, y, z
+  local function seed(n)
+    n = floor(n) % 2 ^ 31
+    x, y, z = n % 30268 + 1, floor(n / 30269) % 30306 + 1, floor(n / 7919) % 30322 + 1
+  end
+  local function uniform()
+    x, y, z = 171 * x % 30269, 172 * y % 30307, 170 * z % 30323
+    return (x / 30269 + y / 30307 + z / 30323) % 1
+  end
+  local function integer(value, index)
+    local n = tonumber(value)
+    if not n or n ~= floor(n) then
+      error("bad argument #" .. index .. " to 'random' (integer expected)", 3)
+    end
+    return n
+  end
+  seed(T.config.seed)
+  function T.math.randomseed(n)
+    n = tonumber(n)
+    if not n then error("bad argument #1 to 'randomseed' (number expected)", 2) end
+    seed(n == n and n or 0)
+  end
+  function T.math.random(low, high)
+    if low == nil then return uniform() end
+    low = integer(low, 1)
+    if high == nil then low, high = 1, low else high = integer(high, 2) end
+    if low > high then error("bad argument to 'random' (interval is empty)", 2) end
+    return floor(low + uniform() * (high - low + 1))
+  end
+elseif not T.puc51 then
+  M.randomseed(T.config.seed)  -- of this state alone, but the same for each at first
+end
+
+local MAX_DATE = 128  -- bytes of a date format
+local date, clock = O.date, O.clock
+T.os = {
+  time = O.time,
+  difftime = O.difftime,
+  -- Coarse, so that it is of no use to measure caches with.
+  clock = function() return floor(clock() * 1e4) / 1e4 end,
+  date = function(template, time)
+    if type(template) == "string" and #template > MAX_DATE then
+      error("bad argument #1 to 'date' (format too long)", 2)
+    end
+    if time == nil then return date(template) end
+    return date(template, time)
+  end,
+  getenv = function() return nil end,
+}
+
+local bits = { "arshift", "band", "bnot", "bor", "bswap", "btest", "bxor", "extract",
+  "lrotate", "lshift", "replace", "rol", "ror", "rrotate", "rshift", "tobit", "tohex" }
+if T.library.bit then T.bit = copy(T.library.bit, bits) end
+if T.library.bit32 then T.bit32 = copy(T.library.bit32, bits) end
+if T.library.utf8 then
+  T.utf8 = copy(T.library.utf8,
+    { "char", "charpattern", "codepoint", "codes", "len", "offset" })
+end

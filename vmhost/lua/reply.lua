@@ -1,0 +1,234 @@
+-- The reply of the running request: status, headers, and the body as far as it is not sent.
+local T = ...
+local find, gmatch, gsub, match, sub = T.library.string.find, T.library.string.gmatch,
+  T.library.string.gsub, T.library.string.match, T.library.string.sub
+local concat, sort = T.library.table.concat, T.library.table.sort
+local format, lower = T.library.string.format, T.library.string.lower
+local ipairs, next, rawget = T.native.ipairs, T.native.next, T.native.rawget
+local tonumber, tostring, type = T.native.tonumber, T.native.tostring, T.native.type
+local date, floor = T.library.os.date, T.library.math.floor
+local operate, REFUSED, OP, halt = T.operate, T.REFUSED, T.OP, T.halt
+local config, log = T.config, T.log
+
+local REASONS = {
+  [200] = "OK", [201] = "Created", [202] = "Accepted", [203] = "Non-Authoritative Information",
+  [204] = "No Content", [205] = "Reset Content", [206] = "Partial Content",
+  [207] = "Multi-Status", [300] = "Multiple Choices", [301] = "Moved Permanently",
+  [302] = "Found", [303] = "See Other", [304] = "Not Modified", [307] = "Temporary Redirect",
+  [308] = "Permanent Redirect", [400] = "Bad Request", [401] = "Unauthorized",
+  [402] = "Payment Required", [403] = "Forbidden", [404] = "Not Found",
+  [405] = "Method Not Allowed", [406] = "Not Acceptable",
+  [407] = "Proxy Authentication Required", [408] = "Request Timeout", [409] = "Conflict",
+  [410] = "Gone", [411] = "Length Required", [412] = "Precondition Failed",
+  [413] = "Content Too Large", [414] = "URI Too Long", [415] = "Unsupported Media Type",
+  [416] = "Range Not Satisfiable", [417] = "Expectation Failed", [418] = "I'm a teapot",
+  [421] = "Misdirected Request", [422] = "Unprocessable Content", [423] = "Locked",
+  [424] = "Failed Dependency", [425] = "Too Early", [426] = "Upgrade Required",
+  [428] = "Precondition Required", [429] = "Too Many Requests",
+  [431] = "Request Header Fields Too Large", [451] = "Unavailable For Legal Reasons",
+  [500] = "Internal Server Error", [501] = "Not Implemented", [502] = "Bad Gateway",
+  [503] = "Service Unavailable", [504] = "Gateway Timeout",
+  [505] = "HTTP Version Not Supported", [507] = "Insufficient Storage",
+  [511] = "Network Authentication Required",
+}
+
+local BREAKS = "[\r\n" .. T.NUL .. "]"
+local configured = gsub(gsub(config.headers, "\r?\n", "\r\n"), "[\r\n]+$", "")
+
+local status, content_type, location  -- set by the script, or nil
+local lines, extra  -- further header lines in order, and how many
+local head_bytes    -- of what the script set
+local body, count   -- pieces not yet sent, and how many
+local bytes, total  -- of these pieces; of the whole reply
+local sent          -- the head has gone
+
+local part_bytes = config.buffering and config.part_bytes or -1
+
+local plain_head = concat({ "Status: " .. config.status, "Content-Type: " .. config.content_type,
+  configured ~= "" and configured or nil }, "\r\n")
+
+function T.begin_reply()
+  status, content_type, location, extra, head_bytes = nil, nil, nil, 0, 0
+  body, count, bytes, total, sent = {}, 0, 0, 0, false
+end
+T.begin_reply()
+
+local function head()
+  if not status and not content_type and not location and extra == 0 then return plain_head end
+  local out = { "Status: " .. (status or (location and "302 Found") or config.status) }
+  local media = content_type or config.content_type
+  if media ~= "" then out[#out + 1] = "Content-Type: " .. media end
+  if configured ~= "" then out[#out + 1] = configured end
+  if location then out[#out + 1] = "Location: " .. location end
+  for index = 1, extra do out[#out + 1] = lines[index] end
+  return concat(out, "\r\n")
+end
+
+-- Return head and body that are still to be sent, and forget the body.
+function T.finish_reply()
+  local rest = ""
+  if count == 1 then rest = body[1] elseif count > 1 then rest = concat(body, "", 1, count) end
+  local top = ""
+  if not sent then top = head() end
+  return top, rest
+end
+
+function T.reset_body()
+  total = total - bytes
+  body, count, bytes = {}, 0, 0
+end
+
+-- Send what there is; where Lua cannot yield it stays buffered.
+local function flush()
+  if sent and count == 0 then return end
+  local top, chunk = T.finish_reply()
+  if operate(OP.FLUSH, top, chunk, T.take_log()) == REFUSED then return end
+  sent, body, count, bytes = true, {}, 0, 0
+end
+T.flush = flush
+
+-- text: a string.
+local function put(text)
+  local size = #text
+  count, bytes, total = count + 1, bytes + size, total + size
+  body[count] = text
+  if bytes > part_bytes then
+    if total > config.reply_bytes then
+      halt("reply", format("reply of more than %d bytes", config.reply_bytes))
+    end
+    flush()
+  end
+end
+T.put = put
+
+-- ---- headers: each function returns nothing, or what is wrong ---------------------------
+
+local NAME = "^[%w!#$%%&'*+.^_`|~-]+$"  -- token of RFC 9110, 5.6.2
+
+local function string_of(value, what)  -- the string, or nil and what is wrong
+  if type(value) == "string" then return value end
+  if type(value) == "number" then return tostring(value) end
+  return nil, what .. " must be a string, not a " .. type(value) .. " value"
+end
+
+local function quoted(text) return "'" .. sub(text, 1, 40) .. "'" end
+
+local function status_line(value)
+  local code, reason = match(value, "^%s*(%d%d%d)%f[%D]%s*(.-)%s*$")
+  code = tonumber(code)
+  if not code or code < 200 or code > 599 then return nil end
+  if reason == "" then reason = REASONS[code] or "Status" end
+  return code .. " " .. reason
+end
+
+-- Set or add one header. Status, Content-Type and Location replace what was there.
+local function header(name, value)
+  local problem
+  value, problem = string_of(value, "the value of header " .. quoted(name))
+  if problem then return problem end
+  if not find(name, NAME) then return quoted(name) .. " is no header name" end
+  if find(value, BREAKS) then
+    return "the value of header " .. quoted(name) .. " contains a line break or NUL"
+  end
+  if sent then
+    return log("w", "header " .. quoted(name) .. " ignored: the headers were sent before")
+  end
+  head_bytes = head_bytes + #name + #value + 4
+  if head_bytes > config.head_bytes then
+    return "headers of more than " .. config.head_bytes .. " bytes"
+  end
+  local lowered = lower(name)
+  if lowered == "status" then
+    status = status_line(value)
+    if not status then return quoted(value) .. " is no status of a reply" end
+  elseif lowered == "content-type" then
+    content_type = value
+  elseif lowered == "location" then
+    location = value
+  else
+    extra = extra + 1
+    if extra == 1 then lines = {} end
+    lines[extra] = name .. ": " .. value
+  end
+end
+
+local function header_lines(text)  -- one or several, as the script wrote them
+  for line in gmatch(text, "[^\r\n]+") do
+    local name, value = match(line, "^([^:]*):[ \t]*(.-)[ \t]*$")
+    if not name then return quoted(line) .. " is no header line" end
+    local problem = header(name, value)
+    if problem then return problem end
+  end
+end
+
+local function header_table(headers)  -- in the order of their names
+  local names = {}
+  for name in next, headers do
+    if type(name) ~= "string" then
+      return "a header's name must be a string, not a " .. type(name) .. " value"
+    end
+    names[#names + 1] = name
+  end
+  sort(names)
+  for _, name in ipairs(names) do
+    local value = rawget(headers, name)
+    for _, item in ipairs(type(value) == "table" and value or { value }) do
+      local problem = header(name, item)
+      if problem then return problem end
+    end
+  end
+end
+
+-- How many arguments the script gave, and they: (name, value), (lines) or (table).
+function T.set_header(given, name, value)
+  if given < 2 and type(name) == "table" then return header_table(name) end
+  local text, problem = string_of(name, "a header")
+  if problem then return problem end
+  if given < 2 then return header_lines(text) end
+  return header(text, value)
+end
+
+local function attribute(label, value)
+  if value == nil then return "" end
+  local text, problem = string_of(value, "a cookie's " .. label)
+  if problem then return nil, problem end
+  if find(text, "[%c;]") then
+    return nil, "a cookie's " .. label .. " must not contain ';' or control characters"
+  end
+  return "; " .. label .. "=" .. text
+end
+
+-- expires: seconds since 1970, or nil, as path and domain.
+function T.set_cookie(name, value, expires, path, domain)
+  local problem
+  name, problem = string_of(name, "a cookie's name")
+  if problem then return problem end
+  if not find(name, NAME) then return quoted(name) .. " is no cookie name" end
+  value, problem = attribute("value", value == nil and "" or value)
+  if problem then return problem end
+  local at, where
+  at, problem = attribute("Path", path)
+  if problem then return problem end
+  where, problem = attribute("Domain", domain)
+  if problem then return problem end
+  local when = ""
+  if expires ~= nil then
+    local seconds = tonumber(expires)
+    if not (seconds and seconds > -1e11 and seconds < 1e11) then
+      return "a cookie's expiry must be a number of seconds since 1970"
+    end
+    when = "; Expires=" .. T.http_date(seconds)
+  end
+  return header("Set-Cookie", name .. sub(value, 8) .. when .. at .. where)
+end
+
+local DAYS = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
+local MONTHS = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
+  "Nov", "Dec" }
+
+-- RFC 9110, 5.6.7, whatever the locale.
+function T.http_date(seconds)
+  local t = date("!*t", floor(seconds))
+  return format("%s, %02d %s %04d %02d:%02d:%02d GMT", DAYS[t.wday], t.day,
+    MONTHS[t.month], t.year, t.hour, t.min, t.sec)
+end

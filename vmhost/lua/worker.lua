@@ -1,0 +1,222 @@
+-- The coroutine in which scripts run, and what the host calls.
+--
+-- A script runs unprotected in this coroutine. When it fails the coroutine is dead, its
+-- stack still tells the traceback, and a new one takes its place.
+local T = ...
+local native, co, config = T.native, T.library.coroutine, T.config
+local create, resume, yield, status, close = co.create, co.resume, co.yield, co.status, co.close
+local find, gmatch, gsub, match, sub = T.library.string.find, T.library.string.gmatch,
+  T.library.string.gsub, T.library.string.match, T.library.string.sub
+local getinfo, traceback = T.library.debug.getinfo, T.library.debug.traceback
+local error, tonumber, tostring, type = native.error, native.tonumber, native.tostring, native.type
+local collectgarbage, rawget = native.collectgarbage, native.rawget
+local TOKEN, OP, budget, names = T.TOKEN, T.OP, T.budget, T.chunk_names
+local DONE, ERROR = OP.DONE, OP.ERROR
+local environment, allot, watch = T.environment, T.allot, T.watch
+local begin_log, begin_reply, begin_request = T.begin_log, T.begin_reply, T.begin_request
+local finish_reply, end_request, take_log = T.finish_reply, T.end_request, T.take_log
+local forget_loading, decode_params = T.forget_loading, T.decode_params
+
+local MAX_MESSAGE, MAX_TRACEBACK = 4096, 8192  -- bytes
+local SYNTAX = "Syntax Error"
+
+local run_adapter            -- of the loaded script
+local syntax = false         -- the error is one of compiling the main chunk
+
+T.info = { id = "", generation = 0, requests = 0, born = 0 }
+
+-- ---- what runs in the coroutine: each returns a step --------------------------------------
+
+local function serve(params, body, more, data)
+  allot(config.cpu_s)
+  begin_log()
+  begin_reply()
+  begin_request(body, more, data)
+  forget_loading()
+  T.info.requests = T.info.requests + 1
+  run_adapter(decode_params(params))
+  end_request()
+  local head, rest = finish_reply()
+  return DONE, head, rest, take_log()
+end
+
+local function load(source, name)
+  allot(config.load_cpu_s)
+  begin_log()
+  local chunk, message = T.compile_file(source, name)
+  if not chunk then
+    syntax = true
+    error(message, 0)
+  end
+  chunk()
+  for _, adapter in native.ipairs(T.adapters) do
+    if adapter.find() then
+      run_adapter = adapter.run
+      break
+    end
+  end
+  if not run_adapter then error(config.handler .. "() function not found", 0) end
+  local startup = environment.startup
+  if type(startup) == "function" then startup() end
+  return DONE, "", "", take_log()
+end
+
+local function shutdown()
+  allot(config.load_cpu_s)
+  begin_log()
+  local hook = environment.shutdown
+  if type(hook) == "function" then hook() end
+  return DONE, "", "", take_log()
+end
+
+local function work(f, a, b, c, d)
+  while true do
+    f, a, b, c, d = yield(TOKEN, f(a, b, c, d))
+  end
+end
+
+-- ---- errors -----------------------------------------------------------------------------
+
+local worker
+
+local function renew()
+  worker = create(work)
+  watch(worker)
+  T.reset_nesting()
+end
+
+local function describe(value)  -- the text of an error value
+  local kind = type(value)
+  if kind == "string" then return value end
+  if kind == "number" then return tostring(value) end
+  local meta = kind == "table" and native.getmetatable(value)
+  if type(meta) == "table" and rawget(meta, "__tostring") ~= nil then
+    local thread = create(T.environment.tostring)
+    watch(thread)
+    local ok, text = resume(thread, value)
+    if ok and status(thread) == "dead" and type(text) == "string" then return text end
+    T.reset_nesting()
+  end
+  return "(error object is a " .. kind .. " value)"
+end
+
+local function whole_names(text)  -- Lua cuts long chunk names: put the whole ones
+  return (gsub(text, "%[string \"[^\n]-\"%]", function(short)
+    local name = names[short]
+    return name and "[string \"" .. name .. "\"]" or nil
+  end))
+end
+
+local function ours(source) return source == "=luafarm" or source == "=?" end
+
+local function position(thread, message)  -- full chunk name and line, "" and 0 if unknown
+  local short, line = match(message, "^(%[string \"[^\n]-\"%]):(%d+):")
+  if short and names[short] then return names[short], tonumber(line) end
+  for level = 0, 50 do
+    local info = getinfo(thread, level, "Sl")
+    if not info then break end
+    if info.currentline > 0 and not ours(info.source) then
+      return info.source, info.currentline
+    end
+  end
+  return "", 0
+end
+
+local function script_frames(trace)  -- without the lines about our own functions
+  local kept = {}
+  for line in gmatch(trace, "[^\n]+") do
+    if not find(line, "^%s*luafarm:") and not find(line, "^%s*%?:")
+      and not find(line, "^%s*%(tail call%): %?") and not find(line, "^%s*%[C%]: in %?$") then
+      kept[#kept + 1] = line
+    end
+  end
+  return #kept > 1 and T.library.table.concat(kept, "\n") or ""
+end
+
+local function class_of(message)
+  if budget.stopped then return "Budget Exceeded" end
+  if syntax then return SYNTAX end
+  if find(message, "not enough memory", 1, true) and #message < 200 then return "Memory Error" end
+  return "Runtime Error"
+end
+
+-- The step that tells how the script in the dead coroutine failed.
+local function failure(value)
+  local thread, stopped = worker, budget.stopped
+  end_request()
+  local message = stopped and budget.why or describe(value)
+  local file, line = position(thread, message)
+  local trace = syntax and "" or sub(script_frames(traceback(thread)), 1, MAX_TRACEBACK)
+  if not stopped and file ~= "" and line > 0 and not syntax
+    and not find(message, "^%[string \"") then
+    message = "[string \"" .. file .. "\"]:" .. line .. ": " .. message
+  end
+  local class = class_of(message)
+  message = whole_names(sub(message, 1, MAX_MESSAGE))
+  trace = whole_names(trace)
+  if close and not stopped then close(thread) end  -- runs its pending __close
+  stopped = budget.stopped
+  syntax = false
+  renew()
+  return ERROR, class, message, trace, file, line, take_log(), stopped and true or false,
+    stopped or (class == "Memory Error" and "memory") or ""
+end
+
+-- ---- what the host calls -------------------------------------------------------------------
+
+local function pass(ok, token, ...)
+  if token == TOKEN then return ... end
+  return failure(token)
+end
+
+renew()
+
+local entry = {}
+
+function entry.run(params, body, more, data)
+  return pass(resume(worker, serve, params, body, more, data))
+end
+
+function entry.load(source, name, id, generation)
+  T.info.id, T.info.generation = id, generation
+  return pass(resume(worker, load, source, name))
+end
+
+function entry.resume(...)
+  return pass(resume(worker, ...))
+end
+
+function entry.shutdown()
+  return pass(resume(worker, shutdown))
+end
+
+-- Give up the request that waits for an operation.
+function entry.cancel()
+  local thread = worker
+  end_request()
+  T.finish_reply()
+  renew()
+  if close then close(thread) end
+  return DONE, "", "", take_log()
+end
+
+-- Full collection; the pace of later ones follows how much of the quota lives.
+function entry.collect()
+  collectgarbage("collect")
+  local pause = collectgarbage("count") * 1024 > config.memory_bytes / 4 and 120 or 200
+  if T.version >= 5.5 then
+    collectgarbage("param", "pause", pause)
+  else
+    collectgarbage("setpause", pause)
+  end
+end
+
+-- Nothing of ours may be reachable through the real globals: lupa looks there for
+-- `debug.traceback` at every call.
+if not config.trusted then
+  local real, keys = T.real, {}
+  for name in native.next, real do keys[#keys + 1] = name end
+  for _, name in native.ipairs(keys) do real[name] = nil end
+end
+
+return entry.run, entry.load, entry.resume, entry.shutdown, entry.cancel, entry.collect
