@@ -18,6 +18,8 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
+from fcgi.actions import Action, Answer, CancelRun, Send, Tell
+from fcgi.backlog import Backlog
 from fcgi.placement import (
     LEARN,
     STALL_S,
@@ -32,12 +34,10 @@ from fcgi.placement import (
 from fcgi.refusal import Refusal
 from luafarm.messages import (
     SAFE,
-    Message,
     Miss,
     Place,
     Pressure,
     Report,
-    ScriptError,
     UseRow,
     Verdict,
 )
@@ -50,47 +50,6 @@ OVERDUE_S: Final = 5.0  # beyond its budget and the supervisor's grace
 MAX_RUNS: Final = 64  # outstanding on one host; fewer than HostLost.begun can name
 MAX_IDLE: Final = 64  # hosts named as idle in one message
 BUDGET_REASONS: Final = frozenset({"wall", "cpu"})
-
-
-class Send:
-    """Send this request to its host."""
-
-    def __init__(self, pending: Pending) -> None:
-        self.pending: Pending = pending
-
-
-class Answer:
-    """Answer this request with a refusal."""
-
-    def __init__(
-        self,
-        pending: Pending,
-        refusal: Refusal,
-        retry_after_s: int = 0,
-        error: ScriptError | None = None,
-    ) -> None:
-        self.pending: Pending = pending
-        self.refusal: Refusal = refusal
-        self.retry_after_s: int = retry_after_s
-        self.error: ScriptError | None = error
-
-
-class CancelRun:
-    """Tell the host that nobody waits for this run."""
-
-    def __init__(self, host: HostId, request: RequestId) -> None:
-        self.host: HostId = host
-        self.request: RequestId = request
-
-
-class Tell:
-    """Say this to the broker."""
-
-    def __init__(self, message: Message) -> None:
-        self.message: Message = message
-
-
-Action = Send | Answer | CancelRun | Tell
 
 
 class Dispatch:
@@ -108,8 +67,7 @@ class Dispatch:
     ) -> None:
         self._ids = ids
         self._turn = turn  # fronts start hunting at different hosts
-        self._queue_max = queue
-        self._queue_per_script = queue_per_script
+        self._backlog = Backlog(queue, queue_per_script)
         self._queue_timeout_s = queue_timeout_s
         self._remembered = remembered
         self._entries: dict[bytes, Entry] = {}
@@ -117,9 +75,6 @@ class Dispatch:
             bytes, None
         ] = {}  # entries without host and queue, oldest first
         self._hosts: dict[HostId, Host] = {}
-        self._backlog: dict[bytes, Entry] = {}  # all and only entries with a queue
-        self._queued: int = 0  # requests in all queues
-        self._virtual: float = 0.0  # virtual time of fair queueing
         self._alarms: list[tuple[float, bytes]] = []  # pressure to look at, a heap
         self._used: dict[bytes, Entry] = {}  # entries with something to report
         self.rerun: int = 0  # requests sent once more because their host died
@@ -145,11 +100,8 @@ class Dispatch:
         if host is not None:
             return [CancelRun(host.name, pending.id)]
         entry = pending.entry
-        if entry is not None and pending in entry.queue:
-            entry.queue.remove(pending)
-            self._queued -= 1
-            if not entry.queue:
-                self._unqueue(entry)
+        if entry is not None and self._backlog.remove(entry, pending):
+            self._rest(entry)
         return []
 
     def finish(
@@ -191,7 +143,7 @@ class Dispatch:
         assert entry is not None
         host = self._hosts.get(name)
         if host is not None and host in entry.hosts:
-            self._set_hosts(entry, [h for h in entry.hosts if h is not host])
+            self._without(entry, host)
         return self._again(pending, now)
 
     def fill(self, name: HostId, now: float) -> list[Action]:
@@ -264,7 +216,7 @@ class Dispatch:
         host.ready = False
         for entry in list(self._entries.values()):
             if host in entry.hosts:
-                self._set_hosts(entry, [h for h in entry.hosts if h is not host])
+                self._without(entry, host)
         actions: list[Action] = []
         started = frozenset(begun)
         for pending in host.runs.values():
@@ -302,7 +254,7 @@ class Dispatch:
         if hosts and self._turn:
             cut = self._turn % len(hosts)
             hosts = hosts[cut:] + hosts[:cut]
-        self._set_hosts(entry, hosts)
+        self._backlog.set_hosts(entry, hosts)
         actions: list[Action] = []
         if place.asked and place.asked != place.script:
             actions += self._redirect(place.asked, entry, now)
@@ -319,7 +271,7 @@ class Dispatch:
                 entry.known = False
                 entry.verdict = Verdict.READY
                 entry.asked = -1.0
-                self._set_hosts(entry, [])
+                self._backlog.set_hosts(entry, [])
                 if entry.queue:
                     actions += self._ask(entry, now)
                 else:
@@ -364,7 +316,7 @@ class Dispatch:
     def tick(self, now: float) -> list[Action]:
         """Give up what waited or ran too long, ask again; call every 100 ms or so."""
         actions: list[Action] = []
-        for entry in list(self._backlog.values()):
+        for entry in self._backlog.entries():
             while entry.queue and entry.queue[0].arrival + self._queue_timeout_s <= now:
                 late = self._pop(entry)
                 actions.append(Answer(late, Refusal.OVERLOADED, retry_after_s=1))
@@ -403,20 +355,20 @@ class Dispatch:
                 )
             entry.uses = {}
         self._used = {}
-        gauges["queued"] = self._queued
+        gauges["queued"] = self._backlog.queued
         gauges["running"] = sum(len(h.runs) for h in self._hosts.values())
         gauges["rerun"] = self.rerun
         return Report(tuple(rows), tuple(sorted(gauges.items())))
 
     def retry_broker(self) -> None:
         """Forget that anything was asked: the broker is a new one."""
-        for entry in self._backlog.values():
+        for entry in self._backlog.entries():
             entry.asked = -1.0
 
     @property
     def outstanding(self) -> int:
         """Requests that wait or run."""
-        return self._queued + sum(len(h.runs) for h in self._hosts.values())
+        return self._backlog.queued + sum(len(h.runs) for h in self._hosts.values())
 
     # ---- inside --------------------------------------------------------------------
 
@@ -466,8 +418,7 @@ class Dispatch:
     def _send_next(self, entry: Entry, host: Host, now: float) -> Send:
         pending = self._pop(entry)
         send = self._send(pending, entry, host, now)
-        self._virtual = entry.tag
-        entry.tag += pending.cost
+        self._backlog.charge(entry, pending.cost)
         return send
 
     def _take(self, name: HostId, request: RequestId, now: float) -> Pending | None:
@@ -492,20 +443,10 @@ class Dispatch:
             entry.verdict = verdict = Verdict.READY
         if entry.known and verdict != Verdict.READY:
             return [self._refuse(pending, entry, now)]
-        if (
-            self._queued >= self._queue_max
-            or len(entry.queue) >= self._queue_per_script
-        ):
+        if not self._backlog.add(entry, pending):
             self._rest(entry)
             return [Answer(pending, Refusal.OVERLOADED, retry_after_s=1)]
-        if not entry.queue:
-            self._backlog[entry.script] = entry
-            self._idle.pop(entry.script, None)
-            entry.tag = max(entry.tag, self._virtual)
-            for host in entry.hosts:
-                host.waiting[entry.script] = entry
-        entry.queue.append(pending)
-        self._queued += 1
+        self._idle.pop(entry.script, None)
         if not entry.hosts:
             return self._ask(entry, now)
         self._watch(entry, now)
@@ -548,7 +489,7 @@ class Dispatch:
         return actions
 
     def _again(self, pending: Pending, now: float) -> list[Action]:
-        """Place a request anew, ahead of those that came after it."""
+        """Place a request anew; in a queue it keeps the place of its arrival."""
         assert pending.entry is not None
         entry = self._entries.setdefault(pending.entry.script, pending.entry)
         pending.entry = entry
@@ -556,15 +497,7 @@ class Dispatch:
             host = self._choose(entry, now)
             if host is not None:
                 return [self._send(pending, entry, host, now)]
-        actions = self._hold(pending, entry, now)
-        queue = entry.queue
-        if queue and queue[-1] is pending and len(queue) > 1:
-            queue.pop()
-            at = 0
-            while at < len(queue) and queue[at].arrival <= pending.arrival:
-                at += 1
-            queue.insert(at, pending)
-        return actions
+        return self._hold(pending, entry, now)
 
     def _settle(self, entry: Entry, now: float) -> list[Action]:
         """Serve or refuse what waits, after the broker's word on it."""
@@ -585,27 +518,14 @@ class Dispatch:
                 actions += self._ask(entry, now)
         return actions
 
-    def _set_hosts(self, entry: Entry, hosts: list[Host]) -> None:
-        if entry.queue:
-            for host in entry.hosts:
-                host.waiting.pop(entry.script, None)
-            for host in hosts:
-                host.waiting[entry.script] = entry
-        entry.hosts = hosts
+    def _without(self, entry: Entry, host: Host) -> None:
+        self._backlog.set_hosts(entry, [h for h in entry.hosts if h is not host])
+        self._rest(entry)
 
     def _pop(self, entry: Entry) -> Pending:
-        pending = entry.queue.popleft()
-        self._queued -= 1
-        if not entry.queue:
-            self._unqueue(entry)
-        return pending
-
-    def _unqueue(self, entry: Entry) -> None:
-        self._backlog.pop(entry.script, None)
-        entry.pressure_s = 0.0
-        for host in entry.hosts:
-            host.waiting.pop(entry.script, None)
+        pending = self._backlog.pop(entry)
         self._rest(entry)
+        return pending
 
     def _rest(self, entry: Entry) -> None:
         """Remember an entry that nothing holds on to; forget the oldest of them."""
@@ -624,20 +544,17 @@ class Dispatch:
 
     def check(self) -> None:
         """Raise AssertionError if the tables disagree with each other."""
-        assert self._queued == sum(len(e.queue) for e in self._entries.values())
+        self._backlog.check()
         for path, entry in self._entries.items():
             assert path == entry.script
-            assert (path in self._backlog) == bool(entry.queue), path
-            assert not (entry.queue and path in self._idle), path
+            idle = not entry.hosts and not entry.queue
+            assert (path in self._idle) == idle, path
             for host in entry.hosts:
                 assert self._hosts.get(host.name) is host, host.name
-                assert (path in host.waiting) == bool(entry.queue), path
-            for pending in entry.queue:
-                assert pending.host is None
-                assert not pending.cancelled
         for host in self._hosts.values():
             for path in host.waiting:
                 assert host in self._entries[path].hosts, path
+                assert self._entries[path].queue, path
             for pending in host.runs.values():
                 assert pending.host is host
             total = sum(p.cost for p in host.runs.values())

@@ -95,7 +95,7 @@ async def _serve(
 async def _drain(server: Server, service: Service, deadline: float) -> None:
     loop = asyncio.get_running_loop()
     # polled: an event would tie the service to the listeners for the sake of the end
-    while service.outstanding or server.peers:  # noqa: ASYNC110
+    while service.outstanding or server.peers:
         if loop.time() >= deadline:
             return
         await asyncio.sleep(DRAIN_TICK_S)

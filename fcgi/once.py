@@ -108,6 +108,7 @@ def main() -> int:
         configure.refuse(error)
     # the exchange prints what the script says; the log would say it twice
     logging.getLogger("luafarm.script").setLevel(logging.CRITICAL)
+    arguments.script = arguments.script.absolute()
     return uvloop.run(_once(settings, arguments))
 
 
@@ -129,7 +130,7 @@ async def _once(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _check(settings: Settings, script: Path, service: Service) -> int:
-    path = scriptname.script_path(os.fsencode(script.absolute()), b"")
+    path = scriptname.script_path(os.fsencode(script), b"")
     if isinstance(path, Refusal):
         return _failed(f"{script}: {STATUS[path]}")
     try:
@@ -173,7 +174,7 @@ async def _run(
         body = arguments.data_file.read_bytes()
         method = b"POST" if method == b"GET" else method
     exchange = ConsoleExchange(method, body, settings.front.max_reply_header)
-    script = os.fsencode(arguments.script.absolute())
+    script = os.fsencode(arguments.script)
     extra = os.fsencode(arguments.path_info)
     blob = params.encode_pairs(_parameters(arguments, script + extra, method, body))
     path = scriptname.script_path(script + extra, blob)
@@ -203,7 +204,7 @@ def _parameters(
         (b"QUERY_STRING", query),
         (b"REQUEST_URI", name + extra + (b"?" + query if query else b"")),
         (b"CONTENT_LENGTH", str(len(body)).encode() if body else b""),
-        (b"DOCUMENT_ROOT", os.fsencode(arguments.script.absolute().parent)),
+        (b"DOCUMENT_ROOT", os.fsencode(arguments.script.parent)),
         (b"GATEWAY_INTERFACE", b"CGI/1.1"),
         (b"SERVER_PROTOCOL", b"HTTP/1.1"),
         (b"SERVER_SOFTWARE", b"luafarm"),

@@ -172,7 +172,7 @@ class Peer(asyncio.Protocol):
         transport.set_write_buffer_limits(high=self.server.front.reply_memory)
         self.server.peers.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:
         """Stop what runs for nobody."""
         self._handle(self.connection.lost())
         self._transport = None

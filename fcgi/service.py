@@ -15,13 +15,8 @@ from typing import Final
 
 import zmq
 
-from fcgi.dispatch import (
-    Action,
-    Answer,
-    CancelRun,
-    Dispatch,
-    Send,
-)
+from fcgi.actions import Action, Answer, CancelRun, Send
+from fcgi.dispatch import Dispatch
 from fcgi.exchange import Exchange
 from fcgi.links import Link
 from fcgi.placement import Pending

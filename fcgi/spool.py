@@ -67,4 +67,4 @@ class ReplySpool:
 
 
 def _temporary() -> BinaryIO:
-    return tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as its request
+    return tempfile.TemporaryFile()
