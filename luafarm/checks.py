@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from luafarm import endpoints
 from luafarm.errors import SettingsError
-from luafarm.options import Value, options
+from luafarm.options import Value, heading, options
 from luafarm.settings import PoolSettings, Settings
 
 _UID_RANGE: Final = re.compile(r"(\d{1,10})-(\d{1,10})", re.ASCII)
@@ -26,12 +26,15 @@ class _Checker:
         self.settings = settings
         self._origins = origins
 
+    def is_given(self, name: str) -> bool:
+        """Return whether somebody said this value."""
+        return name in self._origins
+
     def refuse(self, section: str, name: str, value: Value, reason: str) -> NoReturn:
         option = options(section.partition(".")[0].partition("[")[0])[name]
         origin = self._origins.get(f"{section}.{name}", "default")
-        raise SettingsError(
-            f"[{section}] {name} = {option.show(value)}: {reason} (from {origin})"
-        )
+        said = f"{heading(section)} {name} = {option.show(value)}"
+        raise SettingsError(f"{said}: {reason} (from {origin})")
 
 
 def check(settings: Settings, origins: Mapping[str, str]) -> None:
@@ -83,7 +86,8 @@ def _check_front(checker: _Checker) -> None:
 
 def _check_broker(checker: _Checker) -> None:
     broker = checker.settings.broker
-    if broker.clones > broker.states:
+    # the default gives way to a small `states` by itself
+    if broker.clones > broker.states and checker.is_given("broker.clones"):
         reason = f"more than states = {broker.states} allows in the whole farm"
         checker.refuse("broker", "clones", broker.clones, reason)
     if broker.min_clones > broker.clones:
@@ -181,7 +185,7 @@ def _check_scripts(checker: _Checker) -> None:
             reason = 'a pattern such as "admin/*.lua" belongs here'
             checker.refuse(section, "pattern", script.pattern, reason)
         clones = broker.clones if script.clones is None else script.clones
-        if clones > broker.states:
+        if script.clones is not None and clones > broker.states:
             reason = f"more than [broker] states = {broker.states}"
             checker.refuse(section, "clones", script.clones, reason)
         if script.min_clones is not None and script.min_clones > clones:

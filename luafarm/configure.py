@@ -20,7 +20,7 @@ from typing import Final, NoReturn, TypeVar, cast
 
 from luafarm import checks
 from luafarm.errors import SettingsError
-from luafarm.options import SECTIONS, Option, Value, options
+from luafarm.options import SECTIONS, Option, Value, heading, options
 from luafarm.settings import (
     PoolSettings,
     ScriptSettings,
@@ -120,9 +120,9 @@ def load(
     return _merge(everything, found)
 
 
-def command_line(place: str, value: object, option: str) -> Given:
-    """Return a value that a command's own option gave."""
-    return Given(tuple(place.split(".")), value, option, Path.cwd(), is_text=False)
+def command_line(place: str, text: str, option: str) -> Given:
+    """Return a value that a command's own option gave, written as for --set."""
+    return Given(tuple(place.split(".")), text, option, Path.cwd(), is_text=True)
 
 
 # ---- sources -----------------------------------------------------------------------
@@ -265,7 +265,7 @@ def _accept(given: Given, section: str, name: str) -> Value:
     option = known.get(name)
     if option is None:
         raise SettingsError(
-            f"[{section}] {name}: no such setting{_nearest(name, known)} "
+            f"{heading(section)} {name}: no such setting{_nearest(name, known)} "
             f"(from {given.origin})"
         )
     try:
@@ -274,7 +274,7 @@ def _accept(given: Given, section: str, name: str) -> Value:
         return option.accept(given.value, given.base)
     except ValueError as error:
         raise SettingsError(
-            f"[{section}] {name} = {_said(option, given.value)}: {error} "
+            f"{heading(section)} {name} = {_said(option, given.value)}: {error} "
             f"(from {given.origin})"
         ) from None
 

@@ -22,6 +22,7 @@ import zmq
 from zmq.utils import z85
 
 from luafarm.errors import SettingsError
+from luafarm.settings import Security
 
 ROLES: Final = ("broker", "vmhost", "fcgi", "command")
 """Whose keys there are. `command`: `luafarm status` and `luafarm reload`."""
@@ -57,6 +58,11 @@ class Keys:
     own: KeyPair
     broker: bytes  # the broker's public key; empty for the broker itself
     allowed: frozenset[bytes]  # public keys of those that may connect to this role
+
+
+def is_wanted(security: Security, endpoint: str) -> bool:
+    """Return whether a socket at this endpoint uses CURVE: tcp, once there are keys."""
+    return bool(security.keys) and endpoint.startswith("tcp://")
 
 
 def fresh() -> KeyPair:

@@ -6,6 +6,7 @@ declared once and `configure`, `manual` and the command line cannot disagree abo
 
 import math
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -85,7 +86,7 @@ class Option:
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, tuple):
-            return "[" + ", ".join([_quoted(item) for item in value]) + "]"
+            return toml_list(value)
         if value is None:
             return ""
         if isinstance(value, str):
@@ -97,7 +98,7 @@ class Option:
             return text if text.isdigit() else _quoted(text)
         if self.unit == "s" and value:
             return _quoted(units.format_duration(value))
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return units.plain(value) if isinstance(value, float) else str(value)
 
     def _text(self, text: str, base: Path) -> str:
         if "\0" in text:
@@ -170,6 +171,18 @@ def options(section: str) -> dict[str, Option]:
             most=cast("float | None", about["most"]),
         )
     return table
+
+
+def toml_list(items: Iterable[str]) -> str:
+    """Return a list of strings as TOML writes it."""
+    return "[" + ", ".join([_quoted(item) for item in items]) + "]"
+
+
+def heading(section: str) -> str:
+    """Return a section as messages call it, such as "[front]" or "[[script]] 2"."""
+    if section.startswith("script["):
+        return f"[[script]] {int(section[7:-1]) + 1}"
+    return f"[{section}]"
 
 
 def _kind(hint: object) -> type:

@@ -1,6 +1,7 @@
 """Sizes, durations and file modes as people write them, and back."""
 
 import re
+from decimal import Decimal
 from typing import Final
 
 _SIZES: Final = {
@@ -67,10 +68,15 @@ def format_size(size: int) -> str:
 
 def format_duration(seconds: float) -> str:
     """Return a duration with its unit, such as "500 ms" or "30 s"."""
-    if 0 < seconds < 1:
-        milliseconds = seconds * 1000
-        return f"{milliseconds:g} ms"
-    return f"{seconds:g} s"
+    milliseconds = f"{seconds * 1000:g} ms"
+    if 0.001 <= seconds < 1 and parse_duration(milliseconds) == seconds:
+        return milliseconds
+    return f"{plain(seconds)} s"
+
+
+def plain(number: float) -> str:
+    """Return a number in digits, exact and without an exponent."""
+    return f"{Decimal(repr(number)):f}".removesuffix(".0")
 
 
 def _quantity(text: str) -> tuple[float, str]:

@@ -1,0 +1,166 @@
+"""The `luafarm` command.
+
+Exit codes are vocabulary: 0 done, 1 failed, 2 wrong usage or configuration.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from luafarm import (
+    asking,
+    children,
+    configure,
+    curve,
+    logs,
+    manual,
+    once,
+    preflight,
+    report,
+    up,
+)
+from luafarm.arguments import DONE, FAILED, WRONG, parser
+from luafarm.configure import Configuration, Given
+from luafarm.errors import SettingsError
+from luafarm.options import toml_list
+
+DEFAULT_POOL: Final = "default"
+DEFAULT_LISTEN: Final = "127.0.0.1:9000"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        return _run(arguments)
+    except SettingsError as error:
+        sys.stderr.write(f"luafarm: configuration: {error}\n")
+        return WRONG
+    except asking.NoAnswerError as error:
+        sys.stderr.write(f"luafarm: {error}\n")
+        return FAILED
+    except BrokenPipeError:  # the reader of a table has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return FAILED
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "up":
+            return _up(arguments)
+        case "status":
+            return _status(arguments)
+        case "reload":
+            return _reload(arguments)
+        case "run" | "check":
+            return once.run(arguments)
+        case "config":
+            return _config(arguments)
+        case "keygen":
+            for path in curve.keygen(arguments.directory):
+                sys.stdout.write(f"{path}\n")
+            return DONE
+        case role:
+            return _role(role, arguments)
+
+
+# ---- commands ----------------------------------------------------------------------
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    plain = configure.load(arguments.config, arguments.sets)
+    chosen = _choices(arguments, plain)
+    configuration = configure.load(arguments.config, arguments.sets, given=chosen)
+    preflight.check(configuration, *up.ROLES)
+    logs.setup(configuration.settings.log, "luafarm-up")
+    sets = [f"{'.'.join(given.place)}={given.value}" for given in chosen]
+    passed_on = _passed_on(configuration, [*arguments.sets, *sets])
+    return up.Farm(configuration, passed_on).run()
+
+
+def _choices(arguments: argparse.Namespace, plain: Configuration) -> list[Given]:
+    """Return what the options of `up` and its defaults set."""
+    pools = sorted(plain.settings.pool)
+    given: list[Given] = []
+    if arguments.root is not None or not pools:
+        if len(pools) > 1:
+            raise SettingsError(
+                f"ROOT {arguments.root}: {len(pools)} pools are configured "
+                f"({', '.join(pools)}); say their roots in the configuration"
+            )
+        pools = pools or [DEFAULT_POOL]
+        root = toml_list([str((arguments.root or Path()).absolute())])
+        given.append(configure.command_line(f"pool.{pools[0]}.root", root, "ROOT"))
+    if arguments.hosts is not None:
+        hosts = str(arguments.hosts)
+        given += [
+            configure.command_line(f"pool.{pool}.hosts", hosts, "--hosts")
+            for pool in pools
+        ]
+    front = plain.settings.front
+    if arguments.listen:
+        listen = toml_list(arguments.listen)
+        given.append(configure.command_line("front.listen", listen, "--listen"))
+    if arguments.http is not None:
+        given.append(configure.command_line("front.http", arguments.http, "--http"))
+    if not (arguments.listen or arguments.http or front.listen or front.http):
+        given.append(configure.command_line("front.listen", DEFAULT_LISTEN, "default"))
+    return given
+
+
+def _role(role: str, arguments: argparse.Namespace) -> int:
+    configuration = configure.load(arguments.config, arguments.sets)
+    preflight.check(configuration, role)
+    command = children.command(role, _passed_on(configuration, arguments.sets))
+    sys.stdout.flush()
+    os.execve(sys.executable, command, children.environment(os.environ))  # noqa: S606
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    settings = configure.load(arguments.config, arguments.sets).settings
+    text = asking.status(settings, arguments.timeout)
+    if arguments.json:
+        sys.stdout.write(text.decode() + "\n")
+        return DONE
+    parts = report.Parts.ALL
+    if arguments.scripts or arguments.hosts:
+        parts = report.Parts.SCRIPTS if arguments.scripts else report.Parts.HOSTS
+    sys.stdout.write(report.render(text, parts))
+    return DONE
+
+
+def _reload(arguments: argparse.Namespace) -> int:
+    settings = configure.load(arguments.config, arguments.sets).settings
+    path = os.fsencode(arguments.path.absolute()) if arguments.path else b""
+    error = asking.reload(settings, path, arguments.timeout, wait=arguments.wait)
+    if error:
+        sys.stderr.write(f"luafarm: {error}\n")
+        return FAILED
+    return DONE
+
+
+def _config(arguments: argparse.Namespace) -> int:
+    configuration = configure.load(arguments.config, arguments.sets)
+    file = configuration.file or "none"
+    lines = [f"# configuration file: {file}"]
+    for header, name, rows in manual.tables(configuration.settings):
+        lines += ["", header]
+        for option, shown in rows:
+            origin = configuration.origins.get(f"{name}.{option.name}", "default")
+            lines.append(f"{option.name} = {shown}  # {origin}" if shown else "")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return DONE
+
+
+def _passed_on(configuration: Configuration, sets: Sequence[str]) -> list[str]:
+    """Return the arguments by which a role reads the same configuration."""
+    file = configuration.file
+    arguments = ["--config", str(file.absolute())] if file is not None else []
+    for assignment in sets:
+        arguments += ["--set", assignment]
+    return arguments

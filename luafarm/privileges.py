@@ -1,0 +1,55 @@
+"""Giving up root once a process holds what needs it."""
+
+import ctypes
+import grp
+import os
+import pwd
+import signal
+from typing import Final
+
+from luafarm.children import PR_SET_PDEATHSIG
+from luafarm.errors import SettingsError
+from luafarm.settings import Security
+
+PR_GET_PDEATHSIG: Final = 2  # linux/prctl.h
+
+
+def ids(security: Security) -> tuple[int, int] | None:
+    """Return uid and gid to change to; None: stay. Raise SettingsError."""
+    if not security.user or os.geteuid() != 0:
+        return None
+    try:
+        user = pwd.getpwnam(security.user)
+    except KeyError:
+        reason = f'[security] user = "{security.user}": no such user'
+        raise SettingsError(reason) from None
+    try:
+        group = grp.getgrnam(security.group).gr_gid if security.group else user.pw_gid
+    except KeyError:
+        reason = f'[security] group = "{security.group}": no such group'
+        raise SettingsError(reason) from None
+    return user.pw_uid, group
+
+
+def drop(security: Security) -> bool:
+    """Become the configured user for good; return whether there was anything to do.
+
+    The kernel forgets the parent-death signal when a process changes its user; it is
+    asked for again.
+    """
+    target = ids(security)
+    if target is None:
+        return False
+    uid, gid = target
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    wanted = ctypes.c_int(0)
+    prctl(PR_GET_PDEATHSIG, ctypes.byref(wanted), 0, 0, 0)
+    parent = os.getppid()
+    os.initgroups(security.user, gid)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    if wanted.value:
+        prctl(PR_SET_PDEATHSIG, wanted.value, 0, 0, 0)
+        if os.getppid() != parent:  # it ended in between
+            os.kill(os.getpid(), signal.Signals(wanted.value))
+    return True

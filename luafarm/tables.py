@@ -1,0 +1,42 @@
+"""Tables of text for a terminal: columns as wide as they must be, no wider."""
+
+from collections.abc import Sequence
+from typing import Final
+
+_GAP: Final = "  "
+_ELLIPSIS: Final = "…"
+
+
+def render(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], width: int = 100
+) -> str:
+    """Return the table; the first column is cut so that a row fits into `width`.
+
+    Columns whose cells all begin with a digit are aligned to the right.
+    """
+    columns = list(zip(titles, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    others = sum(widths[1:]) + len(_GAP) * (len(widths) - 1)
+    widths[0] = max(min(widths[0], width - others), len(titles[0]), 8)
+    rights = [_is_numeric(column[1:]) for column in columns]
+    lines = [
+        _GAP.join(
+            [
+                _fit(cell, columns_width, is_right=right)
+                for cell, columns_width, right in zip(row, widths, rights, strict=True)
+            ]
+        ).rstrip()
+        for row in (titles, *rows)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _is_numeric(cells: Sequence[str]) -> bool:
+    return all(cell[:1].isdigit() or cell in {"", "-"} for cell in cells)
+
+
+def _fit(cell: str, width: int, *, is_right: bool) -> str:
+    if len(cell) > width:
+        # the end of a path says more than its beginning
+        cell = _ELLIPSIS + cell[len(cell) - width + 1 :]
+    return cell.rjust(width) if is_right else cell.ljust(width)
