@@ -7,7 +7,7 @@ threads and tries whether it holds. Landlock does not reach threads that already
 the filter would kill libzmq while it starts: hence the two steps.
 
 A layer that cannot be had here (no root, an old kernel, a container that forbids it) is
-reported with the reason, never raised; `lacking` says what a pool requires in vain.
+reported with the reason, never raised; `vmhost.layers` names them all.
 Trusted pools keep their files, network and programs: they get limits, a uid where one
 is given and the bond to the supervisor's life.
 """
@@ -18,45 +18,18 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Final
 
 from vmhost import kernel, landlock, seccomp, syscalls
-
-LAYERS: Final = (
-    "fds",
-    "utsns",
-    "netns",
-    "ipcns",
-    "root",
-    "rlimits",
-    "capbset",
-    "uid",
-    "capabilities",
-    "no_new_privs",
-    "undumpable",
-    "mdwe",
-    "pdeathsig",
-    "landlock",
-    "seccomp",
-)
-"""Names of the layers of a sandboxed host, in the order in which they are applied."""
+from vmhost.layers import Layer
 
 _FDS: Final = 64  # listening socket, ZeroMQ's own (8), one per front and broker
 _TRUSTED_FDS: Final = 1024  # scripts of trusted pools open files and sockets
 _PROCESSES: Final = 16  # threads of one host: libzmq starts two, Lua has one
 _ROOT_OPTIONS: Final = "size=4k,nr_inodes=2,mode=755"
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer of the sandbox: whether it holds, and how or why not."""
-
-    name: str
-    holds: bool
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +49,6 @@ class Confinement:
 
 class _MissingError(Exception):
     """A layer cannot be had; the text is the reason."""
-
-
-def lacking(layers: Iterable[Layer], required: Iterable[str]) -> list[str]:
-    """Return what is required and does not hold, as "name: why"."""
-    found = {layer.name: layer for layer in layers}
-    unknown = Layer("", holds=False, detail="no such layer here")
-    wanted = {name: found.get(name, unknown) for name in required}
-    return [f"{n}: {layer.detail}" for n, layer in wanted.items() if not layer.holds]
 
 
 @cache

@@ -19,10 +19,10 @@ Nothing in here is to be trusted: the host may have been taken over.
 import fcntl
 import mmap
 import os
-from dataclasses import dataclass
 from typing import Final
 
 from luafarm.names import RequestId, Script
+from vmhost.reading import Reading, Task
 
 SIZE: Final = 4096
 NAME_BYTES: Final = 1792  # a longer script path is cut
@@ -44,28 +44,6 @@ _TRIES: Final = (
 )
 
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a host runs: a request, or the loading of a script (request 0)."""
-
-    request: RequestId
-    script: Script
-    started_ns: int  # CLOCK_MONOTONIC
-    deadline_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One host's page at one moment."""
-
-    task: Task | None  # None: idle
-    requests: int  # that ended
-    busy_ns: int
-    states: int
-    memory_bytes: int
-    beat_ns: int  # when the host was last at its loop
 
 
 def create() -> int:

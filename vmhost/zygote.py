@@ -32,16 +32,15 @@ from setproctitle import setproctitle
 
 from luafarm.names import HostId
 from vmhost import confine, hostconfig, kernel, report
-from vmhost.confine import Confinement, Layer
+from vmhost.confine import Confinement
+from vmhost.deaths import EXIT_FAILED, EXIT_LACKING
 from vmhost.hostconfig import HostConfig
+from vmhost.layers import Layer, lacking
 from vmhost.scoreboard import HostSlot
 
 FORKS_A_LAYOUT: Final = 64
 MAX_ORDER: Final = 65536  # a configuration with many keys has 4000 bytes
 FDS: Final = 4
-
-EXIT_FAILED: Final = 70  # a host's own fault, as EX_SOFTWARE; its story is on stderr
-EXIT_LACKING: Final = 77  # a required layer does not hold
 
 _ADOPTION_S: Final = 5.0  # the child in between ends within a millisecond
 
@@ -152,9 +151,7 @@ def _fork_again(
         os._exit(0)
 
 
-def _become_host(
-    order: Order, fds: Fds, supervisor: int, serve: Serve
-) -> NoReturn:
+def _become_host(order: Order, fds: Fds, supervisor: int, serve: Serve) -> NoReturn:
     try:
         _await_adoption(supervisor)
         setproctitle(order.title)
@@ -166,9 +163,9 @@ def _become_host(
 
         def seal() -> list[Layer]:
             layers.extend(confine.seal(order.confinement))
-            lacking = confine.lacking(layers, order.required)
-            report.write_sealed(fds.report, layers, lacking)
-            if lacking:
+            in_vain = lacking(layers, order.required)
+            report.write_sealed(fds.report, layers, in_vain)
+            if in_vain:
                 os._exit(EXIT_LACKING)
             return layers
 

@@ -1,0 +1,27 @@
+"""What a scoreboard says, as values: see `vmhost.scoreboard`."""
+
+from dataclasses import dataclass
+
+from luafarm.names import RequestId, Script
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a host runs: a request, or the loading of a script (request 0)."""
+
+    request: RequestId
+    script: Script
+    started_ns: int  # CLOCK_MONOTONIC
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One host's page at one moment."""
+
+    task: Task | None  # None: idle
+    requests: int  # that ended
+    busy_ns: int
+    states: int
+    memory_bytes: int
+    beat_ns: int  # when the host was last at its loop, CLOCK_MONOTONIC
