@@ -666,6 +666,20 @@ def test_a_request_without_keep_conn_waits_for_the_others() -> None:
     assert play.machine.closing == CLOSE
 
 
+def test_an_abandoned_answer_has_no_end_and_closes_the_connection_last() -> None:
+    play = Play()
+    cut, other = play.arrived(req(SMALL, keep=True) + req(SMALL, id=2, keep=True))
+    assert play.machine.stdout(cut, HEAD) != b""
+    play.machine.abandon(cut)
+    play.machine.abandon(cut)
+    play.machine.check()
+    assert play.machine.end(cut) == b""
+    assert play.said() == []
+    assert play.machine.closing == OPEN
+    assert play.answer(other)[-2:] == last_of(2)
+    assert play.machine.closing == CLOSE
+
+
 def test_drain_closes_an_idle_connection_at_once_and_a_busy_one_later() -> None:
     idle, busy = Play(), Play()
     request = busy.one(req(SMALL, keep=True))

@@ -1,0 +1,75 @@
+"""The path of the script that a request is for, out of what web servers say of it.
+
+nginx, lighttpd, HAProxy and Caddy send an absolute path as SCRIPT_FILENAME. Apache's
+ProxyPass sends `proxy:fcgi://host:port/path`, maybe with PATH_INFO behind the script,
+the query string behind that (`nocanon`), and percent signs. Both extras can be forged
+by a URL such as `/admin.lua%3Fx.lua`, which Apache checks as one file and an eager
+reader takes for another: so a query is cut off only where no `?` can have come from
+the URL's path, and percent signs are decoded only when that gives SCRIPT_NAME.
+
+Symbolic links and the limits of script roots are the broker's to check, on the file.
+"""
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from fcgi import params
+from fcgi.refusal import Refusal
+
+MAX_PATH: Final = 4095  # bytes: PATH_MAX of Linux without its NUL
+
+_CLEAN: Final = re.compile(rb"(?:/(?!\.\.?(?:/|\Z))[^/\0]+)+")
+"""An absolute path of plain components, as web servers send it nearly always."""
+
+_PROXY: Final = re.compile(
+    rb"proxy:(?:unix:[^|]*\|)?[a-z][a-z0-9+.-]*://[^/]*", re.IGNORECASE
+)
+"""What Apache puts before the path: scheme and host, and a UNIX socket before them."""
+
+
+def script_path(script_filename: bytes, pairs: bytes) -> bytes | Refusal:
+    """Return a normalised absolute path, maybe with PATH_INFO, or why there is none.
+
+    pairs: all parameters, for PATH_TRANSLATED where SCRIPT_FILENAME is absent and for
+    Apache's forms.
+    """
+    if len(script_filename) <= MAX_PATH and _CLEAN.fullmatch(script_filename):
+        return script_filename
+    path = script_filename or params.find(pairs, b"PATH_TRANSLATED") or b""
+    proxy = _PROXY.match(path)
+    if proxy:
+        path = _from_apache(path[proxy.end() :], pairs)
+    return _normalised(path)
+
+
+def _from_apache(path: bytes, pairs: bytes) -> bytes:
+    uri = params.find(pairs, b"REQUEST_URI") or b""
+    asked = uri.partition(b"?")[0].lower()
+    front, mark, query = path.partition(b"?")
+    if (
+        mark
+        and query == params.find(pairs, b"QUERY_STRING")
+        and b"%3f" not in asked
+        and b"%25" not in asked
+    ):
+        path = front
+    if b"%" in path:
+        decoded = unquote_to_bytes(path)
+        name = params.find(pairs, b"SCRIPT_NAME")
+        if name and decoded.endswith(name):
+            path = decoded
+    return path
+
+
+def _normalised(path: bytes) -> bytes | Refusal:
+    if not path.startswith(b"/") or b"\0" in path:
+        return Refusal.BAD_PATH
+    if len(path) > MAX_PATH:
+        return Refusal.PATH_TOO_LONG
+    parts = [part for part in path.split(b"/") if part not in {b"", b"."}]
+    if b".." in parts:
+        return Refusal.BAD_PATH
+    if not parts:
+        return Refusal.NOT_FOUND
+    return b"/" + b"/".join(parts)
