@@ -233,15 +233,6 @@ class Connection:
         self._is_last = True
         self._end(request)
 
-    def abandon(self, request: Request) -> None:
-        """Leave an answer without its end, as the one sign that it is cut short.
-
-        The connection closes once the others on it are answered.
-        """
-        if request.stage == RUNNING:
-            request.keep = False
-            self._end(request)
-
     # ---- records -------------------------------------------------------------------
 
     def _record(
