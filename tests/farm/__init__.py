@@ -1,0 +1,1 @@
+"""The farm as a whole: real processes, deaths, deploys, odd scripts."""

@@ -1,0 +1,103 @@
+"""A blocking FastCGI client, as little as the tests of the farm need."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.fcgi import wire
+
+TIMEOUT_S = 20.0
+Address = str | tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    stderr: bytes
+    whole: bool  # END_REQUEST came
+
+
+class Client:
+    """One kept connection."""
+
+    def __init__(self, address: Address) -> None:
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        self.socket = socket.socket(family)
+        self.socket.settimeout(TIMEOUT_S)
+        self.socket.connect(address)
+
+    def send(
+        self,
+        script: Path | str,
+        *,
+        method: str = "GET",
+        body: bytes = b"",
+        query: str = "",
+        role: int = 1,
+    ) -> None:
+        """Send a whole request with id 1."""
+        name = "/" + str(script).rpartition("/")[2]
+        pairs = {
+            "SCRIPT_FILENAME": str(script),
+            "SCRIPT_NAME": name,
+            "REQUEST_METHOD": method,
+            "REQUEST_URI": name,
+            "QUERY_STRING": query,
+            "CONTENT_LENGTH": str(len(body)) if body else "",
+        }
+        self.socket.sendall(wire.req(pairs, body, keep=True, role=role))
+
+    def receive(self) -> Reply:
+        """Read until END_REQUEST or the end of the connection."""
+        data = b""
+        whole = False
+        while not whole:
+            piece = self.socket.recv(1 << 16)
+            if not piece:
+                break
+            data += piece
+            records, _ = wire.split(data)
+            whole = any(r.type == wire.END for r in records)
+        records, _ = wire.split(data)
+        stdout = wire.joined(records, wire.STDOUT)
+        head, _, content = stdout.partition(b"\r\n\r\n")
+        headers: dict[str, str] = {}
+        for line in head.decode("latin-1").split("\r\n"):
+            key, _, value = line.partition(":")
+            headers[key.lower()] = value.strip()
+        status = int(headers.get("status", "200" if head else "0")[:3])
+        stderr = wire.joined(records, wire.STDERR)
+        return Reply(status, headers, content, stderr, whole)
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@contextlib.contextmanager
+def connected(address: Address) -> Iterator[Client]:
+    """Give a client that is closed when the block is left."""
+    client = Client(address)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def ask(
+    address: Address,
+    script: Path | str,
+    *,
+    method: str = "GET",
+    body: bytes = b"",
+    query: str = "",
+) -> Reply:
+    """Send one request over a connection of its own."""
+    with connected(address) as client:
+        client.send(script, method=method, body=body, query=query)
+        return client.receive()

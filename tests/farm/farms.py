@@ -1,0 +1,121 @@
+"""Farms under test: `luafarm up`, or each role as a process of its own."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import daemon, procfs
+from bench.daemon import Daemon
+
+LUAFARM = (sys.executable, "-m", "luafarm")
+
+
+@contextlib.contextmanager
+def directory() -> Iterator[Path]:
+    """Make a directory with a short name, since paths of sockets are limited."""
+    made = Path(tempfile.mkdtemp(prefix="lf-"))
+    made.chmod(0o755)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@dataclass
+class Farm:
+    """A farm that runs, and what the tests do to it."""
+
+    place: Path
+    root: Path
+    config: Path
+    socket: str
+    daemons: dict[str, Daemon] = field(default_factory=dict)
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        """Put a script in place at once, as a careful deploy does."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.new")
+        fresh.write_bytes(text.encode() if isinstance(text, str) else text)
+        fresh.chmod(0o644)
+        fresh.rename(path)
+        return path
+
+    def status(self) -> dict[str, Any]:
+        """Return `luafarm status --json`."""
+        done = subprocess.run(
+            [*LUAFARM, "status", "--json", "--config", str(self.config)],
+            capture_output=True,
+            check=True,
+            timeout=20,
+        )
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def titled(self, title: str) -> list[int]:
+        """Return the processes of this farm whose title starts so."""
+        found: list[int] = []
+        for process in self.daemons.values():
+            for pid in procfs.tree(process.pid):
+                with contextlib.suppress(OSError):
+                    text = Path(f"/proc/{pid}/cmdline").read_bytes()
+                    if text.startswith(title.encode()):
+                        found.append(pid)
+        return sorted(set(found))
+
+    def log(self) -> str:
+        """Return what all processes logged."""
+        texts = [d.log.read_text(errors="replace") for d in self.daemons.values()]
+        return "".join(texts)
+
+
+def until(claim: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
+    """Return once the claim holds; fail if it never does."""
+    deadline = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def up(settings: str = "", *, hosts: int = 4, pool: str = "") -> Iterator[Farm]:
+    """Run `luafarm up` on an empty root."""
+    with directory() as place:
+        root = place / "root"
+        root.mkdir()
+        config = place / "luafarm.toml"
+        config.write_text(
+            f'[paths]\nrun = "{place}/run"\n'
+            f'[pool.web]\nroot = ["{root}"]\nhosts = {hosts}\n{pool}\n{settings}'
+        )
+        farm = Farm(place, root, config, str(place / "front.sock"))
+        command = [*LUAFARM, "up", "--config", str(config)]
+        command += ["--listen", f"unix:{farm.socket}"]
+        with daemon.running(command, place / "up.log") as process:
+            farm.daemons["up"] = process
+            process.wait_until(
+                lambda: daemon.accepts(farm.socket) and len(hosts_of(farm)) >= hosts,
+                "the farm is ready",
+            )
+            yield farm
+
+
+def hosts_of(farm: Farm) -> list[int]:
+    """Return the VM host processes of a farm."""
+    return farm.titled("luafarm-vmhost ")
+
+
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    """Send a signal to a process that may be gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
