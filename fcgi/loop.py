@@ -16,7 +16,7 @@ from fcgi import sockets
 from fcgi.http import HttpListener
 from fcgi.listener import Server
 from fcgi.service import Service
-from luafarm import curve, identity, rundir
+from luafarm import curve, privileges, rundir
 from luafarm.endpoints import parse_host_port
 from luafarm.errors import SettingsError
 from luafarm.names import Machine
@@ -47,7 +47,7 @@ def run(settings: Settings) -> int:
     _raise_file_limit(settings)
     keys = load_keys(settings)
     broker = rundir.broker_endpoint(settings)
-    identity.give_up_root(settings.security)
+    privileges.drop(settings.security)
     return uvloop.run(_serve(settings, listening, web, keys, broker))
 
 
