@@ -1,0 +1,127 @@
+"""The embedded HTTP listener, asked by a real HTTP client."""
+
+import http.client
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from bench import daemon
+from tests.farm.farms import Farm, up
+
+pytestmark = pytest.mark.process
+
+ECHO = """
+function main(env, con)
+  con:header("Content-Type", "text/plain")
+  con:puts(env.REQUEST_METHOD .. " " .. (env.PATH_INFO or "") .. " ")
+  con:puts((env.QUERY_STRING or "") .. " " .. (env.HTTP_X_COLOUR or "") .. " ")
+  con:puts(con:gets() or "")
+end
+"""
+
+STREAM = """
+function main(env, con)
+  con:header("Content-Type", "text/plain")
+  for i = 1, 3 do con:puts("part " .. i .. "\\n"); con:flush() end
+end
+"""
+
+Answer = tuple[http.client.HTTPResponse, bytes]
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    number = daemon.free_port()
+    settings = f'[front]\nhttp = "127.0.0.1:{number}"\nmax_body = "1 MiB"\n'
+    with up(settings) as farm:
+        scripts(farm)
+        farm.daemons["up"].wait_until(
+            lambda: daemon.accepts(("127.0.0.1", number)), "HTTP is served"
+        )
+        yield number
+
+
+def scripts(farm: Farm) -> None:
+    farm.write("echo.lua", ECHO)
+    farm.write("stream.lua", STREAM)
+    farm.write("index.lua", "function main(e, c) c:puts('the index') end")
+    farm.write("fails.lua", "function main()\n  local x = nil\n  return x.y\nend")
+    farm.write("go.lua", "function main(e, c) c:header('Location', '/echo.lua') end")
+
+
+def ask(
+    port: int,
+    path: str,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return response, response.read()
+    finally:
+        connection.close()
+
+
+def test_a_request_arrives_with_its_parameters_and_body(port: int) -> None:
+    response, body = ask(
+        port, "/echo.lua/more?a=1", "POST", b"\0body\xff", {"X-Colour": "red"}
+    )
+    assert response.status == 200
+    assert response.headers["Content-Type"] == "text/plain"
+    assert body == b"POST /more a=1 red \0body\xff"
+
+
+def test_a_long_body_is_spooled_and_read(port: int) -> None:
+    sent = bytes(range(256)) * 2000
+    assert ask(port, "/echo.lua", "POST", sent)[1] == b"POST    " + sent
+
+
+def test_a_body_over_the_limit_is_refused(port: int) -> None:
+    assert ask(port, "/echo.lua", "POST", b"x" * (1 << 20 | 1))[0].status == 413
+
+
+def test_a_directory_has_an_index(port: int) -> None:
+    assert ask(port, "/")[1] == b"the index"
+
+
+def test_a_flushed_reply_arrives_in_parts_and_whole(port: int) -> None:
+    response, body = ask(port, "/stream.lua")
+    assert body == b"part 1\npart 2\npart 3\n"
+    assert response.headers["Transfer-Encoding"] == "chunked"
+
+
+def test_head_has_no_body_and_the_length_of_get(port: int) -> None:
+    response, body = ask(port, "/echo.lua", "HEAD")
+    assert (response.status, body) == (200, b"")
+
+
+def test_a_location_redirects(port: int) -> None:
+    response, _ = ask(port, "/go.lua")
+    assert (response.status, response.headers["Location"]) == (302, "/echo.lua")
+
+
+def test_the_error_page_shows_source_and_traceback(port: int) -> None:
+    response, body = ask(port, "/fails.lua")
+    assert response.status == 500
+    assert b"return x.y" in body
+    assert b"Traceback" in body
+
+
+@pytest.mark.parametrize("path", ["/none.lua", "/../up.log", "/%00.lua", "/%2e%2e/x"])
+def test_what_is_not_there_is_refused(port: int, path: str) -> None:
+    assert ask(port, path)[0].status in {400, 404}
+
+
+def test_a_client_that_goes_away_disturbs_nobody(port: int) -> None:
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", port)) as rude:
+            rude.sendall(b"GET /echo.lua HTTP/1.1\r\nHost: x\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", port)) as rude:
+        rude.sendall(b"\x16\x03\x01garbage\r\n\r\n")
+        rude.settimeout(20)
+        assert rude.recv(100).startswith(b"HTTP/1.1 400")
+    assert ask(port, "/echo.lua")[0].status == 200
