@@ -73,9 +73,10 @@ def enter(wanted: Confinement, keep: Sequence[int]) -> list[Layer]:
     if not wanted.trusted:  # needs a capability that goes with the uid
         layers.append(_attempt("capbset", _drop_bounding_set))
     layers.append(_attempt("uid", lambda: _change_uid(wanted)))
+    if not wanted.trusted or os.geteuid() != 0:  # a trusted root stays what it is
+        layers.append(_attempt("capabilities", _drop_capabilities))
     if not wanted.trusted:
         layers += [
-            _attempt("capabilities", _drop_capabilities),
             _attempt("no_new_privs", _forbid_new_privileges),
             _attempt("undumpable", _forbid_dumps),
             _attempt("mdwe", lambda: _forbid_new_code(wanted)),

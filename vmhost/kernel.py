@@ -14,6 +14,7 @@ from typing import Final
 from vmhost.syscalls import number
 
 PR_SET_PDEATHSIG: Final = 1
+PR_GET_PDEATHSIG: Final = 2
 PR_SET_DUMPABLE: Final = 4
 PR_SET_KEEPCAPS: Final = 8
 PR_SET_NAME: Final = 15
@@ -48,6 +49,7 @@ CAP_SETPCAP: Final = 8
 CAP_SYS_CHROOT: Final = 18
 CAP_SYS_ADMIN: Final = 21
 
+_MOST_CAPABILITIES: Final = 64  # bits of the masks in capset(2)
 _CAP_VERSION_3: Final = 0x20080522
 _SECCOMP_SET_MODE_FILTER: Final = 1
 _SECCOMP_FILTER_FLAG_TSYNC: Final = 1
@@ -72,7 +74,7 @@ def syscall(name: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> 
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """Change a property of this process as prctl(2) says."""
+    """Change a property of this process; missing arguments are 0."""
     words = [ctypes.c_ulong(a) for a in (*arguments, 0, 0, 0, 0)[:4]]
     return _checked(_libc().prctl(ctypes.c_int(option), *words))
 
@@ -83,7 +85,7 @@ def unshare(flags: int) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str) -> None:
-    """Attach a file system to the tree, as mount(2) says."""
+    """Attach a file system to the tree of directories."""
     texts = [os.fsencode(t) for t in (source, target, kind)]
     _checked(
         _libc().mount(*texts, ctypes.c_ulong(flags), ctypes.c_char_p(options.encode()))
@@ -104,17 +106,27 @@ def close_from(first: int, last: int) -> None:
     syscall("close_range", first, last, 0)
 
 
-def drop_bounding_set() -> None:
-    """Make every capability unobtainable for this process and what it executes."""
-    capability = 0
-    while True:
+def parent_death_signal() -> int:
+    """Return the signal that this process gets when its parent ends; 0: none."""
+    found = ctypes.c_int(0)
+    _checked(_libc().prctl(ctypes.c_int(PR_GET_PDEATHSIG), ctypes.byref(found)))
+    return found.value
+
+
+def drop_bounding_set(kept: frozenset[int] = frozenset()) -> None:
+    """Make all capabilities but these unobtainable for this process and its programs.
+
+    Raise OSError EPERM without CAP_SETPCAP.
+    """
+    for capability in range(_MOST_CAPABILITIES):
+        if capability in kept:
+            continue
         try:
             prctl(PR_CAPBSET_DROP, capability)
         except OSError as error:
             if capability and error.errno == errno.EINVAL:
                 return  # past the last capability of this kernel
             raise
-        capability += 1
 
 
 def set_capabilities(effective: frozenset[int], permitted: frozenset[int]) -> None:

@@ -1,0 +1,84 @@
+"""Listening sockets of VM hosts, made by the supervisor: a host could not make one."""
+
+import contextlib
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from luafarm import rundir
+from luafarm.endpoints import parse_host_port
+
+_BACKLOG: Final = 128  # fronts and brokers that connect at once
+_IPC: Final = "ipc://"
+_TCP: Final = "tcp://"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A listening socket, and the endpoint by which others reach it."""
+
+    sock: socket.socket
+    endpoint: str
+
+    @property
+    def is_tcp(self) -> bool:
+        """Whether it is reached over the network."""
+        return self.endpoint.startswith(_TCP)
+
+
+def listen(wanted: str, run: Path, short: str) -> Door:
+    """Return a new door as `[vmhost] endpoint` wants it.
+
+    short: names a UNIX socket in the run directory; used by no other host.
+    """
+    if wanted.startswith(_TCP):
+        return _listen_tcp(wanted.removeprefix(_TCP))
+    endpoint = rundir.host_endpoint(run, short)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(endpoint.removeprefix(_IPC))
+    return _opened(sock, endpoint)
+
+
+def remove(endpoint: str) -> None:
+    """Remove what a door has left in the file system."""
+    if endpoint.startswith(_IPC):
+        Path(endpoint.removeprefix(_IPC)).unlink(missing_ok=True)
+
+
+def sweep(directory: Path) -> None:
+    """Remove the UNIX sockets of hosts that nobody listens on any more."""
+    for path in directory.glob("*.sock"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:
+                continue  # somebody listens, or it is not ours to judge
+
+
+def tcp_host(wanted: str) -> str:
+    """Return the host part of a `tcp://HOST:PORT` endpoint, as it is written."""
+    return wanted.removeprefix(_TCP).rpartition(":")[0]
+
+
+def _listen_tcp(address: str) -> Door:
+    written = address.rpartition(":")[0]
+    host, port = parse_host_port(address.replace(":*", ":0"))
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    with contextlib.ExitStack() as undo:
+        undo.callback(sock.close)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        chosen = sock.getsockname()[1]
+        undo.pop_all()
+    return _opened(sock, f"{_TCP}{written}:{chosen}")
+
+
+def _opened(sock: socket.socket, endpoint: str) -> Door:
+    sock.listen(_BACKLOG)
+    sock.setblocking(False)  # libzmq accepts when epoll says so; never wait there
+    return Door(sock, endpoint)
