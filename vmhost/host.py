@@ -1,0 +1,150 @@
+"""A VM host: one process that holds many Lua states and runs one request at a time.
+
+`serve` is the thin loop around `HostMachine`, which decides, and `LuaStates`, which
+runs scripts. It waits for a frame, does all the work that is queued, and waits again.
+While there is work it listens now and then, so that a fence or a cancellation is heard
+between two runs.
+
+Lua needs more C stack than a main thread is sure to have (LuaJIT does not count what C
+functions use), so the loop has a thread of its own. The main thread waits for its end,
+and for TERM: then what is queued is finished, states are closed by their `shutdown`
+hooks, and the process ends.
+"""
+
+import gc
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Final, NoReturn
+
+from vmhost import luastate, report
+from vmhost.dialect import choose
+from vmhost.hostconfig import HostConfig
+from vmhost.hostlink import Link
+from vmhost.hostlua import BrokenStateError, LuaStates
+from vmhost.hostmachine import PATIENCE_NS, HostMachine, LoadWork
+from vmhost.hostmail import Mail
+from vmhost.layers import Layer
+from vmhost.scoreboard import HostSlot
+
+logger = logging.getLogger(f"luafarm.{__name__}")
+
+EXIT_BROKEN_STATE: Final = 76  # as EX_PROTOCOL in sysexits.h
+
+_STACK_BYTES: Final = 256 << 20  # 180 nested callbacks, in coroutines; mostly untouched
+_IDLE_MS: Final = 500  # the supervisor wants a beat each second
+_RESTLESS_MS: Final = 100  # while the kernel timers are armed
+_BEAT_NS: Final = 500_000_000
+
+
+def serve(
+    config: HostConfig,
+    listen_fd: int,
+    slot: HostSlot,
+    report_fd: int,
+    seal: Callable[[], list[Layer]],
+) -> NoReturn:
+    """Be a VM host, in a process that `confine.enter` has confined; never return."""
+    dialect = choose(config.dialect, trusted=config.trusted, jit=config.jit)
+    luastate.prepare(dialect, c_modules=config.trusted and bool(config.cpath))
+    link = Link(config, listen_fd)
+    host = Host(config, link, slot)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        link.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    seal()
+    report.write_ready(report_fd)
+    os.close(report_fd)
+    gc.freeze()
+    os._exit(_run(host.live))
+
+
+def _run(live: Callable[[], None]) -> int:
+    """Run the loop in a thread with a large stack and return the exit code."""
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            live()
+        except BaseException as error:  # noqa: BLE001 - goes on in the main thread
+            failures.append(error)
+
+    threading.stack_size(_STACK_BYTES)
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    thread.join()
+    if not failures:
+        return 0
+    if isinstance(failures[0], BrokenStateError):
+        logger.error("broken Lua state: %s", failures[0])
+        return EXIT_BROKEN_STATE
+    raise failures[0]
+
+
+class Host:
+    """The loop of a VM host."""
+
+    def __init__(self, config: HostConfig, link: Link, slot: HostSlot) -> None:
+        self._link = link
+        self._slot = slot
+        self._machine = HostMachine(config.host, config.max_states)
+        self._mail = Mail(link, self._machine)
+        self._lua = LuaStates(config, self._machine, self._mail, slot)
+        self._beat_ns = 0
+
+    def live(self) -> None:
+        """Serve until somebody stops the link."""
+        link, deadman, lua = self._link, self._lua.deadman, self._lua
+        while not link.is_stopped:
+            heard = self._mail.hear(_RESTLESS_MS if deadman.is_armed else _IDLE_MS)
+            now_ns = time.monotonic_ns()
+            if heard:
+                now_ns = self._work(now_ns)
+            deadman.relax(now_ns)
+            if now_ns >= self._beat_ns:
+                self._beat_ns = now_ns + _BEAT_NS
+                self._slot.beat(now_ns)
+                lua.gauge()
+            while not link.has_input() and lua.refill():
+                pass
+        self._end()
+
+    def _work(self, now_ns: int) -> int:
+        """Do everything that is queued; return the time."""
+        machine, lua, mail = self._machine, self._lua, self._mail
+        listened_ns = now_ns
+        while True:
+            work = machine.take(now_ns)
+            if machine.outbox:
+                mail.send()
+            if work is None:
+                return now_ns
+            if isinstance(work, tuple):
+                now_ns = lua.run(work, now_ns)
+            elif isinstance(work, LoadWork):
+                lua.load(now_ns)
+                now_ns = time.monotonic_ns()
+            else:
+                for held in work.held:
+                    lua.close(held, "dropped")
+                mail.send()
+                now_ns = time.monotonic_ns()
+            if now_ns - listened_ns > PATIENCE_NS:
+                listened_ns = now_ns
+                mail.hear_all()
+
+    def _end(self) -> None:
+        """Finish what is queued, close all states and the socket."""
+        self._mail.hear_all()
+        self._work(time.monotonic_ns())
+        for held in self._machine.states():
+            self._lua.close(held, "stopped")
+        self._mail.send()
+        self._lua.deadman.disarm()
+        self._link.close()

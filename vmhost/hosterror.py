@@ -1,0 +1,74 @@
+"""What a script's failure looks like to fronts: from a state's ERROR step."""
+
+from typing import Final
+
+from luafarm.messages import ScriptError
+from vmhost.held import Held
+from vmhost.operation import Op, Step
+
+_AROUND: Final = 4  # lines before and after the one that failed
+_MAX_LINE: Final = 200  # characters of a line of source that are shown
+
+
+def failure(
+    step: Step, held: Held, wall_ms: int, *, is_load: bool = False
+) -> ScriptError:
+    """Return why a script failed.
+
+    step: the last one; unless it is an ERROR the script ran out of its wall-clock
+    budget, or of memory after its last instruction.
+    """
+    if step[0] == Op.ERROR:
+        return _told(step, held)
+    what = "loading" if is_load else "a request"
+    return ScriptError(
+        kind="Budget Exceeded",
+        message=f"time of {wall_ms / 1000:g} s for {what} used up",
+        traceback="",
+        file=_text(held.script),
+        line=0,
+        excerpt="",
+        budget="wall",
+    )
+
+
+def _told(step: Step, held: Held) -> ScriptError:
+    _, kind, message, trace, file, line, _, _, budget = step
+    return ScriptError(
+        kind=_text(kind),
+        message=_text(message),
+        traceback=_text(trace),
+        file=_text(file),
+        line=line,
+        excerpt=excerpt(held.source_of(file), line),
+        budget=_text(budget),
+    )
+
+
+def full_error(max_bytes: int) -> ScriptError:
+    """Return the error of a script for which the host has no memory."""
+    message = f"the states of this VM host use up its {max_bytes >> 20} MiB"
+    return ScriptError("Memory Error", message, "", "", 0, "", "memory")
+
+
+def log_of(step: Step) -> bytes:
+    """Return the log lines of a DONE or ERROR step."""
+    log: bytes = step[6] if step[0] == Op.ERROR else step[3]
+    return log
+
+
+def excerpt(source: bytes, line: int) -> str:
+    """Return the lines around one, "NNN| text" each; empty when there is no such."""
+    lines = source.split(b"\n", line + _AROUND)[: line + _AROUND] if line > 0 else []
+    if line > len(lines):
+        return ""
+    first = max(1, line - _AROUND)
+    width = len(str(line + _AROUND))
+    return "\n".join(
+        f"{number:>{width}}| {_text(lines[number - 1]).rstrip()[:_MAX_LINE]}"
+        for number in range(first, len(lines) + 1)
+    )
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
