@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         private = _private(settings, script, Path(directory))
         checks.check(private, {})
         file = Path(directory) / "luafarm.toml"
-        file.write_text(manual.effective(private), encoding="utf-8")
+        text = manual.effective(private)
+        file.write_text(text, encoding="utf-8", errors="surrogateescape")
         order = _order(arguments, script)
         if body is not None:
             data = Path(directory) / "body"

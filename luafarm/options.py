@@ -225,8 +225,10 @@ def _quoted(text: str) -> str:
             out.append("\\n")
         elif char == "\r":
             out.append("\\r")
-        elif char.isprintable():
-            out.append(char)
+        elif char.isprintable() or "\ud800" <= char <= "\udfff":
+            out.append(char)  # a lone surrogate is a byte of a path, and has no escape
+        elif ord(char) > 0xFFFF:
+            out.append(f"\\U{ord(char):08x}")
         else:
             out.append(f"\\u{ord(char):04x}")
     out.append('"')
