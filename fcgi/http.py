@@ -114,6 +114,8 @@ class HttpListener:
         """Serve until `stop`."""
         config = uvicorn.Config(
             self._app,
+            interface="asgi3",
+            proxy_headers=False,
             http="h11",
             ws="none",
             lifespan="off",

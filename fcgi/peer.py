@@ -11,7 +11,7 @@ import logging
 import select
 import socket
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from fcgi import pages, records, reply, scriptname
 from fcgi.connection import CLOSE, LINGER, Connection
@@ -167,9 +167,9 @@ class Peer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=self.server.front.reply_memory)
+        stream = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self._transport = stream
+        stream.set_write_buffer_limits(high=self.server.front.reply_memory)
         self.server.peers.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -31,9 +31,10 @@ import msgpack
 from setproctitle import setproctitle
 
 from luafarm.names import HostId
-from vmhost import confine, hostconfig, kernel, report
+from vmhost import confine, hostconfig, kernel, luastate, report
 from vmhost.confine import Confinement
 from vmhost.deaths import EXIT_FAILED, EXIT_LACKING
+from vmhost.dialect import Dialect
 from vmhost.hostconfig import HostConfig
 from vmhost.layers import Layer, lacking
 from vmhost.scoreboard import HostSlot
@@ -193,7 +194,8 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     for dialect in sys.argv[2:]:
-        importlib.import_module(f"lupa.{dialect}")
+        # it reads files, which a host cannot; remembered for these very arguments
+        luastate.prepare(Dialect(dialect), c_modules=False)
     serve = importlib.import_module("vmhost.host").serve
     run(channel, cast("Serve", serve))
 
