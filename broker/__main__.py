@@ -1,0 +1,66 @@
+"""`python -m broker` runs a broker until TERM or INT."""
+
+import contextlib
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from setproctitle import setproctitle
+
+from broker.loop import Loop
+from luafarm import configure, curve, logs, privileges, rundir
+from luafarm.errors import SettingsError
+from luafarm.settings import Settings
+
+TITLE: Final = "luafarm-broker"
+
+_TERM_S: Final = 64
+"""Seconds that one term of a broker lasts at least, so that 23 bits reach to 2037."""
+
+_FIRST_TERM: Final = 1_577_836_800  # 2020-01-01, Unix time
+
+
+def next_term(file: Path, wall_clock_s: float) -> int:
+    """Return a term above that of every earlier broker of this run directory."""
+    term = int(wall_clock_s - _FIRST_TERM) // _TERM_S
+    # no file: the first broker here, or hosts of an earlier one tell their epochs
+    with contextlib.suppress(OSError, ValueError):
+        term = max(term, int(file.read_text("ascii")) + 1)
+    try:
+        file.write_text(f"{term}\n", "ascii")
+    except OSError as error:
+        logging.getLogger("luafarm.broker").warning("%s: %s", file, error.strerror)
+    return term
+
+
+def _serve(settings: Settings) -> None:
+    run = rundir.prepare(settings.paths, settings.security.user)
+    claim = rundir.Claim(run, "broker")
+    endpoint = rundir.broker_endpoint(settings)
+    keys = None
+    if curve.is_wanted(settings.security, endpoint):
+        keys = curve.load(Path(settings.security.keys), "broker")
+    privileges.drop(settings.security)
+    loop = Loop(settings, endpoint, next_term(run / "broker.term", time.time()), keys)
+    loop.catch_signals()
+    try:
+        loop.run()
+    finally:
+        claim.release()
+
+
+def main() -> None:
+    """Run the broker; exit code 0 when it was stopped, 2 when it cannot start."""
+    settings = configure.for_role(sys.argv[1:])
+    setproctitle(TITLE)
+    try:
+        logs.setup(settings.log, TITLE)
+        _serve(settings)
+    except SettingsError as error:
+        configure.refuse(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""Everything that can happen to the broker. Times are seconds, `now` comes beside."""
+
+from dataclasses import dataclass
+
+from luafarm.messages import (
+    Dependency,
+    HostLost,
+    HostUp,
+    MachineReport,
+    Report,
+    ScriptError,
+    StateRow,
+)
+from luafarm.names import Epoch, HostId, Machine, Pool, Script
+
+
+@dataclass(frozen=True, slots=True)
+class FileNow:
+    """What is at a path now, seen from one pool."""
+
+    pool: Pool
+    path: bytes
+    digest: bytes  # of the content; empty: no regular file that the pool may read
+    error: str = ""  # why a file that is there cannot be read
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The script that a requested path means."""
+
+    pool: Pool
+    script: Script
+    digest: bytes
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontJoined:
+    """A front said `Hello`, for the first time or again."""
+
+    front: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FrontLeft:
+    """A front can be reached no more, or was silent for too long."""
+
+    front: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A front holds a request for a path of which it knows no state."""
+
+    front: bytes
+    asked: bytes
+    found: Found | None
+    idle: tuple[HostId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preloaded:
+    """This script is to be loaded before anybody asks for it."""
+
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """The oldest request of a script waits while all its hosts are taken."""
+
+    script: Script
+    waited_s: float
+    queued: int
+    total_s: float
+    idle: tuple[HostId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A front tells what it saw since its last report."""
+
+    front: bytes
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class HostJoined:
+    """A supervisor announced a VM host; what it holds is not known yet."""
+
+    up: HostUp
+
+
+@dataclass(frozen=True, slots=True)
+class Inventoried:
+    """A VM host told all that it holds: from now on it can be given states."""
+
+    host: HostId
+    states: tuple[StateRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostLeft:
+    """A VM host is no more."""
+
+    lost: HostLost
+
+
+@dataclass(frozen=True, slots=True)
+class Accused:
+    """A front says that a host breaks the protocol."""
+
+    host: HostId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineReported:
+    """A supervisor's heartbeat."""
+
+    machine: Machine
+    report: MachineReport
+
+
+@dataclass(frozen=True, slots=True)
+class StateLoaded:
+    """A host has a state ready, or its state used further files while it ran."""
+
+    host: HostId
+    script: Script
+    epoch: Epoch
+    load_s: float
+    kib: int
+    dependencies: tuple[Dependency, ...] = ()
+    changed: tuple[FileNow, ...] = ()  # of its files: those that are others by now
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """A host could not make the state."""
+
+    host: HostId
+    script: Script
+    epoch: Epoch
+    error: ScriptError
+    dependencies: tuple[Dependency, ...] = ()
+    changed: tuple[FileNow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateGone:
+    """A host closed a state, or an order to load one could not be delivered."""
+
+    host: HostId
+    script: Script
+    epoch: Epoch
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FenceRaised:
+    """No run of an older epoch of this script starts on this host from now on."""
+
+    host: HostId
+    script: Script
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A settled batch of files that are others than before."""
+
+    files: tuple[FileNow, ...]
+    ticket: bytes = b""  # names who waits; empty: nobody
+    scope: bytes = b""  # and for what: a script, module, directory or empty for all
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """A tenth of a second has passed."""
+
+
+Event = (
+    FrontJoined
+    | FrontLeft
+    | Missed
+    | Preloaded
+    | Pressed
+    | Reported
+    | HostJoined
+    | Inventoried
+    | HostLeft
+    | Accused
+    | MachineReported
+    | StateLoaded
+    | LoadFailed
+    | StateGone
+    | FenceRaised
+    | Changed
+    | Ticked
+)

@@ -1,0 +1,108 @@
+"""What the machine knows of files: the content of each one that some script used.
+
+The table holds all and only paths that a script's row has in `watched`, or that are
+remembered as missing. The first user of a path makes the loop watch it, the last one
+lets it go.
+"""
+
+from broker.actions import Action, Unwatch, Watch
+from broker.resolve import PoolPaths, candidates
+from broker.tables import DependencyName, Generation, Key, Record
+from luafarm.messages import Dependency
+from luafarm.names import Pool, Script
+
+
+class _File:
+    def __init__(self, digest: bytes) -> None:
+        self.digest = digest
+        self.error = ""
+        self.users: dict[Script, None] = {}
+
+
+class Files:
+    """Contents by path and the scripts that depend on them."""
+
+    def __init__(self, pools: dict[Pool, PoolPaths]) -> None:
+        self._pools = pools
+        self._files: dict[Key, _File] = {}
+
+    def __len__(self) -> int:
+        """Return the number of paths in use."""
+        return len(self._files)
+
+    def use(self, key: Key, user: Script, digest: bytes, out: list[Action]) -> None:
+        """Count a user of this path, who saw this content."""
+        file = self._files.get(key)
+        if file is None:
+            file = self._files[key] = _File(digest)
+            out.append(Watch(key[0], key[1], digest))
+        file.users[user] = None
+
+    def release(self, key: Key, user: Script, out: list[Action]) -> None:
+        """Count a user less."""
+        file = self._files[key]
+        del file.users[user]
+        if not file.users:
+            del self._files[key]
+            out.append(Unwatch(key[0], key[1]))
+
+    def set(self, key: Key, digest: bytes, error: str) -> tuple[Script, ...]:
+        """Note what is there now; return the users of this path."""
+        file = self._files.get(key)
+        if file is None:
+            return ()
+        file.digest = digest
+        file.error = error
+        return tuple(file.users)
+
+    def digest(self, key: Key) -> bytes:
+        """Return the content at a used path, empty when there is no file."""
+        file = self._files.get(key)
+        return file.digest if file is not None else b""
+
+    def error(self, key: Key) -> str:
+        """Return why the file at a used path cannot be read, empty when it can."""
+        file = self._files.get(key)
+        return file.error if file is not None else ""
+
+    def tried(self, record: Record, dependency: Dependency) -> dict[Key, bytes]:
+        """Return the paths that answered a question, with the contents seen there."""
+        paths = self._pools[record.pool]
+        seen: dict[Key, bytes] = {}
+        for path in candidates(paths, record.script, dependency.kind, dependency.name):
+            if path == dependency.path:
+                seen[record.pool, path] = dependency.digest
+                return seen
+            seen[record.pool, path] = b""
+        # a path that the broker never gave out: only what is its own answer counts
+        return seen if not dependency.path else {}
+
+    def resolved(
+        self, record: Record, name: DependencyName, old: Dependency
+    ) -> Dependency:
+        """Return what a question that was answered before is answered with now."""
+        paths = self._pools[record.pool]
+        for path in candidates(paths, record.script, name[0], name[1]):
+            digest = self.digest((record.pool, path))
+            if digest:
+                return Dependency(old.kind, old.name, path, digest)
+        return Dependency(old.kind, old.name, b"", b"")
+
+    def is_stale(self, record: Record, generation: Generation) -> bool:
+        """Say whether any file of the generation is another one now."""
+        if self.digest((record.pool, record.script)) != generation.digest:
+            return True
+        return any(
+            self.resolved(record, name, old) != old
+            for name, old in generation.dependencies.items()
+        )
+
+    def check(self, watched: dict[Script, dict[Key, None]]) -> None:
+        """Raise AssertionError unless users and the rows' `watched` agree."""
+        for key, file in self._files.items():
+            assert file.users, key
+            for user in file.users:
+                assert key in watched.get(user, {}), (key, user)
+        for user, keys in watched.items():
+            for key in keys:
+                assert user in self._files[key].users, (key, user)

@@ -1,0 +1,113 @@
+"""The broker's sockets: one ROUTER where everybody calls, one DEALER to each VM host.
+
+Nothing here blocks and nothing queues without bound: a peer that takes no more messages
+is told so by `send` returning False.
+"""
+
+import logging
+from typing import Final
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from luafarm import curve, wire
+from luafarm.messages import HostUp, Message
+
+logger = logging.getLogger(f"luafarm.{__name__}")
+
+Context = zmq.Context[zmq.Socket[bytes]]
+Socket = zmq.Socket[bytes]
+
+_PEER_QUEUE: Final = 10_000  # messages to one front before it must ask for a snapshot
+_HOST_QUEUE: Final = 10_000  # a host loads one state at a time; more cannot be ordered
+_LINGER_MS: Final = 1000
+_RECONNECT_MS: Final = 20
+_RECONNECT_MAX_MS: Final = 1000
+_HEARTBEAT_MS: Final = 1000  # finds half-open TCP connections
+_HEARTBEAT_TIMEOUT_MS: Final = 3000
+
+
+def bind(context: Context, endpoint: str, keys: curve.Keys | None) -> Socket:
+    """Return the ROUTER to which fronts, supervisors and commands connect."""
+    socket = context.socket(zmq.ROUTER)
+    socket.linger = _LINGER_MS
+    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_FRAME)
+    socket.sndhwm = _PEER_QUEUE
+    _keep_alive(socket, endpoint)
+    if keys is not None:
+        curve.serve(socket, keys.own)
+    socket.bind(endpoint)
+    return socket
+
+
+def _keep_alive(socket: Socket, endpoint: str) -> None:
+    if endpoint.startswith("tcp://"):
+        socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
+
+
+class HostLink:
+    """The connection to one VM host."""
+
+    def __init__(self, context: Context, up: HostUp, keys: curve.Keys | None) -> None:
+        self.up = up
+        self.is_welcome = False
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.sndhwm = _HOST_QUEUE
+        self.socket.rcvhwm = _HOST_QUEUE
+        self.socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_FRAME)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
+        _keep_alive(self.socket, up.endpoint)
+        if up.server_key and keys is not None:
+            curve.connect(self.socket, keys.own, up.server_key)
+        #: tells when a broken connection is whole again; an ipc one breaks for good
+        self.monitor: Socket | None = None
+        if up.endpoint.startswith("tcp://"):
+            self.monitor = self.socket.get_monitor_socket(zmq.EVENT_CONNECTED)
+        self.socket.connect(up.endpoint)
+
+    def send(self, message: Message) -> bool:
+        """Send a message; return False when the host takes no more."""
+        try:
+            self.socket.send(wire.encode(message), zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        return True
+
+    def receive(self) -> bytes | None:
+        """Return the next frame, or None when there is none."""
+        try:
+            return self.socket.recv(zmq.DONTWAIT)
+        except zmq.Again:
+            return None
+
+    def reconnected(self) -> bool:
+        """Say whether the connection was made (again) since the last call."""
+        is_new = False
+        while self.monitor is not None and self.monitor.poll(0):
+            recv_monitor_message(self.monitor)
+            is_new = True
+        return is_new
+
+    def close(self) -> None:
+        """End the connection."""
+        if self.monitor is not None:
+            self.socket.disable_monitor()
+            self.monitor = None
+        self.socket.close()
+
+
+def send(socket: Socket, peer: bytes, message: Message) -> bool | None:
+    """Send to a peer of the ROUTER; False: it takes no more; None: it is gone."""
+    try:
+        socket.send_multipart([peer, wire.encode(message)], zmq.DONTWAIT)
+    except zmq.Again:
+        return False
+    except zmq.ZMQError as error:
+        if error.errno != zmq.EHOSTUNREACH:
+            raise
+        return None
+    return True

@@ -1,0 +1,74 @@
+"""Scripts that keep killing VM hosts are not loaded for a while.
+
+Each death of a host with the script on it counts one, each state closed for its use of
+CPU, time or memory a quarter. Too many within the window, and the script is refused;
+each further time doubles the pause. A changed file is a new chance, and so is a long
+time without a death.
+"""
+
+from typing import Final
+
+from luafarm.names import Script
+from luafarm.settings import Broker
+
+EXHAUSTING: Final = frozenset({"cpu", "wall", "memory"})
+BUDGET_WEIGHT: Final = 0.25
+"""A soft stop costs its time and a state, not a host: four count as one death."""
+
+_MAX_SUSPECTS: Final = 4096
+
+
+class _Suspect:
+    def __init__(self) -> None:
+        self.deaths: list[tuple[float, float]] = []  # (when, weight)
+        self.times = 0  # quarantined so often
+        self.until = 0.0
+        self.last = 0.0
+
+
+class Quarantine:
+    """Deaths by script."""
+
+    def __init__(self, settings: Broker) -> None:
+        self._settings = settings
+        #: in order of their last death
+        self._suspects: dict[Script, _Suspect] = {}
+        self.count = 0  # quarantines imposed since the start
+
+    def blame(self, script: Script, weight: float, now: float) -> bool:
+        """Count a death; return whether the script is quarantined because of it."""
+        limit = self._settings.quarantine_deaths
+        if not limit:
+            return False
+        suspect = self._suspects.pop(script, None) or _Suspect()
+        self._suspects[script] = suspect
+        if len(self._suspects) > _MAX_SUSPECTS:
+            del self._suspects[next(iter(self._suspects))]
+        if now - suspect.last > self._settings.quarantine_max:
+            suspect.times = 0
+        suspect.last = now
+        since = now - self._settings.quarantine_window
+        suspect.deaths = [d for d in suspect.deaths if d[0] > since][-64:]
+        suspect.deaths.append((now, weight))
+        if suspect.until > now or sum(d[1] for d in suspect.deaths) < limit:
+            return False
+        pause = self._settings.quarantine * 2.0 ** min(suspect.times, 32)
+        suspect.until = now + min(pause, self._settings.quarantine_max)
+        suspect.times += 1
+        # one more death after the pause is enough for the next, longer one
+        suspect.deaths = [(now, limit - weight)] if limit > weight else []
+        self.count += 1
+        return True
+
+    def remaining_s(self, script: Script, now: float) -> float:
+        """Return how long the script is still refused; 0: not at all."""
+        suspect = self._suspects.get(script)
+        return max(0.0, suspect.until - now) if suspect is not None else 0.0
+
+    def pardon(self, script: Script) -> bool:
+        """Forget the deaths, as the file changed; return whether it was known."""
+        return self._suspects.pop(script, None) is not None
+
+    def refused(self, now: float) -> list[Script]:
+        """Return the scripts that are refused now."""
+        return [s for s, suspect in self._suspects.items() if suspect.until > now]

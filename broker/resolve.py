@@ -1,0 +1,125 @@
+"""From names to paths, without looking at any file.
+
+A request names a script and maybe PATH_INFO behind it, a script names modules and
+files. Each name stands for a short list of absolute paths, tried in order; the first
+regular file wins, and those tried before it are dependencies as well, because a file
+that appears there later would win. Paths are bytes and normalised: what leaves the
+roots by its text is never a candidate. What leaves them through symlinks is refused by
+`broker.sources`, which looks.
+"""
+
+import posixpath
+from collections.abc import Iterable
+from typing import Final
+
+from luafarm.messages import NeedKind
+from luafarm.names import Pool
+
+MAX_PATH: Final = 4095
+"""PATH_MAX of Linux less the final NUL."""
+
+MAX_DEPTH: Final = 64
+"""Components of a requested path below its root."""
+
+_MAX_NAME: Final = 1024
+
+
+class PoolPaths:
+    """The directories that a pool may read."""
+
+    def __init__(
+        self, pool: Pool, roots: tuple[bytes, ...], libraries: tuple[bytes, ...]
+    ) -> None:
+        self.pool = pool
+        self.roots = roots
+        self.libraries = libraries
+
+    def root_of(self, path: bytes) -> bytes | None:
+        """Return the longest root that holds this path by its text, or None."""
+        best: bytes | None = None
+        for root in self.roots:
+            if is_below(path, root) and (best is None or len(root) > len(best)):
+                best = root
+        return best
+
+    def holder_of(self, path: bytes) -> bytes | None:
+        """Return the longest root or library that holds this path, or None."""
+        best = self.root_of(path)
+        for library in self.libraries:
+            if is_below(path, library) and (best is None or len(library) > len(best)):
+                best = library
+        return best
+
+
+def is_below(path: bytes, directory: bytes) -> bool:
+    """Say whether the path is inside the directory, by its text."""
+    if directory == b"/":
+        return len(path) > 1 and path.startswith(b"/")
+    return path.startswith(directory) and path[len(directory) : len(directory) + 1] == (
+        b"/"
+    )
+
+
+def is_normal(path: bytes) -> bool:
+    """Say whether the path is absolute and has no empty, `.` or `..` component."""
+    if not 1 < len(path) <= MAX_PATH or path[:1] != b"/" or b"\0" in path:
+        return False
+    return all(part not in {b"", b".", b".."} for part in path[1:].split(b"/"))
+
+
+def pool_of(pools: Iterable[PoolPaths], path: bytes) -> tuple[PoolPaths, bytes] | None:
+    """Return the pool and root with the longest root that holds this path, or None."""
+    best: tuple[PoolPaths, bytes] | None = None
+    for pool in pools:
+        root = pool.root_of(path)
+        if root is not None and (best is None or len(root) > len(best[1])):
+            best = (pool, root)
+    return best
+
+
+def prefixes(root: bytes, path: bytes) -> list[bytes]:
+    """Return what may be the script of this path: itself, then each shorter prefix.
+
+    Empty when the path has more components than any honest one.
+    """
+    base = b"" if root == b"/" else root
+    parts = path[len(base) + 1 :].split(b"/")
+    if len(parts) > MAX_DEPTH:
+        return []
+    return [base + b"/" + b"/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+
+
+def candidates(paths: PoolPaths, script: bytes, kind: int, name: bytes) -> list[bytes]:
+    """Return the paths that a script's question stands for, best first.
+
+    Empty when the name is none, or leaves the directories of the pool.
+    """
+    if not 0 < len(name) <= _MAX_NAME or b"\0" in name:
+        return []
+    root = paths.root_of(script)
+    if root is None:
+        return []
+    here = posixpath.dirname(script)
+    if kind == NeedKind.MODULE:
+        relative = name.replace(b".", b"/")
+        if not is_normal(b"/" + relative):
+            return []
+        bases = [here, root, *paths.libraries]
+        found = [
+            posixpath.join(base, relative) + ending
+            for base in bases
+            for ending in (b".lua", b"/init.lua")
+        ]
+    else:
+        found = [
+            posixpath.normpath(posixpath.join(base, name))
+            for base in ((b"/",) if name.startswith(b"/") else (here, root))
+        ]
+    unique = dict.fromkeys(found)
+    return [path for path in unique if is_normal(path) and _may_read(paths, path, kind)]
+
+
+def _may_read(paths: PoolPaths, path: bytes, kind: int) -> bool:
+    if kind == NeedKind.MODULE:
+        return paths.holder_of(path) is not None
+    return paths.root_of(path) is not None

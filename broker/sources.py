@@ -1,0 +1,272 @@
+"""The files that scripts are made of: read, compared, kept by content.
+
+The broker alone reads them. A path is looked at by `stat` first; while (device, inode,
+size, mtime, ctime) are those of the last look, so is the content. Symlinks are followed
+by opening: where the open file really is must lie inside the pool's directories, so
+nothing can be swapped between the check and the reading.
+"""
+
+import os
+import stat
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Final
+
+from broker.events import FileNow, Found
+from broker.resolve import PoolPaths, candidates, is_below, is_normal, pool_of, prefixes
+from luafarm.messages import Blob, Dependency, NeedKind
+from luafarm.names import Pool, Script
+
+DIGEST_BYTES: Final = 16
+
+_MOST_BYTES: Final = 256 << 20
+"""Contents in memory; beyond it the least recently used go, last good ones last."""
+
+_MOST_LOOKS: Final = 65_536
+_RACY_S: Final = 0.02
+"""A file written so shortly before it was read may be written again without a change of
+its times: their clock ticks every 4 ms (10 at most)."""
+
+Identity = tuple[int, int, int, int, int]
+
+
+class _Look:
+    __slots__ = ("digest", "error", "identity")
+
+    def __init__(self, identity: Identity | None, digest: bytes, error: str) -> None:
+        self.identity = identity  # None: look again next time
+        self.digest = digest
+        self.error = error
+
+
+def digest_of(content: bytes) -> bytes:
+    """Return the digest that stands for a content."""
+    return blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+class Sources:
+    """Looks at paths on behalf of pools; keeps contents while there is room."""
+
+    def __init__(
+        self,
+        pools: Mapping[Pool, PoolPaths],
+        max_source: int,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._pools = pools
+        self._max_source = max_source
+        self._wall_clock = wall_clock
+        self._looks: OrderedDict[tuple[Pool, bytes], _Look] = OrderedDict()
+        self._contents: OrderedDict[bytes, bytes] = OrderedDict()
+        self._bytes = 0
+        #: last good contents that the disk has lost, by script
+        self._kept: dict[Script, tuple[bytes, ...]] = {}
+
+    # -- looking ---------------------------------------------------------------------
+
+    def look(self, pool: Pool, path: bytes) -> FileNow:
+        """Return what is at this path now."""
+        key = (pool, path)
+        status = _stat(path)
+        if isinstance(status, str):
+            self._looks.pop(key, None)
+            return FileNow(pool, path, b"", status)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            self._looks.pop(key, None)
+            return FileNow(pool, path, b"")
+        known = self._looks.get(key)
+        if known is not None and known.identity == _identity(status):
+            self._looks.move_to_end(key)
+            return FileNow(pool, path, known.digest, known.error)
+        look = self._read(pool, path)
+        self._looks[key] = look
+        if len(self._looks) > _MOST_LOOKS:
+            self._looks.popitem(last=False)
+        return FileNow(pool, path, look.digest, look.error)
+
+    def is_young(self, path: bytes, age_s: float) -> bool:
+        """Say whether the file was written so shortly ago that more may follow."""
+        status = _stat(path)
+        if status is None or isinstance(status, str):
+            return False
+        return -age_s < self._wall_clock() - status.st_mtime < age_s
+
+    def _read(self, pool: Pool, path: bytes) -> _Look:
+        try:
+            # the file may have become a FIFO since: never wait for its writer
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+            fd = os.open(path, flags)
+        except OSError as error:
+            return _Look(None, b"", _why(error))
+        try:
+            before = os.fstat(fd)
+            if not stat.S_ISREG(before.st_mode) or not self._is_inside(pool, fd, path):
+                return _Look(None, b"", "")
+            if before.st_size > self._max_source:
+                limit = f"the limit is {self._max_source} (max_source)"
+                error_text = f"a file of {before.st_size} bytes; {limit}"
+                return _Look(_identity(before), b"", error_text)
+            content = _read_all(fd, self._max_source + 1)
+            after = os.fstat(fd)
+        except OSError as error:
+            return _Look(None, b"", _why(error))
+        finally:
+            os.close(fd)
+        if len(content) > self._max_source:
+            return _Look(
+                None, b"", f"longer than {self._max_source} bytes (max_source)"
+            )
+        digest = digest_of(content)
+        self._add(digest, content)
+        identity = _identity(after)
+        is_sure = identity == _identity(before) and not (
+            -_RACY_S < self._wall_clock() - after.st_mtime < _RACY_S
+        )
+        return _Look(identity if is_sure else None, digest, "")
+
+    def _is_inside(self, pool: Pool, fd: int, path: bytes) -> bool:
+        real = os.readlink(b"/proc/self/fd/%d" % fd)  # noqa: PTH115 - bytes
+        paths = self._pools[pool]
+        if real == path:
+            return paths.holder_of(path) is not None
+        allowed = [os.path.realpath(d) for d in (*paths.roots, *paths.libraries)]
+        return any(is_below(real, directory) for directory in allowed)
+
+    # -- contents --------------------------------------------------------------------
+
+    def content(self, pool: Pool, path: bytes, digest: bytes) -> bytes | None:
+        """Return this very content, from memory or the path; None if neither has it."""
+        content = self._contents.get(digest)
+        if content is None and self.look(pool, path).digest == digest:
+            content = self._contents.get(digest)
+            if content is None:  # seen before, but let go since
+                self._looks.pop((pool, path), None)
+                if self.look(pool, path).digest == digest:
+                    content = self._contents.get(digest)
+        if content is not None:
+            self._contents.move_to_end(digest)
+        return content
+
+    def keep(self, script: Script, digests: tuple[bytes, ...]) -> None:
+        """Keep these contents for the script, and no others from now on."""
+        self._kept.pop(script, None)
+        if digests:
+            self._kept[script] = digests
+
+    def _add(self, digest: bytes, content: bytes) -> None:
+        if digest in self._contents:
+            self._contents.move_to_end(digest)
+            return
+        self._contents[digest] = content
+        self._bytes += len(content)
+        if self._bytes > _MOST_BYTES:
+            self._shrink(digest)
+
+    def _shrink(self, newest: bytes) -> None:
+        kept = {digest for digests in self._kept.values() for digest in digests}
+        for spare in (kept, set[bytes]()):
+            for digest in list(self._contents):
+                if self._bytes <= _MOST_BYTES * 3 // 4:
+                    return
+                if digest not in spare and digest != newest:
+                    self._bytes -= len(self._contents.pop(digest))
+
+    # -- questions -------------------------------------------------------------------
+
+    def find(self, asked: bytes) -> Found | None:
+        """Return the script that a requested path means, or None."""
+        where = pool_of(self._pools.values(), asked) if is_normal(asked) else None
+        if where is None:
+            return None
+        pool = where[0].pool
+        for path in prefixes(where[1], asked):
+            now = self.look(pool, path)
+            if now.digest or now.error:
+                return Found(pool, Script(path), now.digest, now.error)
+        return None
+
+    def answer(
+        self, pool: Pool, script: bytes, kind: NeedKind, name: bytes
+    ) -> tuple[Blob, str]:
+        """Return what a script asked for, or why there is none."""
+        paths = candidates(self._pools[pool], script, kind, name)
+        for path in paths:
+            now = self.look(pool, path)
+            if now.error:
+                return Blob(kind, name, b"", b"", b""), _shown(path, now.error)
+            content = self.content(pool, path, now.digest) if now.digest else None
+            if content is not None:
+                return Blob(kind, name, path, now.digest, content), ""
+        tried = "".join([f"\n\tno file '{_text(path)}'" for path in paths])
+        what = "module" if kind == NeedKind.MODULE else "file"
+        reason = tried or "\n\tnot a name inside the script roots"
+        return (
+            Blob(kind, name, b"", b"", b""),
+            f"{what} '{_text(name)}' not found:{reason}",
+        )
+
+    def used(
+        self, pool: Pool, script: bytes, dependencies: tuple[Dependency, ...]
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the paths that a state depends on, with the contents that it saw."""
+        seen: dict[bytes, bytes] = {}
+        for dependency in dependencies:
+            tried = candidates(
+                self._pools[pool], script, dependency.kind, dependency.name
+            )
+            for path in tried:
+                if path == dependency.path:
+                    seen[path] = dependency.digest
+                    break
+                seen[path] = b""
+        return list(seen.items())
+
+
+def _stat(path: bytes) -> os.stat_result | str | None:
+    """Return the status, None when there is nothing, or why that cannot be told."""
+    try:
+        return os.stat(path)  # noqa: PTH116 - bytes
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return None
+    except OSError as error:
+        return _why(error)
+    except ValueError:  # a NUL
+        return None
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
+def _read_all(fd: int, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    left = limit
+    while left > 0:
+        piece = os.read(fd, min(left, 1 << 20))
+        if not piece:
+            break
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
+
+
+def _shown(path: bytes, error: str) -> str:
+    return f"cannot read '{_text(path)}': {error}"

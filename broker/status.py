@@ -1,0 +1,100 @@
+"""The farm's status as JSON: what an operator or a test wants to know."""
+
+import json
+import os
+
+from broker.machine import Machine
+from broker.tables import SLOW, Host, Record
+
+_MOST_SCRIPTS = 10_000
+
+
+def status(
+    machine: Machine, names: dict[bytes, str], files: dict[str, object], now: float
+) -> bytes:
+    """Return the status; names: of fronts; files: what the watcher says of itself."""
+    farm = machine.farm
+    records = sorted(
+        (r for r in farm.records.values() if r.script not in farm.ghosts),
+        key=lambda r: -r.heat.now(now, farm.half_life),
+    )
+    document: dict[str, object] = {
+        "term": farm.term,
+        "open": farm.is_open,
+        "states": farm.taken,
+        "states_limit": farm.limit,
+        "draining": farm.draining,
+        "memory_kib": farm.kib,
+        "waiting": sum(len(r.waiting) for r in records),
+        "wanting": len(farm.wanting),
+        "missing": len(farm.missing),
+        "remembered": len(farm.ghosts),
+        "counts": dict(sorted(farm.counts.items())),
+        "quarantines": farm.quarantine.count,
+        "files": files,
+        "machines": {name: round(now - at, 3) for name, at in machine.machines.items()},
+        "fronts": [
+            {
+                "name": names.get(peer, ""),
+                "silent_s": round(now - front.heard_at, 3),
+                **front.gauges,
+            }
+            for peer, front in machine.fronts.items()
+        ],
+        "hosts": [_host(host, now) for host in farm.roster.hosts.values()],
+        "scripts": [_script(machine, r, now) for r in records[:_MOST_SCRIPTS]],
+    }
+    return json.dumps(document).encode()
+
+
+def _host(host: Host, now: float) -> dict[str, object]:
+    return {
+        "host": host.id,
+        "pool": host.pool,
+        "machine": host.up.machine,
+        "pid": host.up.pid,
+        "uid": host.up.uid,
+        "lane": "slow" if host.lane == SLOW else "quick",
+        "ready": host.is_known,
+        "retiring": bool(host.retiring_since),
+        "states": len(host.states),
+        "loading": len(host.loads),
+        "requests": host.requests,
+        "rss_kib": host.rss_kib,
+        "running": os.fsdecode(host.running),
+        "age_s": round(now - host.joined_at, 1),
+        "layers": list(host.up.layers),
+        "missing": list(host.up.missing),
+    }
+
+
+def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
+    farm = machine.farm
+    refused_s = farm.quarantine.remaining_s(record.script, now)
+    failure = record.failure
+    if refused_s:
+        verdict = "refused"
+    elif record.current is not None:
+        verdict = "ready" if failure is None else "last good"
+    else:
+        verdict = "broken" if failure is not None else "loading"
+    return {
+        "script": os.fsdecode(record.script),
+        "pool": record.pool,
+        "verdict": verdict,
+        "refused_s": round(refused_s, 1),
+        "error": failure.error.message if failure is not None else "",
+        "epoch": record.current.epoch if record.current is not None else 0,
+        "heat": round(record.heat.now(now, farm.half_life), 3),
+        "requests": record.requests,
+        "errors": record.errors,
+        "service_ms": round(record.service_s * 1000, 3),
+        "load_ms": round(record.load_s * 1000, 3),
+        "kib": record.kib,
+        "lane": "slow" if record.lane == SLOW else "quick",
+        "files": len(record.watched),
+        "states": [s.host.id for s in record.states],
+        "loading": list(record.loads),
+        "waiting": len(record.waiting),
+        "evicted": record.last_eviction,
+    }

@@ -1,0 +1,177 @@
+"""The rows of the broker's tables: scripts, VM hosts, and the states that join them.
+
+Only `broker.machine` and its policy modules change them. A script's row owns its states
+in hunting order; the host's row finds them by script.
+"""
+
+from collections import deque
+
+from broker.heat import Heat
+from luafarm.messages import Dependency, HostUp, Limits, ScriptError
+from luafarm.names import Epoch, HostId, Pool, Script
+
+QUICK = 0
+SLOW = 1
+
+DependencyName = tuple[int, bytes]
+"""(NeedKind, name): what a script asks for."""
+
+Key = tuple[Pool, bytes]
+"""A path as one pool sees it."""
+
+
+class Policy:
+    """The settings that hold for one script."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        clones: int,
+        min_clones: int,
+        state_requests: int,
+        state_age_s: float,
+    ) -> None:
+        self.limits = limits
+        self.clones = clones
+        self.min_clones = min_clones
+        self.state_requests = state_requests
+        self.state_age_s = state_age_s
+
+
+class Generation:
+    """One content of a script and of all files that its states used."""
+
+    def __init__(self, epoch: Epoch, digest: bytes) -> None:
+        self.epoch = epoch
+        #: content of the script itself
+        self.digest = digest
+        #: what was asked for and what it was; all states of the generation together
+        self.dependencies: dict[DependencyName, Dependency] = {}
+
+
+class Failure:
+    """A generation that did not load."""
+
+    def __init__(self, generation: Generation, error: ScriptError, at: float) -> None:
+        self.generation = generation
+        self.error = error
+        self.at = at
+        #: fronts are told to ask again from then on
+        self.retry_at = at
+
+
+class Loading:
+    """A state under way: ordered from a host, or waiting for the host to be free."""
+
+    def __init__(
+        self,
+        record: "Record",
+        host: "Host",
+        generation: Generation,
+        epoch: Epoch,
+        since: float,
+    ) -> None:
+        self.record = record
+        self.host = host
+        self.generation = generation
+        #: the generation's, or a newer one where an equal state is only renewed
+        self.epoch = epoch
+        self.since = since
+        #: False: stands in the host's backlog
+        self.sent = False
+        #: for a clone: number and mean of the waits that led to it; 0: a first state
+        self.uses = 0.0
+        self.wait_s = 0.0
+
+
+class State:
+    """A Lua state of a script on a host."""
+
+    def __init__(
+        self,
+        record: "Record",
+        host: "Host",
+        generation: Generation,
+        epoch: Epoch,
+        serial: int,
+        now: float,
+    ) -> None:
+        self.record = record
+        self.host = host
+        #: fronts are told of it while this is the record's `current`
+        self.generation = generation
+        self.epoch = epoch
+        self.serial = serial
+        self.loaded_at = now
+        self.heat = Heat(0.0, now)
+        self.kib = 0
+        self.requests = 0
+        #: has answered since it was loaded; before that it is no victim
+        self.served = False
+        #: what one use saves when it is a clone; 0 for a first state
+        self.wait_s = 0.0
+        #: place in the order of worth; kept by Victims
+        self.key = 0.0
+        self.position = -1
+
+
+class Host:
+    """A VM host."""
+
+    def __init__(self, up: HostUp, lane: int) -> None:
+        self.id: HostId = up.host
+        self.pool: Pool = up.pool
+        self.up = up
+        self.lane = lane
+        #: told its inventory: may be given states
+        self.is_known = False
+        #: gets nothing new and is replaced soon
+        self.retiring_since = 0.0
+        self.states: dict[Script, State] = {}
+        self.loads: dict[Script, Loading] = {}
+        #: orders to close that `Gone` has not confirmed: the newest epoch meant
+        self.draining: dict[Script, Epoch] = {}
+        #: the one load at a time that no request waits for
+        self.background: Loading | None = None
+        self.backlog: deque[Loading] = deque()
+        self.busy = Heat(0.0, 0.0)
+        self.joined_at = 0.0
+        self.requests = 0
+        self.rss_kib = 0
+        self.running = b""
+
+
+class Record:
+    """A script as the broker knows it."""
+
+    def __init__(self, script: Script, pool: Pool, policy: Policy, now: float) -> None:
+        self.script = script
+        self.pool = pool
+        self.policy = policy
+        #: the generation that is served; None: none ever loaded
+        self.current: Generation | None = None
+        #: a newer one of which the first state is being loaded
+        self.next: Generation | None = None
+        #: why the newest content is not served
+        self.failure: Failure | None = None
+        #: in hunting order; older than `current` only while they are being renewed
+        self.states: list[State] = []
+        self.loads: dict[HostId, Loading] = {}
+        #: (front, path it asked for) of requests that no answer was given to: since
+        self.waiting: dict[tuple[bytes, bytes], float] = {}
+        #: hosts on which the fronts that wait have nothing outstanding
+        self.idle: tuple[HostId, ...] = ()
+        #: paths that count as its files
+        self.watched: dict[Key, None] = {}
+        #: what fronts were told last: (verdict, hosts, epoch); None: nothing
+        self.told: tuple[int, tuple[HostId, ...], Epoch] | None = None
+        self.heat = Heat(0.0, now)
+        self.waits = Heat(0.0, now)
+        self.errors = 0
+        self.requests = 0
+        self.load_s = 0.0
+        self.kib = 0
+        self.service_s = 0.0
+        self.lane = QUICK
+        self.stale_loads = 0
+        self.last_eviction = ""

@@ -1,0 +1,87 @@
+"""Who waits for a change to be in force, and the fences that stand between.
+
+A change is in force when its first state is loaded (or the script is gone) and every
+host that held an older state has confirmed its fence or is gone itself. Fronts were
+told before, but they are not asked: what runs is decided at the hosts.
+"""
+
+from luafarm.names import Epoch, HostId, Script
+
+
+class Waits:
+    """Unconfirmed fences by script and by host, and tickets by script."""
+
+    def __init__(self) -> None:
+        self._fences: dict[Script, dict[HostId, Epoch]] = {}
+        self._by_host: dict[HostId, dict[Script, None]] = {}
+        self._pending: dict[bytes, dict[Script, None]] = {}
+        self._tickets: dict[Script, dict[bytes, None]] = {}
+        self._errors: dict[bytes, str] = {}
+
+    def raised(self, host: HostId, script: Script, epoch: Epoch) -> None:
+        """Note that a fence was ordered."""
+        self._fences.setdefault(script, {})[host] = epoch
+        self._by_host.setdefault(host, {})[script] = None
+
+    def confirmed(self, host: HostId, script: Script, epoch: Epoch) -> bool:
+        """Note that a host confirmed; return whether it was the script's last."""
+        ordered = self._fences.get(script)
+        if ordered is None or host not in ordered or ordered[host] > epoch:
+            return False
+        return self._clear(host, script)
+
+    def _clear(self, host: HostId, script: Script) -> bool:
+        ordered = self._fences[script]
+        del ordered[host]
+        mine = self._by_host[host]
+        del mine[script]
+        if not mine:
+            del self._by_host[host]
+        if not ordered:
+            del self._fences[script]
+        return not ordered
+
+    def lost(self, host: HostId) -> list[Script]:
+        """Note that a host is gone; return the scripts that have no fence now."""
+        scripts = list(self._by_host.get(host, ()))
+        return [script for script in scripts if self._clear(host, script)]
+
+    def is_fenced(self, script: Script) -> bool:
+        """Say whether no fence of the script is unconfirmed."""
+        return script not in self._fences
+
+    def wait(self, ticket: bytes, scripts: list[Script]) -> None:
+        """Let somebody wait for these scripts."""
+        pending = self._pending.setdefault(ticket, {})
+        for script in scripts:
+            pending[script] = None
+            self._tickets.setdefault(script, {})[ticket] = None
+
+    def settled(self, script: Script, error: str) -> list[tuple[bytes, str]]:
+        """Note that this script's change is in force or failed.
+
+        Return the tickets that wait for nothing more, with the first error of each.
+        """
+        done: list[tuple[bytes, str]] = []
+        for ticket in self._tickets.pop(script, {}):
+            pending = self._pending[ticket]
+            del pending[script]
+            if error and not self._errors.get(ticket):
+                self._errors[ticket] = error
+            if not pending:
+                del self._pending[ticket]
+                done.append((ticket, self._errors.pop(ticket, "")))
+        return done
+
+    def is_awaited(self, script: Script) -> bool:
+        """Say whether anybody waits for this script."""
+        return script in self._tickets
+
+    def cancel(self, ticket: bytes) -> None:
+        """Nobody waits for this any more."""
+        for script in self._pending.pop(ticket, {}):
+            waiting = self._tickets[script]
+            del waiting[ticket]
+            if not waiting:
+                del self._tickets[script]
+        self._errors.pop(ticket, None)

@@ -1,0 +1,381 @@
+"""Notices when files change: inotify gives the hint, the file is the truth.
+
+Watched are directories, never files: of each followed path every directory that holds
+one of its components, symlinks and their targets included. An event names a directory
+and a component; the paths that go through it are hinted. When hints have settled,
+`changes` looks at these files and returns those that are others than before.
+
+Where inotify is silent (network file systems, watch limits, unreadable directories)
+paths are looked at every `poll` seconds instead; all others are as well, a few at a
+time, because hard links, bind mounts and renamed ancestors give no event either.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import stat
+from typing import Final
+
+from inotify_simple import INotify, flags
+
+from broker.events import FileNow
+from broker.resolve import is_below
+from broker.sources import Sources
+from broker.tables import Key
+
+_MASK: Final = (
+    flags.CLOSE_WRITE
+    | flags.ATTRIB
+    | flags.CREATE
+    | flags.DELETE
+    | flags.MOVED_FROM
+    | flags.MOVED_TO
+    | flags.DELETE_SELF
+    | flags.MOVE_SELF
+    | flags.ONLYDIR
+)
+_SELF: Final = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNORED
+
+_MAX_LINKS: Final = 40  # symlinks in one path, as in the kernel (path_resolution(7))
+
+ALONE: Final = 0.25
+"""Part of the settle time after which a hint about a single name is acted on: an
+atomic replace or a flipped symlink is whole at once; what comes in steps waits."""
+
+LONGEST: Final = 25.0
+"""Settle times after which hints are acted on although new ones keep coming."""
+
+_SWEEP: Final = 256
+"""Paths that `poll` looks at in one go where inotify is not known to be silent."""
+
+SILENT_FILE_SYSTEMS: Final = {
+    0x6969: "nfs",
+    0xFF534D42: "cifs",
+    0xFE534D42: "smb2",
+    0x517B: "smb",
+    0x65735546: "fuse",
+    0x01021997: "9p",
+    0x00C36400: "ceph",
+    0x5346414F: "afs",
+    0x73757245: "coda",
+    0x47504653: "gpfs",
+    0x0BD00BD0: "lustre",
+    0x7461636F: "ocfs2",
+    0x01161970: "gfs2",
+    0x786F4256: "vboxsf",
+    0x6A656A63: "vmhgfs",
+}
+"""f_type of statfs(2) where changes made elsewhere give no event."""
+
+
+class _Directory:
+    """A watched directory: which paths go through which of its names."""
+
+    __slots__ = ("names", "polled", "wd")
+
+    def __init__(self) -> None:
+        self.wd = -1
+        self.polled = ""  # why inotify is not relied on; empty: it is
+        self.names: dict[bytes, dict[Key, None]] = {}
+
+
+class _Path:
+    """A followed path."""
+
+    __slots__ = ("digest", "error", "steps")
+
+    def __init__(self, digest: bytes) -> None:
+        self.digest = digest
+        self.error = ""
+        self.steps: list[tuple[bytes, bytes]] = []
+
+
+class Watcher:
+    """Follows paths and says which have changed."""
+
+    def __init__(self, sources: Sources, settle_s: float, poll_s: float) -> None:
+        self._sources = sources
+        self._settle_s = settle_s
+        self._poll_s = poll_s
+        self._paths: dict[Key, _Path] = {}
+        self._directories: dict[bytes, _Directory] = {}
+        self._by_wd: dict[int, bytes] = {}
+        self._hinted: dict[Key, None] = {}
+        self._hinted_names: set[tuple[bytes, bytes]] = set()
+        self._first_hint = 0.0
+        self._last_hint = 0.0
+        self._next_poll = 0.0
+        self._sweep: list[Key] = []
+        self.overflows = 0
+        self.trouble = ""  # why there is no inotify at all
+        self._inotify: INotify | None = None
+        try:
+            self._inotify = INotify(nonblocking=True)
+        except OSError as error:  # EMFILE: fs.inotify.max_user_instances
+            self.trouble = f"inotify: {error.strerror}"
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll for reading, -1 when there is none."""
+        return self._inotify.fileno() if self._inotify is not None else -1
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        if self._inotify is not None:
+            self._inotify.close()
+            self._inotify = None
+
+    # -- what is followed ------------------------------------------------------------
+
+    def follow(self, key: Key, digest: bytes, now: float) -> None:
+        """Report from now on when this path has another content than this one."""
+        path = self._paths.get(key)
+        if path is None:
+            path = self._paths[key] = _Path(digest)
+        path.digest = digest
+        self._walk(key, path)
+        current = self._sources.look(*key)
+        if current.digest != digest or current.error:
+            self.hint(key, now)
+
+    def unfollow(self, key: Key) -> None:
+        """Forget this path."""
+        path = self._paths.pop(key, None)
+        if path is not None:
+            self._leave(key, path.steps)
+            self._hinted.pop(key, None)
+
+    def _walk(self, key: Key, path: _Path) -> None:
+        """Find the directories that hold a component of the path, and watch them.
+
+        Each is watched before what it holds is looked at, so that nothing is missed.
+        """
+        old, steps = path.steps, list[tuple[bytes, bytes]]()
+        todo = key[1].split(b"/")[:0:-1]
+        at = b"/"
+        links = 0
+        while todo:
+            name = todo.pop()
+            if name in {b"", b"."}:
+                continue
+            if name == b"..":
+                at = at.rpartition(b"/")[0] or b"/"
+                continue
+            steps.append((at, name))
+            self._arm(at).names.setdefault(name, {})[key] = None
+            here = at + name if at == b"/" else at + b"/" + name
+            try:
+                mode = os.lstat(here).st_mode
+                if stat.S_ISLNK(mode):
+                    target = os.readlink(here)  # noqa: PTH115 - bytes
+                    links += 1
+                    if links > _MAX_LINKS:
+                        break
+                    todo.extend(target.split(b"/")[::-1])
+                    if target.startswith(b"/"):
+                        at = b"/"
+                    continue
+            except OSError:
+                break  # the rest follows when this component appears
+            if todo and not stat.S_ISDIR(mode):
+                break
+            at = here
+        path.steps = steps
+        self._leave(key, [step for step in old if step not in steps])
+
+    def _leave(self, key: Key, steps: list[tuple[bytes, bytes]]) -> None:
+        for at, name in steps:
+            directory = self._directories.get(at)
+            keys = directory.names.get(name) if directory is not None else None
+            if directory is None or keys is None:
+                continue
+            keys.pop(key, None)
+            if not keys:
+                del directory.names[name]
+            if not directory.names:
+                self._disarm(at, directory)
+
+    def _arm(self, at: bytes) -> _Directory:
+        directory = self._directories.get(at)
+        if directory is None:
+            directory = self._directories[at] = _Directory()
+        reason = self.trouble
+        wd = -1
+        if self._inotify is not None:
+            try:
+                wd = self._inotify.add_watch(at, _MASK)
+            except OSError as error:
+                if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+                    reason = _reason(error)
+        if wd != directory.wd:
+            self._unmap(directory)
+            if wd >= 0:
+                # another path to the same directory: both get its events
+                other = self._by_wd.get(wd)
+                if other is not None and other != at:
+                    self._directories[other].wd = -1
+                    self._directories[other].polled = "has another name"
+                self._by_wd[wd] = at
+            directory.wd = wd
+        if wd >= 0:
+            reason = _silent_file_system(at)
+        directory.polled = reason
+        return directory
+
+    def _disarm(self, at: bytes, directory: _Directory) -> None:
+        wd = directory.wd
+        self._unmap(directory)
+        if wd >= 0 and self._inotify is not None:
+            # the kernel may have been faster: the directory is gone
+            with contextlib.suppress(OSError):
+                self._inotify.rm_watch(wd)
+        del self._directories[at]
+
+    def _unmap(self, directory: _Directory) -> None:
+        # events that still come for this descriptor have no meaning any more
+        self._by_wd.pop(directory.wd, None)
+        directory.wd = -1
+
+    # -- hints -----------------------------------------------------------------------
+
+    def hint(self, key: Key, now: float) -> None:
+        """Have this path looked at soon."""
+        if not self._hinted:
+            self._first_hint = now
+        self._hinted[key] = None
+        self._hinted_names.add((b"", key[1]))
+        self._last_hint = now
+
+    def read_events(self, now: float) -> None:
+        """Take what inotify has to say."""
+        if self._inotify is None:
+            return
+        for event in self._inotify.read(timeout=0):
+            if event.mask & flags.Q_OVERFLOW:
+                self.overflows += 1
+                for key in self._paths:
+                    self.hint(key, now)
+                continue
+            at = self._by_wd.get(event.wd)
+            if at is None:
+                continue
+            directory = self._directories[at]
+            if event.mask & _SELF:
+                if event.mask & flags.IGNORED:
+                    self._unmap(directory)
+                for name in directory.names:
+                    self._hint_name(at, name, now)
+            else:
+                self._hint_name(at, os.fsencode(event.name), now)
+
+    def _hint_name(self, at: bytes, name: bytes, now: float) -> None:
+        keys = self._directories[at].names.get(name)
+        if not keys:
+            return
+        if not self._hinted:
+            self._first_hint = now
+        self._hinted.update(keys)
+        self._hinted_names.add((at, name))
+        self._last_hint = now
+
+    def is_hinted(self, key: Key) -> bool:
+        """Say whether a change of this path is suspected and not yet looked at."""
+        return key in self._hinted
+
+    def settles_at(self) -> float | None:
+        """Return when the hints will have settled; None when there are none."""
+        if not self._hinted:
+            return None
+        quiet_s = self._settle_s * (ALONE if len(self._hinted_names) == 1 else 1.0)
+        return min(
+            self._last_hint + quiet_s, self._first_hint + self._settle_s * LONGEST
+        )
+
+    def changes(self) -> list[FileNow]:
+        """Look at all hinted paths; return those that are others than before."""
+        hinted, self._hinted = self._hinted, {}
+        self._hinted_names.clear()
+        return self._look_at(list(hinted))
+
+    def check(self, scope: bytes) -> list[FileNow]:
+        """Look at the path, or all below a directory (empty: at all), right now."""
+        keys = [
+            key
+            for key in self._paths
+            if not scope or key[1] == scope or is_below(key[1], scope)
+        ]
+        for key in keys:
+            self._hinted.pop(key, None)
+        return self._look_at(keys)
+
+    def _look_at(self, keys: list[Key]) -> list[FileNow]:
+        changed: list[FileNow] = []
+        for key in keys:
+            path = self._paths.get(key)
+            if path is None:
+                continue
+            self._walk(key, path)
+            now = self._sources.look(*key)
+            if now.digest != path.digest or now.error != path.error:
+                path.digest = now.digest
+                path.error = now.error
+                changed.append(now)
+        return changed
+
+    # -- polling ---------------------------------------------------------------------
+
+    def polls_at(self) -> float:
+        """Return when `poll` is due."""
+        return self._next_poll
+
+    def poll(self, now: float) -> None:
+        """Look at what inotify does not tell; suspicions become hints."""
+        self._next_poll = now + self._poll_s
+        polled = {
+            key: None
+            for directory in self._directories.values()
+            if directory.polled
+            for keys in directory.names.values()
+            for key in keys
+        }
+        if not self._sweep:
+            self._sweep = list(self._paths)
+        batch, self._sweep = self._sweep[:_SWEEP], self._sweep[_SWEEP:]
+        for key in [*polled, *[k for k in batch if k not in polled]]:
+            path = self._paths.get(key)
+            if path is None:
+                continue
+            current = self._sources.look(*key)
+            if current.digest != path.digest or current.error != path.error:
+                self.hint(key, now)
+
+    def status(self) -> dict[str, object]:
+        """Return figures and what is polled, for the farm's status."""
+        return {
+            "paths": len(self._paths),
+            "watches": len(self._by_wd),
+            "overflows": self.overflows,
+            "polling": [
+                {"directory": os.fsdecode(at), "reason": directory.polled}
+                for at, directory in list(self._directories.items())
+                if directory.polled
+            ][:100],
+        }
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "watch limit: raise fs.inotify.max_user_watches"
+    return (error.strerror or str(error)).lower()
+
+
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def _silent_file_system(path: bytes) -> str:
+    """Return the file system's name when inotify cannot be relied on there."""
+    # struct statfs of every 64-bit Linux is smaller, and begins with the type
+    buffer = (ctypes.c_long * 32)()
+    if _LIBC.statfs(ctypes.c_char_p(path), buffer) != 0:
+        return ""
+    return SILENT_FILE_SYSTEMS.get(buffer[0] & 0xFFFFFFFF, "")
