@@ -148,7 +148,7 @@ class ZapHandler:
 
     def allow(self, keys: Collection[bytes]) -> None:
         """Let exactly these public keys (Z85) connect from now on."""
-        self._allowed = frozenset(keys)
+        self._allowed = frozenset([z85.decode(key) for key in keys])
 
     def handle(self) -> None:
         """Answer everything that has been asked."""
@@ -171,8 +171,8 @@ class ZapHandler:
         _, request_id, domain, _, _, mechanism, *credentials = request
         user = b""
         if mechanism == b"CURVE" and domain == self._domain and len(credentials) == 1:
-            key = z85.encode(credentials[0])
-            user = key if key in self._allowed else b""
+            key = credentials[0]
+            user = z85.encode(key) if key in self._allowed else b""
         if not user:
             self.denied += 1
             status = [b"400", b"not allowed"]

@@ -11,6 +11,7 @@ import os
 import pwd
 import stat
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +27,16 @@ def locate(paths: Paths) -> Path:
     """Return where the run directory is, whether or not it exists."""
     if paths.run:
         return Path(paths.run)
-    if os.geteuid() == 0:
+    return default(os.geteuid(), os.environ.get("XDG_RUNTIME_DIR", ""))
+
+
+def default(uid: int, runtime: str) -> Path:
+    """Return the run directory of a user whose XDG_RUNTIME_DIR is `runtime`."""
+    if uid == 0:
         return _SYSTEM
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime and Path(runtime).is_dir():
         return Path(runtime) / "luafarm"
-    return Path(tempfile.gettempdir()) / f"luafarm-{os.geteuid()}"
+    return Path(tempfile.gettempdir()) / f"luafarm-{uid}"
 
 
 def prepare(paths: Paths, user: str = "") -> Path:
@@ -72,7 +77,10 @@ def host_endpoint(run: Path, short: str) -> str:
 
 def notices_endpoint(run: Path, machine: str) -> str:
     """Return the ipc endpoint on which a supervisor tells fronts of lost hosts."""
-    return f"ipc://{run / f'notices-{machine[:_MACHINE_MAX]}'}.sock"
+    if len(machine) > _MACHINE_MAX:
+        digest = f"{zlib.crc32(machine.encode()):08x}"
+        machine = machine[: _MACHINE_MAX - len(digest)] + digest
+    return f"ipc://{run / f'notices-{machine}'}.sock"
 
 
 class Claim:

@@ -1,0 +1,50 @@
+"""The written settings agree with the real ones."""
+
+import tomllib
+from pathlib import Path
+
+from luafarm import configure, manual
+from luafarm.options import SECTIONS, options
+from luafarm.settings import PoolSettings, Settings
+
+HOME = Path(__file__).parents[2]
+EXAMPLE = HOME / "config" / "luafarm.toml"
+MANUAL = HOME / "docs" / "settings.md"
+
+
+def test_the_example_file_is_up_to_date() -> None:
+    assert EXAMPLE.read_text() == manual.example()
+
+
+def test_the_manual_is_up_to_date() -> None:
+    assert MANUAL.read_text() == manual.manual()
+
+
+def test_the_example_file_says_every_setting() -> None:
+    document = tomllib.loads(EXAMPLE.read_text())
+    for section in SECTIONS:
+        if section == "script":
+            continue
+        table = document[section]
+        if section == "pool":
+            table = table[manual.EXAMPLE_POOL]
+        assert list(table) == list(options(section))
+
+
+def test_the_example_file_shows_how_to_override_for_scripts() -> None:
+    text = EXAMPLE.read_text()
+    assert "#[[script]]\n" in text
+    for name in options("script"):
+        assert f"\n#{name} =" in text
+
+
+def test_the_example_file_holds_the_defaults() -> None:
+    settings = configure.load(EXAMPLE, environment={}).settings
+    pool = PoolSettings(root=(manual.EXAMPLE_ROOT,))
+    assert settings == Settings(pool={manual.EXAMPLE_POOL: pool})
+
+
+def test_every_setting_has_a_sentence() -> None:
+    for section in SECTIONS:
+        for option in options(section).values():
+            assert option.text.endswith("."), f"{section}.{option.name}"

@@ -1,0 +1,141 @@
+"""The run directory: private, owned, and with one process of a role at a time."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from luafarm import rundir
+from luafarm.errors import SettingsError
+from luafarm.settings import Broker, Paths, Settings
+
+
+def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        run = rundir.prepare(Paths(run=str(tmp_path / "a" / "run")))
+    finally:
+        os.umask(old)
+    for directory in (run, run / "h"):
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_a_strict_umask_does_not_lock_it(tmp_path: Path) -> None:
+    old = os.umask(0o777)
+    try:
+        run = rundir.prepare(Paths(run=str(tmp_path / "run")))
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(run.stat().st_mode) == 0o700
+
+
+def test_it_is_used_again(tmp_path: Path) -> None:
+    paths = Paths(run=str(tmp_path / "run"))
+    assert rundir.prepare(paths) == rundir.prepare(paths) == tmp_path / "run"
+
+
+def test_one_that_others_may_enter_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(mode=0o755)
+    (tmp_path / "run").chmod(0o755)
+    with pytest.raises(SettingsError, match=r"has mode 0755; others must not enter"):
+        rundir.prepare(Paths(run=str(tmp_path / "run")))
+
+
+def test_a_symlink_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "run").symlink_to(tmp_path / "real")
+    with pytest.raises(SettingsError, match="is no directory"):
+        rundir.prepare(Paths(run=str(tmp_path / "run")))
+
+
+def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(SettingsError, match="is no directory"):
+        rundir.prepare(Paths(run=str(tmp_path / "run")))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_one_of_another_user_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir(mode=0o700)
+    os.chown(run, 4711, -1)
+    with pytest.raises(SettingsError, match="belongs to uid 4711"):
+        rundir.prepare(Paths(run=str(run)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_root_makes_it_for_the_user_that_the_farm_becomes(tmp_path: Path) -> None:
+    run = rundir.prepare(Paths(run=str(tmp_path / "run")), "nobody")
+    assert run.stat().st_uid == (run / "h").stat().st_uid != 0
+    assert rundir.prepare(Paths(run=str(run)), "nobody") == run
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_user_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r'user = "nosuchuser": no such user'):
+        rundir.prepare(Paths(run=str(tmp_path / "run")), "nosuchuser")
+
+
+def test_one_that_is_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="too long for its sockets"):
+        rundir.prepare(Paths(run=str(tmp_path / ("x" * 90))))
+
+
+def test_its_place_follows_the_user(tmp_path: Path) -> None:
+    assert rundir.default(0, str(tmp_path)) == Path("/run/luafarm")
+    assert rundir.default(1000, str(tmp_path)) == tmp_path / "luafarm"
+    assert rundir.default(1000, "/no/such/directory").name == "luafarm-1000"
+    assert rundir.default(1000, "").name == "luafarm-1000"
+
+
+def test_endpoints_lie_in_it(tmp_path: Path) -> None:
+    settings = Settings(paths=Paths(run=str(tmp_path)))
+    assert rundir.broker_endpoint(settings) == f"ipc://{tmp_path}/broker.sock"
+    assert rundir.host_endpoint(tmp_path, "m1") == f"ipc://{tmp_path}/h/m1.sock"
+    notices = rundir.notices_endpoint(tmp_path, "machine")
+    assert notices == f"ipc://{tmp_path}/notices-machine.sock"
+
+
+def test_a_configured_broker_wins() -> None:
+    settings = Settings(broker=Broker(endpoint="tcp://127.0.0.1:1"))
+    assert rundir.broker_endpoint(settings) == "tcp://127.0.0.1:1"
+
+
+def test_long_names_of_machines_that_begin_alike_have_sockets_of_their_own(
+    tmp_path: Path,
+) -> None:
+    first = rundir.notices_endpoint(tmp_path, "web.example.org-" + "x" * 40 + "1")
+    second = rundir.notices_endpoint(tmp_path, "web.example.org-" + "x" * 40 + "2")
+    assert first != second
+
+
+def test_a_second_process_of_a_role_is_refused_with_the_first_ones_pid(
+    tmp_path: Path,
+) -> None:
+    claim = rundir.Claim(tmp_path, "broker")
+    reason = rf"a broker already runs there \(process {os.getpid()}\)"
+    with pytest.raises(SettingsError, match=reason):
+        rundir.Claim(tmp_path, "broker")
+    rundir.Claim(tmp_path, "supervisor").release()
+    claim.release()
+    rundir.Claim(tmp_path, "broker").release()
+
+
+@pytest.mark.process
+def test_the_claim_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from luafarm import rundir\n"
+        f"claim = rundir.Claim(Path({str(tmp_path)!r}), 'broker')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    home = str(Path(rundir.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": home}, check=False
+    )
+    assert done.returncode == -9
+    rundir.Claim(tmp_path, "broker").release()
