@@ -1,12 +1,12 @@
 """The front's ZeroMQ sockets: DEALERs to the broker, VM hosts and supervisors.
 
-ZMQ_FD is edge-triggered: whoever sends must look for what came in meanwhile, so every
-link is drained after its sends as well (facts of libzmq, zmq_getsockopt).
+ZMQ_FD is edge-triggered, and a send can swallow the edge of what comes in: after each
+send the socket is asked whether there is something to read (zmq_getsockopt, ZMQ_FD).
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -65,6 +65,8 @@ class Link:
             self._socket.send(frame, zmq.DONTWAIT)
         except zmq.Again:
             return False
+        if cast("int", self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
+            self._loop.call_soon(self.drain)
         return True
 
     def drain(self) -> None:

@@ -185,7 +185,6 @@ class Service:
         for name, rows in batches.items():
             link = self._hosts.get(name)
             if link is not None and link.send(wire.encode_runs(rows)):
-                link.drain()
                 continue
             now = time.monotonic()
             self._dispatch.host_suspect(name)
