@@ -16,14 +16,14 @@ class Dialect(StrEnum):
 
 
 REFUSED: Final = {
-    "luajit20": "luajit20 has no memory limit: one state could take all of a host's memory",
+    "luajit20": "luajit20 cannot limit memory: one state could take all of a host's",
 }
 """Dialects of lupa's wheel that no pool may use, and why."""
 
 UNSOUND: Final = {
     Dialect.LUA51: (
-        "lua51 has memory errors that scripts can reach (CVE-2014-5461, unpack with huge"
-        " ranges, patterns that recurse without limit): trusted pools only"
+        "lua51 has memory errors that scripts can reach (CVE-2014-5461, unpack with"
+        " huge ranges, patterns that recurse without limit): trusted pools only"
     ),
 }
 """Dialects that sandboxed pools may not use, and why."""

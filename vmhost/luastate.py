@@ -20,38 +20,17 @@ import os
 import random
 import sys
 import time
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from hashlib import md5
 from typing import Any, Final
 
 from luafarm.settings import Compat
+from vmhost import prelude
 from vmhost.dialect import Dialect, choose
 from vmhost.operation import ANSWERS, SHAPES, Flat, Op, Step
-
-PRELUDE: Final = (
-    "capture",
-    "budget",
-    "coroutines",
-    "strings",
-    "tables",
-    "numbers",
-    "environment",
-    "chunks",
-    "log",
-    "params",
-    "reply",
-    "request",
-    "handlers",
-    "handler_main",
-    "handler_readme",
-    "worker",
-)
-"""Lua files of the prelude, in the order in which they run."""
-
-BUILTINS: Final = ("luafarm", "luafcgid", "md5", "base64", "json")
-"""Modules that `require` finds without a file; loaded into a state when asked for."""
 
 RESERVE_BYTES: Final = 2 * 1024 * 1024
 """Allocator's limit above the quota, so that lupa's own pushes never fail."""
@@ -66,7 +45,7 @@ towards the quota: a state that rightly holds much is not collected at each requ
 
 @dataclass(frozen=True, slots=True)
 class StateLimits:
-    """Budgets of one state and of each of its requests; sizes are bytes, times seconds."""
+    """Budgets of one state and its requests; sizes are bytes, times seconds."""
 
     memory_bytes: int = 32 * 1024 * 1024
     cpu_s: float = 10.0
@@ -82,24 +61,20 @@ class StateLimits:
 MEMORY_FULL: Final = b"not enough memory: the state is full"
 
 
-class _ShapeError(Exception):
-    """The prelude handed out what it never does."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Code:
     """What a process needs to make states of one dialect."""
 
     module: Any  # the lupa submodule
+    lua_error: type[Exception]  # its LuaError
     prelude: bytes  # bytecode
     builtins: dict[bytes, bytes]  # bytecode by module name
 
 
 _COMPILE: Final = b"""
-local text, name = ...
-local f, message = (loadstring or load)(text, name)
-if not f then error(message, 0) end
-return string.dump(f, true)
+return function(text)
+  return string.dump(assert((loadstring or load)(text, "=luafarm")), true)
+end
 """
 
 
@@ -107,7 +82,7 @@ def _deny(*_: object) -> None:
     raise AttributeError("no access")
 
 
-def _runtime(module: Any, max_bytes: int) -> Any:
+def _runtime(module: Any, max_bytes: int) -> Any:  # noqa: ANN401
     return module.LuaRuntime(
         encoding=None,
         register_eval=False,
@@ -116,12 +91,6 @@ def _runtime(module: Any, max_bytes: int) -> Any:
         attribute_handlers=(_deny, _deny),
         max_memory=max_bytes,
     )
-
-
-def _sources() -> dict[str, bytes]:
-    folder = files("vmhost.lua")
-    names = PRELUDE + tuple(f"module_{name}" for name in BUILTINS)
-    return {name: folder.joinpath(f"{name}.lua").read_bytes() for name in names}
 
 
 @cache
@@ -138,25 +107,14 @@ def prepare(dialect: Dialect, *, c_modules: bool = False) -> _Code:
         module: Any = importlib.import_module(f"lupa.{dialect}")
     finally:
         sys.setdlopenflags(flags)
-    sources = _sources()
-    pieces = [b"local T = { config = {}, OP = {} }\n"]
-    pieces += [b"local function values(t, ...) local a = { ... }\n"]
-    pieces += [b"for i = 1, #a, 2 do t[a[i]] = a[i + 1] end end\n"]
-    pieces += [f"T.OP.{op.name} = {op.value}\n".encode() for op in Op]
-    pieces += [b"values(T.config, ...)\n"]
-    pieces += [
-        b"(function(...) " + sources[name] + b"\nend)(T)\n" for name in PRELUDE[:-1]
-    ]
-    pieces += [b"return (function(...) " + sources[PRELUDE[-1]] + b"\nend)(T)\n"]
-    text = b";".join(pieces[1:])
     compiler = _runtime(module, 64 * 1024 * 1024)
-    dump = compiler.execute(b"return function(...) " + _COMPILE + b" end")
+    dump = compiler.execute(_COMPILE)
     return _Code(
         module=module,
-        prelude=dump(pieces[0] + text, b"=luafarm"),
+        lua_error=module.LuaError,
+        prelude=dump(prelude.text()),
         builtins={
-            name.encode(): dump(sources[f"module_{name}"], b"=luafarm")
-            for name in BUILTINS
+            name.encode(): dump(prelude.builtin(name)) for name in prelude.BUILTINS
         },
     )
 
@@ -171,13 +129,15 @@ class LuaState:
     """
 
     __slots__ = (
+        "_answers",
         "_cancel",
-        "_clock",
         "_code",
         "_collect",
         "_due_bytes",
+        "_idle",
         "_limits",
         "_load",
+        "_raised",
         "_resume",
         "_run",
         "_runtime",
@@ -203,8 +163,21 @@ class LuaState:
         compat = compat or Compat()
         self._code = prepare(dialect, c_modules=trusted and bool(cpath))
         self._limits = limits
-        self._clock = clock
-        self._waiting: Op | None = None
+        #: Operations that need no host: functions of one flat value that are quick and
+        #: cannot fail for what the prelude hands out.
+        self._answers: dict[int, Callable[[Any], Flat]] = {
+            Op.BUILTIN: self._code.builtins.__getitem__,
+            Op.NOW: lambda _: clock(),
+            Op.MD5: lambda text: md5(text, usedforsecurity=False).digest(),
+            Op.MD5_HEX: lambda text: (
+                md5(text, usedforsecurity=False).hexdigest().encode()
+            ),
+            Op.BASE64_ENCODE: lambda text: b2a_base64(text, newline=False),
+            Op.BASE64_DECODE: a2b_base64,
+        }
+        self._idle = True  #: neither waiting nor due to close: may be entered
+        self._waiting: Op | None = None  #: the operation that the last step was
+        self._raised = False  #: the allocator's limit is above quota + reserve
         self.must_close = ""  #: why this state must not be used any more; empty: it may
         self._due_bytes = limits.memory_bytes * COLLECT_MARGIN
         self._runtime: Any = _runtime(
@@ -219,6 +192,7 @@ class LuaState:
             b"part_bytes": min(limits.part_bytes, limits.reply_bytes),
             b"head_bytes": limits.head_bytes,
             b"read_bytes": limits.read_bytes,
+            b"compute_bytes": MESSAGE_BYTES // 2,
             b"log_lines": limits.log_lines,
             b"log_bytes": limits.log_bytes,
             b"trusted": trusted,
@@ -230,7 +204,7 @@ class LuaState:
             b"buffering": compat.buffering,
             b"path": os.fsencode(path),
             b"cpath": os.fsencode(cpath),
-            b"builtins": " ".join(BUILTINS).encode(),
+            b"builtins": " ".join(prelude.BUILTINS).encode(),
             b"seed": random.SystemRandom().getrandbits(31),
             b"born": clock(),
         }
@@ -259,6 +233,7 @@ class LuaState:
         generation: int = 0,
     ) -> Step:
         """Run the main chunk, then `startup()` if the script has one."""
+        assert self._idle, "load on a state that waits or must close"
         return self._enter(self._load, (source, chunk_name, state_id, generation))
 
     def run(
@@ -270,44 +245,55 @@ class LuaState:
     ) -> Step:
         """Serve one request.
 
-        params: FastCGI name-value pairs. body: all of STDIN, or None when the host has it
-        (`body_bytes` of it): then the script reads it by READ. data_bytes: size of DATA.
+        params: FastCGI name-value pairs. body: all of STDIN; None when the host has it,
+        `body_bytes` of it: then the script asks with READ. data_bytes: size of DATA.
         """
+        stdin = body or b""
         more = body is None and body_bytes > 0
-        return self._enter(self._run, (params, body or b"", more, data_bytes > 0))
+        if len(params) + len(stdin) > MESSAGE_BYTES:
+            return self._enter(self._run, (params, stdin, more, data_bytes > 0))
+        # `_enter` without what is not needed here, as every request pays for it: the
+        # last one left less than `_due_bytes` in use.
+        assert self._idle, "run on a state that waits or must close"
+        try:
+            step: Step = self._run(params, stdin, more, data_bytes > 0)
+        except self._code.lua_error as error:
+            return self._broken(error)
+        if step[0] == 0 and self._used() < self._due_bytes:
+            _, head, rest, log = step
+            if type(head) is type(rest) is type(log) is bytes:
+                return step
+        return self._finish(step)
 
     def resume(self, *answer: Flat) -> Step:
         """Answer the operation that the last step was."""
-        op = self._waiting
-        assert op is not None, "resume without a waiting operation"
-        assert tuple(map(type, answer)) == ANSWERS[op], f"wrong answer to {op.name}"
-        return self._enter(self._resume, answer, resuming=True)
+        assert self._waiting, "resume on a state that does not wait"
+        assert tuple(map(type, answer)) == ANSWERS[self._waiting], (
+            "answer of wrong shape"
+        )
+        return self._enter(self._resume, answer)
 
     def cancel(self) -> Step:
         """Give up the request that waits for an answer; the state lives on."""
-        assert self._waiting is not None, "cancel without a waiting operation"
-        return self._enter(self._cancel, (), resuming=True)
+        assert self._waiting, "cancel on a state that does not wait"
+        return self._enter(self._cancel, ())
 
     def shutdown(self) -> Step:
         """Run the script's `shutdown()` if it has one; `close` comes next."""
+        assert self._idle, "shutdown of a state that waits or must close"
         return self._enter(self._shutdown, ())
 
     def close(self) -> None:
         """Free the state. Nothing else may be called after it."""
         self.must_close = self.must_close or "closed"
+        self._idle, self._waiting = False, None
         self._run = self._load = self._resume = self._shutdown = None
         self._cancel = self._collect = None
         self._used = int
         self._runtime = None
 
-    def _enter(
-        self, entry: Any, arguments: tuple[Flat, ...], *, resuming: bool = False
-    ) -> Step:
-        assert not self.must_close, (
-            f"entered a state that must close: {self.must_close}"
-        )
-        assert resuming or self._waiting is None, "entered a state that waits"
-        self._waiting = None
+    def _enter(self, entry: Any, arguments: tuple[Flat, ...]) -> Step:  # noqa: ANN401
+        """Call into Lua with the allocator's limit high enough for the arguments."""
         quota = self._limits.memory_bytes
         if self._used() >= quota:
             self._clean()
@@ -316,55 +302,68 @@ class LuaState:
         size = sum(len(item) for item in arguments if type(item) is bytes)
         try:
             if size > MESSAGE_BYTES:
+                self._raised = True
                 self._runtime.set_max_memory(quota + RESERVE_BYTES + 2 * size)
             step: Step = entry(*arguments)
-            while step[0] >= Op.BUILTIN:
-                step = self._resume(self._answer(step))
-        except self._code.module.LuaMemoryError:
-            self.must_close = "memory"
-            return self._ended(b"Memory Error", MEMORY_FULL)
-        except (self._code.module.LuaError, _ShapeError):
-            self.must_close = "broken"
-            return self._ended(b"Unknown Error", b"the Lua state is broken")
+        except self._code.lua_error as error:
+            return self._broken(error)
+        return self._finish(step)
+
+    def _finish(self, step: Step) -> Step:
+        """Check a step, answer what needs no host, and keep the books."""
+        answers, quota = self._answers, self._limits.memory_bytes
+        try:
+            while step[0] in answers:
+                answer = answers[step[0]](step[1])
+                if self._used() >= quota:
+                    self._clean()
+                    if self.must_close:
+                        return self._ended(b"Memory Error", MEMORY_FULL)
+                step = self._resume(answer)
+        except self._code.lua_error as error:
+            return self._broken(error)
         if step[0] == Op.SLEEP:  # Lua 5.1 has one type of number
             step = (step[0], float(step[1]))
-        if tuple(map(type, step)) != SHAPES[Op(step[0])]:
-            self.must_close = "broken"
-            return self._ended(b"Unknown Error", b"the Lua state is broken")
+        if tuple(map(type, step)) != SHAPES.get(step[0]):
+            return self._broken(None)
         if step[0] > Op.ERROR:
-            self._waiting = Op(step[0])
+            self._idle, self._waiting = False, Op(step[0])
             return step
+        self._idle, self._waiting = True, None
         if step[0] == Op.ERROR and step[7]:
-            self.must_close = bytes(step[8]).decode()
-        elif self._used() > self._due_bytes:
+            self._idle, self.must_close = False, bytes(step[8]).decode()
+            return step
+        if self._used() > self._due_bytes:
             self._clean()
-            if step[0] == Op.ERROR and self.must_close:
-                step = (*step[:7], True, step[8] or b"memory")
-        if size > MESSAGE_BYTES:
-            self._runtime.set_max_memory(quota + RESERVE_BYTES)
+        if self._raised and not self.must_close:
+            self._raised = False
+            self._runtime.set_max_memory(self._limits.memory_bytes + RESERVE_BYTES)
+        if step[0] == Op.ERROR and self.must_close:
+            step = (*step[:7], True, step[8] or b"memory")
         return step
-
-    def _answer(self, step: Step) -> Flat:
-        """Return the answer to an operation that needs no host."""
-        if step == (Op.NOW, 0):
-            return self._clock()
-        code = self._code.builtins.get(step[1]) if len(step) == 2 else None
-        if step[0] != Op.BUILTIN or code is None:
-            raise _ShapeError
-        return code
 
     def _clean(self) -> None:
         """Collect garbage; a state that stays above its quota must close."""
         quota = self._limits.memory_bytes
         try:
             self._collect()
-        except self._code.module.LuaError:
-            self.must_close = "memory"
+        except self._code.lua_error as error:
+            self._broken(error)
             return
         used = self._used()
         if used >= quota:
-            self.must_close = "memory"
+            self._idle, self.must_close = False, "memory"
         self._due_bytes = used + (quota - used) * COLLECT_MARGIN
+
+    def _broken(self, error: Exception | None) -> Step:
+        """Give the state up: full in a place where only our own code runs, or worse."""
+        self._waiting = None
+        if isinstance(error, MemoryError):
+            self._idle, self.must_close = False, "memory"
+            return self._ended(b"Memory Error", MEMORY_FULL)
+        self._idle, self.must_close = False, "broken"
+        text = f"the Lua state is broken: {error or 'unknown operation'}"
+        return self._ended(b"Unknown Error", text[:500].encode())
 
     def _ended(self, kind: bytes, message: bytes) -> Step:
         budget = b"memory" if self.must_close == "memory" else b""

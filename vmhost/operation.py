@@ -12,16 +12,19 @@ A `Step` is what a state hands out: it has ended (DONE, ERROR) or waits for an a
     FILE     path                       answer: found, bytes or why not
     SLEEP    seconds                    answer: True
 
-`head`: CGI header lines joined by CRLF without the blank line; empty when it went before.
-`log`: lines as in `luafarm.loglines`. `stream`: 0 STDIN, 1 DATA. `budget`: b"" or the name
-of the budget that was exceeded (b"cpu", b"memory", b"reply").
+`head`: CGI header lines joined by CRLF without the blank line; empty when it went with
+an earlier FLUSH. `log`: lines as in `luafarm.loglines`. `stream`: 0 STDIN, 1 DATA.
+`budget`: empty, or the budget that was exceeded: "cpu", "memory", "reply".
 """
 
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 Flat = bytes | int | float | bool
-Step = tuple[Flat, ...]
+"""What crosses between Python and Lua."""
+
+Step = tuple[Any, ...]
+"""An operation: its number, then what `SHAPES` says; every element is a `Flat`."""
 
 
 class Op(IntEnum):
@@ -35,11 +38,16 @@ class Op(IntEnum):
     CHUNK = 5
     FILE = 6
     SLEEP = 7
-    BUILTIN = 8  # module name; answered by LuaState itself: our own bytecode
-    NOW = 9  # 0; answered by LuaState itself: seconds since 1970
+    # Answered by LuaState itself:
+    BUILTIN = 8  # name of one of our modules: its bytecode
+    NOW = 9  # 0: seconds since 1970
+    MD5 = 10  # bytes: 16 bytes
+    MD5_HEX = 11  # bytes: 32 digits
+    BASE64_ENCODE = 12  # bytes: base64
+    BASE64_DECODE = 13  # valid base64: bytes
 
 
-SHAPES: Final[dict[Op, tuple[type, ...]]] = {
+SHAPES: Final[dict[int, tuple[type, ...]]] = {
     Op.DONE: (int, bytes, bytes, bytes),
     Op.ERROR: (int, bytes, bytes, bytes, bytes, int, bytes, bool, bytes),
     Op.FLUSH: (int, bytes, bytes, bytes),
@@ -48,8 +56,6 @@ SHAPES: Final[dict[Op, tuple[type, ...]]] = {
     Op.CHUNK: (int, bytes),
     Op.FILE: (int, bytes),
     Op.SLEEP: (int, float),
-    Op.BUILTIN: (int, bytes),
-    Op.NOW: (int, int),
 }
 """Types of each step's elements; a state that hands out anything else is broken."""
 

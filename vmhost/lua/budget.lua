@@ -7,7 +7,7 @@
 local T = ...
 local clock, sethook = T.library.os.clock, T.library.debug.sethook
 local running = T.library.coroutine.running
-local error, is51, format = T.native.error, T.is51, T.library.string.format
+local error, is51 = T.native.error, T.is51
 
 local PERIOD = 1000  -- 100 costs 3 to 5 times as much, more than 1000 gains nothing
 local PATIENCE = 32  -- wrapped calls without a firing of the hook before we look ourselves
@@ -16,7 +16,6 @@ local budget = {
   stopped = false,  -- name of the budget that ended this request, or false
   why = "",         -- sentence for the error page
   left = 0,         -- CPU seconds that the request may still use, while no deadline is set
-  total = 0,        -- CPU seconds it got
   deadline = false, -- os.clock() at which it ends, once the hook has fired
 }
 T.budget = budget
@@ -37,7 +36,7 @@ local function look()
   if not deadline then
     budget.deadline = now + budget.left
   elseif now > deadline then
-    halt("cpu", format("CPU time of %g s used up", budget.total))
+    halt("cpu", "CPU time used up")
   end
 end
 T.look = look
@@ -72,12 +71,6 @@ function T.tick()
     calls = 0
     look()
   end
-end
-
--- Give a new request its CPU seconds.
-function T.allot(seconds)
-  budget.stopped, budget.deadline = false, false
-  budget.left, budget.total = seconds, seconds
 end
 
 -- Stop the clock while the host works on an operation.

@@ -6,12 +6,16 @@ local real = _G
 local package = package
 
 T.real = real
+T.info = { id = "", generation = 0, requests = 0 }  -- of this state
 T.native = {}
 for name, value in pairs(real) do T.native[name] = value end
 T.library = {}
 for _, name in ipairs { "string", "table", "math", "coroutine", "os", "debug", "bit",
   "bit32", "utf8" } do
-  T.library[name] = real[name]
+  if real[name] then
+    T.library[name] = {}
+    for key, value in pairs(real[name]) do T.library[name][key] = value end
+  end
 end
 T.native.unpack = unpack or table.unpack
 T.native.package = package

@@ -112,10 +112,13 @@ end
 
 -- ---- require ------------------------------------------------------------------------
 
-local loaded, preload, native_require
+local loaded, preload
+local searchers = {}  -- of a trusted pool: files and C modules
 if trusted then
-  loaded, preload = native.package.loaded, native.package.preload
-  native_require = native.require
+  local package = native.package
+  loaded, preload, searchers = package.loaded, package.preload, package.searchers or package.loaders
+  if T.config.path ~= "" then package.path = T.config.path end
+  if T.config.cpath ~= "" then package.cpath = T.config.cpath end
 else
   loaded, preload = {}, {}
   env.package = { loaded = loaded, preload = preload, path = "", cpath = "", config = "/\n;\n?\n!\n-\n" }
@@ -138,11 +141,10 @@ local function from_host(name)  -- a built-in module
   return module
 end
 
-local loading = {}  -- modules whose code runs now, or failed within this request
-function T.forget_loading() loading = {} end
+local loading = {}  -- modules whose code runs, or failed, in the request of that number
 
 local function run_loader(name, loader, extra)
-  loading[name] = true
+  loading[name] = T.info.requests
   local value = loader(name, extra)
   loading[name] = nil
   if value ~= nil then loaded[name] = value
@@ -156,9 +158,13 @@ local function require(name)
   path_argument(name, "require")
   local value = loaded[name]
   if value then return value end
-  if loading[name] then error("loop or previous error loading module '" .. name .. "'", 2) end
+  if loading[name] == T.info.requests then error("loop or previous error loading module '" .. name .. "'", 2) end
   local loader = preload[name]
-  if loader ~= nil then return run_loader(name, loader, ":preload:") end
+  if loader ~= nil then
+    local extra
+    value, extra = run_loader(name, loader, ":preload:")
+    return value, extra
+  end
   if builtin[name] then
     value = from_host(name)
     loaded[name] = value
@@ -171,11 +177,22 @@ local function require(name)
     if not f then
       error("error loading module '" .. name .. "' from file '" .. chunk .. "':\n\t" .. message, 2)
     end
-    return run_loader(name, f, chunk)
+    value, chunk = run_loader(name, f, chunk)
+    return value, chunk
   end
-  if native_require then return native_require(name) end
-  error("module '" .. name .. "' not found:\n\tno field package.preload['" .. name .. "']\n\t"
-    .. source, 2)
+  local message = "module '" .. name .. "' not found:\n\tno field package.preload['" .. name
+    .. "']\n\t" .. source
+  -- Called from here and not by Lua's own `require`, so that these modules may yield.
+  for index = 2, #searchers do
+    local extra
+    loader, extra = searchers[index](name)
+    if type(loader) == "function" then
+      value, extra = run_loader(name, loader, extra)
+      return value, extra
+    end
+    message = message .. (type(loader) == "string" and loader or "")
+  end
+  error(message, 2)
 end
 
 env.require, env.dofile, env.loadfile = require, dofile, loadfile

@@ -2,7 +2,9 @@
 --
 -- A script asks the host for something by yielding TOKEN and flat values. `resume` passes
 -- such a yield outward through every coroutine, so an operation works at any depth; values
--- that a script yields itself stay with its own resume.
+-- that a script yields itself stay with its own resume. The answer comes back behind TOKEN
+-- as well: a script that finds its coroutine still waiting, because passing the yield on
+-- failed for want of memory or stack, cannot answer in the host's place.
 local T = ...
 local co = T.library.coroutine
 local create, resume, yield, status = co.create, co.resume, co.yield, co.status
@@ -31,7 +33,18 @@ if native_isyieldable then
     return REFUSED
   end
 elseif puc51 then
-  function outward(...) return yield(TOKEN, ...) end
+  -- Lua 5.1 does not tell. C functions on the stack can be seen, metamethods cannot: there
+  -- yield raises "attempt to yield across metamethod/C-call boundary".
+  local getinfo = T.library.debug.getinfo
+  function outward(...)
+    local level, info = 2, getinfo(2, "S")
+    while info do
+      if info.what == "C" then return REFUSED end
+      level = level + 1
+      info = getinfo(level, "S")
+    end
+    return yield(TOKEN, ...)
+  end
 else
   local function settle(ok, ...)
     if ok then return ... end
@@ -41,12 +54,21 @@ else
   function outward(...) return settle(pcall(yield, TOKEN, ...)) end
 end
 
+local function answered(first, ...)
+  if first == TOKEN then return ... end
+  if first == REFUSED then return REFUSED end
+  error("the operation was given up", 0)
+end
+
 -- Ask the host. The first result is REFUSED where Lua cannot yield: inside a callback of
 -- sort or gsub, and on Lua 5.1 inside a metamethod.
 function T.operate(...)
   pause()
-  return outward(...)
+  return answered(outward(...))
 end
+
+-- The same for what Python computes at once: the CPU clock goes on.
+function T.compute(...) return answered(outward(...)) end
 
 function T.refuse(what)
   error("'" .. what .. "' is not possible inside a callback of sort, gsub or a metamethod", 3)

@@ -18,12 +18,12 @@ local function log(level, text)
   local room = config.log_bytes - bytes
   if #text > room then text = sub(text, 1, room) .. "..." end
   if find(text, NUL) then text = gsub(text, NUL, "?") end
+  lines[count + 1] = level .. text .. "\0"
   total, bytes, count = total + 1, bytes + #text, count + 1
-  lines[count] = level .. text .. "\0"
 end
 T.log = log
 
--- Return what was logged since the last call.
+-- Return what was logged since the last call, in the middle of a request.
 function T.take_log()
   if count == 0 and dropped == 0 then return "" end
   if dropped > 0 then
@@ -36,8 +36,16 @@ function T.take_log()
   return taken
 end
 
-function T.begin_log()
+function T.put_log_back(taken)
+  if taken ~= "" then lines[1], count = taken, 1 end
+end
+
+-- The same at the end of a request.
+function T.end_log()
+  if total == 0 and dropped == 0 then return "" end
+  local taken = T.take_log()
   total, bytes = 0, 0
+  return taken
 end
 
 function T.environment.print(...)

@@ -30,7 +30,7 @@ end
 
 -- Seconds since 1970, with a fraction where Lua can ask the host.
 function luafarm.now()
-  local now = operate(OP.NOW, 0)
+  local now = T.compute(OP.NOW, 0)
   if now == REFUSED then return time() end
   return now
 end
@@ -85,7 +85,7 @@ local fields = {
   id = function() return info.id end,
   generation = function() return info.generation end,
   requests = function() return info.requests end,
-  age = function() return luafarm.now() - info.born end,
+  age = function() return luafarm.now() - T.config.born end,
 }
 luafarm.state = T.seal(function(_, key)
   local field = fields[key]

@@ -47,11 +47,13 @@ local part_bytes = config.buffering and config.part_bytes or -1
 local plain_head = concat({ "Status: " .. config.status, "Content-Type: " .. config.content_type,
   configured ~= "" and configured or nil }, "\r\n")
 
-function T.begin_reply()
+-- Forget the reply: the next request starts with an empty one.
+local function clear()
   status, content_type, location, extra, head_bytes = nil, nil, nil, 0, 0
   body, count, bytes, total, sent = {}, 0, 0, 0, false
 end
-T.begin_reply()
+T.clear_reply = clear
+clear()
 
 local function head()
   if not status and not content_type and not location and extra == 0 then return plain_head end
@@ -64,13 +66,22 @@ local function head()
   return concat(out, "\r\n")
 end
 
--- Return head and body that are still to be sent, and forget the body.
+-- Head and body that are still to be sent.
+local function rest()
+  local pending = count == 1 and body[1] or concat(body, "", 1, count)
+  return sent and "" or head(), pending
+end
+
+-- The same at the end of a request.
 function T.finish_reply()
-  local rest = ""
-  if count == 1 then rest = body[1] elseif count > 1 then rest = concat(body, "", 1, count) end
-  local top = ""
-  if not sent then top = head() end
-  return top, rest
+  if count == 1 and extra == 0 and not (sent or status or content_type or location) then
+    local pending = body[1]
+    count, bytes, total = 0, 0, 0  -- all that differs from a new one; body[1] is overwritten
+    return plain_head, pending
+  end
+  local top, pending = rest()
+  clear()
+  return top, pending
 end
 
 function T.reset_body()
@@ -81,8 +92,9 @@ end
 -- Send what there is; where Lua cannot yield it stays buffered.
 local function flush()
   if sent and count == 0 then return end
-  local top, chunk = T.finish_reply()
-  if operate(OP.FLUSH, top, chunk, T.take_log()) == REFUSED then return end
+  local top, chunk = rest()
+  local lines = T.take_log()
+  if operate(OP.FLUSH, top, chunk, lines) == REFUSED then return T.put_log_back(lines) end
   sent, body, count, bytes = true, {}, 0, 0
 end
 T.flush = flush
@@ -90,8 +102,8 @@ T.flush = flush
 -- text: a string.
 local function put(text)
   local size = #text
+  body[count + 1] = text  -- first what can fail
   count, bytes, total = count + 1, bytes + size, total + size
-  body[count] = text
   if bytes > part_bytes then
     if total > config.reply_bytes then
       halt("reply", format("reply of more than %d bytes", config.reply_bytes))

@@ -12,10 +12,9 @@ local error, tonumber, tostring, type = native.error, native.tonumber, native.to
 local collectgarbage, rawget = native.collectgarbage, native.rawget
 local TOKEN, OP, budget, names = T.TOKEN, T.OP, T.budget, T.chunk_names
 local DONE, ERROR = OP.DONE, OP.ERROR
-local environment, allot, watch = T.environment, T.allot, T.watch
-local begin_log, begin_reply, begin_request = T.begin_log, T.begin_reply, T.begin_request
-local finish_reply, end_request, take_log = T.finish_reply, T.end_request, T.take_log
-local forget_loading, decode_params = T.forget_loading, T.decode_params
+local environment, watch, cpu_s = T.environment, T.watch, config.cpu_s
+local begin_request, finish_reply, end_request = T.begin_request, T.finish_reply, T.end_request
+local end_log, decode_params, info = T.end_log, T.decode_params, T.info
 
 local MAX_MESSAGE, MAX_TRACEBACK = 4096, 8192  -- bytes
 local SYNTAX = "Syntax Error"
@@ -23,26 +22,20 @@ local SYNTAX = "Syntax Error"
 local run_adapter            -- of the loaded script
 local syntax = false         -- the error is one of compiling the main chunk
 
-T.info = { id = "", generation = 0, requests = 0, born = 0 }
-
 -- ---- what runs in the coroutine: each returns a step --------------------------------------
 
 local function serve(params, body, more, data)
-  allot(config.cpu_s)
-  begin_log()
-  begin_reply()
+  budget.deadline, budget.left = false, cpu_s
+  info.requests = info.requests + 1
   begin_request(body, more, data)
-  forget_loading()
-  T.info.requests = T.info.requests + 1
   run_adapter(decode_params(params))
   end_request()
   local head, rest = finish_reply()
-  return DONE, head, rest, take_log()
+  return DONE, head, rest, end_log()
 end
 
 local function load(source, name)
-  allot(config.load_cpu_s)
-  begin_log()
+  budget.deadline, budget.left = false, config.load_cpu_s
   local chunk, message = T.compile_file(source, name)
   if not chunk then
     syntax = true
@@ -58,15 +51,14 @@ local function load(source, name)
   if not run_adapter then error(config.handler .. "() function not found", 0) end
   local startup = environment.startup
   if type(startup) == "function" then startup() end
-  return DONE, "", "", take_log()
+  return DONE, "", "", end_log()
 end
 
 local function shutdown()
-  allot(config.load_cpu_s)
-  begin_log()
+  budget.deadline, budget.left = false, config.load_cpu_s
   local hook = environment.shutdown
   if type(hook) == "function" then hook() end
-  return DONE, "", "", take_log()
+  return DONE, "", "", end_log()
 end
 
 local function work(f, a, b, c, d)
@@ -116,7 +108,7 @@ local function position(thread, message)  -- full chunk name and line, "" and 0 
     local info = getinfo(thread, level, "Sl")
     if not info then break end
     if info.currentline > 0 and not ours(info.source) then
-      return info.source, info.currentline
+      return gsub(info.source, "^[=@]", ""), info.currentline
     end
   end
   return "", 0
@@ -126,8 +118,9 @@ local function script_frames(trace)  -- without the lines about our own function
   local kept = {}
   for line in gmatch(trace, "[^\n]+") do
     if not find(line, "^%s*luafarm:") and not find(line, "^%s*%?:")
-      and not find(line, "^%s*%(tail call%): %?") and not find(line, "^%s*%[C%]: in %?$") then
-      kept[#kept + 1] = line
+      and not find(line, "^%s*%(tail call%): %?")
+      and not find(line, "^%s*%[C%]: in [%a ]*'?%?'?$") then
+      kept[#kept + 1] = gsub(line, "in field '%?'$", "in function")
     end
   end
   return #kept > 1 and T.library.table.concat(kept, "\n") or ""
@@ -144,21 +137,27 @@ end
 local function failure(value)
   local thread, stopped = worker, budget.stopped
   end_request()
+  T.clear_reply()
   local message = stopped and budget.why or describe(value)
   local file, line = position(thread, message)
   local trace = syntax and "" or sub(script_frames(traceback(thread)), 1, MAX_TRACEBACK)
-  if not stopped and file ~= "" and line > 0 and not syntax
-    and not find(message, "^%[string \"") then
-    message = "[string \"" .. file .. "\"]:" .. line .. ": " .. message
-  end
   local class = class_of(message)
+  if class == "Runtime Error" and line > 0 and not find(message, "^%[string \"") then
+    -- A C function called by one of our wrappers does not know the script's line. But who
+    -- calls error(text, 0) wants none.
+    local innermost = getinfo(thread, 0, "f")
+    if not innermost or innermost.func ~= native.error or type(value) ~= "string" then
+      message = "[string \"" .. file .. "\"]:" .. line .. ": "
+        .. gsub(message, "^luafarm:%-?%d+: ", "")
+    end
+  end
   message = whole_names(sub(message, 1, MAX_MESSAGE))
   trace = whole_names(trace)
   if close and not stopped then close(thread) end  -- runs its pending __close
   stopped = budget.stopped
   syntax = false
   renew()
-  return ERROR, class, message, trace, file, line, take_log(), stopped and true or false,
+  return ERROR, class, message, trace, file, line, end_log(), stopped and true or false,
     stopped or (class == "Memory Error" and "memory") or ""
 end
 
@@ -183,7 +182,7 @@ function entry.load(source, name, id, generation)
 end
 
 function entry.resume(...)
-  return pass(resume(worker, ...))
+  return pass(resume(worker, TOKEN, ...))
 end
 
 function entry.shutdown()
@@ -194,10 +193,10 @@ end
 function entry.cancel()
   local thread = worker
   end_request()
-  T.finish_reply()
+  T.clear_reply()
   renew()
   if close then close(thread) end
-  return DONE, "", "", take_log()
+  return DONE, "", "", end_log()
 end
 
 -- Full collection; the pace of later ones follows how much of the quota lives.
