@@ -32,7 +32,7 @@ def render(
 
 
 def _is_numeric(cells: Sequence[str]) -> bool:
-    return all(cell[:1].isdigit() or cell in {"", "-"} for cell in cells)
+    return bool(cells) and all(c[:1].isdigit() or c in {"", "-"} for c in cells)
 
 
 def _fit(cell: str, width: int, *, is_right: bool) -> str:
