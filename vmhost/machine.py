@@ -220,11 +220,11 @@ class Supervisor:
         return actions
 
     def _forked(self, seat: Seat, now: float) -> list[Action]:
-        if seat.killed_for is not None:  # ordered before the supervisor was to stop
-            return self._kill(seat, seat.killed_for)
         seat.phase = Phase.STARTING
         seat.due = now + self._patience.start_s
-        return []
+        if seat.killed_for is None:
+            return []
+        return self._kill(seat, seat.killed_for)  # not wanted any more
 
     def _fork_failed(self, seat: Seat, why: str, now: float) -> list[Action]:
         text = f"host={seat.host} not started: {why}"

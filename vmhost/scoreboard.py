@@ -128,7 +128,7 @@ class Scoreboard:
         oldest = self._words[_COUNTS_AT + 5] % RECENT
         ordered = ids[oldest:] + ids[:oldest]
         # 63 bits: more is no id, and would not fit the wire
-        return tuple(RequestId(i) for i in ordered if 0 < i < _LOADING >> 1)
+        return tuple(RequestId(i) for i in ordered if 0 < i <= _LOADING >> 1)
 
     def _task(self) -> Task | None:
         words = self._words

@@ -16,9 +16,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import zmq
+from setproctitle import setproctitle
 
 from vmhost import kernel, report, zygote
 from vmhost.hostconfig import HostConfig
@@ -68,10 +70,10 @@ def start_thread() -> None:
 
 ATTEMPTS: dict[str, Callable[[], object]] = {
     "open": lambda: os.close(os.open("/etc/passwd", os.O_RDONLY)),
-    "listdir": lambda: os.listdir("/"),
-    "stat": lambda: os.stat("/etc/passwd"),
-    "mkdir": lambda: os.mkdir("/tmp/escaped"),
-    "unlink": lambda: os.unlink("/etc/passwd"),
+    "listdir": lambda: list(Path("/").iterdir()),
+    "stat": lambda: Path("/etc/passwd").stat(),
+    "mkdir": lambda: Path("/tmp/escaped").mkdir(),
+    "unlink": lambda: Path("/etc/luafarm-none").unlink(),
     "chdir": lambda: os.chdir("/"),
     "socket": lambda: socket.socket(socket.AF_INET).close(),
     "socketpair": socket.socketpair,
@@ -183,7 +185,7 @@ def main() -> None:
     """Be the zygote."""
     if os.environ.get("FAKE_ZYGOTE") == "broken":
         raise SystemExit(5)
-    zygote.setproctitle("luafarm-zygote")
+    setproctitle("luafarm-zygote")
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     for dialect in sys.argv[2:]:

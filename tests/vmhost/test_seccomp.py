@@ -1,0 +1,169 @@
+"""The filter, run by an interpreter of the few BPF instructions it uses."""
+
+import errno
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmhost import seccomp, syscalls
+from vmhost.seccomp import ALLOW, KILL, Argument, Rule, refuse
+from vmhost.syscalls import Architecture, number_on
+
+PID = 4242
+
+
+def interpret(
+    program: bytes, processor: int, number: int, arguments: tuple[int, ...]
+) -> int:
+    data = struct.pack("=IIQ6Q", number, processor, 0, *arguments)
+    steps = list(struct.iter_unpack("=HBBI", program))
+    accumulator = at = 0
+    while True:
+        code, matched, otherwise, constant = steps[at]
+        at += 1
+        match code:
+            case 0x20:
+                accumulator = struct.unpack_from("=I", data, constant)[0]
+            case 0x54:
+                accumulator &= constant
+            case 0x15:
+                at += matched if accumulator == constant else otherwise
+            case 0x06:
+                return int(constant)
+            case _:
+                raise AssertionError(f"no such instruction {code:#x}")
+
+
+def decide(rules: list[Rule], number: int, processor: int, args: list[int]) -> int:
+    """Say what the rules mean, without BPF."""
+    for rule in rules:
+        if number_on(rule.name, Architecture(processor)) == number and all(
+            args[test.index] & 0xFFFFFFFF & test.mask == test.value
+            for test in rule.tests
+        ):
+            return rule.action
+    return KILL
+
+
+def full(*arguments: int) -> tuple[int, ...]:
+    return (*arguments, 0, 0, 0, 0, 0, 0)[:6]
+
+
+def verdict(name: str, *arguments: int, jit: bool = False, tcp: bool = False) -> int:
+    rules = seccomp.rules(PID, jit=jit, tcp=tcp)
+    program = seccomp.compile_rules(rules, Architecture.X86_64)
+    number = number_on(name, Architecture.X86_64)
+    assert number is not None
+    return interpret(program, Architecture.X86_64, number, full(*arguments))
+
+
+processors = st.sampled_from(list(Architecture))
+numbers = st.integers(0, 600) | st.integers(0, 2**32 - 1)
+words = st.sampled_from([0, 1, 4, 7, 15, 0x3D0F00, 0x7D0F00, PID, 0x7FFF]) | (
+    st.integers(0, 2**64 - 1)
+)
+
+
+@given(processors, numbers, st.lists(words, min_size=6, max_size=6), st.booleans())
+def test_the_program_decides_as_the_rules_say(
+    processor: Architecture, number: int, arguments: list[int], jit: bool
+) -> None:
+    rules = seccomp.rules(PID, jit=jit, tcp=not jit)
+    program = seccomp.compile_rules(rules, processor)
+    decided = interpret(program, processor, number, tuple(arguments))
+    assert decided == decide(rules, number, processor, arguments)
+
+
+@given(numbers, st.integers(0, 2**32 - 1))
+def test_a_call_of_another_processor_kills(number: int, processor: int) -> None:
+    rules = seccomp.rules(PID, jit=True, tcp=True)
+    program = seccomp.compile_rules(rules, Architecture.X86_64)
+    expected = interpret(program, Architecture.X86_64, number, full())
+    decided = interpret(program, processor, number, full())
+    assert decided == (expected if processor == Architecture.X86_64 else KILL)
+
+
+@pytest.mark.parametrize("processor", list(Architecture))
+def test_the_program_fits_the_kernel(processor: Architecture) -> None:
+    rules = seccomp.rules(PID, jit=False, tcp=True)
+    program = seccomp.compile_rules(rules, processor)
+    assert len(program) % 8 == 0
+    assert len(program) // 8 < 4096  # BPF_MAXINSNS
+
+
+def test_x32_calls_are_killed() -> None:
+    rules = seccomp.rules(PID, jit=True, tcp=True)
+    program = seccomp.compile_rules(rules, Architecture.X86_64)
+    x32_read = 0x40000000
+    assert interpret(program, Architecture.X86_64, x32_read, full()) == KILL
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fork", "vfork", "kill", "connect", "bind", "sendmsg", "recvmsg", "ptrace",
+        "memfd_create", "io_uring_setup", "bpf", "userfaultfd", "unshare", "execveat",
+        "process_vm_readv", "seccomp", "landlock_create_ruleset", "capset",
+    ],
+)  # fmt: skip
+def test_what_no_host_needs_kills(name: str) -> None:
+    assert verdict(name, 1, 1, 1, jit=True, tcp=True) == KILL
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "action"),
+    [
+        ("read", (), ALLOW),
+        ("epoll_wait", (), ALLOW),
+        ("openat", (), refuse(errno.ENOENT)),
+        ("clone3", (), refuse(errno.ENOSYS)),
+        ("clone", (0x3D0F00,), ALLOW),
+        ("clone", (0x7D0F00,), ALLOW),
+        ("clone", (17,), KILL),  # fork: SIGCHLD
+        ("clone", (0x3D0F00 | 0x10000000,), KILL),  # with a user namespace
+        ("prctl", (15,), ALLOW),
+        ("prctl", (38,), KILL),
+        ("tgkill", (PID, 1, 6), ALLOW),
+        ("tgkill", (PID + 1, 1, 6), KILL),
+        ("mmap", (0, 4096, 3), ALLOW),
+        ("mmap", (0, 4096, 5), KILL),
+        ("mprotect", (0, 4096, 7), KILL),
+        ("fcntl", (3, 4), ALLOW),
+        ("fcntl", (3, 8), refuse(errno.EPERM)),  # F_SETOWN: signals to others
+        ("setsockopt", (3, 6, 1), refuse(errno.EPERM)),
+        ("socket", (1, 1, 0), KILL),
+        ("socket", (seccomp.NO_SUCH_DOMAIN,), refuse(errno.EPERM)),
+        ("execve", (0x7FFE0000,), KILL),
+        ("execve", (0,), refuse(errno.EPERM)),
+    ],
+)
+def test_arguments_decide(name: str, arguments: tuple[int, ...], action: int) -> None:
+    assert verdict(name, *arguments) == action
+
+
+def test_executable_memory_is_for_the_compiler_only() -> None:
+    assert verdict("mmap", 0, 4096, 5, jit=True) == ALLOW
+    assert verdict("mprotect", 0, 4096, 5, jit=True) == ALLOW
+
+
+def test_tcp_options_are_for_tcp_hosts_only() -> None:
+    assert verdict("setsockopt", 3, 6, 1, tcp=True) == ALLOW
+    sol_socket = 1  # SO_ATTACH_BPF lives there
+    assert verdict("setsockopt", 3, sol_socket, 50, tcp=True) == refuse(errno.EPERM)
+
+
+def test_the_first_rule_that_holds_wins() -> None:
+    rules = [
+        Rule("read", refuse(1), (Argument(0, 1), Argument(1, 2, 3))),
+        Rule("read", refuse(2), (Argument(0, 1),)),
+    ]
+    program = seccomp.compile_rules(rules, Architecture.X86_64)
+    read = syscalls.NUMBERS["read"][0]
+    assert read is not None
+    run = [
+        interpret(program, Architecture.X86_64, read, full(*arguments))
+        for arguments in ((1, 2), (1, 6), (1, 1), (2, 2))
+    ]
+    assert run == [refuse(1), refuse(1), refuse(2), KILL]
