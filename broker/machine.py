@@ -44,8 +44,8 @@ from luafarm.messages import (
     UseRow,
     Verdict,
 )
+from luafarm.names import HostId, Pool, RequestId, Script
 from luafarm.names import Machine as MachineName
-from luafarm.names import Pool, RequestId, Script
 from luafarm.settings import Settings
 
 MACHINE_SILENCE_S: Final = 5.0
@@ -494,6 +494,11 @@ class Machine:
                 host.requests = row.requests
                 host.rss_kib = row.rss_kib
                 host.running = row.running
+        # a supervisor that was started anew does not know its predecessor's hosts
+        named = {row.host for row in event.report.hosts}
+        for host in list(farm.roster.hosts.values()):
+            if host.up.machine == event.machine and host.id not in named:
+                self._lose_unheard(host.id, "its supervisor no longer has it")
 
     # -- fronts ----------------------------------------------------------------------
 
@@ -526,11 +531,10 @@ class Machine:
         farm.log("warning", f"machine={machine} is silent; its VM hosts count as lost")
         hosts = [h for h in farm.roster.hosts.values() if h.up.machine == machine]
         for host in hosts:
-            self._lose_host(
-                HostLost(
-                    host.id, RequestId(0), (), Script(b""), "silent", "no heartbeat"
-                )
-            )
+            self._lose_unheard(host.id, "no heartbeat of its supervisor")
+
+    def _lose_unheard(self, host: HostId, detail: str) -> None:
+        self._lose_host(HostLost(host, RequestId(0), (), Script(b""), "silent", detail))
 
     def _renew_refused(self) -> None:
         """Let fronts ask again for what was refused or broken, when it is time."""
