@@ -1,0 +1,87 @@
+"""The farm under test: ``luafarm up`` on a UNIX socket and a TCP port."""
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import daemon
+from bench.daemon import Daemon
+
+SCRIPTS = Path(__file__).with_name("scripts")
+
+CONFIGURATION = """\
+[paths]
+run = "{directory}/run"
+
+[front]
+queue_per_script = 8
+queue_timeout = "3 s"
+
+[pool.test]
+root = ["{root}"]
+hosts = 4
+
+[[script]]
+pattern = "spin.lua"
+wall = "500 ms"
+
+[[script]]
+pattern = "cut.lua"
+wall = "1500 ms"
+
+[[script]]
+pattern = "slow.lua"
+clones = 1
+
+[[script]]
+pattern = "wait.lua"
+clones = 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Farm:
+    """A farm that serves; the root is a copy of the scripts that anybody may read."""
+
+    daemon: Daemon
+    directory: Path
+    root: Path
+    socket: Path
+    port: int
+
+
+@contextlib.contextmanager
+def directory() -> Iterator[Path]:
+    """Make a directory that web servers may enter after they dropped root."""
+    made = Path(tempfile.mkdtemp(prefix="luafarm-test-"))
+    made.chmod(0o755)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def serving(place: Path) -> Iterator[Farm]:
+    """Run a farm in ``place``, where an earlier one may have run before."""
+    root = place / "root"
+    if not root.exists():
+        shutil.copytree(SCRIPTS, root)
+    configuration = place / "luafarm.toml"
+    configuration.write_text(CONFIGURATION.format(directory=place, root=root))
+    socket, port = place / "front.sock", daemon.free_port()
+    command = [
+        *(sys.executable, "-m", "luafarm", "up", str(root)),
+        *("--listen", f"unix:{socket}", "--listen", f"127.0.0.1:{port}"),
+        *("--config", str(configuration)),
+    ]
+    with daemon.running(command, place / "luafarm.log") as process:
+        process.wait_until(
+            lambda: daemon.accepts(str(socket)) and daemon.accepts(("127.0.0.1", port)),
+            "the farm accepts connections",
+        )
+        yield Farm(process, place, root, socket, port)

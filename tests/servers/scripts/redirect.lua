@@ -1,0 +1,3 @@
+function main(env, con)
+   con:header("Location", "https://elsewhere.example/new")
+end

@@ -1,0 +1,3 @@
+function main(env, con)
+   while true do end
+end
