@@ -43,6 +43,25 @@ def script_path(script_filename: bytes, pairs: bytes) -> bytes | Refusal:
     return _normalised(path)
 
 
+def told_apart(pairs: bytes, path: bytes, script: bytes) -> bytes:
+    """Return the parameters with script and PATH_INFO apart, as RFC 3875, 4.1 has them.
+
+    For a request whose `script_path` turned out to be `script` with something behind
+    it, or whose SCRIPT_FILENAME was Apache's: the last value of a name counts.
+    """
+    extra = path[len(script) :]
+    found = [(b"SCRIPT_FILENAME", script)]
+    if extra:
+        given = params.find(pairs, b"SCRIPT_FILENAME") or b""
+        if given.endswith(b"/"):
+            extra += b"/"
+        found.append((b"PATH_INFO", extra))
+        name = params.find(pairs, b"SCRIPT_NAME")
+        if name and name.endswith(extra):
+            found.append((b"SCRIPT_NAME", name.removesuffix(extra)))
+    return pairs + params.encode_pairs(found)
+
+
 def _from_apache(path: bytes, pairs: bytes) -> bytes:
     uri = params.find(pairs, b"REQUEST_URI") or b""
     asked = uri.partition(b"?")[0].lower()

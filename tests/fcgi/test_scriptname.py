@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fcgi import params
 from fcgi.refusal import Refusal
-from fcgi.scriptname import MAX_PATH, script_path
+from fcgi.scriptname import MAX_PATH, script_path, told_apart
 from tests.fcgi import wire
 
 
@@ -100,6 +101,28 @@ def test_apaches_percent_signs_are_decoded_only_into_script_name() -> None:
 def test_decoding_does_not_smuggle(sly: bytes) -> None:
     name = sly.replace(b"%00", b"\0").replace(b"%2e", b".").decode()
     assert found(APACHE + sly, SCRIPT_NAME=name) is Refusal.BAD_PATH
+
+
+@pytest.mark.parametrize(
+    ("given_path", "name", "info", "short_name"),
+    [
+        ("/srv/x.lua/a/b", "/x.lua/a/b", b"/a/b", b"/x.lua"),
+        ("/srv/x.lua/a/b/", "/x.lua/a/b/", b"/a/b/", b"/x.lua"),
+        ("proxy:fcgi://h:1/srv/x.lua/a", "/x.lua/a", b"/a", b"/x.lua"),
+        ("/srv/x.lua/a", "/x.lua", b"/a", b"/x.lua"),
+        ("proxy:fcgi://h:1/srv/x.lua", "/x.lua", None, b"/x.lua"),
+    ],
+)
+def test_script_and_path_info_are_told_apart(
+    given_path: str, name: str, info: bytes | None, short_name: bytes
+) -> None:
+    pairs = wire.blob({"SCRIPT_FILENAME": given_path, "SCRIPT_NAME": name})
+    path = script_path(given_path.encode(), pairs)
+    assert isinstance(path, bytes)
+    apart = told_apart(pairs, path, b"/srv/x.lua")
+    assert params.find(apart, b"SCRIPT_FILENAME") == b"/srv/x.lua"
+    assert params.find(apart, b"PATH_INFO") == info
+    assert params.find(apart, b"SCRIPT_NAME") == short_name
 
 
 @given(st.lists(st.sampled_from([b"/", b".", b"..", b"a", b"\0", b"%2e", b"?"])))

@@ -1,0 +1,1 @@
+"""FastCGI 1.0, requirement by requirement, against the running front."""

@@ -1,0 +1,3 @@
+function main(env, con)
+   con:puts("Hello World")
+end

@@ -1,0 +1,4 @@
+function main(env, con)
+   con:log("a line for the log")
+   con:puts("noted")
+end
