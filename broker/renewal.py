@@ -14,6 +14,7 @@ from broker.events import Changed, LoadFailed, StateLoaded
 from broker.farm import Farm
 from broker.missing import asked_of, is_user
 from broker.placement import Placement
+from broker.resolve import is_below
 from broker.tables import Failure, Generation, Host, Record
 from luafarm.messages import Dependency, ScriptError, Verdict
 from luafarm.names import Pool, Script
@@ -50,16 +51,34 @@ class Renewal:
             if is_user(user):
                 self._appeared(asked_of(user))
         scripts = [user for user in affected if user in farm.records]
-        if event.ticket:
-            farm.waits.wait(event.ticket, [*scripts, *self._pending(event.scope)])
+        awaited = [*scripts, *self._pending(event.scope)] if event.ticket else []
+        farm.waits.wait(event.ticket, awaited)
         for script in scripts:
             record = farm.records.get(script)
             if record is not None:
                 self.review(record)
                 self.tend(record)
+        for script in awaited:
+            self.answer_waits(script)
+        if event.ticket and not awaited:
+            farm.out.append(Answer(event.ticket, True, ""))
 
     def _pending(self, scope: bytes) -> list[Script]:
-        return []
+        """Return the scripts with a file in scope whose last change is not in force."""
+        farm = self._farm
+        found = farm.waits.fenced_scripts()
+        for script, record in farm.records.items():
+            if record.next is not None or record.failure is not None:
+                found[script] = None
+        return [s for s in found if not scope or self._is_in_scope(s, scope)]
+
+    def _is_in_scope(self, script: Script, scope: bytes) -> bool:
+        record = self._farm.records.get(script)
+        paths = [
+            script,
+            *([k[1] for k in record.watched] if record is not None else []),
+        ]
+        return any(path == scope or is_below(path, scope) for path in paths)
 
     def _appeared(self, asked: bytes) -> None:
         farm = self._farm

@@ -50,8 +50,14 @@ class Waits:
         """Say whether no fence of the script is unconfirmed."""
         return script not in self._fences
 
+    def fenced_scripts(self) -> dict[Script, None]:
+        """Return the scripts that have unconfirmed fences."""
+        return dict.fromkeys(self._fences)
+
     def wait(self, ticket: bytes, scripts: list[Script]) -> None:
-        """Let somebody wait for these scripts."""
+        """Let somebody wait for these scripts; without any, nothing is noted."""
+        if not scripts:
+            return
         pending = self._pending.setdefault(ticket, {})
         for script in scripts:
             pending[script] = None
