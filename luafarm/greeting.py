@@ -1,11 +1,10 @@
 """What `luafarm up` says once the farm serves: where, and what nginx needs to know."""
 
 import sys
-from collections.abc import Mapping
 from typing import Final
 
 from luafarm import endpoints
-from luafarm.configure import Configuration
+from luafarm.settings import Settings
 from luafarm.version import VERSION
 
 _NGINX: Final = r"""
@@ -22,25 +21,21 @@ nginx, inside a server whose root is {root}:
 """
 
 
-def show(configuration: Configuration, hosts: Mapping[str, int]) -> None:
+def show(settings: Settings) -> None:
     """Print the greeting to standard output."""
-    sys.stdout.write(text(configuration, hosts))
+    sys.stdout.write(text(settings))
     sys.stdout.flush()
 
 
-def text(configuration: Configuration, hosts: Mapping[str, int]) -> str:
-    """Return the greeting; hosts: VM hosts by pool."""
-    settings = configuration.settings
+def text(settings: Settings) -> str:
+    """Return the greeting."""
     front = settings.front
     lines = [f"luafarm {VERSION}"]
     roots: list[str] = []
     for name, pool in settings.pool.items():
         roots += pool.root
         where = ", ".join(pool.root)
-        lines.append(
-            f"  scripts   {where} (pool {name}: {hosts.get(name, 0)} VM hosts, "
-            f"{pool.dialect}, {pool.trust})"
-        )
+        lines.append(f"  scripts   {where} (pool {name}, {pool.dialect}, {pool.trust})")
     lines += [f"  FastCGI   {listener}" for listener in front.listen]
     if front.http:
         host, port = endpoints.parse_host_port(front.http)

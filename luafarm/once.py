@@ -60,7 +60,7 @@ def _private(settings: Settings, script: Path, directory: Path) -> Settings:
         broker=replace(settings.broker, endpoint="", record="", takeover=0.0),
         vmhost=replace(settings.vmhost, endpoint=""),
         pool={name: replace(pool, hosts=1, preload=())},
-        log=Log(level="error"),
+        log=Log(level="error", file=str(directory / "farm.log")),
         security=Security(),
     )
 
@@ -121,12 +121,14 @@ def _wait(settings: Settings, farm: list[children.Child]) -> None:
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
         if any(child.poll() is not None for child in farm):
-            raise asking.NoAnswerError("the private farm did not start; see above")
+            break
         with contextlib.suppress(asking.NoAnswerError, ValueError):
             if probe.host_counts(json.loads(asking.status(settings, _ASK_S))):
                 return
         time.sleep(_EVERY_S)
-    raise asking.NoAnswerError(f"no VM host was ready within {_READY_S:g} s")
+    said = Path(settings.log.file)
+    sys.stderr.write(said.read_text(errors="replace") if said.exists() else "")
+    raise asking.NoAnswerError("the private farm did not start")
 
 
 def _serve(file: Path, order: list[str]) -> int:

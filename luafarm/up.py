@@ -134,11 +134,13 @@ class Farm:
         except (asking.NoAnswerError, ValueError):
             return
         hosts = probe.host_counts(status)
-        if not all(hosts.get(pool) for pool in settings.pool):
+        if any(
+            hosts[name] < max(1, pool.hosts) for name, pool in settings.pool.items()
+        ):
             return
         self._is_ready = True
         self._roles.ready()
-        greeting.show(self._configuration, hosts)
+        greeting.show(settings)
 
     def _kill_all(self) -> None:
         # only when something unforeseen ended the loop are there any
