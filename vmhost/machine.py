@@ -38,7 +38,7 @@ from vmhost.reading import Reading
 from vmhost.seat import FIRST_PAUSE_S, STEADY_S, Phase, PoolLife, Seat
 
 TICK_S: Final = 0.25  # deadlines are the kernel timers' first; this is what is behind
-SILENT_S: Final = 5.0  # an idle host says each second that its loop is alive
+SILENT_S: Final = 5.0  # an idle host says twice a second that its loop is alive
 GIVE_UP: Final = 3  # zygotes that never became warm: it will not get better
 _STORY: Final = 200  # events that the machine remembers
 _ERRORS_SAID: Final = 1000  # of a dead host's standard error, in the log
@@ -342,9 +342,8 @@ class Supervisor:
         if seat.is_overdue(reading.task, now, self._patience.grace_s):
             text = "over its wall-clock budget and not to be stopped otherwise"
             return self._kill(seat, Cause(deaths.WALL, text))
-        silent_s = now - reading.beat_ns / 1e9
-        if reading.task is None and reading.beat_ns and silent_s > SILENT_S:
-            text = f"idle, and its loop has stood still for {silent_s:.1f} s"
+        if seat.silence_s(reading, now) > SILENT_S:
+            text = f"idle, and its loop has stood still for {SILENT_S:g} s"
             return self._kill(seat, Cause(deaths.SILENT, text))
         plan = seat.pool.plan
         assert seat.ready_at is not None

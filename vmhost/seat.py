@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from luafarm.names import HostId
 from vmhost.layers import Layer
 from vmhost.plan import PoolPlan
-from vmhost.reading import Task
+from vmhost.reading import Reading, Task
 
 if TYPE_CHECKING:
     from vmhost.deaths import Cause
@@ -23,6 +23,7 @@ FLAP_PAUSE_S: Final = 0.5
 that kill hosts are the broker's to quarantine; this is what holds until it has."""
 
 _MOST_DOUBLINGS: Final = 10
+_LOOK_GAP_S: Final = 1.0  # a supervisor that did not look for longer was stopped itself
 
 
 class Phase(Enum):
@@ -86,6 +87,9 @@ class Seat:
         self.overdue_at: float | None = None  # end of the running task's patience
         self._watched: tuple[int, int] | None = None
         self._watched_since = 0.0
+        self._signs: tuple[int, int] | None = None  # of life, as last seen
+        self._silent_s = 0.0
+        self._looked_at = 0.0
 
     @property
     def is_announced(self) -> bool:
@@ -101,6 +105,7 @@ class Seat:
         self.killed_for = None
         self.overdue_at = None
         self._watched = None
+        self._signs = None
 
     def vacate(self, now: float, pause_s: float) -> None:
         """Take note that the host is no more; another may come after a pause."""
@@ -142,3 +147,14 @@ class Seat:
         longest = self._watched_since + self.pool.plan.longest_s
         self.overdue_at = min(task.deadline_ns / 1e9, longest) + grace_s
         return now >= self.overdue_at
+
+    def silence_s(self, reading: Reading, now: float) -> float:
+        """Return for how long the host has shown no sign of life, as seen from here."""
+        signs = (reading.requests, reading.beat_ns)
+        if reading.task is not None or signs != self._signs:
+            self._silent_s = 0.0
+        else:
+            self._silent_s += min(now - self._looked_at, _LOOK_GAP_S)
+        self._signs = signs
+        self._looked_at = now
+        return self._silent_s

@@ -1,6 +1,7 @@
 """Scenarios of the supervisor: events in, the exact actions out."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -257,21 +258,48 @@ def test_short_tasks_in_a_row_are_not_one_long_task() -> None:
         assert started.look(1.0, readings={host: Reading(running, 0, 0, 1, 0, 0)}) == []
 
 
+def until_killed(
+    started: Play, host: HostId, readings: Iterator[Reading], limit_s: float
+) -> float:
+    """Look every half second; return when the host was killed, `limit_s` if never."""
+    begun = started.now
+    while started.now - begun < limit_s:
+        if started.look(0.5, {host: next(readings)}):
+            return started.now - begun
+    return limit_s
+
+
 def test_an_idle_host_whose_loop_stands_still_is_killed() -> None:
     started = warm()
     host = only_host(started)
-    beat = Reading(None, 0, 0, 0, 0, int(started.now * 1e9))
-    assert started.look(SILENT_S - 0.1, readings={host: beat}) == []
-    assert started.look(0.2, readings={host: beat}) == [Kill(host)]
+    still = itertools.repeat(Reading(None, 7, 0, 0, 0, 99))
+    killed = until_killed(started, host, still, 20.0)
+    assert SILENT_S < killed <= SILENT_S + 1.0
     assert lost(started.die(host)).reason == deaths.SILENT
 
 
-def test_a_busy_host_need_not_beat() -> None:
+@pytest.mark.parametrize(
+    "sign_of_life",
+    [
+        lambda n: Reading(None, 0, 0, 0, 0, n),  # it beats
+        lambda n: Reading(None, n, 0, 0, 0, 0),  # it is never idle for long
+        lambda n: Reading(Task(RequestId(1), Script(b"/x"), 0, 1 << 62), *[0] * 5),
+    ],
+)
+def test_a_host_that_shows_any_sign_of_life_is_left_alone(
+    sign_of_life: Callable[[int], Reading],
+) -> None:
+    started = warm()
+    readings = (sign_of_life(n) for n in itertools.count())
+    assert until_killed(started, only_host(started), readings, 20.0) == 20.0
+
+
+def test_a_supervisor_that_was_stopped_itself_takes_no_host_for_silent() -> None:
     started = warm()
     host = only_host(started)
-    long = Task(RequestId(1), Script(b"/x"), 0, 1 << 62)
-    busy = Reading(long, 0, 0, 1, 0, int(started.now * 1e9))
-    assert started.look(SILENT_S + 10, readings={host: busy}) == []
+    still = Reading(None, 7, 0, 0, 0, 99)
+    started.look(readings={host: still})
+    assert started.look(3600.0, readings={host: still}) == []
 
 
 def test_a_host_that_is_not_ready_in_time_is_killed() -> None:
