@@ -118,10 +118,11 @@ class Host:
     def _work(self, now_ns: int) -> int:
         """Do everything that is queued; return the time."""
         machine, lua, mail = self._machine, self._lua, self._mail
+        outbox = machine.peers.outbox
         listened_ns = now_ns
         while True:
             work = machine.take(now_ns)
-            if machine.outbox:
+            if outbox:
                 mail.send()
             if work is None:
                 return now_ns

@@ -59,6 +59,8 @@ class LuaStates:
         self.deadman = DeadMan()
         self._config = config
         self._machine = machine
+        self._dialogue = machine.dialogue
+        self._outbox = machine.peers.outbox
         self._mail = mail
         self._slot = slot
         self._dialect = choose(config.dialect, trusted=config.trusted, jit=config.jit)
@@ -75,7 +77,7 @@ class LuaStates:
 
     def run(self, row: RunRow, now_ns: int) -> int:
         """Serve a request with the state that the machine found; return the time."""
-        held = self._machine.held
+        held = self._dialogue.held
         assert held is not None
         until_ns = now_ns + held.wall_ns
         state = self._states.get(held)
@@ -84,7 +86,11 @@ class LuaStates:
             self._slot.begin(row[0], row[1], now_ns, until_ns)
             state, step, stop = self._make(held, now_ns)
             if step[0] != _DONE or stop:
-                return self._end_run(held, state, row, step, stop, now_ns)
+                self._finish(held, row, step, stop, now_ns)
+                self._spent[held] = None
+                self._discard(held, state)
+                return time.monotonic_ns()
+            held.preface = log_of(step)
             self.deadman.arm(held.budget, time.monotonic_ns())
         else:
             self._slot.begin(row[0], row[1], now_ns, until_ns)
@@ -93,17 +99,21 @@ class LuaStates:
         step = state.run(row[4], row[5], row[6], row[7])
         if step[0] > _ERROR:
             step, stop = self._converse(state, step, until_ns, row)
-        return self._end_run(held, state, row, step, stop, now_ns)
+        end_ns = self._finish(held, row, step, stop, now_ns)
+        if state.must_close or stop == _WALL or held.limits.fresh:
+            self._end_state(held, state, state.must_close or stop)
+            return time.monotonic_ns()
+        used_bytes = state.memory_bytes
+        self._memory_bytes += used_bytes - held.memory_bytes
+        held.memory_bytes = used_bytes
+        if self._memory_bytes > self._config.max_bytes:
+            self._relieve()
+        return end_ns
 
-    def _end_run(
-        self,
-        held: Held,
-        state: LuaState,
-        row: RunRow,
-        step: Step,
-        stop: str,
-        now_ns: int,
+    def _finish(
+        self, held: Held, row: RunRow, step: Step, stop: str, now_ns: int
     ) -> int:
+        """Hand the reply on; return the time at which the run ended."""
         end_ns = time.monotonic_ns()
         used_ns = end_ns - now_ns
         if step[0] == _DONE and not stop:
@@ -113,19 +123,10 @@ class LuaStates:
             done: DoneRow = (row[0], 0, head, body, log, b"", used_ns // 1000)
         else:
             done = self._failed_row(held, row[0], step, stop, used_ns // 1000)
-        machine = self._machine
-        machine.finish(done, end_ns, used_ns)
-        if machine.outbox:
+        self._machine.finish(done, end_ns, used_ns)
+        if self._outbox:
             self._mail.send()
         self._slot.end(end_ns)
-        if state.must_close or stop == _WALL or held.limits.fresh:
-            self._end_state(held, state, state.must_close or stop)
-            return time.monotonic_ns()
-        used_bytes = state.memory_bytes
-        self._memory_bytes += used_bytes - held.memory_bytes
-        held.memory_bytes = used_bytes
-        if self._memory_bytes > self._config.max_bytes:
-            self._relieve()
         return end_ns
 
     def _failed_row(
@@ -164,7 +165,7 @@ class LuaStates:
 
     def load(self, now_ns: int) -> None:
         """Make the state that the machine was asked for."""
-        machine, held = self._machine, self._machine.held
+        machine, held = self._machine, self._dialogue.held
         assert held is not None
         self._slot.begin(0, held.script, now_ns, now_ns + held.load_wall_ns)
         old = None
@@ -204,10 +205,9 @@ class LuaStates:
         held, _ = self._spent.popitem()
         now_ns = time.monotonic_ns()
         self._slot.begin(0, held.script, now_ns, now_ns + held.load_wall_ns)
-        machine = self._machine
-        machine.held = held
+        self._dialogue.begin(held)
         state, step, stop = self._make(held, now_ns)
-        machine.held = None
+        self._dialogue.end()
         if step[0] == _DONE and not stop and not state.must_close:
             held.preface = log_of(step)
             self._keep(held, state)
@@ -265,12 +265,11 @@ class LuaStates:
         now_ns = time.monotonic_ns()
         self._slot.begin(0, held.script, now_ns, now_ns + held.load_wall_ns)
         self.deadman.arm(held.load_budget, now_ns)
-        machine = self._machine
-        machine.held = held
+        self._dialogue.begin(held)
         step = state.shutdown()
         if step[0] > _ERROR:
             step, _ = self._converse(state, step, now_ns + SHUTDOWN_NS, None)
-        machine.held = None
+        self._dialogue.end()
         for level, text in loglines.decode(log_of(step)):
             logger.info("script=%s %s: %s", os.fsdecode(held.script), level, text)
         if step[0] == _ERROR:
@@ -287,12 +286,12 @@ class LuaStates:
 
         row: the request; None while a script is loaded or closed.
         """
-        machine = self._machine
+        dialogue = self._dialogue
         offsets = [0, 0]  # of the two streams, as far as they were read
         while step[0] > _ERROR:
             answer = self._answer(step, until_ns, row, offsets)
-            machine.give_up()
-            if machine.is_cancelled:
+            dialogue.give_up()
+            if dialogue.is_cancelled:
                 return state.cancel(), _CANCELLED
             if time.monotonic_ns() >= until_ns:
                 return state.cancel(), _WALL
@@ -303,12 +302,12 @@ class LuaStates:
         self, step: Step, until_ns: int, row: RunRow | None, offsets: list[int]
     ) -> tuple[Flat, ...]:
         """Return the answer to an operation; any, when the script is to be stopped."""
-        machine = self._machine
+        dialogue = self._dialogue
         op, argument = step[0], step[1]
         if op in _KINDS:
-            machine.need(_KINDS[Op(op)], argument)
+            dialogue.need(_KINDS[Op(op)], argument)
             self._wait(until_ns)
-            source = machine.answer
+            source = dialogue.answer
             if not isinstance(source, Source):
                 return (False, b"") if op == Op.FILE else (False, b"", b"")
             path = source.blob.path
@@ -322,8 +321,8 @@ class LuaStates:
             raise BrokenStateError(f"operation {op} without a request")
         if op == Op.FLUSH:
             _, head, chunk, log = step
-            machine.flush()
-            machine.part(head, chunk, log)
+            self._machine.flush()
+            dialogue.part(head, chunk, log)
             self._mail.hear_all()
             return (True,)
         assert op == Op.READ
@@ -338,10 +337,10 @@ class LuaStates:
         size = row[7] if stream else row[6]
         if offsets[stream] >= size:
             return b""
-        machine = self._machine
-        machine.want(stream, offsets[stream], most)
+        dialogue = self._dialogue
+        dialogue.want(stream, offsets[stream], most)
         self._wait(until_ns)
-        body = machine.answer
+        body = dialogue.answer
         if not isinstance(body, Body):
             return b""
         offsets[stream] += len(body.chunk)
@@ -349,14 +348,16 @@ class LuaStates:
 
     def _wait(self, until_ns: int) -> None:
         """Hear frames until there is an answer, nobody wants it, or the time is up."""
-        machine, mail = self._machine, self._mail
+        dialogue, mail = self._dialogue, self._mail
         now_ns = asked_ns = time.monotonic_ns()
-        while machine.answer is None and not machine.is_cancelled and now_ns < until_ns:
-            machine.flush()
+        while (
+            dialogue.answer is None and not dialogue.is_cancelled and now_ns < until_ns
+        ):
+            self._machine.flush()
             mail.send()
             mail.hear(min((until_ns - now_ns) // 1_000_000 + 1, 1000))
             now_ns = time.monotonic_ns()
             if now_ns - asked_ns > _ASK_AGAIN_NS:
                 asked_ns = now_ns
-                machine.ask_again()
+                dialogue.ask_again()
                 self._slot.beat(now_ns)

@@ -1,10 +1,10 @@
 """What a VM host decides, as a pure machine: what runs next, and what is told to whom.
 
 Frames come in through `hear`; `take` hands out the next work, and `finish`, `loaded`,
-`failed` and `expel` take back how it went. Frames to send collect in `outbox`, in
-order. Runs, loads and closings stand in one queue, first in, first out; everything else
-takes effect when it is heard, also while a script waits for something: a fence or drop
-holds for whatever has not begun, a closing comes after the loads before it.
+`failed` and `expel` take back how it went. Runs, loads and closings stand in one queue,
+first in, first out; everything else takes effect when it is heard, also while a script
+waits for something: a fence or drop holds for whatever has not begun, a closing comes
+after the loads before it.
 
 A finished reply waits for others that end soon after it, to share a frame with them,
 but no longer than PATIENCE, and not behind anything that may take longer than that.
@@ -17,12 +17,9 @@ from typing import Final
 from luafarm import wire
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
-    PROTOCOL,
     SAFE,
-    Blob,
     Body,
     Cancel,
-    Dependency,
     DoneRow,
     Drop,
     Fence,
@@ -34,77 +31,51 @@ from luafarm.messages import (
     Loaded,
     LoadFailed,
     Message,
-    Need,
-    NeedKind,
     Outcome,
-    Part,
     Role,
     RunRow,
     ScriptError,
     Source,
     TakeInventory,
-    Want,
-    Welcome,
 )
-from luafarm.names import HostId, RequestId
-from vmhost.held import MAX_DEPENDENCIES, Held
+from luafarm.names import HostId
+from vmhost.dialogue import PIECE, Dialogue
+from vmhost.held import Held
+from vmhost.hostpeers import ROLES, Peer, Peers
 from vmhost.sources import Sources
 
 PATIENCE_NS: Final = 250_000  # what the front plans ahead for one host
-MAX_QUEUE: Final = 4096  # runs and loads that wait; honest fronts stay far below
-MAX_PEERS: Final = 64  # more connections than the host has fds for
+MAX_QUEUE: Final = 4096  # runs that wait; honest fronts stay far below
 MAX_FENCES: Final = 8192
-MAX_COMPLAINTS: Final = 20  # log lines of one host about its peers
-PIECE: Final = 256 << 10  # most bytes of a body in one frame, both ways
-
-Peer = bytes
-"""The routing id of one connection."""
-
-_ROLES: Final = frozenset({Role.FRONT, Role.BROKER})
 
 
 class LoadWork:
-    """A state is to be made; `loaded` or `failed` must follow."""
+    """A state is to be made, of `dialogue.held`; `loaded` or `failed` must follow."""
 
     def __init__(self, load: Load) -> None:
         self.load = load
 
 
 class CloseWork:
-    """States are to be closed, and `expel` called for each."""
+    """States are to be closed; `expel` must follow for each."""
 
     def __init__(self, drop: Drop, held: list[Held]) -> None:
         self.drop = drop
         self.held = held  # out of service already
 
 
-Work = tuple[Peer, RunRow] | LoadWork | CloseWork
-
-
 class HostMachine:
     """One VM host: its peers, its queue, and the generations it holds."""
 
     def __init__(self, host: HostId, max_states: int) -> None:
-        self.outbox: list[tuple[Peer, bytes]] = []  # to be sent and cleared by the loop
-        self.complaints: list[str] = []  # for the log; cleared by the loop
-        self.bad_frames = 0  # frames that were dropped
-        # What is going on: a run has peer and request, a load only `held`.
-        self.held: Held | None = None
-        self.request = 0
-        self.is_cancelled = False  # nobody wants the run's reply any more
-        self.answer: Source | Body | None = None  # to `need` or `want`
-        self._peer: Peer = b""
-        self._is_safe = False
-        self._need: Need | None = None  # asked, not answered
-        self._want: Want | None = None  # the same
-        self._tickets = 0
-        self._host = host
+        self.peers = Peers(host)
+        self._sources = Sources()
+        self.dialogue = Dialogue(self.peers, self._sources)
+        self._is_safe = False  # the run in progress may be started once more
         self._max_states = max_states
-        self._peers: dict[Peer, Role] = {}  # who said Hello, the latest last
-        self._queue: deque[Work] = deque()
+        self._queue: deque[tuple[Peer, RunRow] | LoadWork | CloseWork] = deque()
         self._states: dict[bytes, Held] = {}  # by script: what runs may start with
         self._fences: dict[bytes, int] = {}  # by script: least epoch that may start
-        self._sources = Sources()
         self._pending: dict[Peer, list[DoneRow]] = {}  # finished, not yet in a frame
         self._pending_bytes = 0
         self._pending_since_ns = 0
@@ -112,18 +83,19 @@ class HostMachine:
     # ---- what peers say ------------------------------------------------------------
 
     def hear(
-        self, peer: Peer, frame: bytes, now_ns: int, roles: frozenset[Role] = _ROLES
+        self, peer: Peer, frame: bytes, now_ns: int, allowed: frozenset[Role] = ROLES
     ) -> None:
         """Take a frame of a peer that may have one of these roles."""
         try:
             value = wire.unpack(frame)
-            role = self._peers.get(peer)
+            role = self.peers.roles.get(peer)
             if role is Role.FRONT and value[0] == wire.RUNS:
                 self._queue_runs(peer, wire.run_rows(value))
                 return
             message = wire.build(value)
             if isinstance(message, Hello):
-                self._greet(peer, message, roles)
+                if self.peers.greet(peer, message, allowed):
+                    self.dialogue.ask_again()
             elif role is Role.FRONT:
                 self._hear_front(peer, message)
             elif role is Role.BROKER:
@@ -131,34 +103,19 @@ class HostMachine:
             else:
                 raise ProtocolError("no Hello before it")
         except ProtocolError as error:
-            self._complain(f"frame dropped: {error}")
+            self.peers.complain(f"frame dropped: {error}")
 
     def lost(self, peer: Peer) -> None:
         """Forget a peer that cannot be reached any more, and what it waits for."""
-        role = self._peers.pop(peer, None)
+        role = self.peers.roles.pop(peer, None)
         self._pending.pop(peer, None)
-        if peer == self._peer:
-            self.is_cancelled = True
+        self.dialogue.lost(peer)
         if role is Role.FRONT:
-            waiting = [w for w in self._queue if type(w) is not tuple or w[0] != peer]
-            self._queue = deque(waiting)
+            queue = self._queue
+            left = [w for w in queue if not isinstance(w, tuple) or w[0] != peer]
+            self._queue = deque(left)
         elif role is Role.BROKER:
-            self.ask_again()
-
-    def _greet(self, peer: Peer, hello: Hello, roles: frozenset[Role]) -> None:
-        if hello.protocol != PROTOCOL:
-            self._complain(f"{hello.name} speaks protocol {hello.protocol}: ignored")
-            return
-        if hello.role not in _ROLES or hello.role not in roles:
-            self._complain(f"{hello.name} may not speak as {hello.role.name}: ignored")
-            return
-        self._peers.pop(peer, None)
-        if len(self._peers) >= MAX_PEERS:
-            self.lost(next(iter(self._peers)))
-        self._peers[peer] = hello.role
-        self._tell(peer, Welcome(PROTOCOL, Role.HOST, self._host, 0))
-        if hello.role is Role.BROKER:
-            self.ask_again()
+            self.dialogue.ask_again()
 
     def _queue_runs(self, peer: Peer, rows: list[RunRow]) -> None:
         queue = self._queue
@@ -172,28 +129,16 @@ class HostMachine:
     def _hear_front(self, peer: Peer, message: Message) -> None:
         match message:
             case Cancel():
-                self._cancel(peer, message.request)
+                if not self.dialogue.cancel(peer, message.request):
+                    self._cancel_queued(peer, message.request)
             case Body():
-                want = self._want
-                if (
-                    peer == self._peer
-                    and want is not None
-                    and message.request == want.request
-                    and message.stream == want.stream
-                    and message.offset == want.offset
-                    and len(message.chunk) <= want.max_bytes
-                ):
-                    self._want = None
-                    self.answer = message
+                self.dialogue.hear_body(peer, message)
             case _:
                 raise ProtocolError(f"{type(message).__name__} from a front")
 
-    def _cancel(self, peer: Peer, request: RequestId) -> None:
-        if request == self.request and peer == self._peer:
-            self.is_cancelled = True
-            return
+    def _cancel_queued(self, peer: Peer, request: int) -> None:
         for work in self._queue:
-            if type(work) is tuple and work[0] == peer and work[1][0] == request:
+            if isinstance(work, tuple) and work[0] == peer and work[1][0] == request:
                 self._queue.remove(work)
                 self._pend(peer, _empty(request, Outcome.CANCELLED))
                 return
@@ -203,22 +148,27 @@ class HostMachine:
             case Load():
                 self._queue.append(LoadWork(message))
             case Drop():
-                held = self._states.get(message.script)
-                going = []
-                if held is not None and held.epoch <= message.epoch:
-                    del self._states[message.script]
-                    going.append(held)
-                self._queue.append(CloseWork(message, going))
+                work = CloseWork(message, [])
+                self._take_out(work)
+                self._queue.append(work)
             case Fence():
                 self._fence(message)
-                self._tell(peer, Fenced(message.script, message.epoch))
+                self.peers.tell(peer, Fenced(message.script, message.epoch))
             case TakeInventory():
                 rows = [held.row(now_ns) for held in self._states.values()]
-                self._tell(peer, Inventory(tuple(rows)))
+                self.peers.tell(peer, Inventory(tuple(rows)))
             case Source():
-                self._take_source(message)
+                self.dialogue.hear_source(message)
             case _:
                 raise ProtocolError(f"{type(message).__name__} from the broker")
+
+    def _take_out(self, work: CloseWork) -> None:
+        """Take the state that a drop means out of service, if it is there."""
+        drop = work.drop
+        held = self._states.get(drop.script)
+        if held is not None and held.epoch <= drop.epoch:
+            del self._states[drop.script]
+            work.held.append(held)
 
     def _fence(self, fence: Fence) -> None:
         script = fence.script
@@ -230,21 +180,12 @@ class HostMachine:
         if held is not None and held.epoch < least:
             held.is_fenced = True
 
-    def _take_source(self, source: Source) -> None:
-        need, held = self._need, self.held
-        if need is None or held is None or source.ticket != need.ticket:
-            return  # an answer that came twice or too late
-        answer = replace(source, blob=self._sources.share_blob(source.blob))
-        held.learn(need.kind, need.name, answer)
-        self._need = None
-        self.answer = answer
-
     # ---- work ----------------------------------------------------------------------
 
     def take(self, now_ns: int) -> RunRow | LoadWork | CloseWork | None:
         """Return what is to be done now; None: nothing, and every reply is on its way.
 
-        What is in `outbox` is to be sent before it is done.
+        What is in the outbox is to be sent before it is done.
         """
         queue = self._queue
         while queue:
@@ -260,18 +201,19 @@ class HostMachine:
                     or now_ns - self._pending_since_ns > PATIENCE_NS
                 ):
                     self.flush()
-                self._peer = peer
                 self._is_safe = row[3] & SAFE != 0
-                self.request = row[0]
-                self.held = held
-                self.is_cancelled = False
+                self.dialogue.begin(held, peer, row[0])
                 return row
             if isinstance(work, LoadWork):
                 if self._is_answered(work.load):
                     continue
-                self.held = Held(self._shared(work.load), now_ns)
-            elif not self._gather(work):
-                continue
+                self.dialogue.begin(Held(self._shared(work.load), now_ns))
+            else:
+                self._take_out(work)
+                if not work.held:
+                    drop = work.drop
+                    self.peers.tell_brokers(Gone(drop.script, drop.epoch, "dropped"))
+                    continue
             self.flush()
             return work
         if self._pending:
@@ -280,18 +222,19 @@ class HostMachine:
 
     def finish(self, row: DoneRow, now_ns: int, service_ns: int) -> None:
         """Take the reply of the run that `take` handed out."""
-        held, peer = self.held, self._peer
+        dialogue = self.dialogue
+        held = dialogue.held
         assert held is not None
-        self.held, self._peer, self.request = None, b"", 0
-        self.is_cancelled = False
+        peer = dialogue.peer
         held.ran(service_ns)
         if held.has_news:
-            self._tell_loaded(held, b"")
-        if peer not in self._peers:
-            return  # it went away meanwhile
+            self.tell_loaded(held)
         size = len(row[3])
-        if size > PIECE:
-            row = self._cut(peer, row)
+        if size > PIECE or (size and dialogue.has_begun):
+            row = self._finish_parts(row)
+        dialogue.end()
+        if peer not in self.peers.roles:
+            return  # it went away meanwhile
         if not self._pending:
             self._pending_since_ns = now_ns
         self._pend(peer, row)
@@ -301,131 +244,48 @@ class HostMachine:
 
     def loaded(self, log: bytes) -> Held | None:
         """Take the new state into service; return the one it replaces, to be closed."""
-        held = self._end_load()
+        held = self.dialogue.end()
         held.is_fenced = held.epoch < self._fences.get(held.script, 0)
         old = self._states.get(held.script)
         self._states[held.script] = held
-        self._tell_loaded(held, log)
+        self.tell_loaded(held, log)
         return old
 
     def failed(self, error: ScriptError, log: bytes) -> None:
         """Tell that the state could not be made; an older one stays in service."""
-        held = self._end_load()
+        held = self.dialogue.end()
         used = tuple(held.used.values())
-        self._tell_brokers(LoadFailed(held.script, held.epoch, error, used, log))
+        failed = LoadFailed(held.script, held.epoch, error, used, log)
+        self.peers.tell_brokers(failed)
 
     def expel(self, held: Held, reason: str) -> None:
-        """Take a state out of service and tell why; the loop closes it."""
+        """Take a state out of service for good and tell why."""
         if self._states.get(held.script) is held:
             del self._states[held.script]
-        self._tell_brokers(Gone(held.script, held.epoch, reason))
+        self.peers.tell_brokers(Gone(held.script, held.epoch, reason))
 
     def states(self) -> list[Held]:
         """Return all generations in service."""
         return list(self._states.values())
 
-    def _end_load(self) -> Held:
-        held = self.held
-        assert held is not None
-        self.held = None
-        return held
-
-    def _is_answered(self, load: Load) -> bool:
-        """Answer a load that needs no state; False: make one."""
-        known = self._states.get(load.script)
-        if known is not None and known.epoch == load.epoch:
-            self._tell_loaded(known, b"")
-            return True
-        if known is not None and known.epoch > load.epoch:
-            reason = "a newer generation is loaded here"
-        elif load.epoch < self._fences.get(load.script, 0):
-            reason = "newer generations only since the last fence"
-        elif known is None and len(self._states) >= self._max_states:
-            reason = f"the VM host holds {self._max_states} states, as many as it may"
-        else:
-            return False
-        error = ScriptError("Host Error", reason, "", "", 0, "", "")
-        self._tell_brokers(LoadFailed(load.script, load.epoch, error, (), b""))
-        return True
-
-    def _gather(self, work: CloseWork) -> bool:
-        """Add what was loaded since the drop was heard; False: nothing to close."""
-        drop = work.drop
-        held = self._states.get(drop.script)
-        if held is not None and held.epoch <= drop.epoch:
-            del self._states[drop.script]
-            work.held.append(held)
-        if not work.held:
-            self._tell_brokers(Gone(drop.script, drop.epoch, "dropped"))
-        return bool(work.held)
-
-    def _shared(self, load: Load) -> Load:
-        share = self._sources
-        return replace(
-            load,
-            source=share.share(load.digest, load.source),
-            blobs=tuple([share.share_blob(blob) for blob in load.blobs]),
+    def tell_loaded(self, held: Held, log: bytes = b"") -> None:
+        """Tell that a state is there, and what it has used so far."""
+        held.has_news = False
+        self.peers.tell_brokers(
+            Loaded(
+                held.script,
+                held.epoch,
+                held.load_us,
+                held.memory_bytes >> 10,
+                tuple(held.used.values()),
+                log,
+            )
         )
-
-    # ---- what the script in progress asks for ----------------------------------------
-
-    def need(self, kind: NeedKind, name: bytes) -> None:
-        """Get a file's content for the script; `answer` has it, now or later."""
-        held = self.held
-        assert held is not None
-        self.answer = held.recall(kind, name)
-        if self.answer is not None:
-            return
-        self._tickets += 1
-        need = Need(self._tickets, held.script, held.epoch, kind, name)
-        if held.has_room():
-            self._need = need
-            self.ask_again()
-        else:
-            self._answer_nothing(need, f"more than {MAX_DEPENDENCIES} files asked for")
-
-    def ask_again(self) -> None:
-        """Send the open `Need`, if any, once more, to the newest broker."""
-        need = self._need
-        if need is None:
-            return
-        brokers = [peer for peer, role in self._peers.items() if role is Role.BROKER]
-        if brokers:
-            self._tell(brokers[-1], need)
-        else:
-            self._need = None
-            self._answer_nothing(need, "the broker cannot be reached")
-
-    def want(self, stream: int, offset: int, max_bytes: int) -> None:
-        """Pull a piece of the request's body; `answer` has it later."""
-        self._want = Want(
-            RequestId(self.request), stream, offset, min(max_bytes, PIECE)
-        )
-        self.answer = None
-        self._tell(self._peer, self._want)
-
-    def part(self, head: bytes, chunk: bytes, log: bytes) -> None:
-        """Send a piece of the reply before its end."""
-        request = RequestId(self.request)
-        for at in range(0, len(chunk) or 1, PIECE):
-            piece = chunk[at : at + PIECE]
-            self._tell(self._peer, Part(request, head, piece, log))
-            head, log = b"", b""
-
-    def give_up(self) -> None:
-        """Wait for no answer any more."""
-        self._need = self._want = self.answer = None
-
-    def _answer_nothing(self, need: Need, error: str) -> None:
-        blob = Blob(need.kind, need.name, b"", b"", b"")
-        self.answer = Source(need.ticket, blob, error)
-
-    # ---- what is told ----------------------------------------------------------------
 
     def flush(self) -> None:
         """Put all finished replies into frames."""
         for peer, rows in self._pending.items():
-            self.outbox.append((peer, wire.encode_dones(rows)))
+            self.peers.outbox.append((peer, wire.encode_dones(rows)))
         self._pending.clear()
         self._pending_bytes = 0
 
@@ -436,37 +296,39 @@ class HostMachine:
         else:
             rows.append(row)
 
-    def _cut(self, peer: Peer, row: DoneRow) -> DoneRow:
-        """Send all but the end of a large body as parts; return the row of the end."""
+    def _finish_parts(self, row: DoneRow) -> DoneRow:
+        """Send the body as parts; return the row that ends them."""
         request, outcome, head, body, log, error, service_us = row
         self.flush()
-        end = (len(body) - 1) // PIECE * PIECE
-        for at in range(0, end, PIECE):
-            part = Part(RequestId(request), head, body[at : at + PIECE], b"")
-            self._tell(peer, part)
-            head = b""
-        return request, outcome, head, body[end:], log, error, service_us
+        self.dialogue.part(head, body, b"")
+        return request, outcome, b"", b"", log, error, service_us
 
-    def _tell_loaded(self, held: Held, log: bytes) -> None:
-        held.has_news = False
-        used: tuple[Dependency, ...] = tuple(held.used.values())
-        kib = held.memory_bytes >> 10
-        message = Loaded(held.script, held.epoch, held.load_us, kib, used, log)
-        self._tell_brokers(message)
+    def _is_answered(self, load: Load) -> bool:
+        """Answer a load that needs no state; False: make one."""
+        known = self._states.get(load.script)
+        if known is not None and known.epoch == load.epoch:
+            self.tell_loaded(known)
+            return True
+        if known is not None and known.epoch > load.epoch:
+            reason = "a newer generation is loaded here"
+        elif load.epoch < self._fences.get(load.script, 0):
+            reason = "newer generations only since the last fence"
+        elif known is None and len(self._states) >= self._max_states:
+            reason = f"the VM host holds {self._max_states} states, as many as it may"
+        else:
+            return False
+        error = ScriptError("Host Error", reason, "", "", 0, "", "")
+        failed = LoadFailed(load.script, load.epoch, error, (), b"")
+        self.peers.tell_brokers(failed)
+        return True
 
-    def _tell_brokers(self, message: Message) -> None:
-        frame = wire.encode(message)
-        for peer, role in self._peers.items():
-            if role is Role.BROKER:
-                self.outbox.append((peer, frame))
-
-    def _tell(self, peer: Peer, message: Message) -> None:
-        self.outbox.append((peer, wire.encode(message)))
-
-    def _complain(self, text: str) -> None:
-        self.bad_frames += 1
-        if self.bad_frames <= MAX_COMPLAINTS:
-            self.complaints.append(text)
+    def _shared(self, load: Load) -> Load:
+        sources = self._sources
+        return replace(
+            load,
+            source=sources.share(load.digest, load.source),
+            blobs=tuple([sources.share_blob(blob) for blob in load.blobs]),
+        )
 
 
 def _empty(request: int, outcome: Outcome) -> DoneRow:

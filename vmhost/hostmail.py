@@ -18,7 +18,7 @@ class Mail:
     def __init__(self, link: Link, machine: HostMachine) -> None:
         self._link = link
         self._machine = machine
-        self._outbox = machine.outbox
+        self._peers = machine.peers
 
     def hear(self, wait_ms: int) -> bool:
         """Hand one frame to the machine; False when none came in that time."""
@@ -26,12 +26,12 @@ class Mail:
         if received is None:
             return False
         peer, frame, roles = received
-        machine = self._machine
-        machine.hear(peer, frame, time.monotonic_ns(), roles)
-        if machine.complaints:
-            for text in machine.complaints:
+        self._machine.hear(peer, frame, time.monotonic_ns(), roles)
+        complaints = self._peers.complaints
+        if complaints:
+            for text in complaints:
                 logger.warning("%s", text)
-            machine.complaints.clear()
+            complaints.clear()
         return True
 
     def hear_all(self) -> None:
@@ -44,7 +44,7 @@ class Mail:
 
     def send(self) -> None:
         """Send everything that the machine has to say."""
-        outbox = self._outbox
+        outbox = self._peers.outbox
         for peer, frame in outbox:  # `lost` may add to it meanwhile
             if self._link.send(peer, frame) is Sent.LOST:
                 self._machine.lost(peer)

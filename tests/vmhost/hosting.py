@@ -1,0 +1,304 @@
+"""A real VM host process for tests, and peers that speak to it."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import zmq
+
+from luafarm import wire
+from luafarm.messages import (
+    PROTOCOL,
+    SAFE,
+    Blob,
+    DoneRow,
+    Dones,
+    Hello,
+    Limits,
+    Load,
+    Loaded,
+    Message,
+    Role,
+    RunRow,
+    Welcome,
+)
+from luafarm.names import Epoch, HostId, Machine, Pool, Script
+from vmhost import confine, host, luastate
+from vmhost.confine import Confinement
+from vmhost.dialect import Dialect
+from vmhost.hostconfig import HostConfig
+from vmhost.layers import Layer
+from vmhost.scoreboard import HostSlot, Scoreboard, create
+
+PATIENCE_S = 20.0
+PATIENCE_MS = 20_000
+LIMITS = Limits(
+    memory_bytes=32 << 20,
+    cpu_ms=10_000,
+    wall_ms=30_000,
+    load_cpu_ms=5_000,
+    load_wall_ms=10_000,
+    reply_bytes=64 << 20,
+    log_lines=200,
+    log_bytes=32 << 10,
+    fresh=False,
+)
+CONFIG = HostConfig(
+    host=HostId("m-p-1-0"),
+    pool=Pool("p"),
+    machine=Machine("m"),
+    endpoint="",
+    dialect="luajit21",
+    jit=False,
+    trusted=False,
+    cpath="",
+    max_states=100,
+    max_bytes=1 << 30,
+)
+
+M = TypeVar("M")
+
+
+def pair(name: bytes, value: bytes) -> bytes:
+    """Return a FastCGI name-value pair of short strings."""
+    return bytes([len(name), len(value)]) + name + value
+
+
+def run(
+    request: int,
+    script: bytes,
+    *,
+    epoch: int = 0,
+    flags: int = SAFE,
+    params: bytes = b"",
+    body: bytes | None = b"",
+    body_bytes: int | None = None,
+    data_bytes: int = 0,
+) -> RunRow:
+    """Return a row of `Runs`."""
+    size = len(body or b"") if body_bytes is None else body_bytes
+    return (request, script, epoch, flags, params, body, size, data_bytes)
+
+
+def load(
+    script: bytes,
+    source: bytes,
+    epoch: int = 1,
+    blobs: tuple[Blob, ...] = (),
+    limits: Limits = LIMITS,
+) -> Load:
+    """Return the order to load a script."""
+    return Load(
+        Script(script),
+        Epoch(epoch),
+        source[:16],
+        source,
+        blobs,
+        limits,
+    )
+
+
+class Peer:
+    """A front or broker: one DEALER."""
+
+    def __init__(self, socket_: "zmq.Socket[bytes]") -> None:
+        self._socket = socket_
+
+    def say(self, *messages: Message) -> None:
+        """Send messages."""
+        for message in messages:
+            self.send(wire.encode(message))
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame as it is."""
+        self._socket.send(frame)
+
+    def close(self) -> None:
+        """Go away."""
+        self._socket.close()
+
+    def send_multipart(self, frames: list[bytes]) -> None:
+        """Send what no honest peer sends."""
+        self._socket.send_multipart(frames)
+
+    def hears_nothing(self) -> bool:
+        """Return whether nothing has come in."""
+        return self._socket.poll(0) == 0
+
+    def next(self) -> Message:
+        """Return the next message; fail when none comes."""
+        assert self._socket.poll(PATIENCE_MS), "the host says nothing"
+        return wire.decode(self._socket.recv())
+
+    def expect(self, kind: type[M]) -> M:
+        """Return the next message, which must be of this kind."""
+        message = self.next()
+        assert isinstance(message, kind), message
+        return message
+
+    def hello(self, role: Role) -> None:
+        """Greet and be welcomed."""
+        self.say(Hello(PROTOCOL, role, "test", Machine("m")))
+        assert self.expect(Welcome).protocol == PROTOCOL
+
+    def runs(self, *rows: RunRow) -> None:
+        """Ask for runs in one batch."""
+        self.send(wire.encode_runs(list(rows)))
+
+    def done(self, *rows: RunRow) -> DoneRow:
+        """Ask for runs and return the first row that comes."""
+        self.runs(*rows)
+        return self.expect(Dones).rows[0]
+
+    def rows(self, count: int) -> list[DoneRow]:
+        """Return so many rows, in as many frames as they come."""
+        rows: list[DoneRow] = []
+        while len(rows) < count:
+            rows += self.expect(Dones).rows
+        return rows
+
+    def load(
+        self,
+        script: bytes,
+        source: bytes,
+        epoch: int = 1,
+        blobs: tuple[Blob, ...] = (),
+        limits: Limits = LIMITS,
+    ) -> Loaded:
+        """Have a script loaded."""
+        self.say(load(script, source, epoch, blobs, limits))
+        return self.expect(Loaded)
+
+
+@dataclass
+class Process:
+    """A VM host process and the means to speak to it."""
+
+    pid: int
+    endpoint: str
+    scoreboard: Scoreboard
+    context: "zmq.Context[zmq.Socket[bytes]]"
+    peers: list[Peer] = field(default_factory=list)
+    code: int | None = None
+
+    def hang_up(self) -> None:
+        """Close all connections."""
+        for peer in self.peers:
+            peer.close()
+        self.peers.clear()
+
+    def connect(
+        self, prepare: Callable[["zmq.Socket[bytes]"], None] | None = None
+    ) -> Peer:
+        """Return a peer that has not said Hello."""
+        dealer = self.context.socket(zmq.DEALER)
+        dealer.linger = 0
+        if prepare is not None:
+            prepare(dealer)
+        dealer.connect(self.endpoint)
+        peer = Peer(dealer)
+        self.peers.append(peer)
+        return peer
+
+    def front(self) -> Peer:
+        """Return a new front."""
+        peer = self.connect()
+        peer.hello(Role.FRONT)
+        return peer
+
+    def broker(self) -> Peer:
+        """Return a new broker."""
+        peer = self.connect()
+        peer.hello(Role.BROKER)
+        return peer
+
+    def terminate(self) -> None:
+        """Ask it to end; `wait` says how it did."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Return its exit code, negative for a signal, once it has ended."""
+        end = time.monotonic() + PATIENCE_S
+        while self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = os.waitstatus_to_exitcode(status)
+            else:
+                assert time.monotonic() < end, "the host does not end"
+                time.sleep(0.005)
+        return self.code
+
+
+@contextmanager
+def hosting(
+    directory: Path,
+    config: HostConfig = CONFIG,
+    confinement: Confinement | None = None,
+) -> Iterator[Process]:
+    """Run a VM host until the end of the block, with or without its sandbox."""
+    if config.endpoint.startswith("tcp:"):
+        listener = socket.create_server(("127.0.0.1", 0))
+        endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    else:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(directory / "host.sock"))
+        listener.listen(16)
+        endpoint = f"ipc://{directory / 'host.sock'}"
+    page = create()
+    ready, report = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ready)
+        config = replace(config, endpoint=endpoint)
+        _become(config, listener.detach(), HostSlot(page), report, confinement)
+    os.close(report)
+    listener.close()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    process = Process(pid, endpoint, Scoreboard(page), context)
+    try:
+        assert os.read(ready, 100), "the host did not get ready"
+        yield process
+    finally:
+        os.close(ready)
+        os.close(page)
+        process.hang_up()
+        context.term()
+        if process.code is None:
+            os.kill(pid, signal.SIGKILL)
+            process.wait()
+
+
+def _become(
+    config: HostConfig,
+    listen_fd: int,
+    slot: HostSlot,
+    report: int,
+    confinement: Confinement | None,
+) -> None:
+    """Be the host, as the zygote's children are."""
+    try:
+        logging.getLogger().handlers.clear()  # pytest's
+        for number in (signal.SIGALRM, signal.SIGPROF):
+            signal.signal(number, signal.SIG_DFL)
+
+        def seal() -> list[Layer]:
+            return [] if confinement is None else confine.seal(confinement)
+
+        if confinement is not None:
+            luastate.prepare(Dialect(config.dialect), c_modules=False)
+            confine.enter(confinement, (listen_fd, report))
+        host.serve(config, listen_fd, slot, report, seal)
+    except BaseException:  # noqa: BLE001 - the last frame of this process
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(70)
