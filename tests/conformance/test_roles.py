@@ -69,6 +69,15 @@ def test_g01_abort_of_a_running_request_ends_it(site: Site) -> None:
         assert client.answer().body == b"Hello World"
 
 
+def test_g01_an_aborted_script_stops(site: Site) -> None:
+    with connected(site.address, 5.0) as client:
+        for _ in range(4):
+            client.send(site.get("slow.lua", QUERY_STRING="20", keep=True) + ABORT)
+            client.answer()
+        client.send(site.get("slow.lua", QUERY_STRING="0", keep=True))
+        assert client.answer().body == b"slow"
+
+
 @pytest.mark.parametrize("when", ["g02-params", "g03-stdin", "g04-begin"])
 def test_g02_g03_g04_abort_of_a_half_sent_request_ends_it(
     site: Site, when: str
