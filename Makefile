@@ -1,0 +1,102 @@
+# What people and .ci/run do with luafarm. `make help` lists it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+WHEEL_BIN := .venv-wheel/bin
+HTTP ?= 127.0.0.1:8080
+
+SOURCES := setup.py pyproject.toml README.md LICENSE \
+	$(shell find luafarm fcgi broker vmhost -name '*.py' -o -name '*.lua')
+
+.PHONY: help setup run test check fmt lint types layers unit process compiled \
+	packages wheel bench bench-quick manual clean
+.DELETE_ON_ERROR:
+
+help:           ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+# ---- environments --------------------------------------------------------------------
+
+setup: .venv/.ready       ## make .venv: the source tree, editable, with all tools
+
+.venv/.ready: pyproject.toml setup.py .ci/prepare
+	.ci/prepare $(PYTHON)
+	$(PYTHON) -m venv .venv
+	LUAFARM_COMPILE=0 $(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+wheel: .venv-wheel/.ready ## build the wheel into dist/ and install it into .venv-wheel
+
+.venv-wheel/.ready: .venv/.ready $(SOURCES)
+	rm -rf build dist .venv-wheel
+	$(BIN)/python -m build --wheel --outdir dist . >build-wheel.log 2>&1 || \
+		{ cat build-wheel.log; exit 1; }
+	rm build-wheel.log
+	$(PYTHON) -m venv .venv-wheel
+	$(WHEEL_BIN)/pip install --quiet dist/*.whl
+	cd / && $(CURDIR)/$(WHEEL_BIN)/luafarm --help >/dev/null
+	cd / && $(CURDIR)/$(WHEEL_BIN)/luafarm --version
+	touch $@
+
+packages:       ## install the web servers that the tests use (as root, on Debian)
+	.ci/prepare $(PYTHON) compiler
+	tests/servers/packages.sh test
+
+# ---- running -------------------------------------------------------------------------
+
+run: .venv-wheel/.ready   ## serve the examples on http://127.0.0.1:8080/ (HTTP=...)
+	$(WHEEL_BIN)/luafarm up examples --http $(HTTP)
+
+bench: .venv-wheel/.ready ## measure against php-fpm, Lua in nginx, mod_lua, uWSGI
+	tests/servers/packages.sh bench
+	$(WHEEL_BIN)/python -m bench
+
+bench-quick: .venv-wheel/.ready ## a subset of it, in two minutes
+	tests/servers/packages.sh bench
+	$(WHEEL_BIN)/python -m bench --quick
+
+# ---- checking ------------------------------------------------------------------------
+
+test: packages lint types layers ## everything that must pass, from nothing
+	$(BIN)/pytest
+	$(MAKE) compiled
+
+check: lint types layers unit    ## what must be green before every commit
+
+fmt: .venv/.ready         ## rewrite the files as the linter wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lint: .venv/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/.ready
+	$(BIN)/mypy
+
+layers: .venv/.ready
+	$(BIN)/lint-imports
+
+unit: .venv/.ready        ## tests without processes
+	$(BIN)/pytest -m "not process"
+
+process: .venv/.ready     ## tests with real processes, sockets and web servers
+	$(BIN)/pytest -m process
+
+# The tests of the hot modules and of `luafarm up` once more, against the installed
+# wheel and away from the source tree, which would hide it.
+compiled: .venv-wheel/.ready ## tests against the compiled wheel
+	$(WHEEL_BIN)/pip install --quiet pytest pytest-timeout hypothesis
+	rm -rf build/compiled && mkdir -p build/compiled/tests
+	cp pyproject.toml build/compiled/
+	cp -r bench build/compiled/
+	cp -r tests/__init__.py tests/fcgi tests/luafarm tests/wheel build/compiled/tests/
+	cd build/compiled && $(CURDIR)/$(WHEEL_BIN)/python -m pytest -o pythonpath= \
+		--deselect tests/luafarm/test_manual.py tests
+
+manual: .venv/.ready      ## rewrite docs/settings.md and config/luafarm.toml
+	$(BIN)/python -m luafarm.manual
+
+clean:          ## remove everything that make made
+	rm -rf .venv .venv-wheel build dist *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
