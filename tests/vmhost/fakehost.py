@@ -165,9 +165,9 @@ def serve(
     seal: Callable[[], list[Layer]],
 ) -> NoReturn:
     """Serve commands on the host's own endpoint."""
-    if config.cpath == "never ready":
+    if config.pool == "never-ready":
         time.sleep(ORPHAN_S)
-    if config.cpath == "fail":
+    if config.pool == "fail":
         raise RuntimeError("told to fail")
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     sock: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
@@ -183,8 +183,6 @@ def serve(
 
 def main() -> None:
     """Be the zygote."""
-    if os.environ.get("FAKE_ZYGOTE") == "broken":
-        raise SystemExit(5)
     setproctitle("luafarm-zygote")
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)

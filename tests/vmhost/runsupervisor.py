@@ -1,0 +1,27 @@
+"""A supervisor of fake hosts: `python -m tests.vmhost.runsupervisor ZYGOTE --config F`.
+
+It logs to standard error like the real one.
+"""
+
+import sys
+
+import setproctitle
+
+from luafarm import configure, logs
+from luafarm.errors import SettingsError
+from vmhost import loop
+
+
+def main() -> int:
+    """Run it; return the exit code."""
+    settings = configure.for_role(sys.argv[2:])
+    setproctitle.setproctitle("luafarm-supervisor")
+    logs.setup(settings.log, "luafarm-supervisor")
+    try:
+        return loop.run(settings, sys.argv[1])
+    except SettingsError as error:
+        configure.refuse(error)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
