@@ -220,6 +220,25 @@ def test_params_over_the_limit_are_refused_after_stdin() -> None:
     assert (request.params, request.body) == (b"", b"")
 
 
+def test_params_of_exactly_the_limit_are_taken() -> None:
+    limit = LIMITS.max_params
+    pairs = {"A": "x" * 450, "B": "y" * 450, "C": ""}
+    pairs["C"] = "z" * (limit - len(wire.blob(pairs)))
+    assert len(wire.blob(pairs)) == limit
+    for chunk in (1, 65535):
+        assert Play().one(req(pairs, chunk=chunk)).refusal is None
+        longer = {**pairs, "C": pairs["C"] + "z"}
+        refused = Play().one(req(longer, chunk=chunk))
+        assert refused.refusal is Refusal.PARAMS_TOO_LARGE
+
+
+def test_the_first_refusal_is_the_answer() -> None:
+    play = Play()
+    play.give(b"".join(begin(i, flags=1) for i in (1, 2, 3)))
+    request = play.one(req({"A": "x" * 490, "B": "x" * 490, "C": "x" * 99}, id=4))
+    assert request.refusal is Refusal.OVERLOADED
+
+
 def test_one_parameter_over_the_limit_is_refused() -> None:
     assert Play().one(req({"A": "x" * 499})).refusal is None
     assert Play().one(req({"A": "x" * 500})).refusal is Refusal.PARAMS_TOO_LARGE
@@ -566,9 +585,10 @@ def test_a_body_that_keeps_coming_is_not_late() -> None:
 
 def test_a_record_that_never_comes_whole_closes_the_connection() -> None:
     play = Play()
-    play.give(b"\1")
+    record = rec(wire.STDIN, 1, b"content")
+    play.give(record[:1])
     play.wait(30)
-    play.give(b"\1")
+    play.give(record[1:9])
     play.wait(29)
     assert play.machine.closing == OPEN
     play.wait(1)
