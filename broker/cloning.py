@@ -27,10 +27,10 @@ _LEAST_COST_S: Final = 0.0005  # CPU seconds of the cheapest load with its messa
 class Budget:
     """CPU seconds that loading clones may take: a bucket that fills steadily."""
 
-    def __init__(self, share: float, now: float) -> None:
+    def __init__(self, share: float) -> None:
         self._share = share
         self._left = -1.0  # not filled yet
-        self._at = now
+        self._at = 0.0
 
     def allows(self, load_s: float, cores: int, now: float) -> bool:
         """Take the cost of one load out of the bucket, or return False."""
@@ -39,7 +39,7 @@ class Budget:
         rate = self._share * cores
         most = max(rate * _BURST_S, _LEAST_BURST_S)
         if self._left < 0.0:
-            self._left = most
+            self._left, self._at = most, now
         self._left = min(most, self._left + (now - self._at) * rate)
         self._at = now
         cost = max(load_s, _LEAST_COST_S)

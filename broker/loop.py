@@ -207,7 +207,7 @@ class Loop:
         self._event(ev.Ticked())
         for peer in list(self._behind):
             if (
-                links.send(self._router, peer, self.machine.farm.snapshot())
+                links.send(self._router, peer, self.machine.farm.bulletin.snapshot())
                 is not False
             ):
                 self._behind.pop(peer, None)
@@ -358,7 +358,8 @@ class Loop:
         settle_s = self._settings.broker.settle
         return any(
             self._watcher.is_hinted((pool, path))
-            or self._sources.is_young(path, settle_s)
+            if self._watcher.is_followed((pool, path))
+            else self._sources.is_young(path, settle_s)
             for path in paths
         )
 
@@ -555,6 +556,7 @@ class Loop:
     ) -> None:
         host, pool = link.up.host, link.up.pool
         script = message.script
+        self._watcher.read_events(time.monotonic())
         used = self._sources.used(pool, script, message.dependencies)
         paths = [script, *[path for path, _ in used]]
         if self._is_unsettled(pool, paths, since):

@@ -31,8 +31,11 @@ class Missing:
         """Return the requested paths."""
         return [user[1:] for user in self._paths]
 
-    def remember(self, asked: bytes, out: list[Action]) -> list[bytes]:
-        """Remember this path; return those that fronts must forget."""
+    def remember(self, asked: bytes, seen: bytes, out: list[Action]) -> list[bytes]:
+        """Remember this path; return those that fronts must forget.
+
+        seen: content there that is no script, empty when there is no file.
+        """
         user = _user(asked)
         if user in self._paths:
             return []
@@ -44,7 +47,8 @@ class Missing:
             return [] if where is None else [asked]
         pool = where[0].pool
         for path in possible:
-            self._files.use((pool, path), user, b"", out)
+            digest = seen if path == asked else b""
+            self._files.use((pool, path), user, digest, out)
         self._paths[user] = (pool, possible)
         if len(self._paths) <= self._limit:
             return []

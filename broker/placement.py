@@ -11,11 +11,22 @@ from broker.cloning import LEAST_WAIT_S, WORTH_RATIO, Budget, wanted
 from broker.events import Pressed
 from broker.farm import Farm
 from broker.heat import worth
-from broker.tables import Generation, Record, State
+from broker.resolve import shown
+from broker.tables import QUICK, SLOW, Generation, Host, Record, State
+from luafarm.names import HostId, Pool, Script
 
 YOUNG_S: Final = 1.0
 """A state that nobody used so long after its loading can be a victim after all: the
 request that it was loaded for went away."""
+
+SLOW_S: Final = 0.004
+"""A script whose mean service time is longer moves to the slow lane."""
+
+QUICK_S: Final = 0.002
+"""And back, when it is shorter than this: 2:1, so that none moves to and fro."""
+
+FULL: Final = 0.9
+"""Part of a host's memory that its states may take, as they were after loading."""
 
 
 class Placement:
@@ -23,57 +34,100 @@ class Placement:
 
     def __init__(self, farm: Farm, cores: int) -> None:
         self._farm = farm
+        self._turn = farm.turn
         self._cores = cores
-        self._budget = Budget(farm.settings.broker.clone_cpu_share, 0.0)
+        self._budget = Budget(farm.settings.broker.clone_cpu_share)
+        #: scripts that need a first state and found no room or no host, in order
+        self._wanting: dict[Pool, dict[Script, Record]] = {}
+        #: scripts with fewer than `min_clones` states for want of room or hosts
+        self._short: dict[Script, Record] = {}
 
     # -- first states ----------------------------------------------------------------
 
     def place(self, record: Record, generation: Generation) -> bool:
         """Order a first state; what finds no room or host waits. Return if ordered."""
         farm = self._farm
-        host = farm.roster.choose(record, record.idle, farm.now, False)
+        host = farm.roster.choose(record, record.idle, self._turn.now, must_idle=False)
         if host is None or not self.make_room(record, None):
-            if record.script not in farm.wanting:
-                farm.count("waits_for_room" if host is not None else "waits_for_host")
-            farm.wanting[record.script] = record
+            waiting = self._wanting.setdefault(record.pool, {})
+            if record.script not in waiting:
+                reason = "waits_for_room" if host is not None else "waits_for_host"
+                self._turn.count(reason)
+                waiting[record.script] = record
             return False
-        farm.wanting.pop(record.script, None)
         farm.begin(record, host, generation, background=not record.waiting)
         return True
+
+    def retry(self) -> None:
+        """Give room or hosts that turned up to those who wait for them."""
+        for pool, waiting in list(self._wanting.items()):
+            while waiting:
+                script = next(iter(waiting))
+                if not self._retry(waiting[script]):
+                    break  # for those behind it is the same
+                waiting.pop(script, None)
+            if not waiting:
+                del self._wanting[pool]
+
+    def _retry(self, record: Record) -> bool:
+        """Return False when there still is no room or no host."""
+        generation = record.next or record.current
+        if generation is None or record.loads or record.states:
+            return True
+        if self._farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0:
+            return True
+        return self.place(record, generation)
+
+    def wanting(self) -> int:
+        """Return how many scripts wait for room or a host."""
+        return sum([len(waiting) for waiting in self._wanting.values()])
+
+    # -- room ------------------------------------------------------------------------
 
     def make_room(self, record: Record, limit_s: float | None) -> bool:
         """Make room for one state more, if a victim worth less than this must go."""
         farm = self._farm
-        if farm.taken < farm.limit and not self._is_memory_full(record):
-            return True
-        if farm.draining >= max(16, farm.limit >> 3):
-            return False  # orders to close are on their way; room would be imaginary
-        victim = farm.victims.least()
-        if victim is None or victim.record is record:
-            return False
-        value_s = worth(victim.key, farm.now, farm.half_life)
-        if limit_s is not None and value_s >= limit_s:
-            return False
-        self.evict(victim, f"for {record.script!r}, worth {value_s * 1000:.3f} ms")
-        return farm.taken < farm.limit
+        while farm.taken >= farm.limit or self._is_memory_full(record):
+            if farm.draining >= max(16, farm.limit >> 3):
+                return False  # so many are told to close that room is imaginary
+            victim = farm.victims.least()
+            if victim is None or victim.record is record:
+                return False
+            worth_s = worth(victim.key, self._turn.now, farm.half_life)
+            if limit_s is not None and worth_s >= limit_s:
+                return False
+            self.evict(victim, f"room for {shown(record.script)}")
+        return True
 
     def _is_memory_full(self, record: Record) -> bool:
         limit = self._farm.memory_limit_kib
         return limit > 0 and self._farm.kib + record.kib > limit
 
+    def relieve(self, host: Host) -> None:
+        """Drop what a host's memory has no room for, the least worth first."""
+        farm = self._farm
+        limit_kib = farm.settings.pool[host.pool].host_memory * FULL / 1024
+        while host.kib > limit_kib:
+            least: State | None = None
+            for state in host.states.values():
+                if state.position >= 0 and (least is None or state.key < least.key):
+                    least = state
+            if least is None:
+                return
+            self.evict(least, f"memory of host {host.id}")
+
     def evict(self, state: State, reason: str) -> None:
         """Order a state to close for want of room."""
         farm = self._farm
         record = state.record
-        record.last_eviction = reason
-        farm.count("evictions")
+        worth_s = worth(state.key, self._turn.now, farm.half_life)
+        heat = state.heat.now(self._turn.now, farm.half_life)
+        record.last_eviction = (
+            f"{reason}: heat {heat:.2f}, worth {worth_s * 1000:.2f} ms was the least"
+        )
+        self._turn.count("evictions")
         farm.drop(state)
-        self.after_loss(record)
-
-    def after_loss(self, record: Record) -> None:
-        """Tell fronts that a script lost a state; forget it when that was the last."""
-        farm = self._farm
-        farm.publish(record)
+        farm.bulletin.publish(record)
         if farm.is_unused(record):
             farm.cool(record)
 
@@ -83,111 +137,115 @@ class Placement:
         """Load further states of a script whose requests wait, where that helps."""
         farm = self._farm
         record = farm.records.get(event.script)
-        if record is None or record.current is None:
+        if record is None or record.current is None or not record.states:
             return
-        farm.count("pressures")
+        self._turn.count("pressures")
         if event.waited_s < max(record.load_s, LEAST_WAIT_S):
             return
-        states = len(record.states) + len(record.loads)
-        if not states or any(
-            x.sent and x.since == farm.now for x in record.loads.values()
-        ):
-            return
-        waiting_s = record.waits.now(farm.now, farm.half_life) + event.total_s
-        number = wanted(event.queued, record.service_s, record.load_s, states)
-        for _ in range(number):
-            if not self._clone_once(record, event, waiting_s):
+        waiting_s = record.waits.now(self._turn.now, farm.half_life) + event.total_s
+        states = len(_hosts(record))
+        for _ in range(wanted(event.queued, record.service_s, record.load_s, states)):
+            if not self._clone_once(record, record.current, event, waiting_s):
                 return
 
-    def _clone_once(self, record: Record, event: Pressed, waiting_s: float) -> bool:
+    def _clone_once(
+        self, record: Record, generation: Generation, event: Pressed, waiting_s: float
+    ) -> bool:
         farm = self._farm
-        generation = record.current
-        assert generation is not None
-        states = record.states
-        hosts = {s.host.id for s in states} | set(record.loads)
-        if len(hosts) >= self._most(record):
-            farm.count("clones_at_limit")
+        if len(_hosts(record)) >= self._most(record):
+            self._turn.count("clones_at_limit")
             return False
-        host = farm.roster.choose(record, event.idle, farm.now, True)
+        host = farm.roster.choose(record, event.idle, self._turn.now, must_idle=True)
         if host is None:
             return False
-        if not self._budget.allows(record.load_s, self.cores(), farm.now):
-            farm.count("clones_over_budget")
+        if not self._budget.allows(record.load_s, self.cores(), self._turn.now):
+            self._turn.count("clones_over_budget")
             return False
         if not self.make_room(record, waiting_s / WORTH_RATIO):
             return False
         loading = farm.begin(record, host, generation, background=False)
         loading.wait_s = event.total_s / max(event.queued, 1)
         loading.uses = float(max(event.queued, 1))
-        farm.count("clones")
+        self._turn.count("clones")
         return True
 
     def _most(self, record: Record) -> int:
         """Return how many hosts a script may take: some are left to the others."""
         farm = self._farm
         hosts = farm.roster.size(record)
-        others = len(farm.records) - len(farm.ghosts) > 1
-        fair = hosts - max(1, hosts // 4) if others and hosts > 2 else hosts
+        has_others = len(farm.records) - len(farm.ghosts) > 1
+        fair = hosts - max(1, hosts // 4) if has_others and hosts > 2 else hosts
         return min(record.policy.clones, max(fair, 1))
 
     def cores(self) -> int:
-        """Return the cores of the farm, guessed from its hosts when not known."""
-        return self._cores or max(1, len(self._farm.roster.hosts) // 2)
+        """Return the cores of the farm; those of other machines by their hosts."""
+        return max(self._cores, len(self._farm.roster.hosts) // 2, 1)
 
     def top_up(self, record: Record) -> None:
         """Load what is missing to the least number of states of a loaded script."""
         farm = self._farm
-        generation = record.current
-        if generation is None or not record.states or record.next is not None:
+        least = record.policy.min_clones
+        self._short.pop(record.script, None)
+        if record.current is None or not record.states:
             return
-        while len({s.host.id for s in record.states} | set(record.loads)) < (
-            record.policy.min_clones
-        ):
-            host = farm.roster.choose(record, (), farm.now, False)
+        while len(_hosts(record)) < least:
+            host = farm.roster.choose(record, (), self._turn.now, must_idle=False)
             if host is None or not self.make_room(record, None):
+                self._short[record.script] = record
                 return
-            farm.begin(record, host, generation, background=True)
+            farm.begin(record, host, record.current, background=True)
+
+    def top_up_short(self) -> None:
+        """Try again for scripts that have fewer states than they should."""
+        for record in list(self._short.values()):
+            if record.next is None:
+                self.top_up(record)
+            if record.script in self._short:
+                return
 
     # -- lanes -----------------------------------------------------------------------
 
-    def relane(self, record: Record, lane: int) -> None:
-        """Move a script to the other lane: load it there, then drop what is here."""
-        farm = self._farm
-        farm.count("lane_changes")
-        record.lane = lane
+    def review_lane(self, record: Record) -> None:
+        """Move a script whose requests have become slow, or quick."""
+        if record.lane == QUICK and record.service_s > SLOW_S:
+            self._relane(record, SLOW)
+        elif record.lane == SLOW and record.service_s < QUICK_S:
+            self._relane(record, QUICK)
+
+    def _relane(self, record: Record, lane: int) -> None:
+        self._turn.count("lane_changes")
+        self._farm.relane(record, lane)
+        record.is_moving = True
+        self._farm.bulletin.publish(record)
         self.move(record)
 
     def move(self, record: Record) -> None:
-        """Get the script a state in its lane, if it has none."""
+        """Bring a script into its lane: load it there, then drop what is elsewhere."""
         farm = self._farm
-        if record.current is None or record.next is not None or not record.states:
+        if not record.is_moving or record.next is not None or record.current is None:
             return
-        if any(farm.roster.in_lane(record, s.host) for s in record.states):
+        outside = [
+            s for s in record.states if not farm.roster.is_in_lane(record, s.host)
+        ]
+        inside = [s for s in farm.bulletin.servable(record) if s not in outside]
+        if not outside or inside:
+            record.is_moving = False
+            for state in outside:
+                if record.script not in state.host.loads:
+                    farm.drop(state)
+            farm.bulletin.publish(record)
             return
-        if any(farm.roster.in_lane(record, x.host) for x in record.loads.values()):
+        under_way = [x.host for x in record.loads.values()]
+        if any(farm.roster.is_in_lane(record, host) for host in under_way):
             return
-        host = farm.roster.choose(record, (), farm.now, False)
-        if (
-            host is None
-            or len(record.states) + len(record.loads) >= record.policy.clones
-        ):
+        host = farm.roster.choose(record, (), self._turn.now, must_idle=False)
+        if host is None or not farm.roster.is_in_lane(record, host):
             return
+        if len(_hosts(record)) >= record.policy.clones:
+            farm.drop(outside[-1])
+            farm.bulletin.publish(record)
         if self.make_room(record, None):
             farm.begin(record, host, record.current, background=True)
-
-    def leave_lane(self, record: Record) -> None:
-        """Drop states outside the script's lane once there is one inside."""
-        farm = self._farm
-        inside = [
-            s for s in farm.servable(record) if farm.roster.in_lane(record, s.host)
-        ]
-        if not inside:
-            return
-        for state in list(record.states):
-            if not farm.roster.in_lane(record, state.host) and (
-                record.script not in state.host.loads
-            ):
-                farm.drop(state)
 
     # -- time ------------------------------------------------------------------------
 
@@ -196,20 +254,13 @@ class Placement:
         farm = self._farm
         while farm.young:
             state = next(iter(farm.young))
-            if farm.now - state.loaded_at < YOUNG_S:
+            if self._turn.now - state.loaded_at < YOUNG_S:
                 return
             del farm.young[state]
             state.served = True
             farm.rank(state)
 
-    def retry(self) -> None:
-        """Give room or hosts that turned up to those who wait for them."""
-        farm = self._farm
-        for record in list(farm.wanting.values()):
-            generation = record.next or record.current
-            if generation is None or record.loads or record.states:
-                del farm.wanting[record.script]
-            elif not self.place(record, generation) and farm.roster.pool_size(
-                record.pool
-            ):
-                return  # no room: it is the same for those behind
+
+def _hosts(record: Record) -> set[HostId]:
+    """Return the hosts that have a state of the script or get one."""
+    return {s.host.id for s in record.states} | set(record.loads)

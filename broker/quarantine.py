@@ -33,6 +33,8 @@ class Quarantine:
         self._settings = settings
         #: in order of their last death
         self._suspects: dict[Script, _Suspect] = {}
+        #: scripts whose end of quarantine was not asked for yet
+        self._refused: dict[Script, None] = {}
         self.count = 0  # quarantines imposed since the start
 
     def blame(self, script: Script, weight: float, now: float) -> bool:
@@ -43,7 +45,7 @@ class Quarantine:
         suspect = self._suspects.pop(script, None) or _Suspect()
         self._suspects[script] = suspect
         if len(self._suspects) > _MAX_SUSPECTS:
-            del self._suspects[next(iter(self._suspects))]
+            self.pardon(next(iter(self._suspects)))
         if now - suspect.last > self._settings.quarantine_max:
             suspect.times = 0
         suspect.last = now
@@ -58,6 +60,7 @@ class Quarantine:
         # one more death after the pause is enough for the next, longer one
         suspect.deaths = [(now, limit - weight)] if limit > weight else []
         self.count += 1
+        self._refused[script] = None
         return True
 
     def remaining_s(self, script: Script, now: float) -> float:
@@ -66,9 +69,12 @@ class Quarantine:
         return max(0.0, suspect.until - now) if suspect is not None else 0.0
 
     def pardon(self, script: Script) -> bool:
-        """Forget the deaths, as the file changed; return whether it was known."""
+        """Forget the deaths, as the file changed; return whether there were any."""
         return self._suspects.pop(script, None) is not None
 
-    def refused(self, now: float) -> list[Script]:
-        """Return the scripts that are refused now."""
-        return [s for s, suspect in self._suspects.items() if suspect.until > now]
+    def released(self, now: float) -> list[Script]:
+        """Return the scripts that are refused no more since the last call."""
+        ended = [s for s in self._refused if self.remaining_s(s, now) <= 0.0]
+        for script in ended:
+            del self._refused[script]
+        return ended

@@ -2,20 +2,21 @@
 
 A settled change gives a new generation, whose first state (the canary) is loaded beside
 an old one. Once it is ready fronts are told, the other old states are renewed and
-fenced.
-If it does not load, the last good generation goes on being served. `tend` brings a
-script to what its row asks for, whatever happened before; it may be called at any time.
+fenced. If it does not load, the last good generation goes on being served. `tend`
+brings a script to what its row asks for, whatever happened before; it may be called at
+any time.
 """
 
 from typing import Final
 
 from broker.actions import Answer
-from broker.events import Changed, LoadFailed, StateLoaded
-from broker.farm import Farm
+from broker.events import Changed, FileNow, LoadFailed, StateLoaded
+from broker.farm import MAX_DEPENDENCIES, Farm
 from broker.missing import asked_of, is_user
 from broker.placement import Placement
-from broker.resolve import is_below
-from broker.tables import Failure, Generation, Host, Record
+from broker.recycling import Recycling
+from broker.resolve import is_below, shown
+from broker.tables import Failure, Generation, Host, Loading, Record, State
 from luafarm.messages import Dependency, ScriptError, Verdict
 from luafarm.names import Pool, Script
 
@@ -27,15 +28,17 @@ MOST_STALE: Final = 5
 often; then the files never rest, and it is served as it is."""
 
 _FIRST_RETRY_S: Final = 1.0
-_LAST_RETRY_S: Final = 60.0
+_MOST_RETRIES: Final = 6
 
 
 class Renewal:
     """Decides about generations."""
 
-    def __init__(self, farm: Farm, placement: Placement) -> None:
+    def __init__(self, farm: Farm, placement: Placement, recycling: Recycling) -> None:
         self._farm = farm
+        self._turn = farm.turn
         self._placement = placement
+        self._recycling = recycling
         self._last_good = farm.settings.broker.last_good
 
     # -- files -----------------------------------------------------------------------
@@ -46,11 +49,15 @@ class Renewal:
         affected: dict[Script, None] = {}
         for file in event.files:
             for user in farm.files.set((file.pool, file.path), file.digest, file.error):
-                affected[user] = None
-        for user in affected:
-            if is_user(user):
-                self._appeared(asked_of(user))
-        scripts = [user for user in affected if user in farm.records]
+                if not is_user(user):
+                    affected[user] = None
+                elif file.error or file.digest not in {b"", EMPTY}:
+                    self._appeared(file.pool, asked_of(user))
+        now, half_life = self._turn.now, farm.half_life
+        # hot scripts first: hosts load one state at a time
+        scripts = sorted(
+            affected, key=lambda s: -farm.records[s].heat.now(now, half_life)
+        )
         awaited = [*scripts, *self._pending(event.scope)] if event.ticket else []
         farm.waits.wait(event.ticket, awaited)
         for script in scripts:
@@ -61,7 +68,7 @@ class Renewal:
         for script in awaited:
             self.answer_waits(script)
         if event.ticket and not awaited:
-            farm.out.append(Answer(event.ticket, True, ""))
+            self._turn.out.append(Answer(event.ticket, True, ""))
 
     def _pending(self, scope: bytes) -> list[Script]:
         """Return the scripts with a file in scope whose last change is not in force."""
@@ -80,11 +87,11 @@ class Renewal:
         ]
         return any(path == scope or is_below(path, scope) for path in paths)
 
-    def _appeared(self, asked: bytes) -> None:
+    def _appeared(self, pool: Pool, asked: bytes) -> None:
         farm = self._farm
         if asked in farm.missing:
-            farm.missing.forget(asked, farm.out)
-            farm.forget_place(Script(asked), Pool(""))
+            farm.missing.forget(asked, self._turn.out)
+            farm.bulletin.forget(Script(asked), pool)
 
     def review(self, record: Record) -> None:
         """Compare a script with its files; start a new generation when they differ."""
@@ -92,43 +99,50 @@ class Renewal:
         digest = farm.files.digest((record.pool, record.script))
         error = farm.files.error((record.pool, record.script))
         if (not digest and not error) or digest == EMPTY:
-            self._delete(record)
+            self._delete(record, digest)
             return
-        newest = record.next or (
-            record.failure.generation if record.failure is not None else record.current
-        )
+        current, newest = record.current, record.next or record.current
+        if record.failure is not None and record.next is None:
+            newest = record.failure.generation
         if newest is not None and not farm.files.is_stale(record, newest):
             return
-        farm.quarantine.pardon(record.script)
-        current = record.current
+        if farm.quarantine.pardon(record.script):
+            self._turn.log(
+                "info", f"script={shown(record.script)} changed: no more refused"
+            )
         if current is None and not record.loads and not record.waiting:
             # broken or refused before: the next request tries what is there now
-            farm.forget_place(record.script, record.pool)
-            farm.cool(record)
-            return
-        if current is not None and not farm.files.is_stale(record, current):
+            record.next = None
+            farm.fail(record, None)
+            farm.bulletin.forget(record.script, record.pool)
+        elif current is not None and not farm.files.is_stale(record, current):
             record.next = None  # back to what is served
-            record.failure = None
+            farm.fail(record, None)
             farm.keep(record, None)
-            return
-        farm.count("generations")
-        self._begin(record, digest, newest)
+            farm.rewatch(record)
+        else:
+            self._turn.count("generations")
+            record.next = self.following(record, digest, newest)
 
-    def _begin(self, record: Record, digest: bytes, newest: Generation | None) -> None:
+    def following(
+        self, record: Record, digest: bytes, newest: Generation | None
+    ) -> Generation:
+        """Return a generation of this content, with what older ones used as it is now.
+
+        That much is sent with the order to load, to spare the host its questions.
+        """
         farm = self._farm
         following = Generation(farm.next_epoch(), digest)
         for old in (record.current, newest):
-            if old is None:
-                continue
-            for name, dependency in old.dependencies.items():
-                following.dependencies[name] = farm.files.resolved(
-                    record, name, dependency
-                )
-        record.next = following
+            if old is not None:
+                for name, dependency in old.dependencies.items():
+                    now = farm.files.resolved(record, name, dependency)
+                    following.dependencies[name] = now
+        return following
 
-    def _delete(self, record: Record) -> None:
+    def _delete(self, record: Record, digest: bytes) -> None:
         farm = self._farm
-        farm.count("deletions")
+        self._turn.count("deletions")
         script = record.script
         epoch = farm.next_epoch()
         hosts = {s.host.id: s.host for s in record.states}
@@ -141,19 +155,14 @@ class Renewal:
         for state in list(record.states):
             farm.drop(state)
         farm.quarantine.pardon(script)
-        place = farm.unserved(script, record.pool, Verdict.MISSING)
-        farm.tell(place)
-        farm.answer(record, place)
-        for asked in farm.missing.remember(script, farm.out):
-            farm.forget_place(Script(asked), record.pool)
+        farm.bulletin.refuse(record, Verdict.MISSING, None, 0.0)
+        for asked in farm.missing.remember(script, digest, self._turn.out):
+            farm.bulletin.forget(Script(asked), record.pool)
         record.current = None
         record.next = None
-        record.failure = None
-        if record.loads:
-            farm.watch(record, {})
-            record.told = None
-        else:
-            farm.cool(record)
+        farm.fail(record, None)
+        farm.keep(record, None)
+        farm.watch(record, {})
 
     # -- loads -----------------------------------------------------------------------
 
@@ -168,39 +177,61 @@ class Renewal:
         if loading is None or loading.epoch != event.epoch:
             self._used_further(record, host, event)
             return
-        record.load_s += (event.load_s - record.load_s) * (
-            0.3 if record.load_s else 1.0
-        )
+        weight = 0.3 if record.load_s > 0.0 else 1.0
+        record.load_s += (event.load_s - record.load_s) * weight
         generation = loading.generation
         state = farm.settle(loading, event.kib)
-        if generation is not record.current and generation is not record.next:
-            farm.count("superseded_loads")
-            if record.current is None and record.next is None:
-                farm.drop(state)  # deleted meanwhile
-            farm.publish(record)
-            self.tend(record)
-            return
-        self._note(record, generation, event.dependencies, event)
+        self._recycling.born(state)
         if generation is record.next:
-            if farm.files.is_stale(record, generation) and (
-                record.stale_loads < MOST_STALE
-            ):
-                farm.count("stale_loads")
-                record.stale_loads += 1
-                farm.publish(record)
-                self.review(record)
-            else:
-                self._promote(record, generation)
+            generation.dependencies = {}  # what was expected is known now
+            self._note(record, generation, event.dependencies, event.changed)
+            self._judge_canary(record, generation)
+        elif generation is record.current:
+            self._note(record, generation, event.dependencies, event.changed)
+            self._judge(record, state, event.dependencies)
         else:
-            farm.publish(record)
-            self._placement.leave_lane(record)
-            farm.publish(record)
+            self._turn.count("superseded_loads")
+            if record.current is None and record.next is None:
+                farm.drop(state)  # deleted or refused meanwhile
+        farm.bulletin.publish(record)
         self.tend(record)
+        self._placement.relieve(host)
+
+    def _judge_canary(self, record: Record, generation: Generation) -> None:
+        """Serve a new generation, if its state is made of files that are still so."""
+        stale = self._farm.files.is_stale(record, generation)
+        if stale and record.stale_loads < MOST_STALE:
+            self._turn.count("stale_loads")
+            record.stale_loads += 1
+            self.review(record)
+        else:
+            self._promote(record, generation)
+            if stale:
+                self.review(record)
+
+    def _judge(
+        self, record: Record, state: State, dependencies: tuple[Dependency, ...]
+    ) -> None:
+        """Serve a further state, if its files are still those of its generation."""
+        farm = self._farm
+        for dependency in dependencies:
+            name = (int(dependency.kind), dependency.name)
+            if farm.files.resolved(record, name, dependency) != dependency:
+                break
+        else:
+            record.stale_loads = 0
+            return
+        self._turn.count("stale_loads")
+        self.review(record)
+        if record.stale_loads < MOST_STALE:
+            record.stale_loads += 1
+            # as any other old state: renewed by `tend`
+            state.generation = Generation(state.epoch, b"")
 
     def _used_further(self, record: Record, host: Host, event: StateLoaded) -> None:
         state = host.states.get(event.script)
         if state is not None and state.epoch == event.epoch:
-            self._note(record, state.generation, event.dependencies, event)
+            self._note(record, state.generation, event.dependencies, event.changed)
             self.review(record)
             self.tend(record)
 
@@ -209,16 +240,24 @@ class Renewal:
         record: Record,
         generation: Generation,
         dependencies: tuple[Dependency, ...],
-        event: StateLoaded | LoadFailed,
+        changed: tuple[FileNow, ...],
     ) -> None:
-        """Remember what a state used, and look at it as it is now."""
+        """Remember what a state used, and look at it as it is now.
+
+        What two states saw differently stays as the first one saw it: with the file
+        as it is now the generation is stale then, and both are renewed.
+        """
         farm = self._farm
         for dependency in dependencies:
             name = (int(dependency.kind), dependency.name)
-            if len(generation.dependencies) < 4096 or name in generation.dependencies:
+            if name in generation.dependencies:
+                continue
+            if len(record.watched) < MAX_DEPENDENCIES:
                 generation.dependencies[name] = dependency
-        farm.rewatch(record)
-        for file in event.changed:
+                farm.watch_more(record, farm.files.tried(record, dependency))
+            else:
+                self._turn.count("unwatched_files")
+        for file in changed:
             farm.files.set((file.pool, file.path), file.digest, file.error)
 
     def _promote(self, record: Record, generation: Generation) -> None:
@@ -228,93 +267,107 @@ class Renewal:
         record.next = None
         record.stale_loads = 0
         if record.failure is not None:
-            farm.log("info", f"script={record.script!r} loads again")
-            record.failure = None
+            self._turn.log("info", f"script={shown(record.script)} loads again")
+            farm.fail(record, None)
         farm.keep(record, None)
         farm.rewatch(record)
-        farm.publish(record)
+        farm.bulletin.publish(record)
         for state in list(record.states):
             if state.generation is not generation:
-                host = state.host
-                if host.id not in record.loads:
-                    farm.begin(record, host, generation, background=False)
-                farm.fence(host, record.script, generation.epoch)
+                if state.host.id not in record.loads:
+                    farm.begin(record, state.host, generation, background=False)
+                farm.fence(state.host, record.script, generation.epoch)
 
     def failed(self, event: LoadFailed) -> None:
         """Take a generation that does not load."""
         farm = self._farm
         host = farm.roster.hosts.get(event.host)
         record = farm.records.get(event.script)
+        loading = host.loads.get(event.script) if host is not None else None
         if host is None or record is None:
             return
-        loading = host.loads.get(event.script)
         if loading is None or loading.epoch != event.epoch:
             return
         farm.end(loading)
-        farm.count("failed_loads")
+        self._turn.count("failed_loads")
         generation = loading.generation
         if generation is record.next:
-            self._note(record, generation, event.dependencies, event)
-            if farm.files.is_stale(record, generation) and (
-                record.stale_loads < MOST_STALE
-            ):
+            generation.dependencies = {}
+            self._note(record, generation, event.dependencies, event.changed)
+            stale = farm.files.is_stale(record, generation)
+            if stale and record.stale_loads < MOST_STALE:
                 record.stale_loads += 1
                 self.review(record)
             else:
-                self._reject(record, generation, event.error)
-        elif generation is record.current and not farm.servable(record):
-            # it loaded before: a budget, or luck; not for its content
-            record.current = None
-            self._reject(record, generation, event.error)
+                self.reject(record, generation, event.error)
+        elif generation is record.current:
+            self._failed_again(record, generation, host, event.error)
         self.tend(record)
 
-    def _reject(
+    def _failed_again(
+        self, record: Record, generation: Generation, host: Host, error: ScriptError
+    ) -> None:
+        """Take a further state of what loaded before: a budget, or bad luck."""
+        farm = self._farm
+        old = host.states.get(record.script)
+        if old is not None and old.generation is not generation:
+            # its state is fenced off and cannot be renewed here
+            farm.drop(old)
+        if not record.states and not record.loads:
+            record.current = None
+            self.reject(record, generation, error)
+
+    def died(self, loading: Loading, error: ScriptError) -> None:
+        """Take a new generation whose loading cost its host the life."""
+        if loading.generation is loading.record.next:
+            self.reject(loading.record, loading.generation, error)
+
+    def reject(
         self, record: Record, generation: Generation, error: ScriptError
     ) -> None:
         """Do not serve this generation; go on with the last good one, if any."""
         farm = self._farm
         before = record.failure
-        failure = Failure(generation, error, farm.now)
-        pause_s = _FIRST_RETRY_S
-        if before is not None and before.generation.digest == generation.digest:
-            pause_s = min(2.0 * (before.retry_at - before.at), _LAST_RETRY_S)
-        failure.retry_at = farm.now + pause_s
-        record.failure = failure
+        is_same = before is not None and before.generation.digest == generation.digest
+        attempts = before.attempts + 1 if before is not None and is_same else 1
+        retry_at = self._turn.now + _FIRST_RETRY_S * 2.0**attempts
         record.next = None
         record.stale_loads = 0
-        if before is None or before.error != error:
-            farm.log(
-                "error", f"script={record.script!r} does not load: {error.message}"
-            )
+        farm.fail(record, Failure(generation, error, attempts, retry_at))
+        if not is_same:
+            text = f"script={shown(record.script)} does not load: {error.message}"
+            self._turn.log("error", text)
         if record.current is not None and self._last_good:
-            farm.count("last_good")
+            self._turn.count("last_good")
             farm.keep(record, record.current)
             farm.rewatch(record)
             return
-        if record.current is not None:
-            for state in list(record.states):
-                farm.fence(state.host, record.script, generation.epoch)
-                farm.drop(state)
-            record.current = None
+        for state in list(record.states):
+            farm.fence(state.host, record.script, generation.epoch)
+            farm.drop(state)
+        record.current = None
         farm.rewatch(record)
-        farm.refuse(record, Verdict.BROKEN, error, 0.0)
+        farm.bulletin.refuse(record, Verdict.BROKEN, error, 0.0)
 
-    def retry(self, record: Record) -> None:
-        """Try again what did not load: the reason may have been the moment."""
-        failure = record.failure
-        if (
-            failure is None
-            or self._farm.now < failure.retry_at
-            or record.next is not None
-        ):
-            return
-        if record.current is None:
-            record.failure = None
-            self._farm.forget_place(record.script, record.pool)
-            if not record.loads and not record.waiting:
-                self._farm.cool(record)
-        elif failure.error.budget:
-            self._begin(record, failure.generation.digest, failure.generation)
+    def retry(self) -> None:
+        """Try again what did not load where the reason may have been the moment."""
+        farm = self._farm
+        for record in list(farm.failed.values()):
+            failure = record.failure
+            assert failure is not None
+            if self._turn.now < failure.retry_at or record.next is not None:
+                continue
+            if record.current is None:
+                farm.fail(record, None)
+                farm.bulletin.forget(record.script, record.pool)
+                self.tend(record)
+            elif failure.error.budget and failure.attempts < _MOST_RETRIES:
+                again = failure.generation
+                record.next = self.following(record, again.digest, again)
+                self.tend(record)
+        while len(farm.failed) > farm.settings.broker.missing:
+            record = next(iter(farm.failed.values()))
+            farm.fail(record, None)
             self.tend(record)
 
     # -- convergence -----------------------------------------------------------------
@@ -322,40 +375,51 @@ class Renewal:
     def tend(self, record: Record) -> None:
         """Order what the row asks for and is not under way."""
         farm = self._farm
-        if record.next is not None:
-            self._tend_canary(record, record.next)
-        elif record.current is not None:
-            for state in record.states:
-                if state.generation is not record.current and (
-                    state.host.id not in record.loads
-                ):
-                    farm.begin(record, state.host, record.current, background=True)
-            if not farm.servable(record) and not record.loads and record.waiting:
-                self._placement.place(record, record.current)
-            self._placement.top_up(record)
+        if not farm.bulletin.is_open or farm.records.get(record.script) is not record:
+            return
+        if farm.quarantine.remaining_s(record.script, self._turn.now) <= 0.0:
+            if record.next is not None:
+                self._tend_canary(record, record.next)
+            elif record.current is not None:
+                self._tend_states(record, record.current)
         if farm.is_unused(record) and record.script not in farm.ghosts:
             farm.cool(record)
         self.answer_waits(record.script)
+
+    def _tend_states(self, record: Record, current: Generation) -> None:
+        farm = self._farm
+        for state in record.states:
+            if state.generation is not current and state.host.id not in record.loads:
+                farm.begin(record, state.host, current, background=True)
+        if record.waiting and not record.states:
+            if record.loads:
+                self._hurry(record)
+            else:
+                self._placement.place(record, current)
+        self._placement.move(record)
+        self._placement.top_up(record)
 
     def _tend_canary(self, record: Record, generation: Generation) -> None:
         farm = self._farm
         error = farm.files.error((record.pool, record.script))
         if error:
-            self._reject(record, generation, _unreadable(record.script, error))
+            self.reject(record, generation, _unreadable(record.script, error))
             return
         for loading in list(record.loads.values()):
-            if loading.generation is generation:
-                if record.waiting and not loading.sent:
-                    farm.send(loading)
-                return
-            if not loading.sent:
+            if loading.generation is not generation and not loading.sent:
                 farm.end(loading)
         if record.loads:
-            return  # what is under way is of no use; its end brings us back here
-        if record.states:
+            # the canary, or something of no use any more whose end brings us back
+            self._hurry(record)
+        elif record.states:
             farm.begin(record, record.states[0].host, generation, background=True)
         else:
             self._placement.place(record, generation)
+
+    def _hurry(self, record: Record) -> None:
+        """Load at once what stands in a backlog, if a request waits for it."""
+        if record.waiting and not any(x.sent for x in record.loads.values()):
+            self._farm.send(next(iter(record.loads.values())))
 
     def answer_waits(self, script: Script) -> None:
         """Answer those who wait for a change of this script that is in force."""
@@ -371,20 +435,14 @@ class Renewal:
                 error = record.failure.error.message
         if not error and not farm.waits.is_fenced(script):
             return
-        self._answer(script, error)
-
-    def _answer(self, script: Script, error: str) -> None:
-        for ticket, first_error in self._farm.waits.settled(script, error):
-            self._farm.out.append(Answer(ticket, not first_error, first_error))
+        for ticket, first_error in farm.waits.settled(script, error):
+            self._turn.out.append(Answer(ticket, not first_error, first_error))
 
 
 def _unreadable(script: Script, error: str) -> ScriptError:
-    return ScriptError(
-        kind="File Error",
-        message=error,
-        traceback="",
-        file=script.decode("utf-8", "backslashreplace"),
-        line=0,
-        excerpt="",
-        budget="",
-    )
+    return load_error(script, "File Error", error, "")
+
+
+def load_error(script: Script, kind: str, message: str, budget: str) -> ScriptError:
+    """Return an error that is not the script's own words."""
+    return ScriptError(kind, message, "", shown(script), 0, "", budget)

@@ -51,6 +51,11 @@ class PoolPaths:
         return best
 
 
+def shown(path: bytes) -> str:
+    """Return a path as people read it; what is no UTF-8 is escaped."""
+    return path.decode("utf-8", "backslashreplace")
+
+
 def is_below(path: bytes, directory: bytes) -> bool:
     """Say whether the path is inside the directory, by its text."""
     if directory == b"/":

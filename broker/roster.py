@@ -18,12 +18,6 @@ from luafarm.names import HostId, Machine, Pool
 _COMPARED: Final = 8
 _BUSY_HALF_LIFE_S: Final = 2.0
 
-SLOW_S: Final = 0.004
-"""A script whose mean service time is longer moves to the slow lane."""
-
-QUICK_S: Final = 0.002
-"""And back, when it is shorter than this: 2:1, so that none moves to and fro."""
-
 
 class Roster:
     """Hosts by id and by pool and lane."""
@@ -50,6 +44,7 @@ class Roster:
 
     def retire(self, host: Host, now: float) -> None:
         """Choose this host no more; it is about to be replaced."""
+        host.is_retiring = True
         host.retiring_since = now
         self._unready(host)
 
@@ -85,7 +80,7 @@ class Roster:
             return [SLOW]
         return [QUICK] if self._slow_scripts.get(pool, 0) else [QUICK, SLOW]
 
-    def in_lane(self, record: Record, host: Host) -> bool:
+    def is_in_lane(self, record: Record, host: Host) -> bool:
         """Say whether this host is where the script may live."""
         return host.lane in self.lanes(record)
 
@@ -102,7 +97,7 @@ class Roster:
         )
 
     def choose(
-        self, record: Record, idle: tuple[HostId, ...], now: float, must_idle: bool
+        self, record: Record, idle: tuple[HostId, ...], now: float, *, must_idle: bool
     ) -> Host | None:
         """Return the best host that holds no state of this script, or None.
 
@@ -170,14 +165,14 @@ class Roster:
         assert ready == {
             host.id
             for host in self.hosts.values()
-            if host.is_known and not host.retiring_since
+            if host.is_known and not host.is_retiring
         }
 
 
 def _can_take(record: Record, host: Host) -> bool:
     return (
         host.is_known
-        and not host.retiring_since
+        and not host.is_retiring
         and host.pool == record.pool
         and record.script not in host.states
         and record.script not in host.loads

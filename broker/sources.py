@@ -15,7 +15,15 @@ from hashlib import blake2b
 from typing import Final
 
 from broker.events import FileNow, Found
-from broker.resolve import PoolPaths, candidates, is_below, is_normal, pool_of, prefixes
+from broker.resolve import (
+    PoolPaths,
+    candidates,
+    is_below,
+    is_normal,
+    pool_of,
+    prefixes,
+    shown,
+)
 from luafarm.messages import Blob, Dependency, NeedKind
 from luafarm.names import Pool, Script
 
@@ -195,16 +203,18 @@ class Sources:
         for path in paths:
             now = self.look(pool, path)
             if now.error:
-                return Blob(kind, name, b"", b"", b""), _shown(path, now.error)
+                return Blob(
+                    kind, name, b"", b"", b""
+                ), f"cannot read '{shown(path)}': {now.error}"
             content = self.content(pool, path, now.digest) if now.digest else None
             if content is not None:
                 return Blob(kind, name, path, now.digest, content), ""
-        tried = "".join([f"\n\tno file '{_text(path)}'" for path in paths])
+        tried = "".join([f"\n\tno file '{shown(path)}'" for path in paths])
         what = "module" if kind == NeedKind.MODULE else "file"
         reason = tried or "\n\tnot a name inside the script roots"
         return (
             Blob(kind, name, b"", b"", b""),
-            f"{what} '{_text(name)}' not found:{reason}",
+            f"{what} '{shown(name)}' not found:{reason}",
         )
 
     def used(
@@ -262,11 +272,3 @@ def _read_all(fd: int, limit: int) -> bytes:
         pieces.append(piece)
         left -= len(piece)
     return b"".join(pieces)
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
-
-
-def _shown(path: bytes, error: str) -> str:
-    return f"cannot read '{_text(path)}': {error}"

@@ -20,19 +20,21 @@ def status(
     )
     document: dict[str, object] = {
         "term": farm.term,
-        "open": farm.is_open,
+        "open": farm.bulletin.is_open,
         "states": farm.taken,
         "states_limit": farm.limit,
         "draining": farm.draining,
         "memory_kib": farm.kib,
-        "waiting": sum(len(r.waiting) for r in records),
-        "wanting": len(farm.wanting),
+        "waiting": farm.bulletin.waiting,
+        "wanting": machine.placement.wanting(),
         "missing": len(farm.missing),
         "remembered": len(farm.ghosts),
-        "counts": dict(sorted(farm.counts.items())),
+        "counts": dict(sorted(farm.turn.counts.items())),
         "quarantines": farm.quarantine.count,
         "files": files,
-        "machines": {name: round(now - at, 3) for name, at in machine.machines.items()},
+        "machines": {
+            name: round(now - at, 3) for name, at in machine.census.machines.items()
+        },
         "fronts": [
             {
                 "name": names.get(peer, ""),
@@ -56,7 +58,7 @@ def _host(host: Host, now: float) -> dict[str, object]:
         "uid": host.up.uid,
         "lane": "slow" if host.lane == SLOW else "quick",
         "ready": host.is_known,
-        "retiring": bool(host.retiring_since),
+        "retiring": host.is_retiring,
         "states": len(host.states),
         "loading": len(host.loads),
         "requests": host.requests,

@@ -52,12 +52,15 @@ class Generation:
 class Failure:
     """A generation that did not load."""
 
-    def __init__(self, generation: Generation, error: ScriptError, at: float) -> None:
+    def __init__(
+        self, generation: Generation, error: ScriptError, attempts: int, retry_at: float
+    ) -> None:
         self.generation = generation
         self.error = error
-        self.at = at
-        #: fronts are told to ask again from then on
-        self.retry_at = at
+        #: how often this very content failed
+        self.attempts = attempts
+        #: it is worth another attempt from then on: the reason may be the moment
+        self.retry_at = retry_at
 
 
 class Loading:
@@ -126,7 +129,11 @@ class Host:
         #: told its inventory: may be given states
         self.is_known = False
         #: gets nothing new and is replaced soon
+        self.is_retiring = False
         self.retiring_since = 0.0
+        self.retiring_for = ""
+        #: of its states, as they were after loading
+        self.kib = 0
         self.states: dict[Script, State] = {}
         self.loads: dict[Script, Loading] = {}
         #: orders to close that `Gone` has not confirmed: the newest epoch meant
@@ -173,5 +180,9 @@ class Record:
         self.kib = 0
         self.service_s = 0.0
         self.lane = QUICK
+        #: loads in a row during which files changed
         self.stale_loads = 0
+        #: changed its lane and has states in the other one
+        self.is_moving = False
+        #: why it lost its last state, and which that was
         self.last_eviction = ""

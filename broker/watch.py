@@ -49,6 +49,9 @@ LONGEST: Final = 25.0
 _SWEEP: Final = 256
 """Paths that `poll` looks at in one go where inotify is not known to be silent."""
 
+_REARMED: Final = 16
+"""Directories that could not be watched and are tried again at each `poll`."""
+
 SILENT_FILE_SYSTEMS: Final = {
     0x6969: "nfs",
     0xFF534D42: "cifs",
@@ -133,7 +136,7 @@ class Watcher:
         if path is None:
             path = self._paths[key] = _Path(digest)
         path.digest = digest
-        self._walk(key, path)
+        self._walk(key, path, anew=False)
         current = self._sources.look(*key)
         if current.digest != digest or current.error:
             self.hint(key, now)
@@ -145,10 +148,11 @@ class Watcher:
             self._leave(key, path.steps)
             self._hinted.pop(key, None)
 
-    def _walk(self, key: Key, path: _Path) -> None:
+    def _walk(self, key: Key, path: _Path, *, anew: bool) -> None:
         """Find the directories that hold a component of the path, and watch them.
 
         Each is watched before what it holds is looked at, so that nothing is missed.
+        With `anew` also those that are watched already: they may be others by now.
         """
         old, steps = path.steps, list[tuple[bytes, bytes]]()
         todo = key[1].split(b"/")[:0:-1]
@@ -162,7 +166,10 @@ class Watcher:
                 at = at.rpartition(b"/")[0] or b"/"
                 continue
             steps.append((at, name))
-            self._arm(at).names.setdefault(name, {})[key] = None
+            directory = self._directories.get(at)
+            if directory is None or directory.wd < 0 or anew:
+                directory = self._arm(at)
+            directory.names.setdefault(name, {})[key] = None
             here = at + name if at == b"/" else at + b"/" + name
             try:
                 mode = os.lstat(here).st_mode
@@ -265,8 +272,11 @@ class Watcher:
                     self._unmap(directory)
                 for name in directory.names:
                     self._hint_name(at, name, now)
-            else:
-                self._hint_name(at, os.fsencode(event.name), now)
+                continue
+            name = os.fsencode(event.name)
+            if event.mask & flags.CREATE and _is_being_written(at + b"/" + name):
+                continue  # CLOSE_WRITE follows
+            self._hint_name(at, name, now)
 
     def _hint_name(self, at: bytes, name: bytes, now: float) -> None:
         keys = self._directories[at].names.get(name)
@@ -277,6 +287,10 @@ class Watcher:
         self._hinted.update(keys)
         self._hinted_names.add((at, name))
         self._last_hint = now
+
+    def is_followed(self, key: Key) -> bool:
+        """Say whether changes of this path are reported."""
+        return key in self._paths
 
     def is_hinted(self, key: Key) -> bool:
         """Say whether a change of this path is suspected and not yet looked at."""
@@ -314,7 +328,7 @@ class Watcher:
             path = self._paths.get(key)
             if path is None:
                 continue
-            self._walk(key, path)
+            self._walk(key, path, anew=True)
             now = self._sources.look(*key)
             if now.digest != path.digest or now.error != path.error:
                 path.digest = now.digest
@@ -331,6 +345,7 @@ class Watcher:
     def poll(self, now: float) -> None:
         """Look at what inotify does not tell; suspicions become hints."""
         self._next_poll = now + self._poll_s
+        self._rearm()
         polled = {
             key: None
             for directory in self._directories.values()
@@ -346,8 +361,17 @@ class Watcher:
             if path is None:
                 continue
             current = self._sources.look(*key)
-            if current.digest != path.digest or current.error != path.error:
+            if current.digest == path.digest and current.error == path.error:
+                continue
+            # a file that is written just now is looked at again when it rests
+            if not self._sources.is_young(key[1], self._settle_s):
                 self.hint(key, now)
+
+    def _rearm(self) -> None:
+        """Try again to watch directories where that failed: limits can be raised."""
+        failed = [at for at, d in self._directories.items() if d.polled and d.wd < 0]
+        for at in failed[:_REARMED]:
+            self._arm(at)
 
     def status(self) -> dict[str, object]:
         """Return figures and what is polled, for the farm's status."""
@@ -361,6 +385,18 @@ class Watcher:
                 if directory.polled
             ][:100],
         }
+
+
+def _is_being_written(path: bytes) -> bool:
+    """Say whether a created name is a file whose writer is still to close it.
+
+    Not so: directories, symlinks, and further hard links.
+    """
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def _reason(error: OSError) -> str:

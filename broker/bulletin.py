@@ -1,0 +1,184 @@
+"""What fronts are told, and whom an answer is owed.
+
+Fronts hear of every script that is loaded, and of what they asked for. An answer is the
+same message as an unasked one, with the path that was asked for; every `Miss` gets one.
+"""
+
+from collections import deque
+from typing import Final
+
+from broker.actions import Tell
+from broker.roster import Roster
+from broker.tables import Record, State
+from broker.turn import Turn
+from luafarm.messages import HostLost, HostUp, Place, ScriptError, Snapshot, Verdict
+from luafarm.names import Epoch, HostId, Pool, Script
+
+WAITING_S: Final = 60.0
+"""A `Miss` not answered for so long is refused; its front gave up before."""
+
+MOST_WAITING: Final = 100_000
+"""Unanswered questions of all fronts; beyond, a further one is refused at once."""
+
+Question = tuple[bytes, bytes]
+"""(front, path it asked for)"""
+
+
+class Bulletin:
+    """Places as fronts know them, and unanswered questions."""
+
+    def __init__(
+        self, turn: Turn, records: dict[Script, Record], roster: Roster
+    ) -> None:
+        self._turn = turn
+        self._records = records
+        self._roster = roster
+        #: fronts are told nothing before the broker knows what there is
+        self.is_open = False
+        #: questions in the rows' `waiting`
+        self.waiting = 0
+        self._asked: deque[tuple[float, Record, Question]] = deque()
+
+    # -- places ----------------------------------------------------------------------
+
+    def servable(self, record: Record) -> list[State]:
+        """Return the states that requests may go to, in hunting order.
+
+        Those on hosts that are about to be replaced count while there are no others.
+        """
+        states = [s for s in record.states if s.generation is record.current]
+        staying = [s for s in states if not s.host.is_retiring]
+        return staying or states
+
+    def ready(self, record: Record) -> Place:
+        """Return where a script is served."""
+        return Place(
+            b"",
+            record.script,
+            record.pool,
+            Verdict.READY,
+            record.current.epoch if record.current is not None else Epoch(0),
+            tuple([s.host.id for s in self.servable(record)]),
+            record.policy.limits.wall_ms,
+            0,
+            None,
+        )
+
+    def unserved(
+        self,
+        script: Script,
+        pool: Pool,
+        verdict: Verdict,
+        error: ScriptError | None = None,
+        after_s: float = 0.0,
+    ) -> Place:
+        """Return why a path is not served; READY: because nobody asked for it yet."""
+        retry_after_s = int(after_s) + 1 if verdict == Verdict.REFUSED else 0
+        return Place(b"", script, pool, verdict, Epoch(0), (), 0, retry_after_s, error)
+
+    def publish(self, record: Record) -> None:
+        """Tell all fronts where a script is served, and answer those that wait."""
+        place = self.ready(record)
+        told = (int(place.verdict), place.hosts, place.epoch)
+        if told != record.told and (place.hosts or record.told is not None):
+            record.told = told
+            self.tell(place)
+        if place.hosts and record.waiting:
+            self.answer(record, place)
+
+    def refuse(
+        self,
+        record: Record,
+        verdict: Verdict,
+        error: ScriptError | None,
+        after_s: float,
+    ) -> None:
+        """Tell all fronts why a script is not served, and answer those that wait."""
+        place = self.unserved(record.script, record.pool, verdict, error, after_s)
+        record.told = (int(verdict), (), Epoch(0))
+        self.tell(place)
+        self.answer(record, place)
+
+    def forget(self, script: Script, pool: Pool) -> None:
+        """Let fronts ask again when they need this path."""
+        self.tell(self.unserved(script, pool, Verdict.READY))
+
+    def tell(self, message: Place | HostUp | HostLost) -> None:
+        """Tell all fronts."""
+        if self.is_open:
+            self._turn.out.append(Tell(b"", message))
+
+    def snapshot(self) -> Snapshot:
+        """Return all that a front must know; about the rest it asks."""
+        ups = [host.up for host in self._roster.hosts.values()]
+        records = self._records.values()
+        places = [self.ready(r) for r in records if r.told is not None and r.told[1]]
+        return Snapshot(tuple(ups), tuple(places))
+
+    # -- questions -------------------------------------------------------------------
+
+    def wait(self, record: Record, front: bytes, asked: bytes) -> bool:
+        """Owe an answer; return False when there are too many to owe one more."""
+        if self.waiting >= MOST_WAITING:
+            return False
+        question = (front, asked)
+        if question not in record.waiting:
+            record.waiting[question] = self._turn.now
+            self.waiting += 1
+            self._asked.append((self._turn.now, record, question))
+        return True
+
+    def answer(self, record: Record, place: Place) -> None:
+        """Answer all fronts that wait for this script."""
+        questions = list(record.waiting)
+        self.waiting -= len(questions)
+        record.waiting.clear()
+        record.idle = ()
+        for front, asked in questions:
+            self.reply(front, asked, place)
+
+    def reply(self, front: bytes, asked: bytes, place: Place) -> None:
+        """Answer one front."""
+        self._turn.count("answers")
+        answer = Place(
+            asked,
+            place.script,
+            place.pool,
+            place.verdict,
+            place.epoch,
+            place.hosts,
+            place.wall_ms,
+            place.retry_after_s,
+            place.error,
+        )
+        self._turn.out.append(Tell(front, answer))
+
+    def expire(self) -> list[Record]:
+        """Refuse what could not be answered in time; return the scripts."""
+        late: list[Record] = []
+        before = self._turn.now - WAITING_S
+        while self._asked and self._asked[0][0] <= before:
+            since, record, question = self._asked.popleft()
+            if record.waiting.get(question) != since:
+                continue  # answered, and maybe asked again
+            del record.waiting[question]
+            self.waiting -= 1
+            self._turn.count("late_answers")
+            place = self.unserved(record.script, record.pool, Verdict.REFUSED)
+            self.reply(question[0], question[1], place)
+            late.append(record)
+        return late
+
+    def check(self) -> None:
+        """Raise AssertionError if questions are lost, or fronts were told wrong."""
+        records = self._records.values()
+        assert self.waiting == sum([len(r.waiting) for r in records])
+        for record in records:
+            if record.told is not None and record.told[1]:
+                servable = {s.host.id for s in self.servable(record)}
+                assert set(record.told[1]) == servable, record.script
+                assert self.is_open or not record.waiting, record.script
+
+    def told_hosts(self, record: Record) -> tuple[HostId, ...]:
+        """Return the hosts that fronts were told of."""
+        return record.told[1] if record.told is not None else ()

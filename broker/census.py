@@ -1,0 +1,311 @@
+"""VM hosts that come, what they hold already, and VM hosts that go.
+
+A broker that starts knows nothing; the hosts know what they hold. States of an earlier
+broker are taken over as they are: their files are watched with the contents that the
+states saw, so those that are stale show up as changed and are renewed.
+"""
+
+from typing import Final
+
+from broker.actions import Drop, Forget, Kill
+from broker.events import Accused, HostJoined, Inventoried, StateGone
+from broker.farm import Farm
+from broker.placement import Placement
+from broker.quarantine import BUDGET_WEIGHT, EXHAUSTING
+from broker.recycling import Recycling
+from broker.renewal import Renewal, load_error
+from broker.resolve import shown
+from broker.tables import Generation, Host, Record, State
+from luafarm.messages import HostLost, StateRow, Verdict
+from luafarm.names import Epoch, Machine, RequestId, Script
+
+MACHINE_SILENCE_S: Final = 5.0
+"""A supervisor that is silent for so long is gone, and its VM hosts with it."""
+
+NO_FAULT: Final = frozenset({"stopped", "recycled", "silent", "dropped", "replaced"})
+"""Why hosts and states go without a script being to blame."""
+
+_RATE_AGE_S: Final = 1.0
+
+
+class Census:
+    """Decides what follows when hosts and states come and go."""
+
+    def __init__(
+        self,
+        farm: Farm,
+        placement: Placement,
+        renewal: Renewal,
+        recycling: Recycling,
+    ) -> None:
+        self._farm = farm
+        self._turn = farm.turn
+        self._placement = placement
+        self._renewal = renewal
+        self._recycling = recycling
+        #: when each supervisor was heard last
+        self.machines: dict[Machine, float] = {}
+        #: when a host joined or told what it holds
+        self.news_at = farm.turn.now
+
+    # -- hosts that come -------------------------------------------------------------
+
+    def joined(self, event: HostJoined) -> None:
+        """Know a host; it gets states once it has told what it holds."""
+        farm = self._farm
+        up = event.up
+        self.machines[up.machine] = self._turn.now
+        if up.host in farm.roster.hosts:
+            return
+        if up.pool not in farm.pools:
+            text = f"host={up.host} is of pool {up.pool}, which this broker has not"
+            self._turn.log("warning", text)
+            return
+        self.news_at = self._turn.now
+        farm.roster.join(up, self._turn.now)
+        farm.bulletin.tell(up)
+
+    def inventoried(self, event: Inventoried) -> None:
+        """Compare what a host holds with what it should hold."""
+        farm = self._farm
+        host = farm.roster.hosts.get(event.host)
+        if host is None:
+            return
+        self.news_at = self._turn.now
+        for row in event.states:
+            farm.seen_epoch(row.epoch)
+        if not host.is_known:
+            farm.roster.ready(host)
+        told = {row.script: row.epoch for row in event.states}
+        self._forget_untold(host, told)
+        adopted: list[Record] = []
+        for row in event.states:
+            if row.script in host.states or row.script in host.loads:
+                continue
+            record = self._adopt(host, row)
+            if record is not None:
+                adopted.append(record)
+        for record in adopted:
+            farm.bulletin.publish(record)
+            self._renewal.tend(record)
+
+    def _forget_untold(self, host: Host, told: dict[Script, Epoch]) -> None:
+        """Forget what a host was ordered or known to have, and has not."""
+        touched: list[Record] = []
+        for script, loading in list(host.loads.items()):
+            if loading.sent and told.get(script) != loading.epoch:
+                self._farm.end(loading)
+                touched.append(loading.record)
+        for script, state in list(host.states.items()):
+            if told.get(script) != state.epoch:
+                self._farm.lose(state)
+                touched.append(state.record)
+        for record in touched:
+            self._farm.bulletin.publish(record)
+            self._renewal.tend(record)
+
+    def _adopt(self, host: Host, row: StateRow) -> Record | None:
+        """Take over a state that the host holds, of whatever age it is."""
+        farm = self._farm
+        known = farm.records.get(row.script)
+        if not self._is_welcome(host, row, known):
+            self._turn.count("unwanted_states")
+            self._turn.out.append(Drop(host.id, row.script, row.epoch))
+            return None
+        record = farm.record(host.pool, row.script)
+        generation = Generation(row.epoch, row.digest)
+        for dependency in row.dependencies:
+            name = (int(dependency.kind), dependency.name)
+            generation.dependencies[name] = dependency
+        current = record.current
+        if current is None:
+            record.current = generation
+        elif _is_same(current, generation):
+            # the same content, whatever it was called: requests may go to either
+            current.dependencies.update(generation.dependencies)
+            current.epoch = min(current.epoch, generation.epoch)
+            generation = current
+        elif generation.epoch > current.epoch and not farm.bulletin.is_open:
+            record.current = generation
+        farm.rewatch(record)
+        state = farm.adopt(record, host, generation, row.epoch, row.kib)
+        self._recycling.born(state)
+        state.served = True
+        state.requests = row.requests
+        record.load_s = row.load_us / 1e6
+        self._warm(state, row)
+        farm.rank(state)
+        self._turn.count("adopted_states")
+        return record
+
+    def _is_welcome(self, host: Host, row: StateRow, known: Record | None) -> bool:
+        farm = self._farm
+        if farm.pools[host.pool].root_of(row.script) is None:
+            return False
+        if farm.taken >= farm.limit:
+            return False
+        if known is None:
+            return True
+        hosts = len({s.host.id for s in known.states} | set(known.loads))
+        return known.pool == host.pool and hosts < known.policy.clones
+
+    def _warm(self, state: State, row: StateRow) -> None:
+        """Guess the heat of a state from its age and uses, as if they came evenly."""
+        half_life = self._farm.half_life
+        age_s = max(row.age_ms / 1000.0, _RATE_AGE_S)
+        lasting_s = min(age_s, half_life * 1.44)  # 1 / ln 2: the whole of the decay
+        uses = row.requests / age_s * lasting_s
+        state.heat.add(uses, self._turn.now, half_life)
+        state.record.heat.add(uses, self._turn.now, half_life)
+
+    # -- hosts that go ---------------------------------------------------------------
+
+    def left(self, lost: HostLost) -> None:
+        """Forget a host; blame the script that cost it the life."""
+        host = self._farm.roster.hosts.get(lost.host)
+        if host is None:
+            return
+        is_fault = bool(lost.script) and lost.reason not in NO_FAULT
+        rejected = is_fault and not lost.running and self._reject(host, lost)
+        if is_fault and not rejected:
+            why = f"host={lost.host} died of it: {lost.reason}"
+            self._blame(lost.script, 1.0, why)
+        self._forget(host, lost)
+
+    def _reject(self, host: Host, lost: HostLost) -> bool:
+        """Go on with the last good generation, if loading a newer one was fatal."""
+        loading = host.loads.get(lost.script)
+        if loading is None or not loading.sent or loading.record.current is None:
+            return False
+        if loading.generation is not loading.record.next:
+            return False
+        budget = lost.reason if lost.reason in EXHAUSTING else ""
+        text = f"loading it ended its VM host: {lost.reason}. {lost.detail}"
+        error = load_error(lost.script, "Load Error", text, budget)
+        self._renewal.died(loading, error)
+        return True
+
+    def _forget(self, host: Host, lost: HostLost) -> None:
+        farm = self._farm
+        self._turn.count("hosts_lost")
+        farm.roster.leave(host)
+        self._recycling.left(host)
+        farm.draining -= len(host.draining)
+        host.draining.clear()
+        host.backlog.clear()
+        touched: dict[Script, Record] = {}
+        hot: list[Record] = []
+        for loading in list(host.loads.values()):
+            touched[loading.record.script] = loading.record
+            farm.end(loading)
+        for state in list(host.states.values()):
+            record = state.record
+            touched[record.script] = record
+            if self._recycling.is_hot(record):
+                hot.append(record)
+            farm.lose(state)
+        farm.bulletin.tell(lost)
+        self._turn.out.append(Forget(host.id))
+        for script in farm.waits.lost(host.id):
+            self._renewal.answer_waits(script)
+        for record in hot:
+            self._rebuild(record)
+        for record in touched.values():
+            farm.bulletin.publish(record)
+            self._renewal.tend(record)
+
+    def _rebuild(self, record: Record) -> None:
+        """Load a hot script again that lost its last state, before somebody asks."""
+        farm = self._farm
+        if record.states or record.loads or record.next or record.current is None:
+            return
+        if farm.quarantine.remaining_s(record.script, self._turn.now) <= 0.0:
+            self._placement.place(record, record.current)
+
+    def reported(self, machine: Machine) -> None:
+        """Note that a supervisor is alive."""
+        self.machines[machine] = self._turn.now
+
+    def tick(self) -> None:
+        """Lose the hosts of machines that are silent."""
+        silent = self._turn.now - MACHINE_SILENCE_S
+        for machine, heard_at in list(self.machines.items()):
+            if heard_at >= silent:
+                continue
+            del self.machines[machine]
+            self._turn.log(
+                "warning", f"machine={machine} is silent: its hosts are lost"
+            )
+            hosts = self._farm.roster.hosts
+            for host in [h for h in hosts.values() if h.up.machine == machine]:
+                nobody, nothing = RequestId(0), Script(b"")
+                text = f"its supervisor was silent for {MACHINE_SILENCE_S:.0f} s"
+                self._forget(
+                    host, HostLost(host.id, nobody, (), nothing, "silent", text)
+                )
+
+    def accused(self, event: Accused) -> None:
+        """Have a host killed that breaks the protocol."""
+        host = self._farm.roster.hosts.get(event.host)
+        if host is not None:
+            self._turn.count("accusations")
+            self._turn.out.append(Kill(host.up.machine, host.id, event.why))
+
+    # -- states that go --------------------------------------------------------------
+
+    def gone(self, event: StateGone) -> None:
+        """Take a state, or the order for one, off the tables."""
+        farm = self._farm
+        host = farm.roster.hosts.get(event.host)
+        if host is None or farm.drained(host, event.script, event.epoch):
+            return
+        loading = host.loads.get(event.script)
+        if loading is not None and loading.sent and loading.epoch == event.epoch:
+            self._turn.count("lost_loads")
+            farm.end(loading)
+            self._renewal.tend(loading.record)
+            return
+        state = host.states.get(event.script)
+        if state is None or state.epoch != event.epoch or event.reason == "replaced":
+            return  # "replaced": `StateLoaded` of the new one follows
+        self._turn.count("lost_states")
+        record = state.record
+        if event.reason not in NO_FAULT:
+            record.last_eviction = f"closed by its host: {event.reason}"
+        farm.lose(state)
+        if event.reason in EXHAUSTING:
+            self._blame(event.script, BUDGET_WEIGHT, f"budget={event.reason} exceeded")
+        farm.bulletin.publish(record)
+        self._renewal.tend(record)
+
+    def _blame(self, script: Script, weight: float, why: str) -> None:
+        """Count against a script what it did; refuse it when that was too often."""
+        farm = self._farm
+        record = farm.records.get(script)
+        if record is None or not farm.quarantine.blame(script, weight, self._turn.now):
+            return
+        after_s = farm.quarantine.remaining_s(script, self._turn.now)
+        text = f"script={shown(script)} is refused for {after_s:.0f} s: {why}"
+        self._turn.log("error", f"{text}; see [broker] quarantine_deaths")
+        for loading in list(record.loads.values()):
+            if not loading.sent:
+                farm.end(loading)
+        for state in list(record.states):
+            farm.drop(state)
+        farm.rewatch(record)
+        farm.bulletin.refuse(record, Verdict.REFUSED, None, after_s)
+
+    def release(self) -> None:
+        """Forget scripts whose quarantine has ended and that nobody asked for since."""
+        for script in self._farm.quarantine.released(self._turn.now):
+            record = self._farm.records.get(script)
+            if record is not None:
+                self._renewal.tend(record)
+
+
+def _is_same(one: Generation, other: Generation) -> bool:
+    """Say whether two generations have the same content, as far as both are known."""
+    return one.digest == other.digest and all(
+        one.dependencies.get(name, dependency) == dependency
+        for name, dependency in other.dependencies.items()
+    )

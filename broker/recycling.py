@@ -1,0 +1,152 @@
+"""States and hosts are replaced when they have served long enough.
+
+A state is renewed beside itself, one of a script at a time. A host gets nothing new
+first; what is hot on it and nowhere else is loaded elsewhere; then its supervisor
+replaces it. Only one host of a pool and machine at a time.
+"""
+
+from collections import deque
+from typing import Final
+
+from broker.actions import Recycle
+from broker.farm import Farm
+from broker.placement import Placement
+from broker.tables import Host, Record, State
+from luafarm.names import Epoch, HostId
+
+HOT_RATE: Final = 0.1
+"""Requests per second from which a script that loses its states is loaded unasked."""
+
+_MOVING_S: Final = 5.0
+"""A host's states have so long to be loaded elsewhere before it is replaced anyway."""
+
+_AGAIN_S: Final = 1.0
+_SPREAD: Final = 10  # percent by which ages differ, so that a farm does not age at once
+
+_RSS_FACTOR: Final = 1.25
+"""Resident memory of a host, relative to its limit, at which it has grown too much."""
+
+
+_Age = tuple[float, State, Epoch]
+
+
+class Recycling:
+    """Decides when something is old."""
+
+    def __init__(self, farm: Farm, placement: Placement) -> None:
+        self._farm = farm
+        self._turn = farm.turn
+        self._placement = placement
+        #: states that will be too old, by their age then: (when, state, its epoch)
+        self._queues: dict[float, deque[_Age]] = {}
+        self._retiring: dict[HostId, Host] = {}
+
+    # -- states ----------------------------------------------------------------------
+
+    def born(self, state: State) -> None:
+        """Note a state's first day, if it may become too old."""
+        age_s = state.record.policy.state_age_s
+        if age_s > 0.0:
+            due = self._turn.now + age_s * (100 - state.serial % _SPREAD) / 100
+            queue = self._queues.setdefault(age_s, deque())
+            queue.append((due, state, state.epoch))
+
+    def served(self, state: State) -> None:
+        """Renew a state that has served often enough."""
+        limit = state.record.policy.state_requests
+        if limit and state.requests >= limit:
+            self._renew(state)
+
+    def _renew(self, state: State) -> bool:
+        record = state.record
+        if record.loads or record.next is not None or record.current is None:
+            return False
+        if state.generation is record.current:
+            self._turn.count("recycled_states")
+            self._farm.begin(record, state.host, record.current, background=True)
+        return True
+
+    def _age(self) -> None:
+        for queue in self._queues.values():
+            while queue and queue[0][0] <= self._turn.now:
+                _, state, epoch = queue.popleft()
+                host = state.host
+                is_alive = host.states.get(state.record.script) is state
+                if not is_alive or state.epoch != epoch:
+                    continue
+                if not self._renew(state):
+                    queue.append((self._turn.now + _AGAIN_S, state, epoch))
+
+    # -- hosts -----------------------------------------------------------------------
+
+    def review(self, host: Host) -> None:
+        """Replace a host that is old, has served often, or has grown."""
+        pool = self._farm.settings.pool[host.pool]
+        age_s = self._turn.now - host.joined_at
+        # their ids differ in the last digits: the hosts of a pool do not age at once
+        spread = 1.0 - (host.up.pid % _SPREAD) / 100
+        reason = ""
+        if pool.host_age > 0.0 and age_s >= pool.host_age * spread:
+            reason = "age"
+        elif pool.host_requests and host.requests >= pool.host_requests * spread:
+            reason = "requests"
+        elif host.rss_kib * 1024 > pool.host_memory * _RSS_FACTOR:
+            reason = "memory"
+        if not reason or host.is_retiring or not host.is_known:
+            return
+        for other in self._retiring.values():
+            if other.pool == host.pool and other.up.machine == host.up.machine:
+                return
+        self._farm.roster.retire(host, self._turn.now)
+        host.retiring_for = reason
+        self._retiring[host.id] = host
+        for state in list(host.states.values()):
+            self._save(state.record, host)
+
+    def _save(self, record: Record, host: Host) -> None:
+        """Load elsewhere what is hot and only on a host that retires."""
+        farm = self._farm
+        farm.bulletin.publish(record)
+        servable = farm.bulletin.servable(record)
+        if (
+            record.current is None
+            or record.loads
+            or servable[:1] != [host.states[record.script]]
+        ):
+            return
+        if not self.is_hot(record):
+            return
+        target = farm.roster.choose(record, (), self._turn.now, must_idle=False)
+        states = len(record.states)
+        if target is None or states >= record.policy.clones:
+            return
+        if self._placement.make_room(record, None):
+            farm.begin(record, target, record.current, background=True)
+
+    def is_hot(self, record: Record) -> bool:
+        """Say whether a script is used so often that it is loaded unasked."""
+        heat = record.heat.now(self._turn.now, self._farm.half_life)
+        return heat / self._farm.half_life > HOT_RATE
+
+    def left(self, host: Host) -> None:
+        """Forget a host that is gone."""
+        self._retiring.pop(host.id, None)
+
+    def _recycle(self, host: Host, reason: str) -> None:
+        self._turn.count("recycled_hosts")
+        self._turn.out.append(Recycle(host.up.machine, host.id, reason))
+
+    def tick(self) -> None:
+        """Renew old states; replace hosts whose states are elsewhere."""
+        self._age()
+        for host in list(self._retiring.values()):
+            is_late = self._turn.now - host.retiring_since > _MOVING_S
+            under_way = any(host.id not in r.loads and r.loads for r in self._of(host))
+            if is_late or not under_way:
+                for record in self._of(host):
+                    self._farm.bulletin.publish(record)
+                self._recycle(host, host.retiring_for)
+                del self._retiring[host.id]
+
+    def _of(self, host: Host) -> list[Record]:
+        return [state.record for state in host.states.values()]

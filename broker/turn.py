@@ -1,0 +1,27 @@
+"""One turn of the machine: what time it is, and the orders that it gives."""
+
+from broker.actions import Action, Log
+
+
+class Turn:
+    """Shared by all parts of the machine; `Machine.handle` begins a new one."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.out: list[Action] = []
+        #: what a test or an operator wants to know, since the start
+        self.counts: dict[str, int] = {}
+
+    def begin(self, now: float) -> list[Action]:
+        """Start a turn; return the list that its orders will be in."""
+        self.now = now
+        self.out = []
+        return self.out
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Count something that happened."""
+        self.counts[name] = self.counts.get(name, 0) + number
+
+    def log(self, level: str, text: str) -> None:
+        """Have a line written to the log."""
+        self.out.append(Log(level, text))
