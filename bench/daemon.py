@@ -32,14 +32,18 @@ class Daemon:
         command: Sequence[str],
         log: Path,
         environment: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
-        """Start ``command`` with both output streams appended to ``log``."""
+        """Start ``command`` with both output streams appended to ``log``.
+
+        stdin: a file descriptor for its standard input, such as a listening socket.
+        """
         self.command = list(command)
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **(environment or {})},
@@ -90,9 +94,10 @@ def running(
     command: Sequence[str],
     log: Path,
     environment: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
 ) -> Iterator[Daemon]:
     """Run a daemon that is stopped when the block is left."""
-    daemon = Daemon(command, log, environment)
+    daemon = Daemon(command, log, environment, stdin)
     try:
         yield daemon
     finally:

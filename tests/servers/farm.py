@@ -19,7 +19,10 @@ run = "{directory}/run"
 
 [front]
 queue_per_script = 8
-queue_timeout = "3 s"
+queue_timeout = "2 s"
+
+[broker]
+quarantine_deaths = 0
 
 [pool.test]
 root = ["{root}"]
@@ -31,7 +34,7 @@ wall = "500 ms"
 
 [[script]]
 pattern = "cut.lua"
-wall = "1500 ms"
+wall = "700 ms"
 
 [[script]]
 pattern = "slow.lua"

@@ -1,15 +1,16 @@
-"""HAProxy with config/haproxy.cfg, without and with several requests a connection."""
+"""HAProxy with config/haproxy.cfg: connections kept, multiplexed, or one a request."""
 
 import contextlib
 import functools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench import daemon
 from tests.servers.server import Application, Running, Server, shipped
 
-MULTIPLEX = "# option mpxs-conns"
+MULTIPLEX = {"# option mpxs-conns": "option mpxs-conns"}
+CLOSE = {"    option keep-conn": "    no option keep-conn"}
 
 
 def missing() -> str | None:
@@ -18,18 +19,20 @@ def missing() -> str | None:
 
 @contextlib.contextmanager
 def serve(
-    place: Path, application: Application, *, multiplex: bool = False
+    place: Path, application: Application, *, changes: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
     port, log = daemon.free_port(), place / "haproxy.out"
-    changes = {
-        "bind :80": f"bind 127.0.0.1:{port}",
-        "/srv/lua": str(application.root),
-        "/run/luafarm.sock": str(application.socket),
-    }
-    if multiplex:
-        changes[MULTIPLEX] = MULTIPLEX.removeprefix("# ")
+    text = shipped(
+        "haproxy.cfg",
+        {
+            **(changes or {}),
+            "bind :80": f"bind 127.0.0.1:{port}",
+            "/srv/lua": str(application.root),
+            "/run/luafarm.sock": str(application.socket),
+        },
+    )
     configuration = place / "haproxy.cfg"
-    configuration.write_text(shipped("haproxy.cfg", changes))
+    configuration.write_text(text)
     with daemon.running(["haproxy", "-db", "-f", str(configuration)], log) as process:
         process.wait_until(
             lambda: daemon.accepts(("127.0.0.1", port)), "HAProxy accepts connections"
@@ -38,12 +41,21 @@ def serve(
 
 
 SERVERS = (
-    Server("haproxy", missing, serve, keeps=True, takes_chunked=False),
+    Server(
+        "haproxy", missing, serve, keeps=True, takes_chunked=False, tells_abort=False
+    ),
     Server(
         "haproxy-multiplexed",
         missing,
-        functools.partial(serve, multiplex=True),
+        functools.partial(serve, changes=MULTIPLEX),
         keeps=True,
+        takes_chunked=False,
+        tells_abort=False,
+    ),
+    Server(
+        "haproxy-close",
+        missing,
+        functools.partial(serve, changes=CLOSE),
         takes_chunked=False,
     ),
 )

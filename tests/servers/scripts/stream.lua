@@ -6,6 +6,6 @@ function main(env, con)
    con:header("X-Accel-Buffering", "no")
    con:puts("one\n")
    con:flush()
-   luafarm.sleep(3)
+   luafarm.sleep(1.5)
    con:puts("two\n")
 end
