@@ -72,10 +72,13 @@ def test_l02_fds_1_and_2_may_be_closed(served: Served) -> None:
     closed = ("sh", "-c", 'exec "$@" >&- 2>&-', "sh")
     with listener(("127.0.0.1", 0)) as sock:
         address: tuple[str, int] = sock.getsockname()
-        with front(served, sock, prefix=closed):
+        with front(served, sock, prefix=closed) as process:
             site = Site(address, served.root)
             assert site.is_well()
             assert site.ask(site.get("fail.lua")).status == 500
+            # what is logged must not land in a descriptor that took their place
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
 
 
 @pytest.mark.parametrize(
