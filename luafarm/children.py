@@ -55,11 +55,9 @@ def start(
     )
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    if prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
+def ignore_hangup() -> None:
+    """Let HUP do nothing to the role that this process becomes, until it handles it."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _tie(parent: int) -> Callable[[], None]:
@@ -70,5 +68,6 @@ def _tie(parent: int) -> Callable[[], None]:
         if os.getppid() != parent:  # it ended before the prctl
             os._exit(1)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        ignore_hangup()
 
     return tie

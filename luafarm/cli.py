@@ -73,14 +73,17 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    plain = configure.load(arguments.config, arguments.sets)
-    chosen = _choices(arguments, plain)
-    configuration = configure.load(arguments.config, arguments.sets, given=chosen)
+    configuration = up_configuration(arguments)
     preflight.check(configuration, *up.ROLES)
     logs.setup(configuration.settings.log, "luafarm-up")
-    sets = [f"{'.'.join(given.place)}={given.value}" for given in chosen]
-    passed_on = _passed_on(configuration, [*arguments.sets, *sets])
-    return up.Farm(configuration, passed_on).run()
+    return up.Farm(configuration, passed_on(configuration, arguments)).run()
+
+
+def up_configuration(arguments: argparse.Namespace) -> Configuration:
+    """Return the configuration of `up` with its options and defaults."""
+    plain = configure.load(arguments.config, arguments.sets)
+    given = _choices(arguments, plain)
+    return configure.load(arguments.config, arguments.sets, given=given)
 
 
 def _choices(arguments: argparse.Namespace, plain: Configuration) -> list[Given]:
@@ -116,8 +119,8 @@ def _choices(arguments: argparse.Namespace, plain: Configuration) -> list[Given]
 def _role(role: str, arguments: argparse.Namespace) -> int:
     configuration = configure.load(arguments.config, arguments.sets)
     preflight.check(configuration, role)
-    command = children.command(role, _passed_on(configuration, arguments.sets))
-    sys.stdout.flush()
+    command = children.command(role, passed_on(configuration, arguments))
+    children.ignore_hangup()
     os.execve(sys.executable, command, children.environment(os.environ))  # noqa: S606
 
 
@@ -157,10 +160,11 @@ def _config(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _passed_on(configuration: Configuration, sets: Sequence[str]) -> list[str]:
+def passed_on(configuration: Configuration, arguments: argparse.Namespace) -> list[str]:
     """Return the arguments by which a role reads the same configuration."""
     file = configuration.file
-    arguments = ["--config", str(file.absolute())] if file is not None else []
-    for assignment in sets:
-        arguments += ["--set", assignment]
-    return arguments
+    result = ["--config", str(file.absolute())] if file is not None else []
+    sets = [f"{'.'.join(given.place)}={given.value}" for given in configuration.given]
+    for assignment in [*arguments.sets, *sets]:
+        result += ["--set", assignment]
+    return result

@@ -59,6 +59,7 @@ class Configuration:
     settings: Settings
     origins: Mapping[str, str]  # by "front.queue", "pool.main.root", "script[0].cpu"
     file: Path | None
+    given: tuple[Given, ...] = ()  # by the options of a command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +108,7 @@ def load(
     file: Path | None,
     sets: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
-    given: Iterable[Given] = (),
+    given: Sequence[Given] = (),
 ) -> Configuration:
     """Return the configuration from all its sources; `given` wins over all others."""
     found = _find(file)
@@ -117,7 +118,7 @@ def load(
         *[_from_set(text) for text in sets],
         *given,
     ]
-    return _merge(everything, found)
+    return _merge(everything, found, tuple(given))
 
 
 def command_line(place: str, text: str, option: str) -> Given:
@@ -218,7 +219,9 @@ def _known_section(section: str, origin: str) -> None:
 # ---- merging -----------------------------------------------------------------------
 
 
-def _merge(everything: Sequence[Given], file: Path | None) -> Configuration:
+def _merge(
+    everything: Sequence[Given], file: Path | None, last: tuple[Given, ...]
+) -> Configuration:
     values: dict[str, dict[str, Value]] = {}
     origins: dict[str, str] = {}
     for given in everything:
@@ -250,7 +253,7 @@ def _merge(everything: Sequence[Given], file: Path | None) -> Configuration:
         ),
     )
     checks.check(settings, origins)
-    return Configuration(settings, origins, file)
+    return Configuration(settings, origins, file, last)
 
 
 def label(owner: Sequence[str]) -> str:

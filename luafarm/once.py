@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,9 @@ _ASK_S: Final = 1.0
 _STOP_S: Final = 5.0
 _EVERY_S: Final = 0.02
 _OURS: Final = "LUAFARM_"
+_UIDS: Final = range(
+    62184, 65519
+)  # the far part of what `[vmhost] uid_range` defaults to
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,11 +62,18 @@ def _private(settings: Settings, script: Path, directory: Path) -> Settings:
         paths=Paths(run=str(directory / "run")),
         front=replace(settings.front, listen=(), http=""),
         broker=replace(settings.broker, endpoint="", record="", takeover=0.0),
-        vmhost=replace(settings.vmhost, endpoint=""),
+        vmhost=replace(settings.vmhost, endpoint="", uid_range=_uid_range()),
         pool={name: replace(pool, hosts=1, preload=())},
         log=Log(level="error", file=str(directory / "farm.log")),
         security=Security(),
     )
+
+
+def _uid_range() -> str:
+    # not the first ones: a farm that runs on this machine uses those, and how many
+    # threads a uid may have is counted over all farms
+    first = _UIDS.start + secrets.randbelow(len(_UIDS) - 1)
+    return f"{first}-{first}"
 
 
 def _pool_of(settings: Settings, script: Path) -> tuple[str, PoolSettings]:

@@ -6,6 +6,7 @@ import logging
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
@@ -61,8 +62,15 @@ class Farm:
     @contextlib.contextmanager
     def _caught_signals(self) -> Iterator[int]:
         receiver, sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        reopen = signal.getsignal(signal.SIGUSR1)  # as `logs` has set it
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self._signals.append(number)
+            if number == signal.SIGUSR1 and callable(reopen):
+                reopen(number, frame)
+
         caught = (signal.SIGINT, signal.SIGTERM, *_PASSED_ON)
-        before = {number: signal.signal(number, self._note) for number in caught}
+        before = {number: signal.signal(number, note) for number in caught}
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _wake)
         signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
         try:
@@ -74,9 +82,6 @@ class Farm:
             self._kill_all()
             os.close(receiver)
             os.close(sender)
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self._signals.append(number)
 
     def _wait(self, wakeup: int) -> None:
         due = self._roles.next_due()
@@ -90,7 +95,8 @@ class Farm:
     def _take_signals(self) -> None:
         while self._signals:
             number = self._signals.pop(0)
-            if number in _PASSED_ON:
+            # a terminal that is closed says HUP as well, and means the end
+            if number in _PASSED_ON and not (number == signal.SIGHUP and _is_a_job()):
                 for child in self._children.values():
                     child.send_signal(number)
                 continue
@@ -152,6 +158,10 @@ class Farm:
 
 def _wake(_number: int, _frame: FrameType | None) -> None:
     """Let the wakeup descriptor tell of a child that ended."""
+
+
+def _is_a_job() -> bool:
+    return os.isatty(sys.stdin.fileno()) if sys.stdin else False
 
 
 def _how(code: int) -> str:
