@@ -38,7 +38,7 @@ def _told(step: Step, held: Held) -> ScriptError:
         kind=_text(kind),
         message=_text(message),
         traceback=_text(trace),
-        file=_text(file),
+        file=_text(file or held.script),
         line=line,
         excerpt=excerpt(held.source_of(file), line),
         budget=_text(budget),

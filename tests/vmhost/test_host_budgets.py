@@ -1,0 +1,203 @@
+"""Budgets of scripts on a VM host: soft stops, kernel timers, memory, states."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from luafarm import wire
+from luafarm.messages import (
+    DoneRow,
+    Dones,
+    Gone,
+    Loaded,
+    LoadFailed,
+    Need,
+    Outcome,
+    Part,
+    ScriptError,
+)
+from tests.vmhost.hosting import CONFIG, LIMITS, Process, hosting, load, run
+
+pytestmark = pytest.mark.process
+
+A, B = b"/srv/a.lua", b"/srv/b.lua"
+COUNTER = b"local n = 0 function main(e, con) n = n + 1 con:puts(n) end"
+LOOP = b"function main() while true do end end"
+# one call into C that no hook interrupts
+STUCK = b"function main() (('a'):rep(60000)):find(('.-'):rep(8) .. 'b') end"
+SHORT = replace(LIMITS, wall_ms=300, load_wall_ms=300)
+LITTLE = replace(LIMITS, cpu_ms=200, load_cpu_ms=200)
+
+
+def error_of(row: DoneRow) -> ScriptError:
+    assert row[1] == Outcome.BUDGET
+    return wire.decode_error(row[5])
+
+
+def test_a_loop_costs_its_state_and_no_other(host: Process) -> None:
+    broker, front = host.broker(), host.front()
+    broker.load(A, LOOP, limits=LITTLE)
+    broker.load(B, COUNTER)
+    assert front.done(run(1, B))[3] == b"1"
+    error = error_of(front.done(run(2, A)))
+    assert error.budget == "cpu"
+    assert error.file == A.decode()
+    gone = broker.expect(Gone)
+    assert (gone.script, gone.epoch, gone.reason) == (A, 1, "cpu")
+    assert front.done(run(3, A))[1] == Outcome.ABSENT
+    assert front.done(run(4, B))[3] == b"2"
+
+
+def test_time_that_a_script_waits_counts(host: Process) -> None:
+    source = b"""
+    function main(e, con)
+      con:puts('begun') con:flush()
+      require 'luafarm'.sleep(60)
+    end
+    """
+    broker, front = host.broker(), host.front()
+    broker.load(A, source, limits=SHORT)
+    front.runs(run(1, A))
+    assert front.expect(Part).chunk == b"begun"
+    (row,) = front.rows(1)
+    assert error_of(row).budget == "wall"
+    assert row[2:4] == (b"", b"")
+    assert broker.expect(Gone).reason == "wall"
+
+
+def test_a_load_that_loops_or_waits_too_long_fails(host: Process) -> None:
+    broker = host.broker()
+    broker.say(load(A, b"while true do end", limits=LITTLE))
+    assert broker.expect(LoadFailed).error.budget == "cpu"
+    broker.say(load(A, b"require 'm'", limits=SHORT))
+    broker.expect(Need)
+    failed = broker.expect(LoadFailed)
+    assert failed.error.budget == "wall"
+    assert "0.3 s for loading" in failed.error.message
+
+
+def test_a_script_that_fills_its_memory_is_closed(host: Process) -> None:
+    source = b"local t = {} function main() for n = 1, 1e9 do t[n] = {n} end end"
+    broker, front = host.broker(), host.front()
+    broker.load(A, source, limits=replace(LIMITS, memory_bytes=4 << 20))
+    assert error_of(front.done(run(1, A))).budget == "memory"
+    assert broker.expect(Gone).reason == "memory"
+
+
+def test_a_reply_without_end_is_stopped(host: Process) -> None:
+    source = b"""
+    local s = ('x'):rep(100000)
+    function main(e, con) while true do con:puts(s) end end
+    """
+    broker, front = host.broker(), host.front()
+    broker.load(A, source, limits=replace(LIMITS, reply_bytes=1 << 20))
+    front.runs(run(1, A))
+    size = 0
+    while isinstance(message := front.next(), Part):
+        size += len(message.chunk)
+    assert size <= 1 << 20
+    assert isinstance(message, Dones)
+    assert error_of(message.rows[0]).budget == "reply"
+    assert broker.expect(Gone).reason == "reply"
+
+
+def test_a_fresh_script_that_loops_goes_on_with_its_next_state(host: Process) -> None:
+    source = b"function main(e, con) if e.L then while true do end end con:puts(1) end"
+    broker, front = host.broker(), host.front()
+    broker.load(A, source, limits=replace(LITTLE, fresh=True))
+    assert error_of(front.done(run(1, A, params=b"\x01\x01L1"))).budget == "cpu"
+    assert front.done(run(2, A))[3] == b"1"
+    assert broker.hears_nothing()
+
+
+def test_what_lua_cannot_stop_the_kernel_does_by_wall_time(tmp_path: Path) -> None:
+    with hosting(tmp_path) as host:
+        host.broker().load(A, STUCK, limits=SHORT)
+        front = host.front()
+        front.runs(run(77, A))
+        assert host.wait() == -signal.SIGALRM
+        task = host.scoreboard.read().task
+        assert task is not None
+        assert (task.request, task.script) == (77, A)
+        assert front.hears_nothing()
+
+
+def test_what_lua_cannot_stop_the_kernel_does_by_cpu_time(tmp_path: Path) -> None:
+    with hosting(tmp_path) as host:
+        host.broker().load(A, STUCK, limits=LITTLE)
+        host.front().runs(run(78, A))
+        assert host.wait() == -signal.SIGPROF
+
+
+def test_a_load_that_is_stuck_ends_as_well(tmp_path: Path) -> None:
+    with hosting(tmp_path) as host:
+        broker = host.broker()
+        broker.say(load(A, STUCK + b" main()", limits=SHORT))
+        assert host.wait() == -signal.SIGALRM
+        task = host.scoreboard.read().task
+        assert task is not None
+        assert (task.request, task.script) == (0, A)
+
+
+def test_no_timer_outlives_its_run(host: Process) -> None:
+    broker, front = host.broker(), host.front()
+    broker.load(A, COUNTER, limits=replace(SHORT, wall_ms=50, load_wall_ms=50))
+    assert front.done(run(1, A))[3] == b"1"
+    # longer than any timer of that script, with and without other messages
+    broker.load(B, b"function main() require 'luafarm'.sleep(0.5) end")
+    assert front.done(run(2, B))[1] == Outcome.OK
+    beat = host.scoreboard.read().beat_ns
+    while host.scoreboard.read().beat_ns < beat + 1_000_000_000:
+        broker.load(A, COUNTER)
+    assert front.done(run(3, A))[3] == b"2"
+
+
+def test_a_host_holds_no_more_states_than_it_may(tmp_path: Path) -> None:
+    with hosting(tmp_path, replace(CONFIG, max_states=1)) as host:
+        broker, front = host.broker(), host.front()
+        broker.load(A, COUNTER)
+        broker.say(load(B, COUNTER))
+        failed = broker.expect(LoadFailed)
+        assert (failed.script, failed.error.kind) == (B, "Host Error")
+        assert front.done(run(1, A))[3] == b"1"
+        # a new generation takes the place of the old one
+        assert broker.load(A, COUNTER, epoch=2).epoch == 2
+
+
+def test_the_largest_states_go_when_the_host_is_full(tmp_path: Path) -> None:
+    source = b"""
+    local kept = {}
+    function main(e, con)
+      kept[#kept + 1] = string.char(65 + #kept):rep(2^20)
+      con:puts(#kept)
+    end
+    """
+    with hosting(tmp_path, replace(CONFIG, max_bytes=8 << 20)) as host:
+        broker, front = host.broker(), host.front()
+        broker.load(A, COUNTER)
+        broker.load(B, source)
+        while broker.hears_nothing():
+            assert front.done(run(1, B))[1] in {Outcome.OK, Outcome.ABSENT}
+        gone = broker.expect(Gone)
+        assert (gone.script, gone.reason) == (B, "memory")
+        assert front.done(run(100, A))[3] == b"1"
+
+
+def test_a_full_host_loads_nothing_more(tmp_path: Path) -> None:
+    source = b"local s = ('x'):rep(7.5 * 2^20)" + COUNTER
+    with hosting(tmp_path, replace(CONFIG, max_bytes=8 << 20)) as host:
+        broker = host.broker()
+        broker.load(A, source)
+        broker.say(load(B, COUNTER))
+        error = broker.expect(LoadFailed).error
+        assert (error.kind, error.budget) == ("Memory Error", "memory")
+
+
+def test_loaded_tells_what_a_state_takes(host: Process) -> None:
+    broker = host.broker()
+    small = broker.load(A, COUNTER)
+    large = broker.load(B, b"local s = ('x'):rep(2^20)" + COUNTER)
+    assert isinstance(small, Loaded)
+    assert large.kib - small.kib >= 1024
