@@ -77,7 +77,6 @@ class Backlog:
         self.queued -= 1
         if not entry.queue:
             del self._entries[entry.script]
-            entry.pressure_s = 0.0
             for host in entry.hosts:
                 host.waiting.pop(entry.script, None)
 

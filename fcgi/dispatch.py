@@ -1,12 +1,15 @@
 """The front's decisions: which request goes to which VM host, and when.
 
 Late binding: one queue per script; a request is bound to a host only when that host can
-start it soon. Ordered hunting: hosts are tried in the order the broker published, an
-empty one first. A further request goes to a busy host only while the expected work
-there stays within `WINDOW_S`, so that nothing quick waits behind anything slow; unknown
-and slow scripts go to empty hosts only. A host that has room takes the next request of
-the waiting script with the smallest virtual start time (start-time fair queueing), so
-that a flood of one script delays the others by one service time, not by its backlog.
+start it soon. Ordered hunting: the first host in the order the broker published that
+has room takes the request. An empty host has room for anything, a busy one while the
+expected work there stays within `WINDOW_S`, so that nothing quick waits behind anything
+slow; unknown and slow scripts go to empty hosts only. That a busy host with room comes
+before an empty one behind it costs at most the window and saves waking the empty one,
+which costs the machine more than a quick script. A host that has room takes the next
+request of the waiting script with the smallest virtual start time (start-time fair
+queueing), so that a flood of one script delays the others by one service time, not by
+its backlog.
 
 Nothing here reads a clock or a socket: `now` is monotonic seconds, ids come from a
 function given at the start. Calls return actions; order is part of their meaning.
@@ -45,6 +48,7 @@ from luafarm.names import HostId, RequestId, Script
 
 PRESSURE_S: Final = 0.001  # first report of pressure; then doubling
 PRESSURE_MAX_S: Final = 0.032  # uncapped, one refused clone would starve a script
+PRESSURE_RESET_S: Final = 0.1  # without pressure for so long: it starts quickly again
 ASK_AGAIN_S: Final = 1.0  # an unanswered Miss is repeated: the broker may be new
 OVERDUE_S: Final = 5.0  # beyond its budget and the supervisor's grace
 MAX_RUNS: Final = 64  # outstanding on one host; fewer than HostLost.begun can name
@@ -293,22 +297,27 @@ class Dispatch:
         while self._alarms and self._alarms[0][0] <= now:
             _, path = heappop(self._alarms)
             entry = self._entries.get(path)
-            if entry is None or not entry.queue or not entry.hosts:
-                if entry is not None:
-                    entry.pressure_s = 0.0
+            if entry is None or not entry.is_watched:
+                continue
+            waited = now - entry.queue[0].arrival if entry.queue else 0.0
+            if not entry.hosts or waited < PRESSURE_S:
+                entry.is_watched = False
+                if entry.queue and entry.hosts:
+                    self._watch(entry, now)
                 continue
             total = sum(now - p.arrival for p in entry.queue)
             actions.append(
                 Tell(
                     Pressure(
                         Script(path),
-                        int((now - entry.queue[0].arrival) * 1e6),
+                        int(waited * 1e6),
                         len(entry.queue),
                         int(total * 1e6),
                         self._idle_hosts(),
                     )
                 )
             )
+            entry.pressed = now
             entry.pressure_s = min(entry.pressure_s * 2, PRESSURE_MAX_S)
             heappush(self._alarms, (now + entry.pressure_s, path))
         return actions
@@ -382,17 +391,10 @@ class Dispatch:
         return entry
 
     def _choose(self, entry: Entry, now: float) -> Host | None:
-        best: Host | None = None
         for host in entry.hosts:
-            if not host.ready:
-                continue
-            if not host.runs:
+            if host.ready and (not host.runs or self._has_room(host, entry, now)):
                 return host
-            if (best is None or host.work < best.work) and self._has_room(
-                host, entry, now
-            ):
-                best = host
-        return best
+        return None
 
     def _has_room(self, host: Host, entry: Entry, now: float) -> bool:
         return (
@@ -454,9 +456,12 @@ class Dispatch:
 
     def _watch(self, entry: Entry, now: float) -> None:
         """Look at a script's queue in a moment: it may be pressure."""
-        if not entry.pressure_s:
+        if entry.is_watched:
+            return
+        if now - entry.pressed >= PRESSURE_RESET_S:
             entry.pressure_s = PRESSURE_S
-            heappush(self._alarms, (now + PRESSURE_S, entry.script))
+        entry.is_watched = True
+        heappush(self._alarms, (now + entry.pressure_s, entry.script))
 
     def _refuse(self, pending: Pending, entry: Entry, now: float) -> Answer:
         if entry.verdict == Verdict.MISSING:

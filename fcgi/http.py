@@ -42,8 +42,7 @@ class HttpExchange:
         self.spool: BodySpool | None = None
         self._listener = listener
         self._method = method
-        self._has_begun = False
-        self._has_body = True
+        self._stream = reply.Stream(listener.heads, method, is_trusted=False)
         #: pieces of the answer: (head or None, chunk, is the end, is cut short)
         self.out: asyncio.Queue[tuple[bytes | None, bytes, bool, bool]]
         self.out = asyncio.Queue()
@@ -58,18 +57,13 @@ class HttpExchange:
     def part(self, head: bytes, chunk: bytes, stderr: bytes) -> None:
         """Send a piece of a reply; see `Exchange`."""
         del stderr
-        opening: bytes | None = None
-        if not self._has_begun:
-            parsed = self._listener.heads.parse(head)
-            opening, self._has_body = reply.opening(parsed, self._method)
-            self._has_begun = True
-        chunk = chunk if self._has_body else b""
-        self.out.put_nowait((opening, chunk, False, False))
+        opening = self._stream.opening(head) or None
+        self.out.put_nowait((opening, self._stream.body(chunk), False, False))
 
     def finish(self, stderr: bytes) -> None:
         """End a reply that was sent in parts."""
         del stderr
-        self.out.put_nowait((None, b"", True, False))
+        self.out.put_nowait((None, b"", True, self._stream.is_short()))
 
     def refuse(
         self,
@@ -80,7 +74,7 @@ class HttpExchange:
     ) -> None:
         """Answer with a developer's page; see `Exchange`."""
         del stderr
-        if self._has_begun:
+        if self._stream.has_begun:
             self.out.put_nowait((None, b"", True, True))
             return
         head, body = pages.developer(

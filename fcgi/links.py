@@ -17,6 +17,11 @@ from luafarm.wire import MAX_FRAME
 _HWM: Final = 2000  # messages; a host has at most MAX_RUNS outstanding
 _LINGER_MS: Final = 1000
 
+# Plain numbers: arithmetic on the enum members of pyzmq costs microseconds each.
+_DONTWAIT: Final = int(zmq.DONTWAIT)
+_POLLIN: Final = int(zmq.POLLIN)
+_EVENTS: Final = zmq.EVENTS
+
 
 class Link:
     """One DEALER: frames in through a callback, frames out by `send`."""
@@ -62,22 +67,18 @@ class Link:
         if not self._is_open:
             return False
         try:
-            self._socket.send(frame, zmq.DONTWAIT)
+            self._socket.send(frame, _DONTWAIT)
         except zmq.Again:
             return False
-        if cast("int", self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
+        if self._has_input():
             self._loop.call_soon(self.drain)
         return True
 
     def drain(self) -> None:
         """Hand every frame that has come in to the callback."""
-        receive = self._socket.recv
-        while self._is_open:
-            try:
-                frame = receive(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            self._on_frame(frame)
+        # asked for each time: an exception for "nothing" costs more than the question
+        while self._is_open and self._has_input():
+            self._on_frame(self._socket.recv(_DONTWAIT))
 
     def close(self, linger_ms: int = 0) -> None:
         """Close the socket; what was not sent is dropped after `linger_ms`."""
@@ -88,6 +89,9 @@ class Link:
         self._loop.remove_reader(self._monitor_fd)
         self._socket.disable_monitor()
         self._socket.close(linger=linger_ms)
+
+    def _has_input(self) -> bool:
+        return cast("int", self._socket.get(_EVENTS)) & _POLLIN != 0
 
     def _watch(self) -> None:
         while self._is_open:

@@ -38,8 +38,7 @@ class ConsoleExchange:
         self._method = method
         self._body = body
         self._heads = reply.Heads(limit)
-        self._has_begun = False
-        self._has_body = True
+        self._stream = reply.Stream(self._heads, method, is_trusted=True)
 
     def reply(self, head: bytes, body: bytes, stderr: bytes) -> None:
         """Print a whole reply; see `Exchange`."""
@@ -50,12 +49,7 @@ class ConsoleExchange:
 
     def part(self, head: bytes, chunk: bytes, stderr: bytes) -> None:
         """Print a piece of a reply; see `Exchange`."""
-        opening = b""
-        if not self._has_begun:
-            parsed = self._heads.parse(head, is_trusted=True)
-            opening, self._has_body = reply.opening(parsed, self._method)
-            self._has_begun = True
-        _print(opening + (chunk if self._has_body else b""), stderr)
+        _print(self._stream.opening(head) + self._stream.body(chunk), stderr)
 
     def finish(self, stderr: bytes) -> None:
         """End a reply that was printed in parts."""
@@ -72,7 +66,7 @@ class ConsoleExchange:
         """Print an error page; see `Exchange`."""
         self.refusal = refusal
         self.error = error
-        if not self._has_begun:
+        if not self._stream.has_begun:
             head, body = pages.refusal(
                 refusal,
                 path=self.pending.path if self.pending else b"",

@@ -42,9 +42,7 @@ class FcgiExchange:
         self.pending: Pending | None = None
         self.request = request
         self._peer = peer
-        self._has_begun = False
-        self._has_body = True  # not of HEAD, 204, 304
-        self._left = -1  # bytes still due by Content-Length; -1: it has none
+        self._stream: reply.Stream | None = None  # of a reply that has begun
         self.spool: BodySpool | None = None
 
     def reply(self, head: bytes, body: bytes, stderr: bytes) -> None:
@@ -59,31 +57,21 @@ class FcgiExchange:
     def part(self, head: bytes, chunk: bytes, stderr: bytes) -> None:
         """Send a piece of a reply; see `Exchange`."""
         peer = self._peer
-        opening = b""
-        if not self._has_begun:
-            parsed = peer.server.heads.parse(head, self._is_trusted())
-            opening, self._has_body = reply.opening(parsed, self.request.method)
-            self._left = parsed.content_length
-            self._has_begun = True
-        out = opening + self._cut(chunk)
+        stream = self._stream
+        if stream is None:
+            heads, method = peer.server.heads, self.request.method
+            stream = reply.Stream(heads, method, self._is_trusted())
+        out = stream.opening(head) + stream.body(chunk)
+        self._stream = stream
         peer.send(
             peer.connection.stdout(self.request, out)
             + peer.connection.stderr(self.request, stderr)
         )
 
-    def _cut(self, chunk: bytes) -> bytes:
-        """Return what of a chunk belongs to the body that the header promised."""
-        if not self._has_body:
-            return b""
-        if self._left >= 0:
-            chunk = chunk[: self._left]
-            self._left -= len(chunk)
-        return chunk
-
     def finish(self, stderr: bytes) -> None:
         """End a reply that was sent in parts; visibly, when it is too short."""
         peer = self._peer
-        if self._has_body and self._left > 0:
+        if self._stream is not None and self._stream.is_short():
             peer.send(peer.connection.stderr(self.request, stderr))
             peer.connection.abandon(self.request)
         else:
@@ -99,7 +87,7 @@ class FcgiExchange:
     ) -> None:
         """Answer with a page; see `Exchange`."""
         peer = self._peer
-        if self._has_begun:
+        if self._stream is not None:
             # only a connection that ends without END_REQUEST shows the reply is cut
             peer.send(peer.connection.stderr(self.request, stderr))
             peer.connection.abandon(self.request)
@@ -350,6 +338,9 @@ class Peer(asyncio.Protocol):
         if isinstance(path, Refusal):
             exchange.refuse(path)
             return
+        pairs = request.params
+        if path is not request.script_filename:
+            pairs = scriptname.told_apart(pairs, path, path)  # Apache's form, undone
         flags = _ROLE_FLAGS[request.role]
         if request.method in SAFE_METHODS:
             flags |= SAFE
@@ -358,7 +349,7 @@ class Peer(asyncio.Protocol):
             exchange,
             path,
             flags,
-            request.params,
+            pairs,
             body,
             request.body_bytes,
             request.data_bytes,

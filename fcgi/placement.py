@@ -6,6 +6,7 @@ Plain records of `fcgi.dispatch`, which alone changes them.
 from collections import deque
 from typing import Final
 
+from fcgi.scriptname import told_apart
 from luafarm.messages import RunRow, ScriptError, Verdict
 from luafarm.names import HostId, RequestId
 
@@ -57,12 +58,15 @@ class Pending:
         """Return the request as it travels to its host."""
         entry = self.entry
         assert entry is not None
+        params = self.params
+        if len(self.path) != len(entry.script):
+            params = told_apart(params, self.path, entry.script)
         return (
             self.id,
             entry.script,
             entry.epoch,
             self.flags,
-            self.params,
+            params,
             self.body,
             self.body_bytes,
             self.data_bytes,
@@ -110,7 +114,9 @@ class Entry:
         self.est: float = -1.0  # moving average of its service time; < 0: unknown
         self.tag: float = 0.0  # virtual start time of its next request (fair queueing)
         self.asked: float = -1.0  # when the broker was asked; < 0: it was not
-        self.pressure_s: float = 0.0  # wait at which pressure is reported next; 0: none
+        self.is_watched: bool = False  # an alarm will look at its queue
+        self.pressure_s: float = 0.0  # pause before the next report of pressure
+        self.pressed: float = -1.0  # when pressure was reported last
         self.uses: dict[HostId, Use] = {}
 
 

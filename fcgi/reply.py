@@ -120,6 +120,44 @@ def opening(head: Head, method: bytes) -> tuple[bytes, bool]:
     return _closed(head.lines, head.content_length), has_body
 
 
+class Stream:
+    """A reply in parts: its header once, and of its body no more than the header said."""
+
+    def __init__(self, heads: Heads, method: bytes, is_trusted: bool) -> None:
+        self._heads = heads
+        self._method = method
+        self._is_trusted = is_trusted
+        self.has_begun = False
+        self._has_body = True  # not of HEAD, 204, 304
+        self._left = -1  # bytes still due by Content-Length; -1: it has none
+
+    def opening(self, head: bytes) -> bytes:
+        """Return the header with blank line at the first call, then b"".
+
+        Raises BadHeaderError.
+        """
+        if self.has_begun:
+            return b""
+        parsed = self._heads.parse(head, self._is_trusted)
+        lines, self._has_body = opening(parsed, self._method)
+        self._left = parsed.content_length
+        self.has_begun = True
+        return lines
+
+    def body(self, chunk: bytes) -> bytes:
+        """Return what of a chunk belongs to the body."""
+        if not self._has_body:
+            return b""
+        if self._left >= 0:
+            chunk = chunk[: self._left]
+            self._left -= len(chunk)
+        return chunk
+
+    def is_short(self) -> bool:
+        """Whether the body ended before its Content-Length."""
+        return self._has_body and self._left > 0
+
+
 def _closed(lines: bytes, length: int) -> bytes:
     if length < 0:
         return lines + b"\r\n"

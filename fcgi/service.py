@@ -168,6 +168,8 @@ class Service:
                     action.error,
                 )
             elif isinstance(action, CancelRun):
+                if action.host in self._batches:
+                    self._flush()  # else the host would hear of the end first
                 link = self._hosts.get(action.host)
                 if link is not None:
                     link.send(wire.encode(Cancel(action.request)))
