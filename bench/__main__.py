@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from statistics import median
 from types import FrameType
 
 from bench import load, measure, nginx, plot, probes, report, sandbox
@@ -33,6 +34,7 @@ def main() -> int:
             taken_apart, cost = _sandbox(plan)
             taken += taken_apart
             figures += cost
+    figures += _noise(taken)
     _publish(plan, peers, taken, figures)
     _say(f"{time.monotonic() - started:.0f} s; results in {plan.results}")
     return 1 if any(sample.errors for sample in taken) else 0
@@ -62,6 +64,17 @@ def _sandbox(plan: Plan) -> tuple[list[Sample], list[Figure]]:
     scripts = [one for one in plan.scripts if one.name in sandbox.SCRIPTS]
     taken = list(measure.samples(narrow, sandbox.peers(plan.luafarm), scripts, _say))
     return taken, sandbox.cost(measure.medians(taken))
+
+
+def _noise(taken: Sequence[Sample]) -> list[Figure]:
+    """How much else went on: above a few per cent, measure again on a quiet machine."""
+    shares = [100 * sample.foreign for sample in taken]
+    if not shares:
+        return []
+    return [
+        Figure("CPU of other processes, median over loads", median(shares), "%"),
+        Figure("CPU of other processes, worst load", max(shares), "%"),
+    ]
 
 
 def _publish(

@@ -1,6 +1,7 @@
 """Load on one URL by wrk: kept connections, one request at a time on each."""
 
 import json
+import resource
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ class Load:
     max_us: float
     status_errors: int
     socket_errors: int
+    own_cpu_ns: int  # of wrk itself
 
     @property
     def rate(self) -> float:
@@ -49,6 +51,7 @@ class Target:
 
 def run(target: Target, concurrency: int, seconds: int) -> Load:
     """Load the target over ``concurrency`` kept connections for whole seconds."""
+    before = _children_cpu_ns()
     done = subprocess.run(
         _command(target, concurrency, seconds),
         check=True,
@@ -56,7 +59,8 @@ def run(target: Target, concurrency: int, seconds: int) -> Load:
         text=True,
         timeout=seconds + 3 * TIMEOUT_S,
     )
-    return Load(**json.loads(done.stdout.splitlines()[-1]))
+    seen = json.loads(done.stdout.splitlines()[-1])
+    return Load(**seen, own_cpu_ns=_children_cpu_ns() - before)
 
 
 def warm(target: Target, concurrency: int, seconds: float) -> None:
@@ -82,3 +86,8 @@ def _command(target: Target, concurrency: int, seconds: int) -> list[str]:
         "-" if target.body is None else str(target.body),
         *(f"{name}={value}" for name, value in target.headers.items()),
     ]
+
+
+def _children_cpu_ns() -> int:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return int((used.ru_utime + used.ru_stime) * 1e9)

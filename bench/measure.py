@@ -4,6 +4,7 @@ Rounds alternate over the peers, so that a noisy minute of the machine falls on 
 them; a cell's figures are the medians over its rounds.
 """
 
+import os
 import shutil
 import statistics
 import tempfile
@@ -37,6 +38,7 @@ class Sample:
     web_us: float
     memory_bytes: int
     errors: int
+    foreign: float  # CPU used by others meanwhile, as a share of the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,13 @@ def _sample(
 ) -> Sample:
     target = _target(served, peer, script, directory)
     load.warm(target, concurrency, plan.warm_s)
+    busy_before, began = procfs.busy_ns(), time.monotonic_ns()
     backend_before, web_before = _cpu(served.backend), _cpu(served.web)
     seen = load.run(target, concurrency, plan.seconds)
     backend_ns = _cpu(served.backend) - backend_before
     web_ns = _cpu(served.web) - web_before
+    foreign_ns = procfs.busy_ns() - busy_before - backend_ns - web_ns - seen.own_cpu_ns
+    machine_ns = (time.monotonic_ns() - began) * (os.cpu_count() or 1)
     answered = max(seen.requests, 1)
     short = seen.received_bytes < seen.requests * len(script.reply)
     return Sample(
@@ -138,6 +143,7 @@ def _sample(
         web_us=web_ns / 1000 / answered,
         memory_bytes=_memory(served.backend or served.web),
         errors=seen.status_errors + seen.socket_errors + int(short),
+        foreign=max(0.0, foreign_ns / machine_ns),
     )
 
 

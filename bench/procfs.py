@@ -1,5 +1,6 @@
 """What /proc tells of a tree of processes: CPU time of every thread, and memory."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +25,21 @@ def start_ticks(pid: int) -> int:
     """When the process started, in clock ticks since boot; -1 when it is gone."""
     fields = _stat(pid)
     return int(fields[19]) if fields else _NEVER
+
+
+def age_s(pid: int) -> float:
+    """How long the process has lived, in seconds; 0 or less when it is gone."""
+    uptime = float((PROC / "uptime").read_text().split()[0])
+    started = start_ticks(pid)
+    return uptime - started / os.sysconf("SC_CLK_TCK") if started >= 0 else 0.0
+
+
+def busy_ns() -> int:
+    """CPU time that everything on this machine has used since boot, in nanoseconds."""
+    fields = (PROC / "stat").read_text().splitlines()[0].split()[1:9]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields)
+    ticks = user + nice + system + irq + softirq + steal
+    return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def session(leader: int) -> set[int]:
