@@ -7,7 +7,7 @@ states saw, so those that are stale show up as changed and are renewed.
 
 from typing import Final
 
-from broker.actions import Drop, Forget, Kill
+from broker.actions import Drop, Fence, Forget, Kill
 from broker.events import Accused, HostJoined, Inventoried, StateGone
 from broker.farm import Farm
 from broker.placement import Placement
@@ -17,7 +17,7 @@ from broker.renewal import Renewal, load_error
 from broker.resolve import shown
 from broker.tables import Generation, Host, Record, State
 from luafarm.messages import HostLost, StateRow, Verdict
-from luafarm.names import Epoch, Machine, RequestId, Script
+from luafarm.names import Epoch, HostId, Machine, RequestId, Script
 
 MACHINE_SILENCE_S: Final = 5.0
 """A supervisor that is silent for so long is gone, and its VM hosts with it."""
@@ -77,10 +77,13 @@ class Census:
         if not host.is_known:
             farm.roster.ready(host)
         told = {row.script: row.epoch for row in event.states}
+        self._repeat(host, told)
         self._forget_untold(host, told)
         adopted: list[Record] = []
         for row in event.states:
             if row.script in host.states or row.script in host.loads:
+                continue
+            if row.epoch <= host.draining.get(row.script, 0):
                 continue
             record = self._adopt(host, row)
             if record is not None:
@@ -89,11 +92,22 @@ class Census:
             farm.bulletin.publish(record)
             self._renewal.tend(record)
 
+    def _repeat(self, host: Host, told: dict[Script, Epoch]) -> None:
+        """Give the orders again that the host may not have got."""
+        for script, epoch in list(host.draining.items()):
+            if told.get(script, epoch + 1) <= epoch:
+                self._turn.out.append(Drop(host.id, script, epoch))
+            else:
+                self._farm.drained(host, script, epoch)
+        for script, epoch in self._farm.waits.of(host.id):
+            self._turn.out.append(Fence(host.id, script, epoch))
+
     def _forget_untold(self, host: Host, told: dict[Script, Epoch]) -> None:
         """Forget what a host was ordered or known to have, and has not."""
         touched: list[Record] = []
-        for script, loading in list(host.loads.items()):
-            if loading.sent and told.get(script) != loading.epoch:
+        sent = [loading for loading in host.loads.values() if loading.sent]
+        for loading in sent:
+            if told.get(loading.record.script) != loading.epoch:
                 self._farm.end(loading)
                 touched.append(loading.record)
         for script, state in list(host.states.items()):
@@ -222,9 +236,17 @@ class Census:
         if farm.quarantine.remaining_s(record.script, self._turn.now) <= 0.0:
             self._placement.place(record, record.current)
 
-    def reported(self, machine: Machine) -> None:
-        """Note that a supervisor is alive."""
+    def reported(self, machine: Machine, named: frozenset[HostId]) -> None:
+        """Note that a supervisor is alive, and which hosts it has.
+
+        One that was started anew does not know the hosts of its predecessor, which died
+        with it and of whose death nobody else will tell.
+        """
         self.machines[machine] = self._turn.now
+        hosts = self._farm.roster.hosts
+        for host in [h for h in hosts.values() if h.up.machine == machine]:
+            if host.id not in named:
+                self._forget_silent(host, "its supervisor does not have it")
 
     def tick(self) -> None:
         """Lose the hosts of machines that are silent."""
@@ -238,11 +260,12 @@ class Census:
             )
             hosts = self._farm.roster.hosts
             for host in [h for h in hosts.values() if h.up.machine == machine]:
-                nobody, nothing = RequestId(0), Script(b"")
                 text = f"its supervisor was silent for {MACHINE_SILENCE_S:.0f} s"
-                self._forget(
-                    host, HostLost(host.id, nobody, (), nothing, "silent", text)
-                )
+                self._forget_silent(host, text)
+
+    def _forget_silent(self, host: Host, why: str) -> None:
+        nobody, nothing = RequestId(0), Script(b"")
+        self._forget(host, HostLost(host.id, nobody, (), nothing, "silent", why))
 
     def accused(self, event: Accused) -> None:
         """Have a host killed that breaks the protocol."""
@@ -292,7 +315,11 @@ class Census:
                 farm.end(loading)
         for state in list(record.states):
             farm.drop(state)
-        farm.rewatch(record)
+        farm.ghosts.pop(script, None)
+        if record.current is not None or record.next is not None:
+            farm.rewatch(record)
+        elif record.digest:
+            farm.watch(record, {(record.pool, script): record.digest})
         farm.bulletin.refuse(record, Verdict.REFUSED, None, after_s)
 
     def release(self) -> None:

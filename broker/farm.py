@@ -401,6 +401,8 @@ class Farm:
             assert (state.position >= 0) == may_go, (script, state.host.id)
         if record.states or record.waiting:
             assert record.watched, script
+        if record.states:
+            assert record.current is not None or record.next is not None, script
         if script in self.ghosts:
             assert self.is_unused(record), script
             assert not record.watched, script

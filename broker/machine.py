@@ -174,14 +174,17 @@ class Machine:
         farm = self.farm
         where = pool_of(farm.pools.values(), event.asked)
         pool = where[0].pool if where is not None else Pool("")
-        place = farm.bulletin.unserved(Script(event.asked), pool, Verdict.MISSING)
-        farm.bulletin.reply(event.front, event.asked, place)
         record = farm.records.get(Script(event.asked))
+        is_owed = True
         if record is not None and record.watched and found is None:
-            # it is gone before the watcher has said so
+            # gone before the watcher has said so; that answers all who wait
+            is_owed = (event.front, event.asked) not in record.waiting
             farm.files.set((record.pool, record.script), b"", "")
             self._renewal.review(record)
             self._renewal.tend(record)
+        if is_owed:
+            place = farm.bulletin.unserved(Script(event.asked), pool, Verdict.MISSING)
+            farm.bulletin.reply(event.front, event.asked, place)
         seen = found.digest if found is not None else b""
         for asked in farm.missing.remember(event.asked, seen, self._turn.out):
             farm.bulletin.forget(Script(asked), pool)
@@ -264,7 +267,8 @@ class Machine:
         self._recycling.served(state)
 
     def _machine_reported(self, event: MachineReported) -> None:
-        self.census.reported(event.machine)
+        named = frozenset([row.host for row in event.report.hosts])
+        self.census.reported(event.machine, named)
         for row in event.report.hosts:
             host = self.farm.roster.hosts.get(row.host)
             if host is not None:

@@ -9,7 +9,7 @@ any time.
 
 from typing import Final
 
-from broker.actions import Answer
+from broker.actions import Answer, Drop
 from broker.events import Changed, FileNow, LoadFailed, StateLoaded
 from broker.farm import MAX_DEPENDENCIES, Farm
 from broker.missing import asked_of, is_user
@@ -110,7 +110,7 @@ class Renewal:
             self._turn.log(
                 "info", f"script={shown(record.script)} changed: no more refused"
             )
-        if current is None and not record.loads and not record.waiting:
+        if current is None and not (record.states or record.loads or record.waiting):
             # broken or refused before: the next request tries what is there now
             record.next = None
             farm.fail(record, None)
@@ -171,10 +171,10 @@ class Renewal:
         farm = self._farm
         host = farm.roster.hosts.get(event.host)
         record = farm.records.get(event.script)
-        if host is None or record is None:
+        if host is None:
             return
         loading = host.loads.get(event.script)
-        if loading is None or loading.epoch != event.epoch:
+        if record is None or loading is None or loading.epoch != event.epoch:
             self._used_further(record, host, event)
             return
         weight = 0.3 if record.load_s > 0.0 else 1.0
@@ -228,9 +228,14 @@ class Renewal:
             # as any other old state: renewed by `tend`
             state.generation = Generation(state.epoch, b"")
 
-    def _used_further(self, record: Record, host: Host, event: StateLoaded) -> None:
+    def _used_further(
+        self, record: Record | None, host: Host, event: StateLoaded
+    ) -> None:
         state = host.states.get(event.script)
-        if state is not None and state.epoch == event.epoch:
+        if state is None and event.script not in host.loads:
+            # ordered and given up meanwhile
+            self._turn.out.append(Drop(host.id, event.script, event.epoch))
+        if record is not None and state is not None and state.epoch == event.epoch:
             self._note(record, state.generation, event.dependencies, event.changed)
             self.review(record)
             self.tend(record)
@@ -264,6 +269,7 @@ class Renewal:
         """Serve this generation from now on."""
         farm = self._farm
         record.current = generation
+        record.digest = generation.digest
         record.next = None
         record.stale_loads = 0
         if record.failure is not None:

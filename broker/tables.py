@@ -184,5 +184,7 @@ class Record:
         self.stale_loads = 0
         #: changed its lane and has states in the other one
         self.is_moving = False
+        #: content of the script when it was last loaded, empty when never
+        self.digest = b""
         #: why it lost its last state, and which that was
         self.last_eviction = ""

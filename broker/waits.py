@@ -50,6 +50,10 @@ class Waits:
         """Say whether no fence of the script is unconfirmed."""
         return script not in self._fences
 
+    def of(self, host: HostId) -> list[tuple[Script, Epoch]]:
+        """Return the fences that this host has not confirmed."""
+        return [(s, self._fences[s][host]) for s in self._by_host.get(host, ())]
+
     def fenced_scripts(self) -> dict[Script, None]:
         """Return the scripts that have unconfirmed fences."""
         return dict.fromkeys(self._fences)

@@ -49,7 +49,8 @@ from luafarm.names import HostId, RequestId, Script
 PRESSURE_S: Final = 0.001  # first report of pressure; then doubling
 PRESSURE_MAX_S: Final = 0.032  # uncapped, one refused clone would starve a script
 PRESSURE_RESET_S: Final = 0.1  # without pressure for so long: it starts quickly again
-ASK_AGAIN_S: Final = 1.0  # an unanswered Miss is repeated: the broker may be new
+ASK_AGAIN_S: Final = 0.25  # a Miss without a useful answer is repeated: nothing comes
+# of it while the broker is new, or does not know yet that a host is lost
 OVERDUE_S: Final = 5.0  # beyond its budget and the supervisor's grace
 MAX_RUNS: Final = 64  # outstanding on one host; fewer than HostLost.begun can name
 MAX_IDLE: Final = 64  # hosts named as idle in one message
@@ -248,7 +249,6 @@ class Dispatch:
             entry = self._entries[place.script] = Entry(place.script)
         entry.pool = place.pool
         entry.known = True
-        entry.asked = -1.0
         entry.verdict = place.verdict
         entry.epoch = place.epoch
         entry.wall_s = place.wall_ms / 1000
@@ -258,6 +258,8 @@ class Dispatch:
         if hosts and self._turn:
             cut = self._turn % len(hosts)
             hosts = hosts[cut:] + hosts[:cut]
+        if hosts or place.verdict != Verdict.READY or not entry.queue:
+            entry.asked = -1.0  # else the answer was of no use: ask again, not at once
         self._backlog.set_hosts(entry, hosts)
         actions: list[Action] = []
         if place.asked and place.asked != place.script:

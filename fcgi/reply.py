@@ -121,7 +121,7 @@ def opening(head: Head, method: bytes) -> tuple[bytes, bool]:
 
 
 class Stream:
-    """A reply in parts: its header once, and of its body no more than the header said."""
+    """A reply in parts: its header once, its body no longer than the header said."""
 
     def __init__(self, heads: Heads, method: bytes, is_trusted: bool) -> None:
         self._heads = heads
