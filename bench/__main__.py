@@ -6,13 +6,17 @@ import sys
 import time
 from collections.abc import Sequence
 from statistics import median
+from subprocess import SubprocessError
 from types import FrameType
 
 from bench import load, measure, nginx, plot, probes, report, sandbox
+from bench.client import WrongReplyError
+from bench.daemon import DaemonError
 from bench.measure import Cell, Sample
 from bench.peers.luafarm import Luafarm
 from bench.peers.peer import Peer
 from bench.plan import Plan, parse
+from bench.probes import ProbeError
 from bench.report import Figure
 
 
@@ -24,6 +28,14 @@ def main() -> int:
             print(f"cannot measure: {absent}", file=sys.stderr)
             return 1
     signal.signal(signal.SIGTERM, _leave)
+    try:
+        return _run(plan)
+    except (DaemonError, ProbeError, WrongReplyError, SubprocessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(plan: Plan) -> int:
     started = time.monotonic()
     peers = _present(plan)
     taken = list(measure.samples(plan, peers, plan.scripts, _say))

@@ -7,6 +7,7 @@ them; a cell's figures are the medians over its rounds.
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -86,7 +87,9 @@ def serving(plan: Plan, peer: Peer) -> Iterator[tuple[Served, Path]]:
         with peer.serve(room) as served:
             yield served, directory
     finally:
-        if not plan.keep:
+        if plan.keep:
+            print(f"kept {directory}", file=sys.stderr)
+        else:
             shutil.rmtree(directory, ignore_errors=True)
 
 

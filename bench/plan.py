@@ -58,9 +58,8 @@ def parse(arguments: list[str]) -> Plan:
         Uwsgi(),
     )
     names = [peer.name for peer in peers]
-    unknown = sorted(set(chosen.peers or names) - set(names))
-    if unknown:
-        parser.error(f"no peer {unknown[0]!r}; there are {', '.join(names)}")
+    _check(parser, "peer", chosen.peers or names, names)
+    _check(parser, "script", chosen.scripts, [one.name for one in script.ALL])
     return Plan(
         peers=tuple(p for p in peers if p.name in (chosen.peers or names)),
         scripts=tuple(s for s in script.ALL if s.name in chosen.scripts),
@@ -76,6 +75,14 @@ def parse(arguments: list[str]) -> Plan:
         results=chosen.results,
         keep=chosen.keep,
     )
+
+
+def _check(
+    parser: argparse.ArgumentParser, what: str, chosen: list[str], known: list[str]
+) -> None:
+    for name in chosen:
+        if name not in known:
+            parser.error(f"no {what} {name!r}; there are {', '.join(known)}")
 
 
 def _parser() -> argparse.ArgumentParser:
