@@ -136,12 +136,11 @@ def test_a_reload_tells_its_error(
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda _: [], "no broker answers at ipc://"),
         (lambda _: [b"\xc1"], "what answers at ipc://.*: no msgpack message"),
         (lambda _: [welcome(PROTOCOL + 1)], "the broker speaks protocol"),
         (polite(Reloaded(True, "")), "the broker answered with Reloaded"),
     ],
-    ids=["silence", "garbage", "another protocol", "another answer"],
+    ids=["garbage", "another protocol", "another answer"],
 )
 def test_what_is_no_answer_is_an_error(
     start: Start, tmp_path: Path, answer: Answer, reason: str
@@ -149,7 +148,14 @@ def test_what_is_no_answer_is_an_error(
     start(answer)
     settings = Settings(paths=Paths(run=str(tmp_path)))
     with pytest.raises(asking.NoAnswerError, match=reason):
-        asking.status(settings, 0.3)
+        asking.status(settings, SOON_S)
+
+
+def test_silence_is_an_error_in_the_end(start: Start, tmp_path: Path) -> None:
+    start(lambda _: [])
+    settings = Settings(paths=Paths(run=str(tmp_path)))
+    with pytest.raises(asking.NoAnswerError, match="no broker answers at ipc://"):
+        asking.status(settings, 0.1)
 
 
 def test_a_broker_behind_curve_is_asked_with_the_commands_key(
