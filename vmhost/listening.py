@@ -1,6 +1,5 @@
 """Listening sockets of VM hosts, made by the supervisor: a host could not make one."""
 
-import contextlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +34,8 @@ def listen(wanted: str, run: Path, short: str) -> Door:
     if wanted.startswith(_TCP):
         return _listen_tcp(wanted.removeprefix(_TCP))
     endpoint = rundir.host_endpoint(run, short)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.bind(endpoint.removeprefix(_IPC))
-    return _opened(sock, endpoint)
+    sock = _bound(socket.AF_UNIX, endpoint.removeprefix(_IPC))
+    return Door(sock, endpoint)
 
 
 def remove(endpoint: str) -> None:
@@ -68,17 +66,17 @@ def _listen_tcp(address: str) -> Door:
     written = address.rpartition(":")[0]
     host, port = parse_host_port(address.replace(":*", ":0"))
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    sock = _bound(family, (host, port))
+    return Door(sock, f"{_TCP}{written}:{sock.getsockname()[1]}")
+
+
+def _bound(family: int, address: str | tuple[str, int]) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
-    with contextlib.ExitStack() as undo:
-        undo.callback(sock.close)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        chosen = sock.getsockname()[1]
-        undo.pop_all()
-    return _opened(sock, f"{_TCP}{written}:{chosen}")
-
-
-def _opened(sock: socket.socket, endpoint: str) -> Door:
-    sock.listen(_BACKLOG)
+    try:
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
     sock.setblocking(False)  # libzmq accepts when epoll says so; never wait there
-    return Door(sock, endpoint)
+    return sock

@@ -43,8 +43,8 @@ def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
     plans = plan.pools(settings, os.cpu_count() or 1)
     machine = Machine(settings.vmhost.machine or socket.gethostname())
     is_root = os.geteuid() == 0
-    uids = plan.uids(settings, plans) if is_root else None
     run_dir = rundir.prepare(settings.paths, settings.security.user)
+    uids = plan.uids(settings, plans, os.fsencode(run_dir)) if is_root else None
     target = privileges.ids(settings.security)
     keys_dir = settings.security.keys
     keys = curve.load(Path(keys_dir), "vmhost") if keys_dir else None

@@ -39,6 +39,7 @@ from vmhost.seat import FIRST_PAUSE_S, STEADY_S, Phase, PoolLife, Seat
 
 TICK_S: Final = 0.25  # deadlines are the kernel timers' first; this is what is behind
 SILENT_S: Final = 5.0  # an idle host says twice a second that its loop is alive
+ZYGOTE_S: Final = 30.0  # for a zygote to import everything, on a busy machine
 GIVE_UP: Final = 3  # zygotes that never became warm: it will not get better
 _STORY: Final = 200  # events that the machine remembers
 _ERRORS_SAID: Final = 1000  # of a dead host's standard error, in the log
@@ -206,7 +207,7 @@ class Supervisor:
         zygote = self._zygote
         if not zygote.is_there and now >= zygote.due:
             zygote.is_there = True
-            zygote.due = now + self._patience.start_s
+            zygote.due = now + ZYGOTE_S
             return [StartZygote()]
         actions: list[Action] = []
         for seat in self._seats:
@@ -319,7 +320,7 @@ class Supervisor:
         stuck = zygote.is_there and not zygote.is_warm and now >= zygote.due
         late = any(s.phase is Phase.ORDERED and now >= s.due for s in self._seats)
         if stuck or late:
-            zygote.due = now + self._patience.start_s
+            zygote.due = now + ZYGOTE_S
             for seat in self._seats:
                 if seat.phase is Phase.ORDERED:
                     seat.due = zygote.due

@@ -1,6 +1,7 @@
 """What a supervisor keeps alive: its pools and seats, worked out from the settings."""
 
 import math
+import zlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,10 +55,12 @@ def pools(settings: Settings, cpus: int) -> tuple[PoolPlan, ...]:
     )
 
 
-def uids(settings: Settings, plans: tuple[PoolPlan, ...]) -> range:
-    """Return the uids for the seats of a supervisor that may give hosts their own.
+def uids(settings: Settings, plans: tuple[PoolPlan, ...], run: bytes) -> range:
+    """Return a uid for each seat of a supervisor that may give hosts their own.
 
-    Raise SettingsError when there are fewer than seats.
+    run: the run directory. Farms of one machine that say nothing begin at different
+    places of the default range, so that they hardly ever share a uid. Raise
+    SettingsError when there are fewer uids than seats.
     """
     text = settings.vmhost.uid_range
     first, _, last = text.partition("-")
@@ -67,4 +70,5 @@ def uids(settings: Settings, plans: tuple[PoolPlan, ...]) -> range:
         raise SettingsError(
             f'[vmhost] uid_range = "{text}": {len(found)} uids for {seats} VM hosts'
         )
-    return found
+    skipped = 0 if text else zlib.crc32(run) % (len(found) - seats + 1)
+    return found[skipped : skipped + seats]

@@ -150,6 +150,8 @@ class FakeHost:
                     pass
             case "hang", ():
                 time.sleep(ORPHAN_S)
+            case "getenv", (name,):
+                return os.environ.get(name, "none")
             case "attempt", (what,):
                 return attempt(ATTEMPTS[what])
             case _:

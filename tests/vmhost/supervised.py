@@ -22,7 +22,7 @@ from luafarm import children, wire
 from luafarm.messages import PROTOCOL, Hello, HostLost, HostUp, Message, Role, Welcome
 from luafarm.names import Machine
 
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 MACHINE = Machine("box")
 NOBODY = 65534
 FAKE = "tests.vmhost.fakehost"
@@ -32,7 +32,7 @@ T = TypeVar("T")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
-def until(question: Callable[[], T | None], what: str) -> T:
+def until(question: Callable[[], T | None], what: str, log: Path | None = None) -> T:
     """Ask until there is an answer that is true; fail when there is none in time."""
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
@@ -40,7 +40,8 @@ def until(question: Callable[[], T | None], what: str) -> T:
         if answer:
             return answer
         time.sleep(0.01)
-    raise AssertionError(f"not within {PATIENCE_S:g} s: {what}")
+    story = "" if log is None else log.read_text()
+    raise AssertionError(f"not within {PATIENCE_S:g} s: {what}\n{story}")
 
 
 def is_alive(pid: int) -> bool:
@@ -158,7 +159,7 @@ class Supervised:
             found = self.up()
             return found if len(found) == count else None
 
-        return until(enough, f"{count} hosts up\n{self.log.read_text()}")
+        return until(enough, f"{count} hosts up", self.log)
 
     def wait_lost(self, up: HostUp) -> HostLost:
         """Wait until a host is lost; return what was said of it."""
@@ -166,7 +167,7 @@ class Supervised:
         def found() -> HostLost | None:
             return next((m for m in self.all_of(HostLost) if m.host == up.host), None)
 
-        return until(found, f"{up.host} lost\n{self.log.read_text()}")
+        return until(found, f"{up.host} lost", self.log)
 
     # ---- a host's peers ----------------------------------------------------------
 

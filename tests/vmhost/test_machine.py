@@ -24,7 +24,14 @@ from vmhost.actions import (
 )
 from vmhost.events import Event
 from vmhost.layers import Layer
-from vmhost.machine import GIVE_UP, SILENT_S, TICK_S, Patience, Supervisor
+from vmhost.machine import (
+    GIVE_UP,
+    SILENT_S,
+    TICK_S,
+    ZYGOTE_S,
+    Patience,
+    Supervisor,
+)
 from vmhost.plan import PoolPlan
 from vmhost.reading import Reading, Task
 from vmhost.seat import FIRST_PAUSE_S, FLAP_DEATHS, FLAP_PAUSE_S, STEADY_S
@@ -514,7 +521,7 @@ def test_a_zygote_that_does_not_answer_is_killed() -> None:
 
 def test_a_zygote_that_does_not_become_warm_is_killed() -> None:
     started = play()
-    assert started.look(9.9) == []
+    assert started.look(ZYGOTE_S - 0.1) == []
     assert started.look(0.2) == [KillZygote()]
 
 

@@ -1,6 +1,8 @@
 """Plans made from settings."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from luafarm.errors import SettingsError
 from luafarm.settings import PoolSettings, ScriptSettings, Settings, Vmhost
@@ -55,7 +57,7 @@ def test_uids_are_those_of_the_range() -> None:
     config = Settings(
         vmhost=Vmhost(uid_range="7000-7009"), pool={"a": PoolSettings(hosts=10)}
     )
-    assert plan.uids(config, plan.pools(config, 1)) == range(7000, 7010)
+    assert plan.uids(config, plan.pools(config, 1), b"/run") == range(7000, 7010)
 
 
 def test_too_few_uids_are_refused() -> None:
@@ -63,9 +65,23 @@ def test_too_few_uids_are_refused() -> None:
         vmhost=Vmhost(uid_range="7000-7008"), pool={"a": PoolSettings(hosts=10)}
     )
     with pytest.raises(SettingsError, match="9 uids for 10 VM hosts"):
-        plan.uids(config, plan.pools(config, 1))
+        plan.uids(config, plan.pools(config, 1), b"/run")
 
 
-def test_without_a_range_uids_are_those_for_dynamic_users() -> None:
+@given(st.binary(), st.integers(1, 4336))
+def test_without_a_range_uids_are_among_those_for_dynamic_users(
+    run: bytes, hosts: int
+) -> None:
+    config = settings(a=PoolSettings(hosts=hosts))
+    found = plan.uids(config, plan.pools(config, 1), run)
+    assert len(found) == hosts
+    assert set(found) <= set(range(61184, 65520))
+
+
+def test_farms_of_one_machine_begin_at_different_uids_and_keep_them() -> None:
     config = settings(a=PoolSettings())
-    assert plan.uids(config, plan.pools(config, 1)) == range(61184, 65520)
+    plans = plan.pools(config, 1)
+    runs = [b"/run/luafarm", b"/tmp/luafarm-a", b"/tmp/luafarm-b"]
+    first = [plan.uids(config, plans, run) for run in runs]
+    assert len({uid for found in first for uid in found}) == 12
+    assert first == [plan.uids(config, plans, run) for run in runs]

@@ -43,7 +43,7 @@ TWO = {"main": "hosts = 2"}
 
 @pytest.fixture
 def two() -> Iterator[Supervised]:
-    with supervised(TWO, "grace = 0.1\nstart_timeout = 5.0") as running:
+    with supervised(TWO, "grace = 0.1\nstart_timeout = 20.0") as running:
         yield running
 
 
@@ -60,7 +60,7 @@ def one_more(running: Supervised, *known: HostUp) -> HostUp:
         running.fail_if_ended()
         return next((up for up in running.up() if up.host not in hosts), None)
 
-    return until(found, "a new host")
+    return until(found, "a new host", running.log)
 
 
 # ---- the way up ------------------------------------------------------------------
@@ -109,6 +109,18 @@ def test_the_heartbeat_tells_what_the_scoreboards_say(two: Supervised) -> None:
     assert rows[second.host].running == b""
     assert all(row.rss_kib > 1000 for row in report.hosts)
     assert report.restarts == 0
+
+
+@pytest.mark.parametrize(
+    ("trust", "sees"), [("sandboxed", "none"), ("trusted", "hunter2")]
+)
+def test_secrets_of_the_environment_stay_out_of_sandboxed_pools(
+    monkeypatch: pytest.MonkeyPatch, trust: str, sees: str
+) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", "hunter2")
+    with supervised({"main": f'hosts = 1\ntrust = "{trust}"'}) as running:
+        (up,) = running.wait_up(1)
+        assert running.ask(up, "getenv", "DATABASE_PASSWORD") == sees
 
 
 # ---- deaths of hosts --------------------------------------------------------------
@@ -200,10 +212,11 @@ def test_the_broker_has_hosts_killed_and_recycled(two: Supervised) -> None:
 
 
 def test_a_host_that_is_never_ready_is_killed_and_tried_again() -> None:
-    with supervised({"never-ready": "hosts = 1"}, "start_timeout = 0.5") as running:
+    with supervised({"never-ready": "hosts = 1"}, "start_timeout = 2.0") as running:
         until(
             lambda: running.log.read_text().count("reason=start") >= 2,
             "two starts that were given up",
+            running.log,
         )
         assert running.up() == []
 
@@ -230,7 +243,7 @@ def test_kill_9_of_the_zygote_touches_no_host(two: Supervised) -> None:
 
 
 def test_a_zygote_that_hangs_is_replaced() -> None:
-    with supervised(ONE, "start_timeout = 1.0") as running:
+    with supervised(ONE, "start_timeout = 3.0") as running:
         (first,) = running.wait_up(1)
         send(running.zygote(), signal.SIGSTOP)
         send(first.pid, signal.SIGKILL)
@@ -248,11 +261,11 @@ def test_kill_9_of_the_supervisor_leaves_no_process(two: Supervised) -> None:
 
 
 def test_a_new_supervisor_clears_away_what_a_killed_one_left(two: Supervised) -> None:
-    two.wait_up(2)
+    pids = [up.pid for up in two.wait_up(2)]
     send(two.pid, signal.SIGKILL)
     two.wait_end()
-    left = list((two.run / "h").iterdir())
-    assert len(left) == 2
+    until(lambda: not any(map(is_alive, pids)), "the hosts to end")
+    assert len(list((two.run / "h").iterdir())) == 2
     listening.sweep(two.run / "h")
     assert list((two.run / "h").iterdir()) == []
 
