@@ -13,7 +13,7 @@ from luafarm.names import HostId, RequestId
 WINDOW_S: Final = 0.000_25
 """Expected work that may wait on a host: about twice a round trip (simulated)."""
 
-STALL_S: Final = 0.000_5
+STALL_S: Final = 0.001
 """A host without progress for so long gets nothing more behind its first run."""
 
 UNKNOWN_S: Final = 2 * WINDOW_S
