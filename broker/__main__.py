@@ -10,7 +10,7 @@ from typing import Final
 from setproctitle import setproctitle
 
 from broker.loop import Loop
-from luafarm import configure, curve, logs, privileges, rundir
+from luafarm import configure, curve, descriptors, logs, privileges, rundir
 from luafarm.errors import SettingsError
 from luafarm.settings import Settings
 
@@ -53,6 +53,7 @@ def _serve(settings: Settings) -> None:
 
 def main() -> None:
     """Run the broker; exit code 0 when it was stopped, 2 when it cannot start."""
+    descriptors.occupy()
     settings = configure.for_role(sys.argv[1:])
     setproctitle(TITLE)
     try:

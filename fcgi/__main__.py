@@ -5,7 +5,7 @@ import sys
 import setproctitle
 
 from fcgi import loop
-from luafarm import configure, logs
+from luafarm import configure, descriptors, logs
 from luafarm.errors import SettingsError
 
 TITLE = "luafarm-front"
@@ -13,6 +13,7 @@ TITLE = "luafarm-front"
 
 def main() -> int:
     """Run a front with the settings of the command line; return the exit code."""
+    descriptors.occupy()
     settings = configure.for_role(sys.argv[1:])
     setproctitle.setproctitle(TITLE)
     try:

@@ -15,6 +15,7 @@ from luafarm import (
     children,
     configure,
     curve,
+    descriptors,
     logs,
     manual,
     once,
@@ -33,6 +34,7 @@ DEFAULT_LISTEN: Final = "127.0.0.1:9000"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    descriptors.occupy()
     arguments = parser().parse_args(argv)
     try:
         return _run(arguments)

@@ -4,7 +4,7 @@ import sys
 
 import setproctitle
 
-from luafarm import configure, logs
+from luafarm import configure, descriptors, logs
 from luafarm.errors import SettingsError
 from vmhost import loop
 
@@ -13,6 +13,7 @@ TITLE = "luafarm-supervisor"
 
 def main() -> int:
     """Run a supervisor with the settings of the command line; return the exit code."""
+    descriptors.occupy()
     settings = configure.for_role(sys.argv[1:])
     setproctitle.setproctitle(TITLE)
     try:

@@ -1,0 +1,23 @@
+"""The three standard descriptors, which a process may be started without.
+
+FastCGI 1.0, 2.2 starts applications with descriptors 1 and 2 closed. The next socket
+would take their numbers, and what is written to standard error would go to a client.
+"""
+
+import os
+from typing import Final
+
+STANDARD: Final = (0, 1, 2)
+
+
+def occupy() -> None:
+    """Open the null device for each standard descriptor that is closed.
+
+    To be called before anything else opens a descriptor.
+    """
+    for fd in STANDARD:
+        try:
+            os.fstat(fd)
+        except OSError:
+            # the lowest free number is this one: those below are open by now
+            os.open(os.devnull, os.O_RDWR)
