@@ -94,7 +94,9 @@ class Nursery:
         """Return the fds that `read` wants to be called for."""
         found = [] if self._channel is None else [self._channel.fileno()]
         for child in self._children.values():
-            found += [fd for fd in (child.report_fd, child.errors_fd) if fd >= 0]
+            # a quick host reports before the zygote has answered: `Forked` goes first
+            if child.pid:
+                found += [fd for fd in (child.report_fd, child.errors_fd) if fd >= 0]
         return found
 
     def read(self, fd: int) -> list[Event]:

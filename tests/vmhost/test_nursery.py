@@ -129,6 +129,18 @@ def grandchild() -> int | None:
     return None
 
 
+def test_a_host_that_reports_before_the_zygote_answers_is_forked_first(
+    held: Held,
+) -> None:
+    host = held.order()
+    report_fd = held.nursery.child(host).report_fd
+    assert select.select([report_fd], [], [], 20)[0], "no report"
+    assert report_fd not in held.nursery.fds()
+    held.wait(events.Ready, host)
+    kinds = [type(event) for event in held.happened]
+    assert kinds == [events.Forked, events.Sealed]
+
+
 def test_an_exit_tells_code_and_signal(held: Held) -> None:
     assert held.end(held.serve()).code == -signal.SIGKILL
     host = held.serve()
