@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import daemon, script
+from bench import daemon, lua51, script
+from bench.packages import PackagesError
 from bench.peers import fastcgi
 from bench.peers.peer import Room, Served
 
 CONFIGURATION = """\
-package.path = "{shim}/?.lua;" .. package.path
 listen = "{socket}"
 workers = {workers}
 states = 64
@@ -36,27 +36,31 @@ class Luafcgid:
     def missing(self) -> str | None:
         if self.program is None:
             return "no binary given (--luafcgid PATH)"
-        return None if self.program.is_file() else f"{self.program} does not exist"
+        if not self.program.is_file():
+            return f"{self.program} does not exist"
+        try:
+            lua51.LIBRARIES.fetch()
+        except PackagesError as error:
+            return str(error)
+        return None
 
     @contextlib.contextmanager
     def serve(self, room: Room) -> Iterator[Served]:
         root = room.directory / "root"
         shutil.copytree(script.SCRIPTS / "luafarm", root)
         socket = room.directory / "luafcgid.sock"
-        shim = script.SCRIPTS / "shim"
         configuration = room.directory / "config.lua"
         configuration.write_text(
             CONFIGURATION.format(
                 directory=room.directory,
                 socket=socket,
                 workers=room.workers,
-                shim=shim,
             )
         )
         with daemon.running(
             [str(self.program), str(configuration)],
             room.directory / "luafcgid.out",
-            {"LUA_PATH": f"{shim}/?.lua;;"},
+            lua51.environment(),
         ) as application:
             application.wait_until(
                 lambda: daemon.accepts(str(socket)), "luafcgid accepts"

@@ -38,7 +38,6 @@ KeepAlive On
 KeepAliveTimeout 60
 MaxKeepAliveRequests 0
 DocumentRoot {root}
-LuaPackagePath {shim}/?.lua
 LuaScope {scope}
 <Directory {root}>
     Require all granted
@@ -80,7 +79,6 @@ class ModLua:
                 root=root,
                 port=port,
                 modules=MODULES,
-                shim=script.SCRIPTS / "shim",
                 scope=self.scope,
                 user="User www-data\nGroup www-data" if daemon.IS_ROOT else "",
             )

@@ -14,10 +14,6 @@ LOCATION = """\
             content_by_lua_file $document_root$uri;
 """
 
-HTTP = """\
-    lua_package_path "{shim}/?.lua;;";
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class NginxLua:
@@ -39,7 +35,6 @@ class NginxLua:
             room.directory,
             root,
             LOCATION,
-            http=HTTP.format(shim=script.SCRIPTS / "shim"),
             modules=MODULES,
             workers=room.nginx_workers,
         ) as (web, port):

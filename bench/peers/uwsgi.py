@@ -5,16 +5,13 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench import daemon, nginx, script
+from bench import daemon, lua51, nginx, script
 from bench.packages import Packages, PackagesError
 from bench.peers.peer import Room, Served
 
 # Unpacked, because the plugin for Lua cannot be installed beside those of other
-# languages everywhere. lua-bitop: Lua 5.1 alone has no operators on bits.
-PACKAGES = Packages(
-    "uwsgi",
-    ("uwsgi-core", "uwsgi-plugin-lua5.1", "libyajl2", "liblua5.1-0", "lua-bitop"),
-)
+# languages everywhere.
+PACKAGES = Packages("uwsgi", ("uwsgi-core", "uwsgi-plugin-lua5.1", "libyajl2"))
 
 LOCATION = """\
             include /etc/nginx/uwsgi_params;
@@ -35,6 +32,7 @@ class Uwsgi:
     def missing(self) -> str | None:
         try:
             PACKAGES.fetch()
+            lua51.LIBRARIES.fetch()
         except PackagesError as error:
             return str(error)
         return None
@@ -44,6 +42,9 @@ class Uwsgi:
         scripts = script.SCRIPTS / "uwsgi"
         libraries = PACKAGES.root / "usr" / "lib" / f"{platform.machine()}-linux-gnu"
         socket = room.directory / "uwsgi.sock"
+        environment = lua51.environment()
+        environment["LD_LIBRARY_PATH"] += f":{libraries}"
+        environment["BENCH_SCRIPTS"] = str(scripts)
         with daemon.running(
             [
                 str(PACKAGES.root / "usr" / "bin" / "uwsgi-core"),
@@ -59,12 +60,7 @@ class Uwsgi:
                 "--die-on-term",
             ],
             room.directory / "uwsgi.out",
-            {
-                "LD_LIBRARY_PATH": str(libraries),
-                "LUA_PATH": f"{script.SCRIPTS / 'shim'}/?.lua",
-                "LUA_CPATH": f"{libraries}/lua/5.1/?.so",
-                "BENCH_SCRIPTS": str(scripts),
-            },
+            environment,
         ) as uwsgi:
             uwsgi.wait_until(lambda: daemon.accepts(str(socket)), "uWSGI accepts")
             with nginx.serving(

@@ -1,5 +1,4 @@
-local md5 = require("md5")
-local base64 = require("base64")
+local md5, base64 = ngx.md5, ngx.encode_base64
 local s = "Hello World"
 
-ngx.print(string.format("%s = %s", s, md5.digest(base64.encode(s))))
+ngx.print(string.format("%s = %s", s, md5(base64(s))))
