@@ -42,6 +42,10 @@ OPEN: Final = 0
 LINGER: Final = 1  # shut down the sending half and read on; CLOSE follows
 CLOSE: Final = 2  # send what is left and close
 
+BROKEN: Final = bytes(8)
+"""A record of version 0, which is none: unbuffered nginx takes the mere end of the
+connection for the end of the reply, or waits for the rest of an announced length."""
+
 _MIN_BYTES: Final = records.HEADER_BYTES
 
 
@@ -67,6 +71,8 @@ class Connection:
         #: seconds: last byte or last seen busy; when closing or half closed: since when
         self._touched = now
         self.closing: int = OPEN
+        #: what the loop sends right before it closes
+        self.last_words = b""
         self.error: ProtocolError | None = None
 
     # ---- what arrives --------------------------------------------------------------
@@ -226,11 +232,13 @@ class Connection:
     def abandon(self, request: Request) -> None:
         """Leave an answer without its end, the one sign that it is cut short.
 
-        The connection closes once its other requests are answered.
+        The connection closes once its other requests are answered; `last_words` come
+        right before.
         """
         if request.stage != RUNNING:
             return
         self._is_last = True
+        self.last_words = BROKEN
         self._end(request)
 
     # ---- records -------------------------------------------------------------------

@@ -277,6 +277,8 @@ class Peer(asyncio.Protocol):
         if connection.closing == CLOSE:
             if connection.error is not None:
                 logger.info("connection closed: %s", connection.error)
+            if connection.last_words:
+                self._transport.write(connection.last_words)
             self._transport.close()
         elif connection.closing == LINGER and not self._is_finishing:
             self._is_finishing = True

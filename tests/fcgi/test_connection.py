@@ -1,7 +1,7 @@
 import pytest
 
 from fcgi import records
-from fcgi.connection import CLOSE, LINGER, OPEN, Connection
+from fcgi.connection import BROKEN, CLOSE, LINGER, OPEN, Connection
 from fcgi.refusal import Refusal
 from fcgi.request import ENDED, Aborted, Chunk, Event, Limits, Request
 from tests.fcgi import wire
@@ -698,6 +698,7 @@ def test_an_abandoned_answer_has_no_end_and_closes_the_connection_last() -> None
     assert play.machine.stdout(cut, HEAD) != b""
     play.machine.abandon(cut)
     play.machine.abandon(cut)
+    assert play.machine.last_words == BROKEN
     play.machine.check()
     assert play.machine.end(cut) == b""
     assert play.said() == []
