@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Final
 
-from vmhost import kernel, landlock, seccomp, syscalls
+from vmhost import kernel, landlock, seccomp
 from vmhost.layers import Layer
 
 _FDS: Final = 64  # listening socket, ZeroMQ's own (8), one per front and broker
@@ -282,7 +282,7 @@ def _try_to_bind() -> None:
 
 
 def _filter_calls(wanted: Confinement) -> str:
-    processor = syscalls.architecture()
+    processor = kernel.architecture()
     if processor is None:
         raise _MissingError(f"no table of system calls for {os.uname().machine}")
     listed = seccomp.rules(os.getpid(), jit=wanted.jit, tcp=wanted.tcp)

@@ -7,17 +7,17 @@ processors come from `vmhost.syscalls`; constants are those of the kernel's head
 import ctypes
 import errno
 import os
+import platform
 import struct
 from functools import cache
 from typing import Final
 
-from vmhost.syscalls import number
+from vmhost.syscalls import Architecture, number_on
 
 PR_SET_PDEATHSIG: Final = 1
 PR_GET_PDEATHSIG: Final = 2
 PR_SET_DUMPABLE: Final = 4
 PR_SET_KEEPCAPS: Final = 8
-PR_SET_NAME: Final = 15
 PR_GET_NO_NEW_PRIVS: Final = 39
 PR_CAPBSET_DROP: Final = 24
 PR_SET_CHILD_SUBREAPER: Final = 36
@@ -49,6 +49,10 @@ CAP_SETPCAP: Final = 8
 CAP_SYS_CHROOT: Final = 18
 CAP_SYS_ADMIN: Final = 21
 
+_MACHINES: Final = {
+    "x86_64": Architecture.X86_64,
+    "aarch64": Architecture.AARCH64,
+}
 _MOST_CAPABILITIES: Final = 64  # bits of the masks in capset(2)
 _CAP_VERSION_3: Final = 0x20080522
 _SECCOMP_SET_MODE_FILTER: Final = 1
@@ -65,6 +69,21 @@ def _checked(result: int) -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return result
+
+
+@cache
+def architecture() -> Architecture | None:
+    """Return the processor this runs on; None when its calls are not known here."""
+    return _MACHINES.get(platform.machine())
+
+
+def number(name: str) -> int:
+    """Return the number of a call here. Raise OSError ENOSYS when there is none."""
+    processor = architecture()
+    found = None if processor is None else number_on(name, processor)
+    if found is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), name)
+    return found
 
 
 def syscall(name: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:

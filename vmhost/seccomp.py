@@ -19,7 +19,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from vmhost.kernel import PR_SET_NAME
 from vmhost.syscalls import Architecture, number_on
 
 KILL: Final = 0x80000000  # SECCOMP_RET_KILL_PROCESS
@@ -40,6 +39,7 @@ _ARGUMENTS_AT: Final = 16
 _NEW_THREAD: Final = 0x003D0F00
 _DETACHED: Final = 0x00400000
 
+_PR_SET_NAME: Final = 15
 _PROT_EXEC: Final = 4
 _FCNTL_HARMLESS: Final = (0, 1, 2, 3, 4, 1030)  # DUPFD GETFD SETFD GETFL SETFL, CLOEXEC
 _IPPROTO_TCP: Final = 6
@@ -104,7 +104,7 @@ def rules(pid: int, *, jit: bool, tcp: bool) -> list[Rule]:
     listed.append(Rule("clone3", refuse(errno.ENOSYS)))
     thread = Argument(0, _NEW_THREAD, 0xFFFFFFFF & ~_DETACHED)
     listed.append(Rule("clone", ALLOW, (thread,)))
-    listed.append(Rule("prctl", ALLOW, (Argument(0, PR_SET_NAME),)))
+    listed.append(Rule("prctl", ALLOW, (Argument(0, _PR_SET_NAME),)))
     listed.append(Rule("tgkill", ALLOW, (Argument(0, pid),)))
     listed += [Rule("fcntl", ALLOW, (Argument(1, c),)) for c in _FCNTL_HARMLESS]
     listed.append(Rule("fcntl", refuse(errno.EPERM)))

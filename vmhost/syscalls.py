@@ -4,9 +4,6 @@ Sources: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/uni
 A number never changes once it is given; a call that one processor lacks is None there.
 """
 
-import errno
-import os
-import platform
 from enum import IntEnum
 from typing import Final
 
@@ -17,11 +14,6 @@ class Architecture(IntEnum):
     X86_64 = 0xC000003E
     AARCH64 = 0xC00000B7
 
-
-_MACHINES: Final = {
-    "x86_64": Architecture.X86_64,
-    "aarch64": Architecture.AARCH64,
-}
 
 # by name: on x86-64 and on aarch64
 NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
@@ -133,20 +125,6 @@ NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
 }
 
 
-def architecture() -> Architecture | None:
-    """Return the processor this runs on; None when it is neither of the two."""
-    return _MACHINES.get(platform.machine())
-
-
 def number_on(name: str, processor: Architecture) -> int | None:
     """Return the number of a call on a processor; None when it has no such call."""
     return NUMBERS[name][0 if processor is Architecture.X86_64 else 1]
-
-
-def number(name: str) -> int:
-    """Return the number of a call here. Raise OSError ENOSYS when there is none."""
-    processor = architecture()
-    found = None if processor is None else number_on(name, processor)
-    if found is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), name)
-    return found

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -92,8 +91,8 @@ def python_for_all() -> str:
 
 def environment() -> dict[str, str]:
     """Return the environment in which any Python finds luafarm and its packages."""
-    packages = sysconfig.get_paths()["platlib"]
-    base = {**os.environ, "PYTHONPATH": packages}
+    packages = Path(zmq.__file__).parent.parent
+    base = {**os.environ, "PYTHONPATH": str(packages)}
     return children.environment(base)
 
 

@@ -276,7 +276,7 @@ def test_no_signal_reaches_the_supervisor_or_a_stranger() -> None:
 
 def test_root_cannot_be_had_back() -> None:
     answer = inside(wanted(), tried(lambda: os.setuid(0)))
-    assert answer == "EPERM"
+    assert answer in {"EPERM", "EINVAL"}  # in a user namespace there is no root
     answer = inside(wanted(), tried(lambda: kernel.unshare(kernel.CLONE_NEWNET)))
     assert answer == "EPERM"
 

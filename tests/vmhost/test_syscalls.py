@@ -46,8 +46,8 @@ def test_a_call_that_this_processor_lacks_is_enosys() -> None:
     lacking = [
         name
         for name, numbers in NUMBERS.items()
-        if numbers[0 if syscalls.architecture() is Architecture.X86_64 else 1] is None
+        if numbers[0 if kernel.architecture() is Architecture.X86_64 else 1] is None
     ]
     for name in lacking:
         with pytest.raises(OSError, match=name):
-            syscalls.number(name)
+            kernel.number(name)
