@@ -219,6 +219,9 @@ class LuaState:
             self._cancel,
             self._collect,
         ) = self._runtime.execute(self._code.prelude, *flat, name=b"=luafarm")
+        # Lua 5.2 and 5.3 make the registry's free list at the first release of a
+        # reference. A full state could not, and would abort the process as it is freed.
+        self._runtime.execute(b"return function() end")
 
     @property
     def memory_bytes(self) -> int:
@@ -287,6 +290,8 @@ class LuaState:
         """Free the state. Nothing else may be called after it."""
         self.must_close = self.must_close or "closed"
         self._idle, self._waiting = False, None
+        if self._runtime is not None:
+            self._runtime.set_max_memory(0)
         self._run = self._load = self._resume = self._shutdown = None
         self._cancel = self._collect = None
         self._used = int
@@ -343,13 +348,19 @@ class LuaState:
         return step
 
     def _clean(self) -> None:
-        """Collect garbage; a state that stays above its quota must close."""
+        """Collect garbage; a state that stays above its quota must close.
+
+        The state may be full: the call itself needs room.
+        """
         quota = self._limits.memory_bytes
+        limit = self._runtime.get_max_memory()
+        self._runtime.set_max_memory(limit + RESERVE_BYTES)
         try:
             self._collect()
         except self._code.lua_error as error:
             self._broken(error)
             return
+        self._runtime.set_max_memory(limit)
         used = self._used()
         if used >= quota:
             self._idle, self.must_close = False, "memory"

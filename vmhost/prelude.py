@@ -45,7 +45,7 @@ def _source(name: str) -> str:
 
 
 def text() -> bytes:
-    """Return one chunk: names and values of `T.config` in, functions for the host out."""
+    """Return one chunk: takes names and values of `T.config`, returns the entries."""
     parts = [_HEAD, *(f"T.OP.{op.name} = {op.value}\n" for op in Op)]
     for name in FILES:
         call = f"(function(...)\n{_source(name)}\nend)(T)\n"

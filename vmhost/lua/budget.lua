@@ -3,13 +3,16 @@
 -- A count hook runs every PERIOD instructions. Its first firing within a request sets the
 -- deadline, so that a short request never asks the clock. Once stopped, the hook fires at
 -- every instruction, and the wrapped pcall, resume and the like raise again: no script
--- code goes on. What a hook cannot interrupt (one long C call) is the host's timer's work.
+-- code goes on. The wrappers also look at the clock themselves: a script that works close
+-- to the end of the stack leaves a hook no room to run in. What a hook cannot interrupt (one long C call) is the host's timer's work.
 local T = ...
 local clock, sethook = T.library.os.clock, T.library.debug.sethook
-local running = T.library.coroutine.running
+local running, getinfo = T.library.coroutine.running, T.library.debug.getinfo
 local error, is51 = T.native.error, T.is51
 
 local PERIOD = 1000  -- 100 costs 3 to 5 times as much, more than 1000 gains nothing
+local CHARGE = 1e-5  -- CPU seconds of an operation that was not measured
+local USED_UP = "CPU time used up"
 local PATIENCE = 32  -- wrapped calls without a firing of the hook before we look ourselves
 
 local budget = {
@@ -20,9 +23,22 @@ local budget = {
 }
 T.budget = budget
 
+-- Chunk and line of the innermost function of the script that runs, or nothing.
+function T.place(thread)
+  for level = 0, 50 do
+    local info
+    if thread then info = getinfo(thread, level, "Sl") else info = getinfo(level, "Sl") end
+    if not info then return nil end
+    if info.currentline > 0 and info.source ~= "=luafarm" and info.source ~= "=?" then
+      return info.source, info.currentline
+    end
+  end
+end
+
 local hook
 local function halt(name, why)
   budget.stopped, budget.why = name, why
+  budget.file, budget.line = T.place()
   if T.hooked then sethook(hook, "", 1) end
   error(why, 0)
 end
@@ -36,7 +52,7 @@ local function look()
   if not deadline then
     budget.deadline = now + budget.left
   elseif now > deadline then
-    halt("cpu", "CPU time used up")
+    halt("cpu", USED_UP)
   end
 end
 T.look = look
@@ -68,15 +84,19 @@ function T.tick()
   if budget.stopped then error(budget.why, 0) end
   calls = calls + 1
   if calls >= PATIENCE then
+    look()     -- may fail for want of stack: then the next call looks again
     calls = 0
-    look()
   end
 end
 
--- Stop the clock while the host works on an operation.
+-- Stop the clock while the host works on an operation. Where the hook did not fire since
+-- the last one nothing was measured: a fixed charge keeps endless operations from being free.
 function T.pause()
   local deadline = budget.deadline
   if deadline then
     budget.left, budget.deadline = deadline - clock(), false
+  else
+    budget.left = budget.left - CHARGE
   end
+  if budget.left < 0 then halt("cpu", USED_UP) end
 end

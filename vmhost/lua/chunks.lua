@@ -45,8 +45,13 @@ local function compile_file(source, name, where)
   if sub(source, 1, 3) == "\239\187\191" then source = sub(source, 4) end
   if byte(source, 1) == 35 then source = "--" .. source end
   local f, message = compile(source, name, where or env)
-  remember(f or compile("", name, env), name)
-  return f, message
+  if f then
+    remember(f, name)
+    return f
+  end
+  return nil, (gsub(message, "^%[string \"[^\n]-\"%]", function()
+    return "[string \"" .. name .. "\"]"
+  end))
 end
 T.compile_file = compile_file
 
@@ -247,7 +252,7 @@ local function place(root, path)  -- the table a.b.c in root, made where missing
     if inner == nil then
       inner = {}
       rawset(at, part, inner)
-    elseif type(inner) ~= "table" then
+    elseif type(inner) ~= "table" or T.sealed[inner] then
       return nil
     end
     at = inner

@@ -12,17 +12,18 @@ local running, close, native_isyieldable = co.running, co.close, co.isyieldable
 local pcall, xpcall = T.native.pcall, T.native.xpcall
 local error, type, setmetatable = T.native.error, T.native.type, T.native.setmetatable
 local tick, watch, pause, budget = T.tick, T.watch, T.pause, T.budget
-local traceback = T.library.debug.traceback
+local getinfo, traceback = T.library.debug.getinfo, T.library.debug.traceback
 local is51, puc51 = T.is51, T.puc51
 
 local TOKEN, REFUSED = {}, {}
 T.TOKEN, T.REFUSED = TOKEN, REFUSED
 
--- C stack: each coroutine, and on LuaJIT each callback from C, uses some of it, and
--- LuaJIT does not count. 180 is within what PUC Lua allows (LUAI_MAXCCALLS, 200).
+-- Coroutines, protected calls, and on LuaJIT callbacks from C, within each other. They use
+-- C stack, which LuaJIT does not count, and PUC Lua unwinds a deep stack of protected calls
+-- in quadratic time. 180 is within what PUC Lua allows (LUAI_MAXCCALLS, 200).
 local MAX_NESTING = 180
 local depth = 0    -- coroutines of the script that are active; 0: its main code
-local nesting = 0  -- those, and callbacks from C
+local nesting = 0  -- all of these that are active
 
 function T.reset_nesting() depth, nesting = 0, 0 end
 
@@ -35,7 +36,6 @@ if native_isyieldable then
 elseif puc51 then
   -- Lua 5.1 does not tell. C functions on the stack can be seen, metamethods cannot: there
   -- yield raises "attempt to yield across metamethod/C-call boundary".
-  local getinfo = T.library.debug.getinfo
   function outward(...)
     local level, info = 2, getinfo(2, "S")
     while info do
@@ -193,8 +193,8 @@ if close then
 end
 
 local function caught(d, n, ...)
-  if budget.stopped then error(budget.why, 0) end
   depth, nesting = d, n
+  tick()
   return ...
 end
 
@@ -212,12 +212,14 @@ if puc51 then
     if budget.stopped or not handler then return caught(d, n, false, (...)) end
     depth, nesting = d, n
     if handler == traceback then return false, traceback(thread, (...)) end
-    return false, handler((...))
+    return false, (handler((...)))
   end
   local function protected(handler, f, ...)
     tick()
     if nesting >= MAX_NESTING then return false, "C stack overflow" end
-    if type(f) ~= "function" then return pcall(f, ...) end
+    if type(f) ~= "function" or getinfo(f, "S").what == "C" then
+      return caught(depth, nesting, pcall(f, ...))  -- 5.1 makes no coroutine of these
+    end
     local d, n = depth, nesting
     local thread = create(f)
     watch(thread)
@@ -229,12 +231,24 @@ if puc51 then
   function T.pcall(f, ...) return protected(nil, f, ...) end
   function T.xpcall(f, handler) return protected(handler, f) end
 else
-  function T.pcall(f, ...) return caught(depth, nesting, pcall(f, ...)) end
+  local function too_deep()
+    tick()
+    return false, "C stack overflow"
+  end
+  function T.pcall(f, ...)
+    local n = nesting
+    if n >= MAX_NESTING then return too_deep() end
+    nesting = n + 1
+    return caught(depth, n, pcall(f, ...))
+  end
   function T.xpcall(f, handler, ...)
+    local n = nesting
+    if n >= MAX_NESTING then return too_deep() end
     if type(handler) ~= "function" then
       error("bad argument #2 to 'xpcall' (function expected)", 2)
     end
-    return caught(depth, nesting, xpcall(f, function(message)
+    nesting = n + 1
+    return caught(depth, n, xpcall(f, function(message)
       if budget.stopped then return budget.why end
       return handler(message)
     end, ...))

@@ -85,7 +85,9 @@ local fields = {
   id = function() return info.id end,
   generation = function() return info.generation end,
   requests = function() return info.requests end,
-  age = function() return luafarm.now() - T.config.born end,
+  age = function()  -- in a metamethod, where Lua 5.1 cannot ask the host
+    return (T.puc51 and time() or luafarm.now()) - T.config.born
+  end,
 }
 luafarm.state = T.seal(function(_, key)
   local field = fields[key]

@@ -158,9 +158,10 @@ local function header(name, value)
   elseif lowered == "location" then
     location = value
   else
+    local line = name .. ": " .. value  -- first what can fail
+    if extra == 0 then lines = {} end
+    lines[extra + 1] = line
     extra = extra + 1
-    if extra == 1 then lines = {} end
-    lines[extra] = name .. ": " .. value
   end
 end
 

@@ -75,7 +75,7 @@ end
 local function wanted(max, name)
   if max == nil then return config.read_bytes end
   local bytes = tonumber(max)
-  if not bytes or bytes < 1 then
+  if not (bytes and bytes >= 1) then
     error("bad argument #1 to '" .. name .. "' (positive number expected)", 3)
   end
   bytes = T.library.math.floor(bytes)

@@ -4,6 +4,7 @@ local T = ...
 local S, native = T.library.string, T.native
 local byte, find, format, gsub, rep = S.byte, S.find, S.format, S.gsub, S.rep
 local error, floor, getmetatable = native.error, T.library.math.floor, native.getmetatable
+local metatable_of = T.library.debug.getmetatable
 local rawget, select, tonumber, tostring = native.rawget, native.select, native.tonumber, native.tostring
 local type, unpack = native.type, native.unpack
 local counted, tick = T.counted, T.tick
@@ -14,22 +15,22 @@ local LONG_NEEDLE = 256           -- shorter ones are never refused
 
 local ADDRESSED = { ["function"] = true, thread = true, userdata = true, cdata = true }
 
--- tostring without addresses; __tostring and __name count as they do natively.
+-- tostring without addresses; __tostring and __name count as they do natively. What
+-- `__metatable` shows does not: native tostring goes by the real metatable.
 local function text(value)
   local kind = type(value)
   if kind == "table" then
-    local meta = getmetatable(value)
-    if type(meta) == "table" then
-      local custom = rawget(meta, "__tostring")
-      if custom ~= nil then
-        if T.jit then value = counted(tostring, value) else value = tostring(value) end
-        return value
-      end
-      local name = not T.is51 and rawget(meta, "__name")
-      if type(name) == "string" then return name end
+    local meta = metatable_of(value)
+    if meta == nil then return "table" end
+    if rawget(meta, "__tostring") ~= nil then
+      if T.jit then value = counted(tostring, value) else value = tostring(value) end
+      kind = type(value)  -- anything in Lua 5.1 and 5.2
+      if kind == "string" then return value end
+      if kind == "number" then return tostring(value) end
+      error("'__tostring' must return a string", 0)
     end
-    local known = T.sealed and T.sealed[value]
-    return known and known.name or "table"
+    local name = not T.is51 and rawget(meta, "__name")
+    return type(name) == "string" and name or "table"
   elseif ADDRESSED[kind] then
     return kind
   end
@@ -45,8 +46,8 @@ for _, name in native.ipairs { "byte", "char", "find", "gmatch", "gsub", "len", 
 end
 
 function library.find(s, pattern, from, plain)
-  if plain and type(s) == "string" and type(pattern) == "string"
-    and #pattern > LONG_NEEDLE and #s * #pattern > MAX_FIND then
+  if type(s) == "string" and type(pattern) == "string" and #pattern > LONG_NEEDLE
+    and #s * #pattern > MAX_FIND and (plain or not find(pattern, "[%^%$%*%+%?%.%(%[%%%-]")) then
     error("string too long to search", 2)
   end
   return find(s, pattern, from, plain)
@@ -89,7 +90,7 @@ end
 -- Only %s and %p can tell an address, and only of these types.
 function library.format(template, ...)
   if type(template) == "string" and find(template, "p", 1, true)
-    and find(template, "%%[-+ #0-9.]*p") then
+    and find(gsub(template, "%%%%", ""), "%%[-+ #0-9.]*p") then
     error("invalid option '%p' to 'format'", 2)
   end
   local count = select("#", ...)

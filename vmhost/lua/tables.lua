@@ -1,22 +1,26 @@
--- `table` of sandboxed scripts: the C loops of Lua 5.2 and later take their length from
--- metamethods, so there tables with such metamethods are refused.
+-- `table` of sandboxed scripts. The C loops of Lua 5.2 and later take their length from
+-- metamethods, so there tables with such metamethods are refused; and everywhere the
+-- length of a table with gaps may be any of its borders, however far out: what shifts or
+-- moves elements has a limit.
 local T = ...
 local native, real = T.native, T.library.table
-local error, getmetatable, ipairs = native.error, native.getmetatable, native.ipairs
-local rawget, type = native.rawget, native.type
-local counted = T.counted
+local error, ipairs, rawget = native.error, native.ipairs, native.rawget
+local select, tonumber, type = native.select, native.tonumber, native.type
+local counted, getinfo = T.counted, T.library.debug.getinfo
+local metatable_of = T.library.debug.getmetatable  -- whatever `__metatable` says
 
 local MAX_MOVE = 10000000  -- elements of one table.move: 50 ms
+local MAX_SHIFT = 1000000  -- of one insert or remove: 10 ms, with gaps 300 ms
 local ACCESS = { "__len", "__index", "__newindex" }
 
 local function plain(t, name, level)
   if type(t) ~= "table" then
     error("bad argument #1 to '" .. name .. "' (table expected, got " .. type(t) .. ")", level)
   end
-  local meta = getmetatable(t)
+  local meta = metatable_of(t)
   if meta == nil then return end
   for _, key in ipairs(ACCESS) do
-    if type(meta) ~= "table" or rawget(meta, key) ~= nil then
+    if rawget(meta, key) ~= nil then
       error("bad argument #1 to '" .. name .. "' (table with access metamethods)", level)
     end
   end
@@ -34,17 +38,12 @@ if T.version >= 5.2 then
   for _, name in ipairs { "concat", "insert", "remove", "sort" } do
     local f = real[name]
     library[name] = function(t, ...)
-      if getmetatable(t) ~= nil or type(t) ~= "table" then plain(t, name, 3) end
+      if type(t) ~= "table" or metatable_of(t) ~= nil then plain(t, name, 3) end
       return f(t, ...)
     end
   end
 else
   library.unpack = nil  -- `unpack` is a global in the 5.1 language
-  local sort = real.sort
-  function library.sort(t, less)
-    if less == nil then return sort(t) end
-    return counted(sort, t, less)
-  end
   function library.foreach(t, f)
     for key, value in native.next, t do
       local result = f(key, value)
@@ -59,12 +58,45 @@ else
   end
 end
 
+local length = native.rawlen or function(t) return #t end
+
+local function limit(t, position, name)
+  local from = tonumber(position)
+  if from and type(t) == "table" and length(t) - from > MAX_SHIFT then
+    error("bad argument #1 to '" .. name .. "' (too many elements to shift)", 3)
+  end
+end
+
+local insert, remove, sort = library.insert, library.remove, library.sort
+
+function library.insert(t, ...)
+  if select("#", ...) > 1 then limit(t, (...), "insert") end
+  return insert(t, ...)
+end
+
+function library.remove(t, ...)
+  if select("#", ...) > 0 then limit(t, (...), "remove") end
+  return remove(t, ...)
+end
+
+-- A comparison in C would let no hook fire.
+function library.sort(t, less)
+  if less == nil then return sort(t) end
+  if type(less) == "function" and getinfo(less, "S").what == "C" then
+    local native_less = less
+    less = function(a, b) return (native_less(a, b)) end
+  end
+  if T.is51 then return counted(sort, t, less) end
+  return sort(t, less)
+end
+
 if real.move then
   local move = real.move
   function library.move(from, first, last, at, to)
     plain(from, "move", 3)
     if to ~= nil then plain(to, "move", 3) end
-    if type(first) == "number" and type(last) == "number" and last - first > MAX_MOVE then
+    local low, high = tonumber(first), tonumber(last)
+    if low and high and high * 1.0 - low > MAX_MOVE then
       error("bad argument #3 to 'move' (too many elements to move)", 2)
     end
     if to == nil then return move(from, first, last, at) end

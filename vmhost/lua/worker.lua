@@ -16,8 +16,9 @@ local environment, watch, cpu_s = T.environment, T.watch, config.cpu_s
 local begin_request, finish_reply, end_request = T.begin_request, T.finish_reply, T.end_request
 local end_log, decode_params, info = T.end_log, T.decode_params, T.info
 
-local MAX_MESSAGE, MAX_TRACEBACK = 4096, 8192  -- bytes
-local SYNTAX = "Syntax Error"
+local MAX_MESSAGE, MAX_TRACEBACK, MAX_NAME = 4096, 8192, 4096  -- bytes
+local MAX_DIGITS = 9  -- of a line number; a message may say anything
+local SYNTAX, MEMORY = "Syntax Error", "Memory Error"
 
 local run_adapter            -- of the loaded script
 local syntax = false         -- the error is one of compiling the main chunk
@@ -83,9 +84,9 @@ local function describe(value)  -- the text of an error value
   if kind == "number" then return tostring(value) end
   local meta = kind == "table" and native.getmetatable(value)
   if type(meta) == "table" and rawget(meta, "__tostring") ~= nil then
-    local thread = create(T.environment.tostring)
+    local thread = create(function() return environment.tostring(value) end)
     watch(thread)
-    local ok, text = resume(thread, value)
+    local ok, text = resume(thread)
     if ok and status(thread) == "dead" and type(text) == "string" then return text end
     T.reset_nesting()
   end
@@ -99,19 +100,15 @@ local function whole_names(text)  -- Lua cuts long chunk names: put the whole on
   end))
 end
 
-local function ours(source) return source == "=luafarm" or source == "=?" end
-
 local function position(thread, message)  -- full chunk name and line, "" and 0 if unknown
-  local short, line = match(message, "^(%[string \"[^\n]-\"%]):(%d+):")
-  if short and names[short] then return names[short], tonumber(line) end
-  for level = 0, 50 do
-    local info = getinfo(thread, level, "Sl")
-    if not info then break end
-    if info.currentline > 0 and not ours(info.source) then
-      return gsub(info.source, "^[=@]", ""), info.currentline
-    end
+  local short, name, line = match(message, "^(%[string \"([^\n]-)\"%]):(%d+):")
+  if short and #line <= MAX_DIGITS and (names[short] or syntax) then
+    return sub(names[short] or name, 1, MAX_NAME), tonumber(line)
   end
-  return "", 0
+  local source
+  if budget.stopped then source, line = budget.file, budget.line end
+  if not source then source, line = T.place(thread) end
+  return source and sub(gsub(source, "^[=@]", ""), 1, MAX_NAME) or "", line or 0
 end
 
 local function script_frames(trace)  -- without the lines about our own functions
@@ -129,20 +126,17 @@ end
 local function class_of(message)
   if budget.stopped then return "Budget Exceeded" end
   if syntax then return SYNTAX end
-  if find(message, "not enough memory", 1, true) and #message < 200 then return "Memory Error" end
+  if find(message, "not enough memory", 1, true) and #message < 200 then return MEMORY end
   return "Runtime Error"
 end
 
--- The step that tells how the script in the dead coroutine failed.
-local function failure(value)
-  local thread, stopped = worker, budget.stopped
-  end_request()
-  T.clear_reply()
-  local message = stopped and budget.why or describe(value)
+-- Message, traceback, file and line of the error value with which a coroutine died.
+local function details(thread, value)
+  local message = describe(value)
+  if budget.stopped then message = budget.why end
   local file, line = position(thread, message)
   local trace = syntax and "" or sub(script_frames(traceback(thread)), 1, MAX_TRACEBACK)
-  local class = class_of(message)
-  if class == "Runtime Error" and line > 0 and not find(message, "^%[string \"") then
+  if class_of(message) == "Runtime Error" and line > 0 and not find(message, "^%[string \"") then
     -- A C function called by one of our wrappers does not know the script's line. But who
     -- calls error(text, 0) wants none.
     local innermost = getinfo(thread, 0, "f")
@@ -151,14 +145,25 @@ local function failure(value)
         .. gsub(message, "^luafarm:%-?%d+: ", "")
     end
   end
-  message = whole_names(sub(message, 1, MAX_MESSAGE))
-  trace = whole_names(trace)
-  if close and not stopped then close(thread) end  -- runs its pending __close
-  stopped = budget.stopped
+  return whole_names(sub(message, 1, MAX_MESSAGE)), whole_names(trace), file, line
+end
+
+-- The step that tells how the script in the dead coroutine failed.
+local function failure(value)
+  local ok, message, trace, file, line = native.pcall(details, worker, value)
+  if close and not budget.stopped then close(worker) end  -- runs its pending __close
+  worker, value = nil, nil
+  if not ok then  -- no memory left to tell
+    collectgarbage("collect")
+    message, trace, file, line = "not enough memory", "", "", 0
+  end
+  end_request()
+  T.clear_reply()
+  local class, stopped = class_of(message), budget.stopped
   syntax = false
   renew()
   return ERROR, class, message, trace, file, line, end_log(), stopped and true or false,
-    stopped or (class == "Memory Error" and "memory") or ""
+    stopped or (class == MEMORY and "memory") or ""
 end
 
 -- ---- what the host calls -------------------------------------------------------------------
