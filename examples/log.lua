@@ -1,0 +1,26 @@
+-- Log lines, and the hooks of a state's life.
+--
+-- They go to luafarm's log, and to the web server's error log with the request. Each of
+-- them is text: nothing in it is taken for a format.
+local luafarm = require("luafarm")
+
+local served = 0
+
+function startup()  -- once, when the state is loaded
+  print("startup of state " .. luafarm.state.id)
+end
+
+function shutdown()  -- once, before the state goes: it was replaced, or not wanted
+  print("shutdown after " .. served .. " requests")
+end
+
+function main(env, con)
+  served = served + 1
+  print("request", served, env.REQUEST_METHOD)               -- level info, with tabs
+  con:log("100 % as it is")                                  -- the same, as in luafcgid
+  luafarm.log("debug", "shown with [log] level = debug only")
+  luafarm.log("warning", "something that a person may act on")
+  luafarm.log("error", "something that went wrong")
+  con:header("Content-Type", "text/plain; charset=utf-8")
+  con:puts("Five lines are in the log.\n")
+end
