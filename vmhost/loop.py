@@ -113,6 +113,7 @@ class _Loop:
         )
         self._poller = zmq.Poller()
         self._polled: set[int] = set()
+        self._look_due = 0.0
         self._report_due = 0.0
         self._caught: list[int] = []
         self._exit_code: int | None = None
@@ -136,7 +137,9 @@ class _Loop:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        due = min(self._machine.next_due(now), self._report_due)
+        # what keeps waking this loop must not put off the look at the scoreboards
+        self._look_due = min(self._look_due, self._machine.next_due(now))
+        due = min(self._look_due, self._report_due)
         self._watch_fds()
         ready = self._poller.poll(math.ceil(max(0.0, due - now) * 1000))
         happened: list[Event] = []
@@ -149,8 +152,9 @@ class _Loop:
         happened += self._hear()
         self._feed(happened)
         now = time.monotonic()
-        if now >= min(due, self._machine.next_due(now)):
+        if now >= self._look_due:
             self._feed([events.Looked(self._nursery.readings())])
+            self._look_due = self._machine.next_due(time.monotonic())
         if now >= self._report_due:
             self._report_due = now + _REPORT_EVERY_S
             self._report()

@@ -129,8 +129,6 @@ class FakeHost:
 
     def obey(self, command: str, *words: str) -> str:
         match command, words:
-            case "ping", ():
-                return "ok"
             case "begin", (request, script, budget_ms):
                 now = time.monotonic_ns()
                 until = now + int(budget_ms) * 1_000_000
@@ -139,24 +137,44 @@ class FakeHost:
                 self._slot.end(time.monotonic_ns())
             case "stand still", ():
                 self._is_beating = False
-            case "write", (text, times):
-                os.write(2, text.encode() * int(times))
-            case "alarm", ():
-                signal.setitimer(signal.ITIMER_REAL, 0.01)
-                time.sleep(ORPHAN_S)
-            case "burn", ():
-                signal.setitimer(signal.ITIMER_PROF, 0.01)
-                while True:
-                    pass
-            case "hang", ():
-                time.sleep(ORPHAN_S)
             case "getenv", (name,):
                 return os.environ.get(name, "none")
             case "attempt", (what,):
                 return attempt(ATTEMPTS[what])
             case _:
-                return f"unknown command {command}"
+                DEEDS[command](*words)
         return "ok"
+
+
+def write(text: str, times: str) -> None:
+    os.write(2, text.encode() * int(times))
+
+
+def chatter() -> None:
+    while True:
+        os.write(2, b".")
+        time.sleep(0.02)
+
+
+def alarm() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    time.sleep(ORPHAN_S)
+
+
+def burn() -> None:
+    signal.setitimer(signal.ITIMER_PROF, 0.01)
+    while True:
+        pass
+
+
+DEEDS: dict[str, Callable[..., object]] = {
+    "ping": str,
+    "write": write,
+    "chatter": chatter,
+    "alarm": alarm,
+    "burn": burn,
+    "hang": lambda: time.sleep(ORPHAN_S),
+}
 
 
 def serve(

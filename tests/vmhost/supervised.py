@@ -254,12 +254,12 @@ def supervised(
     *,
     as_nobody: bool = False,
     owner: int | None = None,
-    zygote: str = FAKE,
+    command: tuple[str, ...] = ("tests.vmhost.runsupervisor", FAKE),
 ) -> Iterator[Supervised]:
-    """Run a supervisor of fake hosts.
+    """Run a supervisor, of fake hosts unless the command says otherwise.
 
     as_nobody: by uid 65534 if this is root. owner: of the run directory; the Python is
-    one that any user can run then.
+    one that any user can run then. command: module and first arguments.
     """
     with tempfile.TemporaryDirectory(prefix="lf", ignore_cleanup_errors=True) as name:
         home = Path(name)
@@ -278,8 +278,7 @@ def supervised(
         log = home / "log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [python, "-P", "-m", "tests.vmhost.runsupervisor", zygote]
-                + ["--config", str(config)],
+                [python, "-P", "-m", *command, "--config", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,

@@ -126,10 +126,13 @@ def test_secrets_of_the_environment_stay_out_of_sandboxed_pools(
 # ---- deaths of hosts --------------------------------------------------------------
 
 
-def test_a_task_over_its_deadline_costs_its_host_and_no_other(two: Supervised) -> None:
+@pytest.mark.parametrize("command", ["hang", "chatter"])
+def test_a_task_over_its_deadline_costs_its_host_and_no_other(
+    two: Supervised, command: str
+) -> None:
     first, second = two.wait_up(2)
     run_task(two, first, budget_ms=100)
-    two.tell(first, "hang")
+    two.tell(first, command)
     lost = two.wait_lost(first)
     assert (lost.reason, lost.running) == (deaths.WALL, RequestId(77))
     assert lost.script == Script(b"/srv/slow.lua")
@@ -336,7 +339,8 @@ def test_a_second_supervisor_of_the_same_machine_is_refused(two: Supervised) -> 
 
 
 def test_a_zygote_that_cannot_start_ends_the_supervisor_with_its_reason() -> None:
-    with supervised(ONE, zygote="tests.vmhost.nothing") as running:
+    command = ("tests.vmhost.runsupervisor", "tests.vmhost.nothing")
+    with supervised(ONE, command=command) as running:
         assert running.wait_end() == 1
         log = running.log.read_text()
     assert "No module named tests.vmhost.nothing" in log
