@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vmhost.layers import Layer
 
 _ERRORS_KEPT: Final = 4096  # the end of its standard error, for the log
-_ERRORS_READ: Final = 256 * 1024  # no honest host writes more; then nobody reads it
+_ERRORS_READ: Final = 65536  # a second; what is more waits in the pipe or is lost
 _CHUNK: Final = 16384
 _LARGEST: Final = (1 << 63) - 1  # counts come from the host: any 64 bits
 
@@ -29,7 +29,7 @@ class Child:
         self.layers: tuple[Layer, ...] = ()
         self.scoreboard = Scoreboard(page)
         self.report_fd = report_fd  # -1 once it is ready
-        self.errors_fd = errors_fd  # -1 once it has written too much or has ended
+        self.errors_fd = errors_fd  # -1 once it has ended
         self._report = bytearray()
         self._errors = bytearray()
         self._errors_read = 0
@@ -65,17 +65,30 @@ class Child:
                 self._close_report()
         return said
 
-    def read_errors(self) -> None:
-        """Read what it has written to its standard error; keep the end."""
+    def fds(self) -> list[int]:
+        """Return the fds that want to be read: not the errors of a host that floods."""
+        fds = [self.report_fd]
+        if self._errors_read < _ERRORS_READ:
+            fds.append(self.errors_fd)
+        return [fd for fd in fds if fd >= 0]
+
+    def read_errors(self) -> bool:
+        """Read what it has written to its standard error; False: nothing is left."""
         if self.errors_fd < 0:
-            return
+            return False
         with contextlib.suppress(BlockingIOError):
             data = os.read(self.errors_fd, _CHUNK)
             self._errors = (self._errors + data)[-_ERRORS_KEPT:]
             self._errors_read += len(data)
-            if not data or self._errors_read > _ERRORS_READ:
+            if not data:
                 os.close(self.errors_fd)
                 self.errors_fd = -1
+            return bool(data)
+        return False
+
+    def forgive(self) -> None:
+        """Read its standard error again; to be called once a second."""
+        self._errors_read = 0
 
     def row(self) -> HostRow:
         """Return its line in the heartbeat."""

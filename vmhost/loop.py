@@ -157,6 +157,7 @@ class _Loop:
             self._look_due = self._machine.next_due(time.monotonic())
         if now >= self._report_due:
             self._report_due = now + _REPORT_EVERY_S
+            self._nursery.forgive()
             self._report()
 
     def _read(self, fd: int) -> list[Event]:

@@ -96,8 +96,13 @@ class Nursery:
         for child in self._children.values():
             # a quick host reports before the zygote has answered: `Forked` goes first
             if child.pid:
-                found += [fd for fd in (child.report_fd, child.errors_fd) if fd >= 0]
+                found += child.fds()
         return found
+
+    def forgive(self) -> None:
+        """Listen again to hosts that wrote too much; to be called once a second."""
+        for child in self._children.values():
+            child.forgive()
 
     def read(self, fd: int) -> list[Event]:
         """Take what has arrived on an fd; return what happened."""
@@ -338,7 +343,8 @@ class Nursery:
     def _host_ended(self, host: HostId, status: int) -> list[Event]:
         child = self._children[host]
         found = _read_report(child)
-        child.read_errors()
+        while child.read_errors():
+            pass  # the pipe is all that a dead host can have left
         reading = child.scoreboard.read()
         ended = events.Exited(
             host=host,
