@@ -32,5 +32,39 @@ if T.jit then
   local ok, new = pcall(require, "table.new")
   T.new_table = ok and new or nil
 end
+
+-- LuaJIT can call the libcrypto that Python has loaded already (a confined host opens no
+-- file): a tenth of what a turn through Python costs. nil where there is none. Scripts
+-- never see ffi, nor anything that it makes but strings.
+local open_ffi = T.jit and package.preload.ffi
+local crypto
+function T.crypto()
+  if crypto ~= nil or not open_ffi then return crypto or nil end
+  local native = T.native
+  local ok, found = native.pcall(function()
+    local ffi = open_ffi()
+    ffi.cdef [[
+      unsigned char *MD5(const unsigned char *text, size_t size, unsigned char *sum);
+      int EVP_EncodeBlock(unsigned char *code, const unsigned char *text, int size);
+    ]]
+    local library = ffi.load("libcrypto.so.3")
+    local md5, encode, new, string = library.MD5, library.EVP_EncodeBlock, ffi.new, ffi.string
+    local sum, small = new("unsigned char[16]"), new("unsigned char[8192]")
+    return {
+      md5 = function(text)
+        md5(text, #text, sum)
+        return string(sum, 16)
+      end,
+      base64 = function(text)
+        local size = #text
+        local code = small
+        if size > 6000 then code = new("unsigned char[?]", size / 3 * 4 + 8) end
+        return string(code, encode(code, text, size))
+      end,
+    }
+  end)
+  crypto = ok and found or false
+  return crypto or nil
+end
 real.python = nil
 package.loaded.python = nil
