@@ -2,12 +2,13 @@
 
 from typing import Final
 
+from luafarm.loglines import printable
 from luafarm.messages import ScriptError
 from vmhost.held import Held
 from vmhost.operation import Op, Step
 
 _AROUND: Final = 4  # lines before and after the one that failed
-_MAX_LINE: Final = 200  # characters of a line of source that are shown
+_MAX_LINE: Final = 200  # bytes of a line of source that are shown
 
 
 def failure(
@@ -65,9 +66,13 @@ def excerpt(source: bytes, line: int) -> str:
     first = max(1, line - _AROUND)
     width = len(str(line + _AROUND))
     return "\n".join(
-        f"{number:>{width}}| {_text(lines[number - 1]).rstrip()[:_MAX_LINE]}"
+        f"{number:>{width}}| {_shown(lines[number - 1])}"
         for number in range(first, len(lines) + 1)
     )
+
+
+def _shown(line: bytes) -> str:
+    return printable(_text(line[:_MAX_LINE]).rstrip())
 
 
 def _text(value: bytes) -> str:

@@ -1,0 +1,75 @@
+"""What fronts are told about a script that failed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luafarm.messages import Blob, Limits, Load, NeedKind
+from luafarm.names import Epoch, Script
+from vmhost.held import Held
+from vmhost.hosterror import excerpt, failure, log_of
+from vmhost.operation import Op, Step
+
+LIMITS = Limits(1, 1, 1, 1, 1, 1, 1, 1, fresh=False)
+SOURCE = b"\n".join(b"line %d" % number for number in range(1, 21))
+MODULE = Blob(NeedKind.MODULE, b"m", b"/m.lua", b"d", b"in the module")
+
+
+def hold() -> Held:
+    return Held(Load(Script(b"/a"), Epoch(1), b"d", SOURCE, (MODULE,), LIMITS), 0)
+
+
+def step(file: bytes = b"/a", line: int = 12, budget: bytes = b"") -> Step:
+    number = int(Op.ERROR)
+    return (number, b"Kind", b"\xff why", b"trace", file, line, b"log", False, budget)
+
+
+def test_an_error_tells_what_the_state_said_and_the_source_around_it() -> None:
+    error = failure(step(), hold(), 0)
+    assert (error.kind, error.traceback, error.line) == ("Kind", "trace", 12)
+    assert error.message == "\\xff why"
+    assert error.excerpt.splitlines()[4] == "12| line 12"
+    assert error.budget == ""
+
+
+def test_the_source_is_that_of_the_file_where_it_happened() -> None:
+    error = failure(step(b"/m.lua", 1), hold(), 0)
+    assert (error.file, error.excerpt) == ("/m.lua", "1| in the module")
+
+
+def test_without_a_place_the_script_itself_is_named() -> None:
+    error = failure(step(b"", 0, b"cpu"), hold(), 0)
+    assert (error.file, error.line, error.excerpt) == ("/a", 0, "")
+    assert error.budget == "cpu"
+
+
+@pytest.mark.parametrize(("is_load", "text"), [(True, "loading"), (False, "a request")])
+def test_time_that_is_up_is_a_budget(is_load: bool, text: str) -> None:
+    done = (int(Op.DONE), b"", b"", b"log")
+    error = failure(done, hold(), 1500, is_load=is_load)
+    assert error.budget == "wall"
+    assert error.message == f"time of 1.5 s for {text} used up"
+
+
+def test_the_log_is_found_in_both_kinds_of_ends() -> None:
+    assert log_of(step()) == b"log"
+    assert log_of((int(Op.DONE), b"head", b"body", b"lines")) == b"lines"
+
+
+def test_an_excerpt_shows_four_lines_on_each_side() -> None:
+    lines = excerpt(SOURCE, 10).splitlines()
+    assert lines == [f"{number:>2}| line {number}" for number in range(6, 15)]
+    assert excerpt(SOURCE, 1).splitlines()[0] == "1| line 1"
+    assert excerpt(SOURCE, 20).splitlines()[-1] == "20| line 20"
+
+
+@pytest.mark.parametrize("line", [0, -1, 21, 10**9])
+def test_a_line_that_is_not_there_has_no_excerpt(line: int) -> None:
+    assert excerpt(SOURCE, line) == ""
+
+
+@given(st.binary(max_size=300), st.integers(-2, 30))
+def test_an_excerpt_of_anything_is_short(source: bytes, line: int) -> None:
+    shown = excerpt(source, line)
+    assert len(shown.splitlines()) <= 9
+    assert all(len(text) < 4 * 200 + 10 for text in shown.splitlines())
