@@ -41,19 +41,25 @@ _WHY: Final[dict[Refusal, str]] = {
 
 _STYLE: Final = """\
 :root{color-scheme:light dark;--dim:#667;--line:#8884;--mark:#e5484d22;--red:#d13438}
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem}
-h1{font-size:1.5rem;margin:0 0 .5rem;color:var(--red)}
-h2{font-size:.8rem;margin:2rem 0 .5rem;color:var(--dim);text-transform:uppercase}
-p{margin:.3rem 0}.dim,footer{color:var(--dim)}footer{margin-top:2rem;font-size:.8rem}
+@media (prefers-color-scheme:dark){:root{--dim:#99a;--red:#ff6b70}}
+body{font:16px/1.5 system-ui,sans-serif;max-width:56rem}
+body{margin:3rem auto;padding:0 1.25rem}
+h1{font-size:.95rem;margin:0 0 .3rem;color:var(--red)}
+h2{font-size:.85rem;margin:2rem 0 .5rem;color:var(--dim)}
+p{margin:.4rem 0}.dim,footer{color:var(--dim)}
+footer{margin-top:2.5rem;font-size:.8rem}
 pre,code{font:14px/1.6 ui-monospace,monospace}
 pre{overflow-x:auto;margin:0;padding:.8rem 0;border:1px solid var(--line)}
 pre{border-radius:6px}pre span{display:block;padding:0 1rem;min-height:1.6em}
 pre .here{background:var(--mark);box-shadow:inset 4px 0 var(--red)}
 pre i{font-style:normal;color:var(--dim);display:inline-block;min-width:3.5em}
-.message{white-space:pre-wrap;overflow-wrap:anywhere;font-size:1.05rem}
+.message{white-space:pre-wrap;font-size:1.45rem;line-height:1.3;font-weight:600}
+.message,.dim{overflow-wrap:anywhere}
 """
 
 _EXCERPT_LINE: Final = re.compile(r"\s*(\d+)\|( ?)(.*)", re.DOTALL)
+_CHUNK: Final = re.compile(r'\[string "([^"\n]*)"\]')
+"""How Lua names a script in messages and tracebacks."""
 
 
 def refusal(
@@ -101,9 +107,11 @@ def developer(
         f"<h1>{escape(title)}</h1>",
     ]
     if error is None:
-        parts.append(f"<p>{escape(_WHY[refusal])}</p>")
+        parts.append(f'<p class="message">{escape(_WHY[refusal])}</p>')
         if path:
-            parts.append(f"<p><code>{_shown(_text(path))}</code></p>")
+            parts.append(f'<p class="dim"><code>{_shown(_text(path))}</code></p>')
+        if refusal is Refusal.NOT_FOUND:
+            parts.append("<p>Put one there, and load this page again.</p>")
     else:
         parts += _error_parts(error, path)
     parts.append(f"<footer>{escape(status)} &middot; luafarm</footer></body></html>\n")
@@ -112,10 +120,12 @@ def developer(
 
 def _error_parts(error: ScriptError, path: bytes) -> list[str]:
     where = error.file or _text(path)
+    said = _cut(_said(error))
     if error.line > 0:
+        said = said.removeprefix(f'[string "{where}"]:{error.line}: ')
         where += f", line {error.line}"
     parts = [
-        f'<p class="message">{_shown(_said(error))}</p>',
+        f'<p class="message">{escape(_readable(said))}</p>',
         f'<p class="dim"><code>{_shown(where)}</code></p>',
     ]
     if error.excerpt:
@@ -125,9 +135,9 @@ def _error_parts(error: ScriptError, path: bytes) -> list[str]:
         ]
         parts.append(f"<h2>Source</h2><pre>{''.join(lines)}</pre>")
     if error.traceback:
+        trace = _readable(_cut(error.traceback)).removeprefix("stack traceback:")
         lines = [
-            f"<span>{escape(line.strip())}</span>"
-            for line in _cut(error.traceback).strip().split("\n")
+            f"<span>{escape(line.strip())}</span>" for line in trace.strip().split("\n")
         ]
         parts.append(f"<h2>Traceback</h2><pre>{''.join(lines)}</pre>")
     return parts
@@ -167,6 +177,11 @@ def _class(error: ScriptError) -> str:
 
 def _said(error: ScriptError) -> str:
     return error.message or "no message"
+
+
+def _readable(text: str) -> str:
+    """Return a text of Lua's with scripts as paths: `/x.lua:3` for `[string ...]:3`."""
+    return _CHUNK.sub(r"\1", text)
 
 
 def _text(path: bytes) -> str:

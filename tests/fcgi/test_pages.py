@@ -151,3 +151,24 @@ def test_lone_surrogates_do_no_harm() -> None:
     error = replace(ERROR, message="\udcff")
     for make in (pages.refusal, pages.developer):
         assert b"?" in make(Refusal.SCRIPT_FAILED, error=error)[1]
+
+
+def test_the_developers_page_names_files_as_people_do() -> None:
+    error = replace(
+        ERROR,
+        message='[string "/srv/x.lua"]:3: module [string "/srv/m.lua"]:1: bad',
+        traceback="stack traceback:\n\t[string \"/srv/x.lua\"]:3: in function 'main'",
+    )
+    _, body = pages.developer(Refusal.SCRIPT_FAILED, error=error)
+    text = Reader(body).text
+    assert "\nmodule /srv/m.lua:1: bad\n" in text
+    assert "/srv/x.lua, line 3" in text
+    assert "/srv/x.lua:3: in function 'main'" in text
+    assert "[string" not in text
+    assert "stack traceback:" not in text
+
+
+def test_only_a_missing_script_can_be_put_there() -> None:
+    for refusal in Refusal:
+        _, body = pages.developer(refusal, path=b"/srv/x.lua")
+        assert ("Put one there" in body.decode()) == (refusal is Refusal.NOT_FOUND)
