@@ -1,0 +1,167 @@
+"""A VM host's socket: keys and roles over TCP, deaf and dead peers, the stop."""
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import zmq
+
+from luafarm import curve
+from luafarm.messages import PROTOCOL, Hello, Role, TakeInventory, Welcome
+from luafarm.names import Machine
+from tests.vmhost.hosting import CONFIG, Process, hosting, run
+from vmhost.hostlink import HWM, Link, Sent
+
+pytestmark = pytest.mark.process
+
+HOST, FRONT, BROKER, STRANGER = (curve.fresh() for _ in range(4))
+A = b"/srv/a.lua"
+HELLO = b"function main(env, con) con:puts('hello') end"
+WAIT_MS = 10_000
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """Run a VM host on TCP that knows one front and one broker."""
+    config = replace(
+        CONFIG,
+        endpoint="tcp://",
+        secret_key=HOST.secret,
+        front_keys=(FRONT.public,),
+        broker_keys=(BROKER.public,),
+    )
+    with hosting(tmp_path_factory.mktemp("host"), config) as process:
+        yield process
+
+
+def key(pair: curve.KeyPair) -> Callable[["zmq.Socket[bytes]"], None]:
+    return lambda dealer: curve.connect(dealer, pair, HOST.public)
+
+
+def test_who_has_a_key_is_served_over_tcp(guarded: Process) -> None:
+    broker = guarded.connect(key(BROKER))
+    broker.hello(Role.BROKER)
+    broker.load(A, HELLO)
+    front = guarded.connect(key(FRONT))
+    front.hello(Role.FRONT)
+    assert front.done(run(1, A))[3] == b"hello"
+
+
+def test_a_key_speaks_for_its_role_only(guarded: Process) -> None:
+    front = guarded.connect(key(FRONT))
+    front.say(Hello(PROTOCOL, Role.BROKER, "liar", Machine("m")))
+    front.say(TakeInventory())
+    front.hello(Role.FRONT)
+    assert front.hears_nothing()
+
+
+def test_nobody_gets_in_without_a_known_key(guarded: Process) -> None:
+    stranger = guarded.connect(key(STRANGER))
+    plain = guarded.connect()
+    for peer in (stranger, plain):
+        peer.say(Hello(PROTOCOL, Role.FRONT, "stranger", Machine("m")))
+    front = guarded.connect(key(FRONT))
+    front.hello(Role.FRONT)
+    assert stranger.hears_nothing()
+    assert plain.hears_nothing()
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Iterator[Link]:
+    """Make a link on ipc in this process."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen(8)
+    config = replace(CONFIG, endpoint=f"ipc://{tmp_path / 's'}")
+    made = Link(config, listener.detach())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def dealer(link: Link, tmp_path: Path) -> Iterator["zmq.Socket[bytes]"]:
+    """Make a peer of the link that holds one frame and no more."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    made = context.socket(zmq.DEALER)
+    made.linger = 0
+    made.rcvhwm = 1
+    made.rcvtimeo = WAIT_MS
+    made.connect(f"ipc://{tmp_path / 's'}")
+    yield made
+    context.destroy(linger=0)
+
+
+def test_frames_come_in_and_go_out(link: Link, dealer: "zmq.Socket[bytes]") -> None:
+    dealer.send(b"question")
+    received = link.receive(WAIT_MS)
+    assert received is not None
+    peer, frame, _ = received
+    assert frame == b"question"
+    assert link.send(peer, b"answer") is Sent.YES
+    assert dealer.recv() == b"answer"
+
+
+def test_nothing_comes_within_a_time(link: Link) -> None:
+    assert not link.has_input()
+    assert link.receive(0) is None
+    assert link.receive(1) is None
+
+
+def test_a_message_of_several_frames_is_skipped_whole(
+    link: Link, dealer: "zmq.Socket[bytes]"
+) -> None:
+    dealer.send_multipart([b"one", b"two", b"three"])
+    dealer.send(b"honest")
+    assert link.receive(WAIT_MS) is None
+    received = link.receive(WAIT_MS)
+    assert received is not None
+    assert received[1] == b"honest"
+
+
+def test_a_frame_for_nobody_is_lost(link: Link) -> None:
+    assert link.send(b"nobody", b"frame") is Sent.LOST
+
+
+def test_a_peer_that_never_reads_is_deaf_until_it_reads(
+    link: Link, dealer: "zmq.Socket[bytes]"
+) -> None:
+    dealer.send(b"hello")
+    received = link.receive(WAIT_MS)
+    assert received is not None
+    peer = received[0]
+    frame = bytes(1 << 18)
+    sent = 0
+    while link.send(peer, frame) is Sent.YES:
+        sent += 1
+    assert sent >= HWM
+    assert link.dropped == 1
+    # that one is not waited for again; after it reads it is served again
+    assert link.send(peer, frame) is Sent.DROPPED
+    for _ in range(sent):
+        dealer.recv()
+    while link.send(peer, b"again") is not Sent.YES:
+        pass
+    assert dealer.recv() == b"again"
+
+
+def test_a_stop_ends_the_wait(link: Link) -> None:
+    assert not link.is_stopped
+    link.stop()
+    assert link.receive(WAIT_MS) is None
+    assert link.is_stopped
+
+
+def test_no_peer_can_stop_the_link(link: Link, dealer: "zmq.Socket[bytes]") -> None:
+    dealer.send(b"")
+    received = link.receive(WAIT_MS)
+    assert received is not None
+    assert received[1] == b""
+    assert not link.is_stopped
+
+
+def test_hello_is_welcomed_by_the_host_under_its_name(guarded: Process) -> None:
+    front = guarded.connect(key(FRONT))
+    front.say(Hello(PROTOCOL, Role.FRONT, "x", Machine("m")))
+    assert front.expect(Welcome).name == CONFIG.host
