@@ -54,7 +54,10 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Report when the content at this path is another than this (empty: no file)."""
+    """Report when the content at this path is another than this (empty: no file).
+
+    For a path that is watched already: this is what the machine knows of it now.
+    """
 
     pool: Pool
     path: bytes

@@ -124,7 +124,7 @@ class Census:
         known = farm.records.get(row.script)
         if not self._is_welcome(host, row, known):
             self._turn.count("unwanted_states")
-            self._turn.out.append(Drop(host.id, row.script, row.epoch))
+            farm.close(host, row.script, row.epoch)
             return None
         record = farm.record(host.pool, row.script)
         generation = Generation(row.epoch, row.digest)
@@ -204,8 +204,8 @@ class Census:
         self._turn.count("hosts_lost")
         farm.roster.leave(host)
         self._recycling.left(host)
-        farm.draining -= len(host.draining)
-        host.draining.clear()
+        for script, epoch in list(host.draining.items()):
+            farm.drained(host, script, epoch)
         host.backlog.clear()
         touched: dict[Script, Record] = {}
         hot: list[Record] = []

@@ -29,7 +29,7 @@ from broker.tables import (
 from broker.turn import Turn
 from broker.victims import Victims
 from broker.waits import Waits
-from luafarm.names import TERM_SHIFT, Epoch, Pool, Script
+from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool, Script
 from luafarm.settings import Settings
 
 MAX_DEPENDENCIES: Final = 4096
@@ -65,6 +65,8 @@ class Farm:
         #: pairs of script and host that have a state or get one
         self.taken = 0
         self.draining = 0
+        #: hosts with an order to close a state that is not confirmed
+        self._closing: dict[Script, dict[HostId, Host]] = {}
         self.kib = 0
         self.term = term
         self._number = 0
@@ -185,7 +187,7 @@ class Farm:
             self.taken += 1
         else:
             self.victims.remove(old)
-            if old.generation is generation:
+            if old.epoch >= epoch:  # renewed as it is: a load has an epoch of its own
                 epoch = self.next_epoch()
         loading = Loading(record, host, generation, epoch, self.turn.now)
         record.loads[host.id] = loading
@@ -323,12 +325,27 @@ class Farm:
 
     def drop(self, state: State) -> None:
         """Order a state to close."""
-        host, script = state.host, state.record.script
         self.lose(state)
+        self.close(state.host, state.record.script, state.epoch)
+
+    def close(self, host: Host, script: Script, epoch: Epoch) -> None:
+        """Order what a host has of a script to close, known or not."""
         if script not in host.draining:
             self.draining += 1
-        host.draining[script] = state.epoch
-        self.turn.out.append(Drop(host.id, script, state.epoch))
+            self._closing.setdefault(script, {})[host.id] = host
+        host.draining[script] = epoch
+        self.turn.out.append(Drop(host.id, script, epoch))
+
+    def fence_closing(self) -> None:
+        """Fence off states that are being closed and may be of any age.
+
+        Of a script with a served generation they are of that one, or fenced already.
+        """
+        for script, hosts in self._closing.items():
+            record = self.records.get(script)
+            if record is None or record.current is None:
+                for host in hosts.values():
+                    self.fence(host, script, Epoch(host.draining[script] + 1))
 
     def drained(self, host: Host, script: Script, epoch: Epoch) -> bool:
         """Note that a state is closed; return whether that had been ordered."""
@@ -337,7 +354,22 @@ class Farm:
             return False
         del host.draining[script]
         self.draining -= 1
+        closing = self._closing[script]
+        del closing[host.id]
+        if not closing:
+            del self._closing[script]
         return True
+
+    def holders(self, record: Record, served: Generation | None) -> list[Host]:
+        """Return the hosts that may have a state of another generation than this."""
+        hosts = dict(self._closing.get(record.script, ()))
+        for state in record.states:
+            if state.generation is not served:
+                hosts[state.host.id] = state.host
+        for loading in record.loads.values():
+            if loading.sent and loading.generation is not served:
+                hosts[loading.host.id] = loading.host
+        return list(hosts.values())
 
     def fence(self, host: Host, script: Script, epoch: Epoch) -> None:
         """Let the host start nothing older of this script."""
@@ -375,6 +407,8 @@ class Farm:
         for host in self.roster.hosts.values():
             taken += len(host.states.keys() | host.loads.keys())
             draining += len(host.draining)
+            for script in host.draining:
+                assert self._closing[script][host.id] is host, (host.id, script)
             kib += host.kib
             assert host.kib == sum([s.kib for s in host.states.values()]), host.id
             assert host.background is None or host.background.sent, host.id
@@ -384,6 +418,7 @@ class Farm:
             for script, loading in host.loads.items():
                 assert self.records[script].loads[host.id] is loading, (host.id, script)
         assert (taken, kib, draining) == (self.taken, self.kib, self.draining)
+        assert draining == sum(len(hosts) for hosts in self._closing.values())
         assert self.taken <= self.limit, (self.taken, self.limit)
         for script, record in self.records.items():
             self._check_record(script, record)

@@ -55,6 +55,11 @@ class Files:
         file.error = error
         return tuple(file.users)
 
+    def is_news(self, key: Key, digest: bytes, error: str) -> bool:
+        """Say whether this is another content than is known of a used path."""
+        file = self._files.get(key)
+        return file is not None and (file.digest != digest or file.error != error)
+
     def digest(self, key: Key) -> bytes:
         """Return the content at a used path, empty when there is no file."""
         file = self._files.get(key)

@@ -17,6 +17,7 @@ from broker.events import (
     Changed,
     Event,
     FenceRaised,
+    FileNow,
     Found,
     FrontJoined,
     FrontLeft,
@@ -179,9 +180,7 @@ class Machine:
         if record is not None and record.watched and found is None:
             # gone before the watcher has said so; that answers all who wait
             is_owed = (event.front, event.asked) not in record.waiting
-            farm.files.set((record.pool, record.script), b"", "")
-            self._renewal.review(record)
-            self._renewal.tend(record)
+            self._renewal.learn((FileNow(record.pool, record.script, b""),), None)
         if is_owed:
             place = farm.bulletin.unserved(Script(event.asked), pool, Verdict.MISSING)
             farm.bulletin.reply(event.front, event.asked, place)
@@ -196,8 +195,8 @@ class Machine:
         if record.current is None and record.next is None and record.failure is None:
             record.next = Generation(farm.next_epoch(), found.digest)
             farm.rewatch(record)
-            key = (found.pool, found.script)
-            farm.files.set(key, found.digest, found.error)
+            now = FileNow(found.pool, found.script, found.digest, found.error)
+            self._renewal.learn((now,), record)
         return record
 
     def _wait(self, record: Record, event: Missed) -> None:
@@ -280,6 +279,12 @@ class Machine:
     def _fenced(self, event: FenceRaised) -> None:
         if self.farm.waits.confirmed(event.host, event.script, event.epoch):
             self._renewal.answer_waits(event.script)
+        host = self.farm.roster.hosts.get(event.host)
+        state = host.states.get(event.script) if host is not None else None
+        if state is None or state.epoch >= event.epoch:
+            return
+        if state.generation is state.record.current:
+            self._renewal.doubt(state, event.epoch)
 
     # -- fronts ----------------------------------------------------------------------
 

@@ -139,6 +139,8 @@ class Placement:
         record = farm.records.get(event.script)
         if record is None or record.current is None or not record.states:
             return
+        if record.next is not None:
+            return  # that much more to renew in a moment
         self._turn.count("pressures")
         if event.waited_s < max(record.load_s, LEAST_WAIT_S):
             return

@@ -9,7 +9,7 @@ any time.
 
 from typing import Final
 
-from broker.actions import Answer, Drop
+from broker.actions import Answer, Watch
 from broker.events import Changed, FileNow, LoadFailed, StateLoaded
 from broker.farm import MAX_DEPENDENCIES, Farm
 from broker.missing import asked_of, is_user
@@ -18,7 +18,7 @@ from broker.recycling import Recycling
 from broker.resolve import is_below, shown
 from broker.tables import Failure, Generation, Host, Loading, Record, State
 from luafarm.messages import Dependency, ScriptError, Verdict
-from luafarm.names import Pool, Script
+from luafarm.names import Epoch, Pool, Script
 
 EMPTY: Final = bytes.fromhex("cae66941d9efbd404e4d88758ea67670")
 """Digest (BLAKE2b, 16 bytes) of an empty file, which is no script."""
@@ -45,33 +45,65 @@ class Renewal:
 
     def changed(self, event: Changed) -> None:
         """Take a settled batch of files; whoever waits for it is answered in time."""
-        farm = self._farm
-        affected: dict[Script, None] = {}
-        for file in event.files:
-            for user in farm.files.set((file.pool, file.path), file.digest, file.error):
-                if not is_user(user):
-                    affected[user] = None
-                elif file.error or file.digest not in {b"", EMPTY}:
-                    self._appeared(file.pool, asked_of(user))
-        now, half_life = self._turn.now, farm.half_life
-        # hot scripts first: hosts load one state at a time
-        scripts = sorted(
-            affected, key=lambda s: -farm.records[s].heat.now(now, half_life)
-        )
-        awaited = [*scripts, *self._pending(event.scope)] if event.ticket else []
-        farm.waits.wait(event.ticket, awaited)
-        for script in scripts:
-            record = farm.records.get(script)
-            if record is not None:
-                self.review(record)
-                self.tend(record)
+        scripts = self._affected(event.files)
+        awaited: list[Script] = []
+        if event.ticket:
+            self._farm.fence_closing()
+            awaited = [*scripts, *self._pending(event.scope)]
+        self._farm.waits.wait(event.ticket, awaited)
+        self._review_all(scripts)
         for script in awaited:
             self.answer_waits(script)
         if event.ticket and not awaited:
             self._turn.out.append(Answer(event.ticket, True, ""))
 
+    def learn(self, files: tuple[FileNow, ...], but: Record | None) -> None:
+        """Take what somebody saw of files before the watcher said so.
+
+        The scripts that use them are reviewed, except for one that is looked at anyway.
+        """
+        farm = self._farm
+        news = [
+            file
+            for file in files
+            if farm.files.is_news((file.pool, file.path), file.digest, file.error)
+        ]
+        for file in news:
+            self._turn.out.append(Watch(file.pool, file.path, file.digest))
+        scripts = self._affected(tuple(news))
+        self._review_all([s for s in scripts if but is None or s != but.script])
+
+    def _affected(self, files: tuple[FileNow, ...]) -> list[Script]:
+        """Note what files are now; return the scripts that use them, hot ones first."""
+        farm = self._farm
+        affected: dict[Script, None] = {}
+        for file in files:
+            for user in farm.files.set((file.pool, file.path), file.digest, file.error):
+                if not is_user(user):
+                    affected[user] = None
+                elif file.error or file.digest not in {b"", EMPTY}:
+                    self._appeared(file.pool, asked_of(user))
+        if len(affected) < 2:
+            return list(affected)
+        now, half_life = self._turn.now, farm.half_life
+        records = [farm.records[script] for script in affected]
+        heats = [
+            (-record.heat.now(now, half_life), record.script) for record in records
+        ]
+        return [script for _, script in sorted(heats)]
+
+    def _review_all(self, scripts: list[Script]) -> None:
+        for script in scripts:
+            record = self._farm.records.get(script)
+            if record is not None:
+                self.review(record)
+                self.tend(record)
+
     def _pending(self, scope: bytes) -> list[Script]:
-        """Return the scripts with a file in scope whose last change is not in force."""
+        """Return the scripts with a file in scope whose last change is not in force.
+
+        Those without a row are being closed; what they used is not known any more.
+        """
         farm = self._farm
         found = farm.waits.fenced_scripts()
         for script, record in farm.records.items():
@@ -81,11 +113,9 @@ class Renewal:
 
     def _is_in_scope(self, script: Script, scope: bytes) -> bool:
         record = self._farm.records.get(script)
-        paths = [
-            script,
-            *([k[1] for k in record.watched] if record is not None else []),
-        ]
-        return any(path == scope or is_below(path, scope) for path in paths)
+        if record is None or not record.watched:
+            return True
+        return any(path == scope or is_below(path, scope) for _, path in record.watched)
 
     def _appeared(self, pool: Pool, asked: bytes) -> None:
         farm = self._farm
@@ -145,12 +175,10 @@ class Renewal:
         self._turn.count("deletions")
         script = record.script
         epoch = farm.next_epoch()
-        hosts = {s.host.id: s.host for s in record.states}
-        hosts.update({x.host.id: x.host for x in record.loads.values()})
         for loading in list(record.loads.values()):
             if not loading.sent:
                 farm.end(loading)
-        for host in hosts.values():
+        for host in farm.holders(record, None):
             farm.fence(host, script, epoch)
         for state in list(record.states):
             farm.drop(state)
@@ -212,17 +240,17 @@ class Renewal:
     def _judge(
         self, record: Record, state: State, dependencies: tuple[Dependency, ...]
     ) -> None:
-        """Serve a further state, if its files are still those of its generation."""
-        farm = self._farm
+        """Serve a further state, if its files are those of its generation."""
+        self.review(record)
+        known = state.generation.dependencies
         for dependency in dependencies:
             name = (int(dependency.kind), dependency.name)
-            if farm.files.resolved(record, name, dependency) != dependency:
+            if known.get(name, dependency) != dependency:
                 break
         else:
             record.stale_loads = 0
             return
         self._turn.count("stale_loads")
-        self.review(record)
         if record.stale_loads < MOST_STALE:
             record.stale_loads += 1
             # as any other old state: renewed by `tend`
@@ -232,13 +260,32 @@ class Renewal:
         self, record: Record | None, host: Host, event: StateLoaded
     ) -> None:
         state = host.states.get(event.script)
-        if state is None and event.script not in host.loads:
+        loading = host.loads.get(event.script)
+        if state is None and loading is not None:
+            loading.stray = event.epoch
+        elif state is None:
             # ordered and given up meanwhile
-            self._turn.out.append(Drop(host.id, event.script, event.epoch))
-        if record is not None and state is not None and state.epoch == event.epoch:
-            self._note(record, state.generation, event.dependencies, event.changed)
-            self.review(record)
-            self.tend(record)
+            self._farm.close(host, event.script, event.epoch)
+        if record is None or state is None or state.epoch > event.epoch:
+            return
+        if state.epoch < event.epoch:
+            self.doubt(state, event.epoch)
+            return
+        self._note(record, state.generation, event.dependencies, event.changed)
+        self.review(record)
+        self.tend(record)
+
+    def doubt(self, state: State, epoch: Epoch) -> None:
+        """Renew a state that an earlier broker still replaced, or fenced off.
+
+        epoch: that of the state which the host has now, or may start at least.
+        """
+        self._turn.count("doubted_states")
+        self._farm.seen_epoch(epoch)
+        state.epoch = epoch
+        state.generation = Generation(epoch, b"")
+        self._farm.bulletin.publish(state.record)
+        self.tend(state.record)
 
     def _note(
         self,
@@ -262,8 +309,7 @@ class Renewal:
                 farm.watch_more(record, farm.files.tried(record, dependency))
             else:
                 self._turn.count("unwatched_files")
-        for file in changed:
-            farm.files.set((file.pool, file.path), file.digest, file.error)
+        self.learn(changed, record)
 
     def _promote(self, record: Record, generation: Generation) -> None:
         """Serve this generation from now on."""
@@ -278,11 +324,12 @@ class Renewal:
         farm.keep(record, None)
         farm.rewatch(record)
         farm.bulletin.publish(record)
-        for state in list(record.states):
-            if state.generation is not generation:
-                if state.host.id not in record.loads:
-                    farm.begin(record, state.host, generation, background=False)
-                farm.fence(state.host, record.script, generation.epoch)
+        fenced = farm.holders(record, generation)
+        for state in record.states:
+            if state.generation is not generation and state.host.id not in record.loads:
+                farm.begin(record, state.host, generation, background=False)
+        for host in fenced:
+            farm.fence(host, record.script, generation.epoch)
 
     def failed(self, event: LoadFailed) -> None:
         """Take a generation that does not load."""
@@ -295,6 +342,8 @@ class Renewal:
         if loading is None or loading.epoch != event.epoch:
             return
         farm.end(loading)
+        if loading.stray:
+            farm.close(host, event.script, loading.stray)
         self._turn.count("failed_loads")
         generation = loading.generation
         if generation is record.next:
@@ -348,8 +397,9 @@ class Renewal:
             farm.keep(record, record.current)
             farm.rewatch(record)
             return
+        for host in farm.holders(record, None):
+            farm.fence(host, record.script, generation.epoch)
         for state in list(record.states):
-            farm.fence(state.host, record.script, generation.epoch)
             farm.drop(state)
         record.current = None
         farm.rewatch(record)

@@ -80,6 +80,8 @@ class Loading:
         #: the generation's, or a newer one where an equal state is only renewed
         self.epoch = epoch
         self.since = since
+        #: a state that somebody else ordered and that this one is to replace; 0: none
+        self.stray = Epoch(0)
         #: False: stands in the host's backlog
         self.sent = False
         #: for a clone: number and mean of the waits that led to it; 0: a first state
