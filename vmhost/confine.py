@@ -252,7 +252,10 @@ def _forbid_dumps() -> str:
 def _forbid_new_code(wanted: Confinement) -> str:
     if wanted.jit:
         raise _MissingError("the just-in-time compiler is on")
-    kernel.prctl(kernel.PR_SET_MDWE, kernel.PR_MDWE_REFUSE_EXEC_GAIN)
+    try:
+        kernel.prctl(kernel.PR_SET_MDWE, kernel.PR_MDWE_REFUSE_EXEC_GAIN)
+    except OSError:
+        raise _MissingError("this kernel cannot; Linux 6.3 can") from None
     return "memory never becomes executable"
 
 

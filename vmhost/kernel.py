@@ -148,6 +148,15 @@ def drop_bounding_set(kept: frozenset[int] = frozenset()) -> None:
             raise
 
 
+def permitted_capabilities() -> frozenset[int]:
+    """Return the capabilities that this process may use."""
+    answer = _buffer(bytes(24))
+    syscall("capget", _buffer(struct.pack("=Ii", _CAP_VERSION_3, 0)), answer)
+    _, low, _, _, high, _ = struct.unpack("=6I", answer.raw)
+    mask = low | high << 32
+    return frozenset(c for c in range(_MOST_CAPABILITIES) if mask >> c & 1)
+
+
 def set_capabilities(effective: frozenset[int], permitted: frozenset[int]) -> None:
     """Hold exactly these capabilities; all permitted ones are inheritable as well."""
     header = struct.pack("=Ii", _CAP_VERSION_3, 0)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,15 @@ import zmq
 
 from luafarm import curve, privileges, rundir
 from luafarm.errors import SettingsError
-from luafarm.messages import HostUp, Kill, MachineReport, Message, Recycle, Welcome
+from luafarm.messages import (
+    HostLost,
+    HostUp,
+    Kill,
+    MachineReport,
+    Message,
+    Recycle,
+    Welcome,
+)
 from luafarm.names import HostId, Machine
 from luafarm.settings import Settings
 from vmhost import actions, events, listening, plan, rights
@@ -31,6 +40,7 @@ from vmhost.nursery import Household, Nursery, new_host_id
 logger = logging.getLogger("luafarm.vmhost")
 
 _REPORT_EVERY_S: Final = 1.0
+_MOURNED: Final = 256  # dead hosts that a broker hears of when it returns
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -115,6 +125,7 @@ class _Loop:
         self._polled: set[int] = set()
         self._look_due = 0.0
         self._report_due = 0.0
+        self._mourned: deque[HostLost] = deque(maxlen=_MOURNED)
         self._caught: list[int] = []
         self._exit_code: int | None = None
         self._wakeup, self._wakeup_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -186,6 +197,7 @@ class _Loop:
         found: list[Event] = []
         while (message := self._broker.receive()) is not None:
             found += _event_of(message)
+        self._tell_broker_of_the_dead()
         return found
 
     def _feed(self, happened: Sequence[Event]) -> None:
@@ -209,7 +221,8 @@ class _Loop:
                 self._broker.send(self._up(host))
             case actions.Mourn(lost):
                 self._notices.tell(lost)  # first: requests wait for it
-                self._broker.send(lost)
+                self._mourned.append(lost)
+                self._tell_broker_of_the_dead()
             case actions.Say(level, text):
                 logger.log(level, "%s", text)
             case actions.End(code):
@@ -217,6 +230,13 @@ class _Loop:
             case _:
                 assert_never(action)
         return []
+
+    def _tell_broker_of_the_dead(self) -> None:
+        """Tell the broker, or the next one, which hosts were lost and of what."""
+        while self._mourned and self._broker.is_welcome:
+            if not self._broker.send(self._mourned[0]):
+                return
+            self._mourned.popleft()
 
     def _up(self, host: HostId) -> HostUp:
         child = self._nursery.child(host)

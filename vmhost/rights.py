@@ -33,13 +33,15 @@ def keep_few(uid: int, gid: int) -> None:
     The kernel forgets the parent-death signal when the uid changes: it is set again.
     """
     parent, deadly = os.getppid(), kernel.parent_death_signal()
-    kernel.drop_bounding_set(KEPT)
+    kept = KEPT & kernel.permitted_capabilities()  # a container's root has fewer
+    if kernel.CAP_SETPCAP in kept:
+        kernel.drop_bounding_set(kept)
     kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
     os.initgroups(pwd.getpwuid(uid).pw_name, gid)
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
-    kernel.set_capabilities(frozenset({kernel.CAP_KILL}), KEPT)
-    for capability in sorted(KEPT):
+    kernel.set_capabilities(kept & {kernel.CAP_KILL}, kept)
+    for capability in sorted(kept):
         kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_RAISE, capability)
     if deadly:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, deadly)

@@ -101,6 +101,7 @@ NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "landlock_restrict_self": (446, 446),
     "close_range": (436, 436),
     "pivot_root": (155, 41),
+    "capget": (125, 90),
     "capset": (126, 91),
     "connect": (42, 203),
     "bind": (49, 200),

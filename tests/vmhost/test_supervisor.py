@@ -282,6 +282,21 @@ def test_a_broker_that_returns_is_told_everything_again(two: Supervised) -> None
     assert {up.host for up in again} == {up.host for up in ups}
 
 
+def test_a_broker_that_returns_hears_which_hosts_died_meanwhile_and_of_what(
+    two: Supervised,
+) -> None:
+    first, second = two.wait_up(2)
+    run_task(two, first)
+    two.router.close()
+    two.heard.clear()
+    two.ask(first, "attempt", "crash")
+    until(lambda: f"host={first.host} lost" in two.log.read_text(), "a death")
+    two.router = two.bind()
+    lost = two.wait_lost(first)
+    assert (lost.reason, lost.script) == (deaths.CRASH, Script(b"/srv/slow.lua"))
+    assert second.host in {up.host for up in two.wait_up(2)}
+
+
 def test_fronts_hear_of_a_lost_host_without_any_broker(two: Supervised) -> None:
     first, _ = two.wait_up(2)
     two.router.close()
