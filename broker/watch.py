@@ -15,7 +15,8 @@ import ctypes
 import errno
 import os
 import stat
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
 from inotify_simple import INotify, flags
 
@@ -72,6 +73,48 @@ SILENT_FILE_SYSTEMS: Final = {
 """f_type of statfs(2) where changes made elsewhere give no event."""
 
 
+class Notifier(Protocol):
+    """What the watcher needs of inotify."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable."""
+        ...
+
+    def add_watch(self, path: bytes, mask: int) -> int:
+        """Watch a directory; return its watch descriptor. Raise OSError."""
+        ...
+
+    def rm_watch(self, wd: int) -> None:
+        """Watch it no more. Raise OSError."""
+        ...
+
+    def read(self, timeout: int) -> Iterable[tuple[int, int, int, str]]:
+        """Return events: (watch descriptor, mask, cookie, name)."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+def new_inotify() -> Notifier:
+    """Return an inotify instance. Raise OSError when there are too many."""
+    instance: Notifier = INotify(nonblocking=True)
+    return instance
+
+
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def silent_file_system(path: bytes) -> str:
+    """Return the file system's name when inotify cannot be relied on there."""
+    # struct statfs of every 64-bit Linux is smaller, and begins with the type
+    buffer = (ctypes.c_long * 32)()
+    if _LIBC.statfs(ctypes.c_char_p(path), buffer) != 0:
+        return ""
+    return SILENT_FILE_SYSTEMS.get(buffer[0] & 0xFFFFFFFF, "")
+
+
 class _Directory:
     """A watched directory: which paths go through which of its names."""
 
@@ -86,25 +129,38 @@ class _Directory:
 class _Path:
     """A followed path."""
 
-    __slots__ = ("digest", "error", "steps")
+    __slots__ = ("digest", "error", "is_whole", "steps")
 
     def __init__(self, digest: bytes) -> None:
         self.digest = digest
         self.error = ""
+        #: the last step is a file: a new content there changes no other step
+        self.is_whole = False
         self.steps: list[tuple[bytes, bytes]] = []
 
 
 class Watcher:
     """Follows paths and says which have changed."""
 
-    def __init__(self, sources: Sources, settle_s: float, poll_s: float) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        settle_s: float,
+        poll_s: float,
+        notifier: Callable[[], Notifier] = new_inotify,
+        is_silent: Callable[[bytes], str] = silent_file_system,
+    ) -> None:
+        self._is_silent = is_silent
         self._sources = sources
         self._settle_s = settle_s
         self._poll_s = poll_s
         self._paths: dict[Key, _Path] = {}
         self._directories: dict[bytes, _Directory] = {}
         self._by_wd: dict[int, bytes] = {}
-        self._hinted: dict[Key, None] = {}
+        #: suspected paths; True: their steps may be others as well
+        self._hinted: dict[Key, bool] = {}
+        #: directories that were watched anew in this round
+        self._armed: set[bytes] = set()
         self._hinted_names: set[tuple[bytes, bytes]] = set()
         self._first_hint = 0.0
         self._last_hint = 0.0
@@ -112,9 +168,9 @@ class Watcher:
         self._sweep: list[Key] = []
         self.overflows = 0
         self.trouble = ""  # why there is no inotify at all
-        self._inotify: INotify | None = None
+        self._inotify: Notifier | None = None
         try:
-            self._inotify = INotify(nonblocking=True)
+            self._inotify = notifier()
         except OSError as error:  # EMFILE: fs.inotify.max_user_instances
             self.trouble = f"inotify: {error.strerror}"
 
@@ -155,6 +211,7 @@ class Watcher:
         With `anew` also those that are watched already: they may be others by now.
         """
         old, steps = path.steps, list[tuple[bytes, bytes]]()
+        path.is_whole = False
         todo = key[1].split(b"/")[:0:-1]
         at = b"/"
         links = 0
@@ -167,8 +224,9 @@ class Watcher:
                 continue
             steps.append((at, name))
             directory = self._directories.get(at)
-            if directory is None or directory.wd < 0 or anew:
+            if directory is None or (anew and at not in self._armed):
                 directory = self._arm(at)
+                self._armed.add(at)
             directory.names.setdefault(name, {})[key] = None
             here = at + name if at == b"/" else at + b"/" + name
             try:
@@ -186,6 +244,7 @@ class Watcher:
                 break  # the rest follows when this component appears
             if todo and not stat.S_ISDIR(mode):
                 break
+            path.is_whole = stat.S_ISREG(mode)
             at = here
         path.steps = steps
         self._leave(key, [step for step in old if step not in steps])
@@ -225,7 +284,7 @@ class Watcher:
                 self._by_wd[wd] = at
             directory.wd = wd
         if wd >= 0:
-            reason = _silent_file_system(at)
+            reason = self._is_silent(at)
         directory.polled = reason
         return directory
 
@@ -249,7 +308,7 @@ class Watcher:
         """Have this path looked at soon."""
         if not self._hinted:
             self._first_hint = now
-        self._hinted[key] = None
+        self._hinted[key] = True
         self._hinted_names.add((b"", key[1]))
         self._last_hint = now
 
@@ -257,24 +316,24 @@ class Watcher:
         """Take what inotify has to say."""
         if self._inotify is None:
             return
-        for event in self._inotify.read(timeout=0):
-            if event.mask & flags.Q_OVERFLOW:
+        for wd, mask, _, text in self._inotify.read(timeout=0):
+            if mask & flags.Q_OVERFLOW:
                 self.overflows += 1
                 for key in self._paths:
                     self.hint(key, now)
                 continue
-            at = self._by_wd.get(event.wd)
+            at = self._by_wd.get(wd)
             if at is None:
-                continue
+                continue  # of a watch that was given up
             directory = self._directories[at]
-            if event.mask & _SELF:
-                if event.mask & flags.IGNORED:
+            if mask & _SELF:
+                if mask & flags.IGNORED:
                     self._unmap(directory)
                 for name in directory.names:
                     self._hint_name(at, name, now)
                 continue
-            name = os.fsencode(event.name)
-            if event.mask & flags.CREATE and _is_being_written(at + b"/" + name):
+            name = os.fsencode(text)
+            if mask & flags.CREATE and _is_being_written(at + b"/" + name):
                 continue  # CLOSE_WRITE follows
             self._hint_name(at, name, now)
 
@@ -284,7 +343,10 @@ class Watcher:
             return
         if not self._hinted:
             self._first_hint = now
-        self._hinted.update(keys)
+        for key in keys:
+            path = self._paths[key]
+            is_last = path.is_whole and path.steps[-1] == (at, name)
+            self._hinted[key] = self._hinted.get(key, False) or not is_last
         self._hinted_names.add((at, name))
         self._last_hint = now
 
@@ -309,7 +371,7 @@ class Watcher:
         """Look at all hinted paths; return those that are others than before."""
         hinted, self._hinted = self._hinted, {}
         self._hinted_names.clear()
-        return self._look_at(list(hinted))
+        return self._look_at(hinted)
 
     def check(self, scope: bytes) -> list[FileNow]:
         """Look at the path, or all below a directory (empty: at all), right now."""
@@ -320,15 +382,17 @@ class Watcher:
         ]
         for key in keys:
             self._hinted.pop(key, None)
-        return self._look_at(keys)
+        return self._look_at(dict.fromkeys(keys, True))
 
-    def _look_at(self, keys: list[Key]) -> list[FileNow]:
+    def _look_at(self, keys: dict[Key, bool]) -> list[FileNow]:
         changed: list[FileNow] = []
-        for key in keys:
+        self._armed.clear()
+        for key, is_deep in keys.items():
             path = self._paths.get(key)
             if path is None:
                 continue
-            self._walk(key, path, anew=True)
+            if is_deep or not _is_file(*path.steps[-1]):
+                self._walk(key, path, anew=True)
             now = self._sources.look(*key)
             if now.digest != path.digest or now.error != path.error:
                 path.digest = now.digest
@@ -387,6 +451,14 @@ class Watcher:
         }
 
 
+def _is_file(at: bytes, name: bytes) -> bool:
+    """Say whether there is a file, and no symlink to one."""
+    try:
+        return stat.S_ISREG(os.lstat(at + b"/" + name).st_mode)
+    except OSError:
+        return False
+
+
 def _is_being_written(path: bytes) -> bool:
     """Say whether a created name is a file whose writer is still to close it.
 
@@ -403,15 +475,3 @@ def _reason(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return "watch limit: raise fs.inotify.max_user_watches"
     return (error.strerror or str(error)).lower()
-
-
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)
-
-
-def _silent_file_system(path: bytes) -> str:
-    """Return the file system's name when inotify cannot be relied on there."""
-    # struct statfs of every 64-bit Linux is smaller, and begins with the type
-    buffer = (ctypes.c_long * 32)()
-    if _LIBC.statfs(ctypes.c_char_p(path), buffer) != 0:
-        return ""
-    return SILENT_FILE_SYSTEMS.get(buffer[0] & 0xFFFFFFFF, "")
