@@ -33,6 +33,7 @@ wheel: .venv-wheel/.ready ## build the wheel into dist/ and install it into .ven
 		{ cat build-wheel.log; exit 1; }
 	rm build-wheel.log
 	$(PYTHON) -m venv .venv-wheel
+	rm -rf build
 	$(WHEEL_BIN)/pip install --quiet dist/*.whl
 	cd / && $(CURDIR)/$(WHEEL_BIN)/luafarm --help >/dev/null
 	cd / && $(CURDIR)/$(WHEEL_BIN)/luafarm --version
@@ -73,6 +74,7 @@ lint: .venv/.ready
 
 types: .venv/.ready
 	$(BIN)/mypy
+	$(BIN)/basedpyright
 
 layers: .venv/.ready
 	$(BIN)/lint-imports
@@ -87,12 +89,11 @@ process: .venv/.ready     ## tests with real processes, sockets and web servers
 # wheel and away from the source tree, which would hide it.
 compiled: .venv-wheel/.ready ## tests against the compiled wheel
 	$(WHEEL_BIN)/pip install --quiet pytest pytest-timeout hypothesis
-	rm -rf build/compiled && mkdir -p build/compiled/tests
-	cp pyproject.toml build/compiled/
-	cp -r bench build/compiled/
-	cp -r tests/__init__.py tests/fcgi tests/luafarm tests/wheel build/compiled/tests/
+	rm -rf build/compiled && mkdir -p build/compiled
+	cp -r pyproject.toml bench tests build/compiled/
 	cd build/compiled && $(CURDIR)/$(WHEEL_BIN)/python -m pytest -o pythonpath= \
-		--deselect tests/luafarm/test_manual.py tests
+		--deselect tests/luafarm/test_manual.py \
+		tests/conformance tests/fcgi tests/luafarm tests/wheel
 
 manual: .venv/.ready      ## rewrite docs/settings.md and config/luafarm.toml
 	$(BIN)/python -m luafarm.manual
