@@ -29,7 +29,7 @@ from luafarm.names import Pool, Script
 
 DIGEST_BYTES: Final = 16
 
-_MOST_BYTES: Final = 256 << 20
+MOST_BYTES: Final = 256 << 20
 """Contents in memory; beyond it the least recently used go, last good ones last."""
 
 _MOST_LOOKS: Final = 65_536
@@ -62,7 +62,9 @@ class Sources:
         pools: Mapping[Pool, PoolPaths],
         max_source: int,
         wall_clock: Callable[[], float] = time.time,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
+        self._most_bytes = most_bytes
         self._pools = pools
         self._max_source = max_source
         self._wall_clock = wall_clock
@@ -169,14 +171,14 @@ class Sources:
             return
         self._contents[digest] = content
         self._bytes += len(content)
-        if self._bytes > _MOST_BYTES:
+        if self._bytes > self._most_bytes:
             self._shrink(digest)
 
     def _shrink(self, newest: bytes) -> None:
         kept = {digest for digests in self._kept.values() for digest in digests}
         for spare in (kept, set[bytes]()):
             for digest in list(self._contents):
-                if self._bytes <= _MOST_BYTES * 3 // 4:
+                if self._bytes <= self._most_bytes * 3 // 4:
                     return
                 if digest not in spare and digest != newest:
                     self._bytes -= len(self._contents.pop(digest))
