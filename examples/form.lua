@@ -16,7 +16,8 @@ function main(env, con)
   local query = luafarm.parse(env.QUERY_STRING)
   local name = query.name or ""
 
-  if env.REQUEST_METHOD == "POST" and env.CONTENT_TYPE:match("^[^; ]*") ~= FORM then
+  local media = (env.CONTENT_TYPE or ""):match("^[^; ]*")
+  if env.REQUEST_METHOD == "POST" and media ~= FORM then
     con:status(415)
     con:header("Content-Type", "text/plain; charset=utf-8")
     con:puts("Please send " .. FORM .. ".\n")

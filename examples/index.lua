@@ -9,8 +9,8 @@ local function entry(file, sentence)
   if file:match("^[^/]*%.lua$") then
     name = "<a href=\"" .. escape(file) .. "\">" .. name .. "</a>"
   end
-  return "<tr><th>" .. name .. "</th><td>" .. escape(sentence) .. "</td><td>"
-    .. "<a class=\"dim\" href=\"source.lua?file=" .. luafarm.urlencode(file)
+  return "<tr><th>" .. name .. "</th><td>" .. escape(sentence) .. "</td>"
+    .. "<td class=\"end\"><a class=\"dim\" href=\"source.lua?file=" .. luafarm.urlencode(file)
     .. "\">source</a></td></tr>\n"
 end
 

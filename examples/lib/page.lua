@@ -11,7 +11,7 @@ local STYLE = [[
 --back:#14191f;--soft:#1d242c;--blue:#6cb2ff}}
 *{box-sizing:border-box}
 body{font:17px/1.55 system-ui,sans-serif;color:var(--ink);background:var(--back);
-max-width:46rem;margin:3rem auto;padding:0 1.25rem}
+max-width:48rem;margin:3rem auto;padding:0 1.25rem}
 h1{font-size:1.9rem;line-height:1.2;margin:0 0 1rem;letter-spacing:-.01em}
 h2{font-size:1.05rem;margin:2.2rem 0 .6rem}
 a{color:var(--blue);text-decoration:none}a:hover{text-decoration:underline}
@@ -22,7 +22,8 @@ overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;margin:1rem 0}
 td,th{text-align:left;vertical-align:top;padding:.45rem .8rem .45rem 0;
 border-top:1px solid var(--line);overflow-wrap:anywhere}
-th{font-weight:400;color:var(--dim);width:14rem}
+th{font-weight:400;color:var(--dim);width:11rem}
+.end{text-align:right;white-space:nowrap;padding-right:0;font-size:.9rem}
 pre,code{font:.87rem/1.55 ui-monospace,monospace}
 pre{background:var(--soft);border-radius:6px;padding:1rem 1.1rem;overflow-x:auto}
 input,textarea,button{font:inherit;color:inherit;background:var(--back);padding:.4rem .7rem;
