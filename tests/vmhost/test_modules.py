@@ -51,7 +51,8 @@ def test_now_inside_a_callback_is_whole_seconds(dialect: Dialect) -> None:
 @every_dialect
 def test_sleep_asks_the_host(dialect: Dialect) -> None:
     script = Script(
-        "local sleep = require('luafarm').sleep function main() sleep(0.5) sleep(2) end",
+        "local sleep = require('luafarm').sleep\n"
+        "function main() sleep(0.5) sleep(2) end",
         dialect,
     )
     steps = script.run().steps
@@ -296,7 +297,8 @@ def test_json_goes_both_ways(dialect: Dialect, text: str) -> None:
     "text",
     [
         "", " ", "nul", "tru", "nan", "Infinity", "01", "-", "1.", ".5", "+1", "1e",
-        "'a'", '"', '"a', '"\\x"', '"\\u12"', '"\\ud800"', '"\\udc00"', '"\\ud800\\u0041"',
+        "'a'",
+        '"', '"a', '"\\x"', '"\\u12"', '"\\ud800"', '"\\udc00"', '"\\ud800\\u0041"',
         '"\n"', "[", "[1", "[1,", "[1,]", "[,1]", "{", '{"a"', '{"a":', '{"a":1',
         '{"a":1,}', "{1:2}",
         "{a:1}", "[1]x", "1 2", "]", "}", ":", ",", "\0", "/**/1", "\ufeff1", "0x10",
