@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,19 +38,18 @@ def start(
     module: str,
     arguments: Sequence[str],
     env: Mapping[str, str] | None = None,
-    *,
-    is_quiet: bool = False,
+    sockets: Collection[int] = (),
 ) -> Child:
     """Start a role in this process group; it is killed when this process ends.
 
     It never sees the SIGINT of a Ctrl-C, which goes to the whole group: who stops first
-    is decided by the parent, with SIGTERM. is_quiet: standard error is discarded.
+    is decided by the parent, with SIGTERM. sockets: descriptors that it inherits.
     """
     return subprocess.Popen(
         command(module, arguments),
         env=environment(os.environ if env is None else env),
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL if is_quiet else None,
+        stdin=None if 0 in sockets else subprocess.DEVNULL,
+        pass_fds=[fd for fd in sockets if fd > 2],
         preexec_fn=_tie(os.getpid()),  # noqa: PLW1509 - this process has one thread
     )
 

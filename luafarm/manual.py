@@ -55,7 +55,7 @@ Sizes are bytes or texts such as `64 KiB`, `8 MiB`, `8m`; durations are seconds 
 such as `500 ms`, `30 s`, `5 min`. Relative paths start from the directory of the file
 that says them, else from the current one. Anything unknown, of the wrong type, out of
 range or impossible in combination is refused at the start with one line and exit
-code 2. HUP makes a process read its settings again.
+code 2. A process reads its settings when it starts.
 """
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Final
 
-from luafarm import asking, children, greeting, probe
+from luafarm import asking, children, endpoints, greeting, probe
 from luafarm.configure import Configuration
 from luafarm.roles import Action, End, Kill, Roles, Start, Stop
 
@@ -35,6 +35,8 @@ class Farm:
         self._arguments = list(arguments)  # --config and --set for the roles
         settings = configuration.settings
         self._roles = Roles(ROLES, settings.vmhost.stop_timeout + _STOP_MARGIN_S)
+        listeners = [endpoints.parse_listener(x) for x in settings.front.listen]
+        self._sockets = [listener.fd for listener in listeners if listener.fd >= 0]
         self._children: dict[str, children.Child] = {}
         self._signals: list[int] = []
         self._is_ready = False
@@ -122,7 +124,10 @@ class Farm:
         for action in actions:
             match action:
                 case Start(role):
-                    self._children[role] = children.start(role, self._arguments)
+                    sockets = self._sockets if role == "fcgi" else ()
+                    self._children[role] = children.start(
+                        role, self._arguments, sockets=sockets
+                    )
                 case Stop(role):
                     self._children[role].terminate()
                 case Kill(role):

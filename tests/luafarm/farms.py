@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,9 @@ def free_port() -> int:
 class Up:
     """A `luafarm up`, in a process group of its own like a shell's job."""
 
-    def __init__(self, place: Path, *arguments: str) -> None:
+    def __init__(
+        self, place: Path, *arguments: str, sockets: Collection[int] = ()
+    ) -> None:
         self.place = place
         self.root = place / "root"
         self.run = f"paths.run={place}/run"
@@ -94,6 +96,7 @@ class Up:
                 stdout=output,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=sockets,
             )
 
     def ready(self) -> None:
@@ -189,10 +192,10 @@ def directory() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def up(*arguments: str) -> Iterator[Up]:
+def up(*arguments: str, sockets: Collection[int] = ()) -> Iterator[Up]:
     """Run `luafarm up` on a few scripts and wait until it serves."""
     with directory() as place:
-        farm = Up(place, *arguments)
+        farm = Up(place, *arguments, sockets=sockets)
         try:
             farm.ready()
             yield farm

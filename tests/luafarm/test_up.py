@@ -12,6 +12,9 @@ from tests.luafarm.farms import Asking, Up, directory, free_port, luafarm, until
 
 pytestmark = pytest.mark.process
 
+# asks for FCGI_MAX_CONNS
+GET_VALUES = bytes.fromhex("01090000001000000e0046434749 5f4d41585f434f4e4e53")
+
 ROLES = ("luafarm-broker", "luafarm-supervisor", "luafarm-front")
 
 
@@ -134,13 +137,17 @@ def test_nothing_outlives_it_when_it_is_killed() -> None:
         until(lambda: farm.pids() == [], "every process is gone", 5.0)
 
 
+def kill_and_await(title: str, farm: Up) -> None:
+    (old,) = farm.pids(title)
+    os.kill(old, signal.SIGKILL)
+    until(lambda: farm.pids(title) not in ([], [old]), f"{title} is back")
+
+
 @pytest.mark.parametrize("title", ROLES)
 def test_a_role_that_is_killed_is_started_again(title: str) -> None:
     with up("--hosts", "2") as farm:
         farm.get("/hello.lua")
-        (old,) = farm.pids(title)
-        os.kill(old, signal.SIGKILL)
-        until(lambda: farm.pids(title) not in ([], [old]), f"{title} is back")
+        kill_and_await(title, farm)
         until(lambda: farm.serves("/hello.lua"), "it serves again")
         until(lambda: len(farm.status()["hosts"]) == 2, "both hosts are known")
         assert "was killed by SIGKILL; restarting" in farm.log.read_text()
@@ -158,6 +165,23 @@ def test_usr1_reopens_the_log_of_every_role(tmp_path: Path) -> None:
         assert farm.wait() == 0
         for title in ("luafarm-up", "luafarm-front", "luafarm-supervisor"):
             assert f" {title} info stopping" in file.read_text()
+
+
+def test_a_socket_that_was_handed_in_is_served_by_every_front() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as handed:
+        fd = handed.fileno()
+        port = handed.getsockname()[1]
+        with up("--hosts", "1", "--listen", f"fd:{fd}", sockets=[fd]) as farm:
+            for _ in range(2):
+                (front,) = farm.pids("luafarm-front")
+                os.kill(front, signal.SIGKILL)
+                until(
+                    lambda old=front: farm.pids("luafarm-front") not in ([], [old]),
+                    "back",
+                )
+                with socket.create_connection(("127.0.0.1", port), 10) as asking:
+                    asking.sendall(GET_VALUES)
+                    assert asking.recv(8)[:2] == b"\x01\x0a"  # GET_VALUES_RESULT
 
 
 # ---- what it refuses ---------------------------------------------------------------
