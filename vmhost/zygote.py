@@ -21,7 +21,6 @@ import os
 import signal
 import socket
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
@@ -42,8 +41,6 @@ from vmhost.scoreboard import HostSlot
 FORKS_A_LAYOUT: Final = 64
 MAX_ORDER: Final = 65536  # a configuration with many keys has 4000 bytes
 FDS: Final = 4
-
-_ADOPTION_S: Final = 5.0  # the child in between ends within a millisecond
 
 Serve = Callable[[HostConfig, int, HostSlot, int, Callable[[], list[Layer]]], NoReturn]
 
@@ -144,17 +141,18 @@ def _fork_again(
     answer: mmap.mmap, order: Order, fds: Fds, supervisor: int, serve: Serve
 ) -> NoReturn:
     try:
+        between = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _become_host(order, fds, supervisor, serve)
+            _await_adoption(between, supervisor)
+            _become_host(order, fds, serve)
         answer[:8] = pid.to_bytes(8, "little")
     finally:
         os._exit(0)
 
 
-def _become_host(order: Order, fds: Fds, supervisor: int, serve: Serve) -> NoReturn:
+def _become_host(order: Order, fds: Fds, serve: Serve) -> NoReturn:
     try:
-        _await_adoption(supervisor)
         setproctitle(order.title)
         os.dup2(fds.errors, 1)
         os.dup2(fds.errors, 2)
@@ -179,13 +177,12 @@ def _become_host(order: Order, fds: Fds, supervisor: int, serve: Serve) -> NoRet
         os._exit(EXIT_FAILED)
 
 
-def _await_adoption(supervisor: int) -> None:
-    """Wait until the child in between has ended and the supervisor is our parent."""
-    end = time.monotonic() + _ADOPTION_S
-    while os.getppid() != supervisor:
-        if time.monotonic() > end:
-            raise ProcessLookupError("the supervisor is gone")
-        os.sched_yield()
+def _await_adoption(between: int, supervisor: int) -> None:
+    """Wait until the process in between has ended and the supervisor is our parent."""
+    while os.getppid() == between:
+        os.sched_yield()  # it ends at once: its next call is exit
+    if os.getppid() != supervisor:
+        os._exit(EXIT_FAILED)  # there is nobody to tell
 
 
 def main() -> None:

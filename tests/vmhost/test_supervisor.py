@@ -408,7 +408,7 @@ def test_a_supervisor_that_gives_up_root_still_gives_hosts_a_uid_of_their_own() 
         assert "Uid:\t65534" in Path(f"/proc/{running.pid}/status").read_text()
         assert "Uid:\t70000\t70000\t70000" in Path(f"/proc/{up.pid}/status").read_text()
         assert up.missing == ()
-        running.tell(up, "begin", "1", "/x", "1")
+        run_task(running, up, budget_ms=300)
         running.tell(up, "hang")
         assert running.wait_lost(up).reason == deaths.WALL
 
