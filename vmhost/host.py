@@ -39,6 +39,7 @@ _STACK_BYTES: Final = 256 << 20  # 180 nested callbacks, in coroutines; mostly u
 _IDLE_MS: Final = 500  # the supervisor wants a beat each second
 _RESTLESS_MS: Final = 100  # while the kernel timers are armed
 _BEAT_NS: Final = 500_000_000
+_END_NS: Final = 2_000_000_000  # for all `shutdown` hooks when the host is stopped
 
 
 def serve(
@@ -111,8 +112,8 @@ class Host:
                 self._beat_ns = now_ns + _BEAT_NS
                 self._slot.beat(now_ns)
                 lua.gauge()
-            while not link.has_input() and lua.refill():
-                pass
+            while lua.spent and not link.has_input():
+                lua.refill()
         self._end()
 
     def _work(self, now_ns: int) -> int:
@@ -144,8 +145,10 @@ class Host:
         """Finish what is queued, close all states and the socket."""
         self._mail.hear_all()
         self._work(time.monotonic_ns())
+        end_ns = time.monotonic_ns() + _END_NS
         for held in self._machine.states():
-            self._lua.close(held, "stopped")
+            is_urgent = time.monotonic_ns() > end_ns
+            self._lua.close(held, "stopped", is_urgent=is_urgent)
         self._mail.send()
         self._lua.deadman.disarm()
         self._link.close()

@@ -7,30 +7,28 @@ from luafarm.messages import ScriptError
 from vmhost.held import Held
 from vmhost.operation import Op, Step
 
+# What stops a script other than its own error, beside the budgets that Lua keeps.
+WALL: Final = "wall"
+MEMORY: Final = "memory"
+CANCELLED: Final = "cancelled"
+
 _AROUND: Final = 4  # lines before and after the one that failed
 _MAX_LINE: Final = 200  # bytes of a line of source that are shown
 
 
-def failure(
-    step: Step, held: Held, wall_ms: int, *, is_load: bool = False
-) -> ScriptError:
+def failure(step: Step, held: Held, stop: str, wall_ms: int) -> ScriptError:
     """Return why a script failed.
 
-    step: the last one; unless it is an ERROR the script ran out of its wall-clock
-    budget, or of memory after its last instruction.
+    step: its last one. stop: if that is no ERROR, the budget that ended it, "wall" (of
+    so many milliseconds, while it waited) or "memory" (after its last instruction).
     """
     if step[0] == Op.ERROR:
         return _told(step, held)
-    what = "loading" if is_load else "a request"
-    return ScriptError(
-        kind="Budget Exceeded",
-        message=f"time of {wall_ms / 1000:g} s for {what} used up",
-        traceback="",
-        file=_text(held.script),
-        line=0,
-        excerpt="",
-        budget="wall",
-    )
+    message = "not enough memory: the state is full"
+    if stop == WALL:
+        message = f"time of {wall_ms / 1000:g} s used up"
+    kind = "Budget Exceeded" if stop == WALL else "Memory Error"
+    return ScriptError(kind, message, "", _text(held.script), 0, "", stop)
 
 
 def _told(step: Step, held: Held) -> ScriptError:
@@ -49,7 +47,7 @@ def _told(step: Step, held: Held) -> ScriptError:
 def full_error(max_bytes: int) -> ScriptError:
     """Return the error of a script for which the host has no memory."""
     message = f"the states of this VM host use up its {max_bytes >> 20} MiB"
-    return ScriptError("Memory Error", message, "", "", 0, "", "memory")
+    return ScriptError("Memory Error", message, "", "", 0, "", MEMORY)
 
 
 def log_of(step: Step) -> bytes:

@@ -16,7 +16,7 @@ from luafarm.names import TERM_SHIFT
 from vmhost.dialect import choose
 from vmhost.held import Held
 from vmhost.hostconfig import HostConfig
-from vmhost.hosterror import failure, full_error, log_of
+from vmhost.hosterror import CANCELLED, MEMORY, WALL, failure, full_error, log_of
 from vmhost.hostmachine import HostMachine
 from vmhost.hostmail import Mail
 from vmhost.hosttimer import DeadMan
@@ -41,10 +41,6 @@ _ERROR: Final = int(Op.ERROR)
 _GENERATION: Final = (1 << TERM_SHIFT) - 1
 _NOT_FOUND: Final = b"no such file under the script roots"
 
-# Why a script was stopped while it waited; empty: it was not.
-_WALL: Final = "wall"
-_CANCELLED: Final = "cancelled"
-
 
 class BrokenStateError(Exception):
     """A Lua state broke its protocol: this process is not to be trusted any more."""
@@ -57,6 +53,7 @@ class LuaStates:
         self, config: HostConfig, machine: HostMachine, mail: Mail, slot: HostSlot
     ) -> None:
         self.deadman = DeadMan()
+        self.spent: dict[Held, None] = {}  # want a fresh state for the next request
         self._config = config
         self._machine = machine
         self._dialogue = machine.dialogue
@@ -67,7 +64,6 @@ class LuaStates:
         self._states: dict[Held, LuaState] = {}
         self._memory_bytes = 0  # of all of them, each as of its last run
         self._made = 0
-        self._spent: dict[Held, None] = {}  # want a fresh state for the next request
 
     def gauge(self) -> None:
         """Tell the supervisor how many states there are and what they use."""
@@ -87,7 +83,7 @@ class LuaStates:
             state, step, stop = self._make(held, now_ns)
             if step[0] != _DONE or stop:
                 self._finish(held, row, step, stop, now_ns)
-                self._spent[held] = None
+                self.spent[held] = None
                 self._discard(held, state)
                 return time.monotonic_ns()
             held.preface = log_of(step)
@@ -100,7 +96,7 @@ class LuaStates:
         if step[0] > _ERROR:
             step, stop = self._converse(state, step, until_ns, row)
         end_ns = self._finish(held, row, step, stop, now_ns)
-        if state.must_close or stop == _WALL or held.limits.fresh:
+        if state.must_close or stop == WALL or held.limits.fresh:
             self._end_state(held, state, state.must_close or stop)
             return time.monotonic_ns()
         used_bytes = state.memory_bytes
@@ -133,9 +129,9 @@ class LuaStates:
         self, held: Held, request: int, step: Step, stop: str, used_us: int
     ) -> DoneRow:
         log, held.preface = held.preface + log_of(step), b""
-        if stop == _CANCELLED:
+        if stop == CANCELLED:
             return request, Outcome.CANCELLED, b"", b"", log, b"", used_us
-        error = failure(step, held, held.limits.wall_ms)
+        error = failure(step, held, stop, held.limits.wall_ms)
         outcome = Outcome.BUDGET if error.budget else Outcome.ERROR
         return request, outcome, b"", b"", log, wire.encode_error(error), used_us
 
@@ -143,13 +139,13 @@ class LuaStates:
         """Close a state that does not outlive its run."""
         if self._states.pop(held, None) is not None:
             self._memory_bytes -= held.memory_bytes
-        if not state.must_close and reason != _WALL:
+        if not state.must_close and reason != WALL:
             self._shut_down(held, state)
         state.close()
         if reason == BROKEN:
             raise BrokenStateError(os.fsdecode(held.script))
         if held.limits.fresh:
-            self._spent[held] = None
+            self.spent[held] = None
         else:
             self._machine.expel(held, reason)
             self._mail.send()
@@ -158,7 +154,7 @@ class LuaStates:
         """Close states, the largest first, until the rest fit."""
         while self._memory_bytes > self._config.max_bytes:
             largest = max(self._states, key=lambda held: held.memory_bytes)
-            self.close(largest, "memory")
+            self.close(largest, MEMORY)
         self._mail.send()
 
     # ---- loading and closing -------------------------------------------------------
@@ -174,12 +170,12 @@ class LuaStates:
         else:
             state, step, stop = self._make(held, now_ns)
             end_ns = time.monotonic_ns()
-            if step[0] == _DONE and not stop and not state.must_close:
+            if step[0] == _DONE and not stop:
                 self._keep(held, state)
                 held.load_us = (end_ns - now_ns) // 1000
                 old = machine.loaded(log_of(step))
             else:
-                error = failure(step, held, held.limits.load_wall_ms, is_load=True)
+                error = failure(step, held, stop, held.limits.load_wall_ms)
                 machine.failed(error, log_of(step))
                 self._discard(held, state)
         self._mail.send()
@@ -188,34 +184,32 @@ class LuaStates:
             self.close(old, "replaced")
         self.gauge()
 
-    def close(self, held: Held, reason: str) -> None:
-        """Close a state, by its own hook first, and tell that it is gone."""
-        self._spent.pop(held, None)
+    def close(self, held: Held, reason: str, *, is_urgent: bool = False) -> None:
+        """Close a state and tell; its own hook comes first, unless it is urgent."""
+        self.spent.pop(held, None)
         state = self._states.pop(held, None)
         if state is not None:
             self._memory_bytes -= held.memory_bytes
-            self._shut_down(held, state)
+            if not is_urgent:
+                self._shut_down(held, state)
             state.close()
         self._machine.expel(held, reason)
 
-    def refill(self) -> bool:
-        """Make one fresh state ahead of its request; False: none is wanted."""
-        if not self._spent:
-            return False
-        held, _ = self._spent.popitem()
+    def refill(self) -> None:
+        """Make one fresh state ahead of its request."""
+        held, _ = self.spent.popitem()
         now_ns = time.monotonic_ns()
         self._slot.begin(0, held.script, now_ns, now_ns + held.load_wall_ns)
         self._dialogue.begin(held)
         state, step, stop = self._make(held, now_ns)
         self._dialogue.end()
-        if step[0] == _DONE and not stop and not state.must_close:
+        if step[0] == _DONE and not stop:
             held.preface = log_of(step)
             self._keep(held, state)
         else:  # the next request tries again and is told
             self._discard(held, state)
         self._mail.send()
         self._slot.end(time.monotonic_ns())
-        return True
 
     def _make(self, held: Held, now_ns: int) -> tuple[LuaState, Step, str]:
         """Return a new state, the last step of loading it, and why that was stopped."""
@@ -245,6 +239,8 @@ class LuaStates:
         if step[0] > _ERROR:
             until_ns = now_ns + held.load_wall_ns
             step, stop = self._converse(state, step, until_ns, None)
+        if step[0] == _DONE and state.must_close:
+            stop = stop or MEMORY
         return state, step, stop
 
     def _keep(self, held: Held, state: LuaState) -> None:
@@ -266,14 +262,14 @@ class LuaStates:
         self._slot.begin(0, held.script, now_ns, now_ns + held.load_wall_ns)
         self.deadman.arm(held.load_budget, now_ns)
         self._dialogue.begin(held)
-        step = state.shutdown()
+        step, stop = state.shutdown(), ""
         if step[0] > _ERROR:
-            step, _ = self._converse(state, step, now_ns + SHUTDOWN_NS, None)
+            step, stop = self._converse(state, step, now_ns + SHUTDOWN_NS, None)
         self._dialogue.end()
         for level, text in loglines.decode(log_of(step)):
             logger.info("script=%s %s: %s", os.fsdecode(held.script), level, text)
-        if step[0] == _ERROR:
-            error = failure(step, held, 0)
+        if step[0] == _ERROR or stop:
+            error = failure(step, held, stop, SHUTDOWN_NS // 1_000_000)
             logger.warning("script=%s shutdown: %s", error.file, error.message)
         self._slot.end(time.monotonic_ns())
 
@@ -292,9 +288,9 @@ class LuaStates:
             answer = self._answer(step, until_ns, row, offsets)
             dialogue.give_up()
             if dialogue.is_cancelled:
-                return state.cancel(), _CANCELLED
+                return state.cancel(), CANCELLED
             if time.monotonic_ns() >= until_ns:
-                return state.cancel(), _WALL
+                return state.cancel(), WALL
             step = state.resume(*answer)
         return step, ""
 

@@ -24,6 +24,11 @@ pytestmark = pytest.mark.process
 
 A, B = b"/srv/a.lua", b"/srv/b.lua"
 COUNTER = b"local n = 0 function main(e, con) n = n + 1 con:puts(n) end"
+# a little more than 1 MiB, and less than what the allocator keeps in reserve
+FILL = b"""
+local kept = {}
+function fill() for n = 1, 20 do kept[n] = string.char(n):rep(60000) end end
+"""
 LOOP = b"function main() while true do end end"
 # one call into C that no hook interrupts
 STUCK = b"function main() (('a'):rep(60000)):find(('.-'):rep(8) .. 'b') end"
@@ -75,7 +80,7 @@ def test_a_load_that_loops_or_waits_too_long_fails(host: Process) -> None:
     broker.expect(Need)
     failed = broker.expect(LoadFailed)
     assert failed.error.budget == "wall"
-    assert "0.3 s for loading" in failed.error.message
+    assert "0.3 s" in failed.error.message
 
 
 def test_a_script_that_fills_its_memory_is_closed(host: Process) -> None:
@@ -84,6 +89,24 @@ def test_a_script_that_fills_its_memory_is_closed(host: Process) -> None:
     broker.load(A, source, limits=replace(LIMITS, memory_bytes=4 << 20))
     assert error_of(front.done(run(1, A))).budget == "memory"
     assert broker.expect(Gone).reason == "memory"
+
+
+def test_a_state_that_is_full_after_its_reply_is_closed(host: Process) -> None:
+    keep = b"function main(e, con) fill() con:puts('ok') end" + FILL
+    limits = replace(LIMITS, memory_bytes=1 << 20)
+    broker, front = host.broker(), host.front()
+    broker.load(A, keep, limits=limits)
+    assert front.done(run(1, A))[1:4:2] == (Outcome.OK, b"ok")
+    assert broker.expect(Gone).reason == "memory"
+
+
+def test_a_state_that_is_full_after_loading_is_not_kept(host: Process) -> None:
+    full = FILL + COUNTER + b" fill()"
+    limits = replace(LIMITS, memory_bytes=1 << 20)
+    broker, front = host.broker(), host.front()
+    broker.say(load(A, full, limits=limits))
+    assert broker.expect(LoadFailed).error.budget == "memory"
+    assert front.done(run(1, A))[1] == Outcome.ABSENT
 
 
 def test_a_reply_without_end_is_stopped(host: Process) -> None:

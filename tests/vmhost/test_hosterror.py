@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from luafarm.messages import Blob, Limits, Load, NeedKind
 from luafarm.names import Epoch, Script
 from vmhost.held import Held
-from vmhost.hosterror import excerpt, failure, log_of
+from vmhost.hosterror import MEMORY, WALL, excerpt, failure, log_of
 from vmhost.operation import Op, Step
 
 LIMITS = Limits(1, 1, 1, 1, 1, 1, 1, 1, fresh=False)
@@ -25,7 +25,7 @@ def step(file: bytes = b"/a", line: int = 12, budget: bytes = b"") -> Step:
 
 
 def test_an_error_tells_what_the_state_said_and_the_source_around_it() -> None:
-    error = failure(step(), hold(), 0)
+    error = failure(step(), hold(), "", 0)
     assert (error.kind, error.traceback, error.line) == ("Kind", "trace", 12)
     assert error.message == "\\xff why"
     assert error.excerpt.splitlines()[4] == "12| line 12"
@@ -33,22 +33,22 @@ def test_an_error_tells_what_the_state_said_and_the_source_around_it() -> None:
 
 
 def test_the_source_is_that_of_the_file_where_it_happened() -> None:
-    error = failure(step(b"/m.lua", 1), hold(), 0)
+    error = failure(step(b"/m.lua", 1), hold(), "", 0)
     assert (error.file, error.excerpt) == ("/m.lua", "1| in the module")
 
 
 def test_without_a_place_the_script_itself_is_named() -> None:
-    error = failure(step(b"", 0, b"cpu"), hold(), 0)
+    error = failure(step(b"", 0, b"cpu"), hold(), "", 0)
     assert (error.file, error.line, error.excerpt) == ("/a", 0, "")
     assert error.budget == "cpu"
 
 
-@pytest.mark.parametrize(("is_load", "text"), [(True, "loading"), (False, "a request")])
-def test_time_that_is_up_is_a_budget(is_load: bool, text: str) -> None:
+def test_a_budget_that_no_error_tells_of_is_named() -> None:
     done = (int(Op.DONE), b"", b"", b"log")
-    error = failure(done, hold(), 1500, is_load=is_load)
-    assert error.budget == "wall"
-    assert error.message == f"time of 1.5 s for {text} used up"
+    error = failure(done, hold(), WALL, 1500)
+    assert (error.budget, error.message) == ("wall", "time of 1.5 s used up")
+    error = failure(done, hold(), MEMORY, 1500)
+    assert (error.budget, error.kind, error.file) == ("memory", "Memory Error", "/a")
 
 
 def test_the_log_is_found_in_both_kinds_of_ends() -> None:
