@@ -140,7 +140,7 @@ def test_nothing_outlives_it_when_it_is_killed() -> None:
 def kill_and_await(title: str, farm: Up) -> None:
     (old,) = farm.pids(title)
     os.kill(old, signal.SIGKILL)
-    until(lambda: farm.pids(title) not in ([], [old]), f"{title} is back")
+    until(lambda: bool(set(farm.pids(title)) - {old}), f"{title} is back")
 
 
 @pytest.mark.parametrize("title", ROLES)
