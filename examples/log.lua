@@ -1,4 +1,4 @@
--- Log lines, and the hooks of a state's life.
+-- Log lines, and a function that is called when a state is loaded.
 --
 -- They go to luafarm's log, and to the web server's error log with the request. Each of
 -- them is text: nothing in it is taken for a format.
@@ -8,10 +8,6 @@ local served = 0
 
 function startup()  -- once, when the state is loaded
   print("startup of state " .. luafarm.state.id)
-end
-
-function shutdown()  -- once, before the state goes: it was replaced, or not wanted
-  print("shutdown after " .. served .. " requests")
 end
 
 function main(env, con)

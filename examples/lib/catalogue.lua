@@ -12,7 +12,7 @@ return {
     { "modules.lua", "A script in several files." },
     { "readfile.lua", "Reading a file beside the script." },
     { "source.lua", "Shows the examples themselves: a list of what is allowed." },
-    { "log.lua", "Log lines, and the hooks of a state's life." },
+    { "log.lua", "Log lines, and the startup of a state." },
     { "error.lua", "Fails on purpose, to show the error page." },
   },
   { "As luafcgid has it",
