@@ -173,12 +173,7 @@ def test_a_socket_that_was_handed_in_is_served_by_every_front() -> None:
         port = handed.getsockname()[1]
         with up("--hosts", "1", "--listen", f"fd:{fd}", sockets=[fd]) as farm:
             for _ in range(2):
-                (front,) = farm.pids("luafarm-front")
-                os.kill(front, signal.SIGKILL)
-                until(
-                    lambda old=front: farm.pids("luafarm-front") not in ([], [old]),
-                    "back",
-                )
+                kill_and_await("luafarm-front", farm)
                 with socket.create_connection(("127.0.0.1", port), 10) as asking:
                     asking.sendall(GET_VALUES)
                     assert asking.recv(8)[:2] == b"\x01\x0a"  # GET_VALUES_RESULT
