@@ -18,5 +18,5 @@ function main(env, con)
   luafarm.log("warning", "something that a person may act on")
   luafarm.log("error", "something that went wrong")
   con:header("Content-Type", "text/plain; charset=utf-8")
-  con:puts("Five lines are in the log.\n")
+  con:puts("Now look at the log.\n")
 end

@@ -266,7 +266,7 @@ def test_error_shows_the_page_for_developers(site: Site) -> None:
 
 
 def test_log_goes_to_the_log(site: Site) -> None:
-    assert site.ask("/log.lua").body == b"Five lines are in the log.\n"
+    assert site.ask("/log.lua").body == b"Now look at the log.\n"
     log = (site.root.parent / "up.log").read_text()
     for line in (
         "info script={}/log.lua startup of state ",
