@@ -10,8 +10,9 @@ import os
 import time
 from typing import Final
 
-from luafarm import loglines, wire
-from luafarm.messages import Body, DoneRow, NeedKind, Outcome, RunRow, Source
+from luafarm import wire
+from luafarm.loglines import decode, printable
+from luafarm.messages import Body, DoneRow, Limits, NeedKind, Outcome, RunRow, Source
 from luafarm.names import TERM_SHIFT
 from vmhost.dialect import choose
 from vmhost.held import Held
@@ -39,6 +40,18 @@ _KINDS: Final = {
 _DONE: Final = int(Op.DONE)
 _ERROR: Final = int(Op.ERROR)
 _GENERATION: Final = (1 << TERM_SHIFT) - 1
+_TOO_LITTLE: Final = b"not enough memory for a Lua state"
+_NO_MEMORY: Final[Step] = (
+    _ERROR,
+    b"Memory Error",
+    _TOO_LITTLE,
+    b"",
+    b"",
+    0,
+    b"",
+    True,
+    b"memory",
+)
 _NOT_FOUND: Final = b"no such file under the script roots"
 
 
@@ -81,10 +94,10 @@ class LuaStates:
             until_ns += held.load_wall_ns
             self._slot.begin(row[0], row[1], now_ns, until_ns)
             state, step, stop = self._make(held, now_ns)
-            if step[0] != _DONE or stop:
+            if state is None or step[0] != _DONE or stop:
                 self._finish(held, row, step, stop, now_ns)
                 self.spent[held] = None
-                self._discard(held, state)
+                self._dispose(held, state)
                 return time.monotonic_ns()
             held.preface = log_of(step)
             self.deadman.arm(held.budget, time.monotonic_ns())
@@ -141,9 +154,7 @@ class LuaStates:
             self._memory_bytes -= held.memory_bytes
         if not state.must_close and reason != WALL:
             self._shut_down(held, state)
-        state.close()
-        if reason == BROKEN:
-            raise BrokenStateError(os.fsdecode(held.script))
+        self._dispose(held, state)
         if held.limits.fresh:
             self.spent[held] = None
         else:
@@ -170,14 +181,14 @@ class LuaStates:
         else:
             state, step, stop = self._make(held, now_ns)
             end_ns = time.monotonic_ns()
-            if step[0] == _DONE and not stop:
+            if state is not None and step[0] == _DONE and not stop:
                 self._keep(held, state)
                 held.load_us = (end_ns - now_ns) // 1000
                 old = machine.loaded(log_of(step))
             else:
                 error = failure(step, held, stop, held.limits.load_wall_ms)
                 machine.failed(error, log_of(step))
-                self._discard(held, state)
+                self._dispose(held, state)
         self._mail.send()
         self._slot.end(time.monotonic_ns())
         if old is not None:
@@ -192,7 +203,7 @@ class LuaStates:
             self._memory_bytes -= held.memory_bytes
             if not is_urgent:
                 self._shut_down(held, state)
-            state.close()
+            self._dispose(held, state)
         self._machine.expel(held, reason)
 
     def refill(self) -> None:
@@ -203,19 +214,36 @@ class LuaStates:
         self._dialogue.begin(held)
         state, step, stop = self._make(held, now_ns)
         self._dialogue.end()
-        if step[0] == _DONE and not stop:
+        if state is not None and step[0] == _DONE and not stop:
             held.preface = log_of(step)
             self._keep(held, state)
         else:  # the next request tries again and is told
-            self._discard(held, state)
+            self._dispose(held, state)
         self._mail.send()
         self._slot.end(time.monotonic_ns())
 
-    def _make(self, held: Held, now_ns: int) -> tuple[LuaState, Step, str]:
+    def _make(self, held: Held, now_ns: int) -> tuple[LuaState | None, Step, str]:
         """Return a new state, the last step of loading it, and why that was stopped."""
         self.deadman.arm(held.load_budget, now_ns)
-        config, limits = self._config, held.limits
-        state = LuaState(
+        try:
+            state = self._new_state(held.limits)
+        except MemoryError:  # of the quota, or of the process
+            return None, _NO_MEMORY, ""
+        self._made += 1
+        name = f"{self._config.host}/{self._made}".encode()
+        generation = held.epoch & _GENERATION
+        step = state.load(held.source, held.script, name, generation)
+        stop = ""
+        if step[0] > _ERROR:
+            until_ns = now_ns + held.load_wall_ns
+            step, stop = self._converse(state, step, until_ns, None)
+        if step[0] == _DONE and state.must_close:
+            stop = stop or MEMORY
+        return state, step, stop
+
+    def _new_state(self, limits: Limits) -> LuaState:
+        config = self._config
+        return LuaState(
             self._dialect,
             StateLimits(
                 memory_bytes=limits.memory_bytes,
@@ -231,25 +259,16 @@ class LuaStates:
             compat=config.compat,
             cpath=config.cpath,
         )
-        self._made += 1
-        name = f"{config.host}/{self._made}".encode()
-        generation = held.epoch & _GENERATION
-        step = state.load(held.source, held.script, name, generation)
-        stop = ""
-        if step[0] > _ERROR:
-            until_ns = now_ns + held.load_wall_ns
-            step, stop = self._converse(state, step, until_ns, None)
-        if step[0] == _DONE and state.must_close:
-            stop = stop or MEMORY
-        return state, step, stop
 
     def _keep(self, held: Held, state: LuaState) -> None:
         self._states[held] = state
         held.memory_bytes = state.memory_bytes
         self._memory_bytes += held.memory_bytes
 
-    def _discard(self, held: Held, state: LuaState) -> None:
-        """Close a state that did not load."""
+    def _dispose(self, held: Held, state: LuaState | None) -> None:
+        """Free a state; raise BrokenStateError when that is what it was."""
+        if state is None:
+            return
         is_broken = state.must_close == BROKEN
         state.close()
         if is_broken:
@@ -266,11 +285,12 @@ class LuaStates:
         if step[0] > _ERROR:
             step, stop = self._converse(state, step, now_ns + SHUTDOWN_NS, None)
         self._dialogue.end()
-        for level, text in loglines.decode(log_of(step)):
-            logger.info("script=%s %s: %s", os.fsdecode(held.script), level, text)
+        name = printable(os.fsdecode(held.script))
+        for level, text in decode(log_of(step)):
+            logger.info("script=%s %s: %s", name, level, text)
         if step[0] == _ERROR or stop:
             error = failure(step, held, stop, SHUTDOWN_NS // 1_000_000)
-            logger.warning("script=%s shutdown: %s", error.file, error.message)
+            logger.warning("script=%s shutdown: %s", name, printable(error.message))
         self._slot.end(time.monotonic_ns())
 
     # ---- what scripts ask for --------------------------------------------------------

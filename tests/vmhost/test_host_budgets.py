@@ -109,6 +109,15 @@ def test_a_state_that_is_full_after_loading_is_not_kept(host: Process) -> None:
     assert front.done(run(1, A))[1] == Outcome.ABSENT
 
 
+def test_a_quota_that_holds_no_state_fails_the_load(host: Process) -> None:
+    broker = host.broker()
+    tiny = replace(LIMITS, memory_bytes=-(2 << 20) + 20_000)  # less the reserve
+    broker.say(load(A, COUNTER, limits=tiny))
+    error = broker.expect(LoadFailed).error
+    assert (error.kind, error.budget) == ("Memory Error", "memory")
+    assert broker.load(A, COUNTER).epoch == 1
+
+
 def test_a_reply_without_end_is_stopped(host: Process) -> None:
     source = b"""
     local s = ('x'):rep(100000)
