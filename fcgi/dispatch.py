@@ -149,6 +149,9 @@ class Dispatch:
         host = self._hosts.get(name)
         if host is not None and host in entry.hosts:
             self._without(entry, host)
+        pending.absences += 1
+        if pending.absences > 1:
+            entry.asked = now  # the broker does not know better yet: ask with a pause
         return self._again(pending, now)
 
     def fill(self, name: HostId, now: float) -> list[Action]:

@@ -47,6 +47,7 @@ class Pending:
         self.arrival: float = arrival
         self.id: RequestId = RequestId(0)  # of this attempt; 0 before the first
         self.deaths: int = 0  # VM hosts that died under it
+        self.absences: int = 0  # VM hosts that had no state for it after all
         self.sent: float = 0.0
         self.cost: float = 0.0  # expected seconds, as added to its host's work
         self.entry: Entry | None = None

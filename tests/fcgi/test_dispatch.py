@@ -309,6 +309,20 @@ def test_a_run_whose_state_is_gone_is_placed_again() -> None:
     dispatch.check()
 
 
+def test_a_broker_that_knows_no_better_is_asked_with_pauses() -> None:
+    dispatch = front(A)
+    dispatch.place(place(ONE, A), 0.0)
+    pending = request()
+    dispatch.arrive(pending, 0.0)
+    assert shown(dispatch.absent(A, pending.id, 0.1)) == [Miss(ONE, (A,))]
+    again = dispatch.place(place(ONE, A, asked=ONE), 0.1)
+    assert shown(again) == [("send", A, pending)]
+    assert dispatch.absent(A, pending.id, 0.1) == []
+    assert dispatch.tick(0.2) == []
+    assert shown(dispatch.tick(0.1 + ASK_AGAIN_S)) == [Miss(ONE, (A,))]
+    dispatch.check()
+
+
 def test_a_cancelled_request_leaves_its_queue_or_is_cancelled_on_its_host() -> None:
     dispatch = front(A)
     dispatch.place(place(ONE, A), 0.0)
