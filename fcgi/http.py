@@ -27,6 +27,7 @@ from luafarm.settings import Settings
 logger = logging.getLogger("luafarm.front")
 
 INDEX: Final = b"index.lua"
+SUFFIX: Final = b".lua"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -182,13 +183,17 @@ class HttpListener:
 
     def _submit(self, scope: Scope, exchange: HttpExchange, body_bytes: int) -> None:
         path = unquote_to_bytes(scope["raw_path"].partition(b"?")[0])
-        if path.endswith(b"/"):
+        if path.endswith(b"/") and b".lua/" not in path:
             path += INDEX
         pairs = _parameters(scope, self._root, path, body_bytes)
         blob = params.encode_pairs(pairs)
         found = scriptname.script_path(self._root + path, blob)
         if isinstance(found, Refusal):
             exchange.refuse(found)
+            return
+        if SUFFIX not in found:
+            # behind a web server its configuration says what is a script
+            exchange.refuse(Refusal.NOT_FOUND)
             return
         flags = SAFE if scope["method"].encode() in SAFE_METHODS else 0
         body = None if exchange.spool is not None else exchange.body

@@ -47,6 +47,7 @@ def scripts(farm: Farm) -> None:
     farm.write("stream.lua", STREAM)
     farm.write("index.lua", "function main(e, c) c:puts('the index') end")
     farm.write("fails.lua", "function main()\n  local x = nil\n  return x.y\nend")
+    farm.write("plain.txt", "this is no script")
     farm.write("go.lua", "function main(e, c) c:header('Location', '/echo.lua') end")
 
 
@@ -111,7 +112,9 @@ def test_the_error_page_shows_source_and_traceback(port: int) -> None:
     assert b"Traceback" in body
 
 
-@pytest.mark.parametrize("path", ["/none.lua", "/../up.log", "/%00.lua", "/%2e%2e/x"])
+@pytest.mark.parametrize(
+    "path", ["/none.lua", "/../up.log", "/%00.lua", "/%2e%2e/x", "/plain.txt"]
+)
 def test_what_is_not_there_is_refused(port: int, path: str) -> None:
     assert ask(port, path)[0].status in {400, 404}
 

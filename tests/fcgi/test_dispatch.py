@@ -319,7 +319,7 @@ def test_a_broker_that_knows_no_better_is_asked_with_pauses() -> None:
     assert shown(again) == [("send", A, pending)]
     assert dispatch.absent(A, pending.id, 0.1) == []
     assert dispatch.tick(0.2) == []
-    assert shown(dispatch.tick(0.1 + ASK_AGAIN_S)) == [Miss(ONE, (A,))]
+    assert shown(dispatch.tick(0.2 + ASK_AGAIN_S)) == [Miss(ONE, (A,))]
     dispatch.check()
 
 
