@@ -14,6 +14,9 @@ KIB: Final = 1024
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
 
+LAYERS: Final = "fds|utsns|netns|ipcns|root|rlimits|capbset|uid|capabilities|no_new_privs|undumpable|mdwe|pdeathsig|landlock|seccomp"
+"""The layers of the sandbox (`vmhost.layers`), as `choices`."""
+
 T = TypeVar("T")
 
 
@@ -130,7 +133,7 @@ class PoolSettings:
     trust: str = setting("sandboxed", "`sandboxed` for code that nobody reviewed; `trusted` has the full libraries, C modules and no system call filter.", choices="sandboxed|trusted")
     hosts: int = setting(0, "VM hosts of this pool on each machine; 0: two per processor, at least four, shared between the pools.", most=1024)
     cpath: str = setting("", "`package.cpath` of a trusted pool, for C modules.")
-    require_layers: tuple[str, ...] = setting((), "Layers of the sandbox without which a VM host of this pool refuses to serve, such as \"seccomp\", \"landlock\", \"uid\", \"netns\".")
+    require_layers: tuple[str, ...] = setting((), "Layers of the sandbox without which a VM host of this pool refuses to serve.", choices=LAYERS)
     memory: int = setting(32 * MIB, "Memory of one state.", unit="bytes", least=MIB, most=64 * GIB)
     host_memory: int = setting(1024 * MIB, "Address space of one VM host beyond its own needs.", unit="bytes", least=64 * MIB)
     cpu: float = setting(10.0, "CPU time of one request.", unit="s", least=0.001, most=86400)

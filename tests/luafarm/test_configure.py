@@ -299,6 +299,12 @@ HERE = "(from DIR/luafarm.toml)"
             f"{HERE}",
         ),
         (
+            "[pool.a]\nrequire_layers = ['uid', 'secomp']",
+            "[pool.a] require_layers = ['uid', 'secomp']: one of fds, utsns, netns, "
+            "ipcns, root, rlimits, capbset, uid, capabilities, no_new_privs, "
+            f"undumpable, mdwe, pdeathsig, landlock, seccomp belongs here {HERE}",
+        ),
+        (
             '[log]\nfile = "a\\u0000b"',
             f'[log] file = "a\\u0000b": a NUL byte is not allowed here {HERE}',
         ),
@@ -562,7 +568,8 @@ def test_a_missing_file_is_refused() -> None:
 
 def values(option: Option) -> st.SearchStrategy[Value]:
     if option.choices:
-        return st.sampled_from(option.choices)
+        one = st.sampled_from(option.choices)
+        return st.lists(one).map(tuple) if option.kind is tuple else one
     if option.kind is bool:
         return st.booleans()
     if option.kind is int:
