@@ -7,10 +7,14 @@ from typing import Final
 
 from luafarm.errors import SettingsError
 from luafarm.names import Pool
-from luafarm.settings import Settings
+from luafarm.settings import PoolSettings, Settings
 
 _HOSTS_A_CPU: Final = 2  # so that the kernel shares a core between quick and slow
 _FEWEST: Final = 4
+ALWAYS: Final = ("no_new_privs", "seccomp")
+"""Layers without which nothing is sandboxed: whoever broke out of Lua would have the
+kernel before him. Every sandboxed pool requires them, whatever its settings say."""
+
 DEFAULT_UIDS: Final = range(61184, 65520)  # systemd's range for dynamic users
 
 
@@ -45,7 +49,7 @@ def pools(settings: Settings, cpus: int) -> tuple[PoolPlan, ...]:
             jit=pool.jit,
             trusted=pool.trust == "trusted",
             cpath=pool.cpath,
-            required=pool.require_layers,
+            required=_required(pool),
             memory_bytes=pool.host_memory,
             longest_s=max(pool.wall, pool.load_wall, *overrides),
             host_requests=pool.host_requests,
@@ -53,6 +57,11 @@ def pools(settings: Settings, cpus: int) -> tuple[PoolPlan, ...]:
         )
         for name, pool in settings.pool.items()
     )
+
+
+def _required(pool: PoolSettings) -> tuple[str, ...]:
+    always = ALWAYS if pool.trust == "sandboxed" else ()
+    return tuple(dict.fromkeys([*always, *pool.require_layers]))
 
 
 def uids(settings: Settings, plans: tuple[PoolPlan, ...], run: bytes) -> range:

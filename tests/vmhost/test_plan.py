@@ -85,3 +85,12 @@ def test_farms_of_one_machine_begin_at_different_uids_and_keep_them() -> None:
     first = [plan.uids(config, plans, run) for run in runs]
     assert len({uid for found in first for uid in found}) == 12
     assert first == [plan.uids(config, plans, run) for run in runs]
+
+
+def test_a_sandboxed_pool_always_requires_what_makes_it_one() -> None:
+    config = settings(
+        a=PoolSettings(require_layers=("uid", "seccomp")),
+        b=PoolSettings(trust="trusted", require_layers=("uid",)),
+    )
+    required = [pool.required for pool in plan.pools(config, 1)]
+    assert required == [("no_new_privs", "seccomp", "uid"), ("uid",)]
