@@ -180,24 +180,36 @@ class Census:
         if host is None:
             return
         is_fault = bool(lost.script) and lost.reason not in NO_FAULT
-        rejected = is_fault and not lost.running and self._reject(host, lost)
-        if is_fault and not rejected:
+        is_served = is_fault and not lost.running and self._reject(host, lost)
+        if is_fault and not is_served:
             why = f"host={lost.host} died of it: {lost.reason}"
             self._blame(lost.script, 1.0, why)
         self._forget(host, lost)
 
     def _reject(self, host: Host, lost: HostLost) -> bool:
-        """Go on with the last good generation, if loading a newer one was fatal."""
+        """Do not load at once again what was fatal to load.
+
+        Return whether the last good generation is served instead. A first load that
+        died of something else than its budget may do better on another host.
+        """
         loading = host.loads.get(lost.script)
-        if loading is None or not loading.sent or loading.record.current is None:
+        if loading is None or not loading.sent:
             return False
-        if loading.generation is not loading.record.next:
-            return False
+        record, generation = loading.record, loading.generation
         budget = lost.reason if lost.reason in EXHAUSTING else ""
+        if generation is record.next:
+            if record.current is None and not budget:
+                return False
+        elif budget and generation is record.current and not record.states:
+            if len(record.loads) > 1:
+                return False
+            record.current = None
+        else:
+            return False
         text = f"loading it ended its VM host: {lost.reason}. {lost.detail}"
         error = load_error(lost.script, "Load Error", text, budget)
-        self._renewal.died(loading, error)
-        return True
+        self._renewal.reject(record, generation, error)
+        return record.current is not None
 
     def _forget(self, host: Host, lost: HostLost) -> None:
         farm = self._farm

@@ -90,8 +90,8 @@ class Placement:
         while farm.taken >= farm.limit or self._is_memory_full(record):
             if farm.draining >= max(16, farm.limit >> 3):
                 return False  # so many are told to close that room is imaginary
-            victim = farm.victims.least()
-            if victim is None or victim.record is record:
+            victim = farm.victims.least_but(record)
+            if victim is None:
                 return False
             worth_s = worth(victim.key, self._turn.now, farm.half_life)
             if limit_s is not None and worth_s >= limit_s:

@@ -2,8 +2,8 @@
 
 Each death of a host with the script on it counts one, each state closed for its use of
 CPU, time or memory a quarter. Too many within the window, and the script is refused;
-each further time doubles the pause. A changed file is a new chance, and so is a long
-time without a death.
+after that one more death is enough for the next pause, which is twice as long. A
+changed file is a new chance, and so is a long time without a death.
 """
 
 from typing import Final
@@ -37,6 +37,10 @@ class Quarantine:
         self._refused: dict[Script, None] = {}
         self.count = 0  # quarantines imposed since the start
 
+    def __len__(self) -> int:
+        """Return the number of scripts under which something died."""
+        return len(self._suspects)
+
     def blame(self, script: Script, weight: float, now: float) -> bool:
         """Count a death; return whether the script is quarantined because of it."""
         limit = self._settings.quarantine_deaths
@@ -46,19 +50,19 @@ class Quarantine:
         self._suspects[script] = suspect
         if len(self._suspects) > _MAX_SUSPECTS:
             self.pardon(next(iter(self._suspects)))
-        if now - suspect.last > self._settings.quarantine_max:
+        if now - max(suspect.last, suspect.until) > self._settings.quarantine_max:
             suspect.times = 0
         suspect.last = now
         since = now - self._settings.quarantine_window
-        suspect.deaths = [d for d in suspect.deaths if d[0] > since][-64:]
+        suspect.deaths = [d for d in suspect.deaths if d[0] > since][-4 * limit :]
         suspect.deaths.append((now, weight))
-        if suspect.until > now or sum(d[1] for d in suspect.deaths) < limit:
+        enough = 1.0 if suspect.times else float(limit)
+        if suspect.until > now or sum(d[1] for d in suspect.deaths) < enough:
             return False
         pause = self._settings.quarantine * 2.0 ** min(suspect.times, 32)
         suspect.until = now + min(pause, self._settings.quarantine_max)
         suspect.times += 1
-        # one more death after the pause is enough for the next, longer one
-        suspect.deaths = [(now, limit - weight)] if limit > weight else []
+        suspect.deaths.clear()
         self.count += 1
         self._refused[script] = None
         return True

@@ -136,7 +136,9 @@ class Renewal:
             newest = record.failure.generation
         if newest is not None and not farm.files.is_stale(record, newest):
             return
-        if farm.quarantine.pardon(record.script):
+        was_refused = farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0
+        farm.quarantine.pardon(record.script)
+        if was_refused:
             self._turn.log(
                 "info", f"script={shown(record.script)} changed: no more refused"
             )
@@ -227,15 +229,15 @@ class Renewal:
 
     def _judge_canary(self, record: Record, generation: Generation) -> None:
         """Serve a new generation, if its state is made of files that are still so."""
-        stale = self._farm.files.is_stale(record, generation)
-        if stale and record.stale_loads < MOST_STALE:
-            self._turn.count("stale_loads")
-            record.stale_loads += 1
-            self.review(record)
-        else:
+        if not self._farm.files.is_stale(record, generation):
+            record.stale_loads = 0
             self._promote(record, generation)
-            if stale:
-                self.review(record)
+            return
+        self._turn.count("stale_loads")
+        record.stale_loads += 1
+        if record.stale_loads > MOST_STALE:
+            self._promote(record, generation)
+        self.review(record)
 
     def _judge(
         self, record: Record, state: State, dependencies: tuple[Dependency, ...]
@@ -317,7 +319,6 @@ class Renewal:
         record.current = generation
         record.digest = generation.digest
         record.next = None
-        record.stale_loads = 0
         if record.failure is not None:
             self._turn.log("info", f"script={shown(record.script)} loads again")
             farm.fail(record, None)

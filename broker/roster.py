@@ -18,6 +18,11 @@ from luafarm.names import HostId, Machine, Pool
 _COMPARED: Final = 8
 _BUSY_HALF_LIFE_S: Final = 2.0
 
+# What speaks against a host, as seconds of recent work:
+_LOADING_S: Final = 0.01  # a load under way takes about so long
+_STATE_S: Final = 0.0001  # only evens out what is equal otherwise
+_NEIGHBOUR_S: Final = 0.5  # a machine that is lost should not take all states along
+
 
 class Roster:
     """Hosts by id and by pool and lane."""
@@ -28,6 +33,7 @@ class Roster:
         self._ready: dict[tuple[Pool, int], list[Host]] = {}
         self._slow_scripts: dict[Pool, int] = {}
         self._turn = 0
+        self._machines = 0
 
     def join(self, up: HostUp, now: float) -> Host:
         """Add a host; it gets no state before `ready`."""
@@ -35,6 +41,7 @@ class Roster:
         host.joined_at = now
         host.busy.at = now
         self.hosts[up.host] = host
+        self._machines = len({h.up.machine for h in self.hosts.values()})
         return host
 
     def ready(self, host: Host) -> None:
@@ -124,13 +131,15 @@ class Roster:
         self, record: Record, idle: tuple[HostId, ...], lane: int, now: float
     ) -> Host | None:
         best: Host | None = None
+        least = 0.0
         compared = 0
         for i in range(len(idle)):
             host = self.hosts.get(idle[(self._turn + i) % len(idle)])
             if host is None or host.lane != lane or not _can_take(record, host):
                 continue
-            if best is None or _burden(host, now) < _burden(best, now):
-                best = host
+            burden = self._burden(record, host, now)
+            if best is None or burden < least:
+                best, least = host, burden
             compared += 1
             if compared >= _COMPARED:
                 break
@@ -142,18 +151,34 @@ class Roster:
         if not hosts:
             return None
         best: Host | None = None
+        least = 0.0
         compared = 0
         start = self._turn * _COMPARED
         for i in range(len(hosts)):
             host = hosts[(start + i) % len(hosts)]
             if not _can_take(record, host):
                 continue
-            if best is None or _burden(host, now) < _burden(best, now):
-                best = host
+            burden = self._burden(record, host, now)
+            if best is None or burden < least:
+                best, least = host, burden
             compared += 1
             if compared >= _COMPARED:
                 break
         return best
+
+    def _burden(self, record: Record, host: Host, now: float) -> float:
+        """Return what speaks against a host, in seconds.
+
+        Loads under way, work, states, and states of the script on the same machine.
+        """
+        burden = len(host.loads) * _LOADING_S + len(host.states) * _STATE_S
+        burden += host.busy.now(now, _BUSY_HALF_LIFE_S)
+        if self._machines > 1 and record.states:
+            machine = host.up.machine
+            for state in record.states:
+                if state.host.up.machine == machine:
+                    burden += _NEIGHBOUR_S
+        return burden
 
     def worked(self, host: Host, busy_s: float, now: float) -> None:
         """Count time that the host spent on requests."""
@@ -177,9 +202,3 @@ def _can_take(record: Record, host: Host) -> bool:
         and record.script not in host.states
         and record.script not in host.loads
     )
-
-
-def _burden(host: Host, now: float) -> float:
-    """Return what speaks against a host: loads under way, work, states; in seconds."""
-    busy = host.busy.now(now, _BUSY_HALF_LIFE_S)
-    return len(host.loads) * 0.01 + busy + len(host.states) * 0.0001

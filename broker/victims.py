@@ -3,7 +3,7 @@
 One heap gives it in O(log n): nothing is scanned and no timer halves anything.
 """
 
-from broker.tables import State
+from broker.tables import Record, State
 
 
 class Victims:
@@ -23,6 +23,19 @@ class Victims:
     def least(self) -> State | None:
         """Return the state that is worth least, or None when there is none."""
         return self._heap[0] if self._heap else None
+
+    def least_but(self, record: Record) -> State | None:
+        """Return the state worth least of those of other scripts, or None."""
+        least = self.least()
+        if least is None or least.record is not record:
+            return least
+        own = [state for state in record.states if state.position >= 0]
+        for state in own:
+            self.remove(state)
+        least = self.least()
+        for state in own:
+            self.put(state, state.key)
+        return least
 
     def put(self, state: State, key: float) -> None:
         """Insert the state, or move it to where this key belongs."""

@@ -1,0 +1,634 @@
+"""Generations: change, deletion, creation, last good, fences, waiting for a deploy."""
+
+from typing import Any
+
+import pytest
+
+from broker import actions as act
+from broker import events as ev
+from broker.renewal import MOST_STALE
+from luafarm.messages import HostLost, ScriptError, Verdict
+from luafarm.names import HostId, RequestId, Script
+from luafarm.settings import ScriptSettings
+from tests.broker.paper import POOL, Paper, script, settings
+
+A, B = script("a"), script("b")
+LIB = b"/r/lib.lua"
+SHADOW = b"/r/lib/init.lua"
+H1 = HostId("h1")
+
+
+def farm(*hosts: str, clones: int = 1, **broker: Any) -> Paper:
+    """Return a farm with A, which requires lib, loaded so often, and B, not loaded."""
+    override = ScriptSettings(pattern="a.lua", min_clones=clones)
+    paper = Paper(settings(scripts=(override,), **broker))
+    paper.requires = {A: (b"lib",)}
+    for path in (A, B, LIB):
+        paper.write(path)
+    paper.join(*(hosts or ("h1",)))
+    paper.ask(A)
+    assert len(paper.places[A].hosts) == clones
+    paper.orders.clear()
+    return paper
+
+
+def contents(paper: Paper, path: Script) -> set[bytes]:
+    """Return the contents that are served where fronts send requests."""
+    place = paper.places[path]
+    return {paper.hosts[h].states[path].digest for h in place.hosts}
+
+
+def kinds(paper: Paper) -> list[str]:
+    return [type(a).__name__ for a in paper.orders if not isinstance(a, act.Log)]
+
+
+# ---- change --------------------------------------------------------------------------
+
+
+def test_a_change_loads_a_canary_and_only_then_moves_the_fronts() -> None:
+    paper = farm()
+    before = paper.places[A]
+    digest = paper.write(A)
+    paper.settle()
+    assert kinds(paper) == ["Load"]
+    load = paper.orders[0]
+    assert isinstance(load, act.Load)
+    assert load.digest == digest
+    assert load.epoch > before.epoch
+    assert [d.path for d in load.dependencies] == [LIB]  # spares the question
+    assert paper.places[A] is before
+    paper.run()
+    assert paper.places[A].epoch == load.epoch
+    assert contents(paper, A) == {digest}
+    assert kinds(paper) == ["Load", "Tell"]
+
+
+def test_all_states_are_renewed_and_fenced_once_the_first_is_ready() -> None:
+    paper = farm("h1", "h2", "h3", "h4", clones=3)
+    hosts = paper.places[A].hosts
+    paper.write(A)
+    paper.settle()
+    assert [a.host for a in paper.orders if isinstance(a, act.Load)] == [hosts[0]]
+    canary = hosts[0]
+    paper.work(canary)
+    while paper.hosts[canary].answers:
+        paper.deliver(canary)
+    assert paper.places[A].hosts == (canary,)
+    others = {h for h in hosts if h != canary}
+    renewed = [a.host for a in paper.orders[1:] if isinstance(a, act.Load)]
+    fenced = [a.host for a in paper.orders if isinstance(a, act.Fence)]
+    assert set(renewed) == set(fenced) == others
+    for host in others:  # the load first: the fence must not leave it without a state
+        orders = [type(a) for a in paper.hosts[host].orders]
+        assert orders == [act.Load, act.Fence]
+    paper.run()
+    assert set(paper.places[A].hosts) == set(hosts)
+    assert len(contents(paper, A)) == 1
+
+
+def test_a_changed_module_renews_every_script_that_used_it_and_no_other() -> None:
+    paper = farm()
+    paper.ask(B)
+    epochs = {path: paper.places[path].epoch for path in (A, B)}
+    paper.write(LIB)
+    paper.settle()
+    paper.run()
+    assert paper.places[A].epoch > epochs[A]
+    assert paper.places[B].epoch == epochs[B]
+
+
+def test_a_module_that_appears_earlier_in_the_search_renews_the_script() -> None:
+    paper = farm()
+    del paper.files[LIB]
+    paper.write(SHADOW)
+    paper.settle()
+    paper.run()
+    assert paper.hosts[H1].states[A].used[SHADOW]
+    paper.write(LIB)
+    paper.settle()
+    paper.run()
+    assert paper.hosts[H1].states[A].used[LIB]
+    assert SHADOW not in paper.hosts[H1].states[A].used
+
+
+def test_the_same_content_again_renews_nothing() -> None:
+    paper = farm()
+    digest = paper.files[A]
+    paper.play(ev.Changed((ev.FileNow(POOL, A, digest),)))
+    assert paper.orders == []
+
+
+def test_a_change_that_is_taken_back_leaves_all_as_it_was() -> None:
+    paper = farm()
+    before = (paper.places[A].hosts, contents(paper, A))
+    old = paper.files[A]
+    paper.write(A)
+    paper.settle()
+    paper.files[A] = old
+    paper.settle()
+    paper.run()
+    assert (paper.places[A].hosts, contents(paper, A)) == before
+
+
+def test_changes_in_quick_succession_end_with_the_last() -> None:
+    paper = farm("h1", "h2", "h3", "h4", clones=2)
+    for _ in range(5):
+        paper.write(A)
+        paper.settle()
+    paper.run()
+    assert contents(paper, A) == {paper.files[A]}
+    assert paper.count("superseded_loads") == 1
+
+
+def test_a_state_made_of_old_and_new_files_is_never_served() -> None:
+    paper = farm()
+    before = paper.places[A]
+    paper.write(A)
+    paper.settle()
+    paper.work(H1)  # loads the new script with the old module
+    paper.write(LIB)
+    while paper.hosts[H1].answers:
+        paper.deliver(H1)
+    assert paper.places[A].hosts == ()  # the old state was replaced on its host
+    assert before.epoch == paper.places[A].epoch
+    paper.run()
+    held = paper.hosts[H1].states[A]
+    assert held.used == {A: paper.files[A], LIB: paper.files[LIB]}
+    assert contents(paper, A) == {paper.files[A]}
+    assert paper.count("stale_loads") == 1
+
+
+def test_files_that_never_rest_are_served_as_they_are_in_the_end() -> None:
+    paper = farm()
+    paper.write(A)
+    paper.settle()
+    for _ in range(20):
+        if not paper.hosts[H1].orders:
+            break
+        paper.work(H1)
+        paper.write(LIB)
+        while paper.hosts[H1].answers:
+            paper.deliver(H1)
+        if paper.count("stale_loads") > MOST_STALE:
+            assert paper.places[A].hosts == (H1,)
+    assert paper.count("stale_loads") == 20
+    paper.run()
+    assert paper.hosts[H1].states[A].used[LIB] == paper.files[LIB]
+
+
+def test_a_clone_that_read_newer_files_is_not_served_beside_older_ones() -> None:
+    paper = farm("h1", "h2", "h3", "h4")
+    first = paper.places[A].hosts[0]
+    paper.use(A, first, 10)
+    other = next(h for h in ("h1", "h3") if h != first)
+    paper.press(A, other)
+    # the order names the old module; the host did not keep it and asks anew
+    load = paper.hosts[HostId(other)].orders.popleft()
+    assert isinstance(load, act.Load)
+    bare = act.Load(load.host, load.pool, A, load.epoch, load.digest, (), load.limits)
+    paper.hosts[HostId(other)].orders.append(bare)
+    paper.write(LIB)
+    paper.run()
+    paper.settle()
+    paper.run()
+    for held in (paper.hosts[HostId(h)].states[A] for h in paper.places[A].hosts):
+        assert held.used[LIB] == paper.files[LIB]
+    assert len(paper.places[A].hosts) == 2
+
+
+def test_a_lazily_required_module_is_a_dependency_from_then_on() -> None:
+    paper = farm()
+    paper.ask(B)
+    assert (POOL, LIB) in paper.watched
+    held = paper.hosts[H1].states[B]
+    paper.requires[B] = (b"lib",)
+    late = paper._need(B, b"lib")
+    paper.play(ev.StateLoaded(H1, B, held.epoch, 0.001, 100, (late,)))
+    before = paper.places[B].epoch
+    paper.write(LIB)
+    paper.settle()
+    paper.run()
+    assert paper.places[B].epoch > before
+
+
+def test_a_hot_script_is_renewed_before_a_cold_one() -> None:
+    paper = farm()
+    paper.requires[B] = (b"lib",)
+    paper.ask(B)
+    paper.use(B, H1, 100)
+    paper.orders.clear()
+    paper.write(LIB)
+    paper.settle()
+    loads = [a for a in paper.orders if isinstance(a, act.Load)]
+    assert [a.script for a in loads] == [B]  # one load at a time that nobody waits for
+    paper.run()
+    loads = [a for a in paper.orders if isinstance(a, act.Load)]
+    assert [a.script for a in loads] == [B, A]
+
+
+def test_a_request_hurries_a_load_that_stands_in_a_backlog() -> None:
+    paper = farm()
+    paper.ask(B)
+    paper.write(A)
+    paper.settle()  # a background load of A keeps the host
+    paper.write(script("c"))
+    found = paper.find(script("c"))
+    assert found is not None
+    paper.play(ev.Preloaded(found))
+    assert len(paper.hosts[H1].orders) == 1
+    paper.miss(script("c"))
+    assert len(paper.hosts[H1].orders) == 2
+    paper.run()
+    assert not paper.asked
+
+
+# ---- deletion and creation -----------------------------------------------------------
+
+
+def test_a_deleted_script_is_missing_from_the_next_request_on() -> None:
+    paper = farm()
+    del paper.files[A]
+    paper.settle()
+    assert kinds(paper)[:3] == ["Fence", "Drop", "Tell"]
+    assert paper.places[A].verdict == Verdict.MISSING
+    paper.run()
+    assert paper.ask(A).verdict == Verdict.MISSING
+    assert A not in paper.hosts[H1].states
+
+
+def test_a_created_script_is_served_at_once_though_a_404_was_remembered() -> None:
+    paper = farm()
+    new = script("new")
+    assert paper.ask(new).verdict == Verdict.MISSING
+    paper.write(new)
+    paper.settle()
+    place = paper.places[new]
+    assert (place.verdict, place.hosts) == (Verdict.READY, ())  # ask again
+    assert paper.ask(new).hosts == (H1,)
+
+
+def test_a_script_that_appears_as_the_prefix_of_a_missing_path_is_noticed() -> None:
+    paper = farm()
+    asked = b"/r/new.lua/path/info"
+    assert paper.ask(asked).verdict == Verdict.MISSING
+    paper.write(script("new"))
+    paper.settle()
+    assert paper.places[Script(asked)].verdict == Verdict.READY
+    place = paper.ask(asked)
+    assert (place.script, place.asked) == (script("new"), asked)
+
+
+def test_deleted_and_created_again_is_a_new_generation() -> None:
+    paper = farm()
+    before = paper.places[A].epoch
+    del paper.files[A]
+    paper.settle()
+    paper.run()
+    paper.write(A)
+    paper.settle()
+    assert paper.ask(A).epoch > before
+    assert paper.hosts[H1].fences[A] <= paper.places[A].epoch
+
+
+def test_a_script_deleted_while_it_is_loaded_is_missing() -> None:
+    paper = farm()
+    paper.miss(B)
+    del paper.files[B]
+    paper.settle()
+    assert paper.verdicts[-1].verdict == Verdict.MISSING
+    paper.run()
+    assert B not in paper.hosts[H1].states
+    assert B not in paper.machine.farm.roster.hosts[H1].loads
+
+
+def test_an_empty_file_is_no_script_until_it_has_content() -> None:
+    paper = farm()
+    empty = bytes.fromhex("cae66941d9efbd404e4d88758ea67670")
+    paper.files[B] = empty
+    assert paper.ask(B).verdict == Verdict.MISSING
+    assert paper.ask(B).verdict == Verdict.MISSING
+    paper.settle()
+    assert paper.places[B].verdict == Verdict.MISSING
+    paper.write(B)
+    paper.settle()
+    assert paper.ask(B).verdict == Verdict.READY
+    paper.files[B] = empty
+    paper.settle()
+    assert paper.places[B].verdict == Verdict.MISSING
+
+
+def test_remembered_missing_paths_are_bounded_and_the_oldest_is_asked_again() -> None:
+    paper = farm(missing=3)
+    for i in range(4):
+        paper.ask(b"/r/none%d.lua" % i)
+    assert len(paper.machine.farm.missing) == 3
+    oldest = paper.places[Script(b"/r/none0.lua")]
+    assert (oldest.verdict, oldest.hosts) == (Verdict.READY, ())
+    assert (POOL, b"/r/none0.lua") not in paper.watched
+
+
+@pytest.mark.parametrize("asked", [b"/elsewhere/x.lua", b"/r", b"/" + b"x" * 3000])
+def test_a_path_outside_of_every_root_is_missing_and_costs_nothing(
+    asked: bytes,
+) -> None:
+    paper = farm()
+    watched = len(paper.watched)
+    assert paper.ask(asked).verdict == Verdict.MISSING
+    assert len(paper.watched) == watched
+    assert len(paper.machine.farm.missing) == 0
+
+
+def test_an_absurdly_deep_path_is_not_remembered() -> None:
+    paper = farm()
+    deep = b"/r" + b"/x" * 500
+    assert paper.ask(deep).verdict == Verdict.MISSING
+    assert paper.places[Script(deep)].verdict == Verdict.READY
+    assert len(paper.machine.farm.missing) == 0
+
+
+# ---- broken --------------------------------------------------------------------------
+
+
+def test_the_last_good_generation_is_served_through_broken_deploys() -> None:
+    paper = farm("h1", "h2", "h3", "h4", clones=2)
+    before = (paper.places[A].epoch, contents(paper, A))
+    for _ in range(20):
+        paper.write(A, broken=True)
+        paper.settle()
+        paper.run()
+        assert (paper.places[A].epoch, contents(paper, A)) == before
+    assert paper.count("last_good") == 20
+    digest = paper.write(A)
+    paper.settle()
+    paper.run()
+    assert contents(paper, A) == {digest}
+
+
+def test_the_last_good_contents_are_kept_and_clones_are_made_of_them() -> None:
+    paper = farm("h1", "h2", "h3", "h4")
+    good = (paper.files[A], paper.files[LIB])
+    paper.write(LIB, broken=True)
+    paper.settle()
+    paper.run()
+    assert paper.kept[A] == good
+    first = paper.places[A].hosts[0]
+    paper.use(A, first, 10)
+    paper.press(A, "h1", "h3")
+    paper.run()
+    assert len(paper.places[A].hosts) == 2
+    for host in paper.places[A].hosts:
+        assert paper.hosts[host].states[A].used == dict(
+            zip((A, LIB), good, strict=True)
+        )
+    paper.write(LIB)
+    paper.settle()
+    paper.run()
+    assert paper.kept[A] == ()
+    assert len(paper.places[A].hosts) == 2
+
+
+def test_a_host_that_dies_gets_the_last_good_again_elsewhere() -> None:
+    paper = farm("h1", "h2")
+    paper.write(A, broken=True)
+    paper.settle()
+    paper.run()
+    good = contents(paper, A)
+    paper.die(paper.places[A].hosts[0], "stopped")
+    paper.run()
+    paper.ask(A)
+    assert contents(paper, A) == good
+
+
+def test_without_last_good_the_error_is_served() -> None:
+    paper = farm(last_good=False)
+    paper.write(A, broken=True)
+    paper.settle()
+    paper.run()
+    assert paper.places[A].verdict == Verdict.BROKEN
+    assert paper.places[A].error is not None
+    assert A not in paper.hosts[H1].states
+    assert paper.ask(A).verdict == Verdict.BROKEN
+
+
+def test_a_script_that_never_loaded_is_broken_until_its_file_changes() -> None:
+    paper = farm()
+    paper.write(B, broken=True)
+    assert paper.ask(B).verdict == Verdict.BROKEN
+    loads = paper.count("loads")
+    assert paper.ask(B).verdict == Verdict.BROKEN
+    assert paper.count("loads") == loads
+    paper.write(B)
+    paper.settle()
+    assert paper.places[B].verdict == Verdict.READY
+    assert paper.ask(B).hosts == (H1,)
+
+
+def test_a_broken_script_is_fixed_by_its_module() -> None:
+    paper = farm()
+    paper.requires[B] = (b"lib", b"other")
+    paper.write(b"/r/other.lua", broken=True)
+    assert paper.ask(B).verdict == Verdict.BROKEN
+    paper.write(b"/r/other.lua")
+    paper.settle()
+    assert paper.ask(B).verdict == Verdict.READY
+
+
+def test_a_broken_script_is_tried_again_after_a_while_in_case_it_was_the_moment() -> (
+    None
+):
+    paper = farm()
+    paper.write(B, broken=True)
+    paper.ask(B)
+    paper.tick(5.0)
+    assert paper.places[B].verdict == Verdict.READY
+    paper.broken.clear()
+    assert paper.ask(B).verdict == Verdict.READY
+
+
+def test_a_last_good_script_stopped_by_a_budget_is_tried_again_a_few_times() -> None:
+    paper = farm()
+    paper.write(A)
+    paper.settle()
+    for _ in range(20):
+        orders = paper.hosts[H1].orders
+        while orders:
+            load = orders.popleft()
+            assert isinstance(load, act.Load)
+            error = ScriptError("Budget", "too slow", "", "", 0, "", "cpu")
+            paper.play(ev.LoadFailed(H1, A, load.epoch, error))
+        paper.tick(100.0)
+    assert paper.count("failed_loads") == 6
+    assert paper.places[A].verdict == Verdict.READY
+
+
+def test_an_unreadable_script_is_an_error_that_says_why() -> None:
+    paper = farm()
+    paper.unreadable.add(B)
+    place = paper.ask(B)
+    assert place.verdict == Verdict.BROKEN
+    assert place.error is not None
+    assert place.error.message == "permission denied"
+    paper.unreadable.clear()
+    paper.settle()
+    assert paper.ask(B).verdict == Verdict.READY
+
+
+def test_a_script_that_becomes_unreadable_is_served_as_it_was() -> None:
+    paper = farm()
+    paper.unreadable.add(A)
+    paper.settle()
+    assert paper.places[A].verdict == Verdict.READY
+    assert paper.machine.farm.records[A].failure is not None
+    paper.unreadable.clear()
+    paper.settle()
+    paper.run()
+    assert paper.machine.farm.records[A].failure is None
+
+
+def test_loading_that_kills_its_host_is_a_failure_of_the_new_generation_only() -> None:
+    paper = farm("h1", "h2")
+    host = paper.places[A].hosts[0]
+    paper.write(A)
+    paper.settle()
+    del paper.hosts[host]
+    lost = HostLost(host, RequestId(0), (), A, "seccomp", "bad call")
+    paper.play(ev.HostLeft(lost))
+    failure = paper.machine.farm.records[A].failure
+    assert failure is not None
+    assert failure.error.message == "loading it ended its VM host: seccomp. bad call"
+    paper.run()
+    assert paper.ask(A).verdict == Verdict.READY
+    assert len(paper.machine.farm.quarantine) == 0
+
+
+# ---- waiting for a deploy ------------------------------------------------------------
+
+
+def answered(paper: Paper) -> tuple[bool, str] | None:
+    answer = paper.answers.get(b"t")
+    return (answer.ok, answer.error) if answer is not None else None
+
+
+def test_a_deploy_is_acknowledged_when_every_host_has_confirmed_its_fence() -> None:
+    paper = farm("h1", "h2", "h3", "h4", clones=3)
+    paper.write(A)
+    paper.settle(b"t")
+    assert answered(paper) is None
+    hosts = paper.places[A].hosts
+    for i, host in enumerate(hosts):
+        assert answered(paper) is None, i
+        while paper.hosts[host].orders:
+            paper.work(host)
+        while paper.hosts[host].answers:
+            paper.deliver(host)
+    assert answered(paper) == (True, "")
+
+
+def test_a_host_that_is_gone_needs_no_fence() -> None:
+    paper = farm("h1", "h2", "h3", "h4", clones=2)
+    first, second = paper.places[A].hosts
+    paper.write(A)
+    paper.settle(b"t")
+    paper.work(first)
+    while paper.hosts[first].answers:
+        paper.deliver(first)
+    assert answered(paper) is None
+    paper.die(second, "stopped")
+    assert answered(paper) == (True, "")
+
+
+def test_a_deploy_that_does_not_load_is_refused_with_the_error() -> None:
+    paper = farm()
+    paper.write(A, broken=True)
+    paper.settle(b"t")
+    paper.run()
+    assert answered(paper) == (False, "broken")
+
+
+def test_a_deploy_without_a_change_is_acknowledged_at_once() -> None:
+    paper = farm()
+    paper.settle(b"t")
+    assert answered(paper) == (True, "")
+
+
+def test_a_change_that_is_under_way_already_is_waited_for() -> None:
+    paper = farm()
+    paper.write(A)
+    paper.settle()
+    paper.settle(b"t")
+    assert answered(paper) is None
+    paper.run()
+    assert answered(paper) == (True, "")
+
+
+@pytest.mark.parametrize("scope", [A, LIB, b"/r", b""])
+def test_what_waits_is_what_the_path_is_part_of(scope: bytes) -> None:
+    paper = farm()
+    paper.write(A)
+    paper.settle()
+    paper.settle(b"t", scope)
+    assert answered(paper) is None
+
+
+def test_a_change_elsewhere_is_not_waited_for() -> None:
+    paper = farm()
+    paper.write(A)
+    paper.settle()
+    paper.settle(b"t", B)
+    assert answered(paper) == (True, "")
+
+
+def test_a_script_that_is_still_broken_is_told_when_asked_for_it() -> None:
+    paper = farm()
+    paper.write(A, broken=True)
+    paper.settle()
+    paper.run()
+    paper.settle(b"t", A)
+    assert answered(paper) == (False, "broken")
+
+
+def test_a_deletion_is_acknowledged_when_it_is_fenced() -> None:
+    paper = farm()
+    del paper.files[A]
+    paper.settle(b"t")
+    assert answered(paper) is None
+    paper.run()
+    assert answered(paper) == (True, "")
+
+
+def test_a_state_being_closed_is_fenced_before_a_deploy_is_acknowledged() -> None:
+    paper = farm(states=1)
+    paper.use(A, H1)
+    paper.miss(B)  # A makes room; the host has not heard of it yet
+    paper.write(A)
+    paper.settle(b"t", A)
+    assert answered(paper) is None
+    paper.run()
+    assert answered(paper) == (True, "")
+
+
+def test_a_clone_on_its_way_is_fenced_too() -> None:
+    paper = farm("h1", "h2", "h3", "h4")
+    first = paper.places[A].hosts[0]
+    paper.use(A, first, 10)
+    other = HostId(next(h for h in ("h1", "h3") if h != first))
+    paper.press(A, other)
+    paper.write(A)
+    paper.settle(b"t")
+    paper.run()
+    assert answered(paper) == (True, "")
+    for held in (h.states[A] for h in paper.hosts.values() if A in h.states):
+        assert held.digest == paper.files[A]
+
+
+def test_fronts_hear_of_a_change_before_it_is_acknowledged() -> None:
+    paper = farm()
+    paper.write(A)
+    paper.settle(b"t")
+    paper.run()
+    order = [
+        type(a).__name__
+        for a in paper.orders
+        if isinstance(a, act.Answer) or (isinstance(a, act.Tell) and a.front == b"")
+    ]
+    assert order == ["Tell", "Answer"]

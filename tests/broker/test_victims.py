@@ -1,0 +1,83 @@
+"""The order of worth: decay without timers, a heap that always knows its least."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.heat import Heat, key, worth
+from broker.tables import Generation, Host, Policy, Record, State
+from broker.victims import Victims
+from luafarm.messages import Limits
+from luafarm.names import Epoch, HostId, Machine, Pool, Script
+from tests.broker.paper import Paper
+
+HALF_LIFE = 60.0
+
+
+def test_heat_halves_in_each_half_life() -> None:
+    heat = Heat(0.0, 0.0)
+    heat.add(8.0, 0.0, HALF_LIFE)
+    assert heat.now(60.0, HALF_LIFE) == 4.0
+    heat.add(1.0, 120.0, HALF_LIFE)
+    assert heat.now(120.0, HALF_LIFE) == 3.0
+
+
+def test_a_late_report_counts_as_old_as_it_is() -> None:
+    heat = Heat(0.0, 100.0)
+    heat.add(2.0, 40.0, HALF_LIFE)
+    assert heat.now(100.0, HALF_LIFE) == 1.0
+
+
+times = st.floats(0.0, 1000.0)
+uses = st.lists(st.tuples(times, st.floats(0.1, 100.0)), min_size=1, max_size=8)
+
+
+@given(uses, uses, st.floats(1000.0, 3000.0))
+def test_the_order_of_keys_is_the_order_of_worths_at_any_later_time(
+    one: list[tuple[float, float]], other: list[tuple[float, float]], now: float
+) -> None:
+    heats = []
+    for history in (one, other):
+        heat = Heat(0.0, 0.0)
+        for at, amount in sorted(history):
+            heat.add(amount, at, HALF_LIFE)
+        heats.append(heat)
+    keys = [key(heat, 0.01, 1.0, HALF_LIFE) for heat in heats]
+    worths = [heat.now(now, HALF_LIFE) * 0.01 for heat in heats]
+    if abs(worths[0] - worths[1]) > 1e-6 * max(worths):
+        assert (keys[0] < keys[1]) == (worths[0] < worths[1])
+    assert abs(worth(keys[0], now, HALF_LIFE) - worths[0]) <= 1e-6 * worths[0]
+
+
+def a_state(serial: int) -> State:
+    limits = Limits(0, 0, 0, 0, 0, 0, 0, 0, fresh=False)
+    policy = Policy(limits, 1, 1, 0, 0.0)
+    record = Record(Script(b"/s%d" % serial), Pool("p"), policy, 0.0)
+    host = Host(Paper().host_up(f"h{serial}"), 0)
+    assert (host.id, host.up.machine) == (HostId(f"h{serial}"), Machine("m"))
+    return State(record, host, Generation(Epoch(1), b""), Epoch(1), serial, 0.0)
+
+
+steps = st.lists(
+    st.tuples(st.integers(0, 9), st.one_of(st.none(), st.integers(-5, 5))), max_size=80
+)
+
+
+@given(steps)
+def test_the_heap_is_a_sorted_list_by_key_then_age(
+    moves: list[tuple[int, int | None]],
+) -> None:
+    states = [a_state(i) for i in range(10)]
+    victims = Victims()
+    model: dict[int, int] = {}
+    for i, new_key in moves:
+        if new_key is None:
+            victims.remove(states[i])
+            model.pop(i, None)
+        else:
+            victims.put(states[i], float(new_key))
+            model[i] = new_key
+        victims.check()
+        assert len(victims) == len(model)
+        least = victims.least()
+        expected = min(((k, i) for i, k in model.items()), default=None)
+        assert (least.serial if least else None) == (expected[1] if expected else None)
