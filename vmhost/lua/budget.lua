@@ -1,7 +1,8 @@
 -- CPU time of one request, and the stop that cannot be caught.
 --
 -- A count hook runs every PERIOD instructions. Its first firing within a request sets the
--- deadline, so that a short request never asks the clock. Once stopped, the hook fires at
+-- deadline, so that a short request never asks the clock. What the host works on behalf of
+-- the script counts as well: the kernel's timer makes no difference either. Once stopped, the hook fires at
 -- every instruction, and the wrapped pcall, resume and the like raise again: no script
 -- code goes on. The wrappers also look at the clock themselves: a script that works close
 -- to the end of the stack leaves a hook no room to run in. What a hook cannot interrupt (one long C call) is the host's timer's work.
@@ -11,15 +12,14 @@ local running, getinfo = T.library.coroutine.running, T.library.debug.getinfo
 local error, is51 = T.native.error, T.is51
 
 local PERIOD = 1000  -- 100 costs 3 to 5 times as much, more than 1000 gains nothing
-local CHARGE = 1e-5  -- CPU seconds of an operation that was not measured
 local USED_UP = "CPU time used up"
 local PATIENCE = 32  -- wrapped calls without a firing of the hook before we look ourselves
 
 local budget = {
   stopped = false,  -- name of the budget that ended this request, or false
   why = "",         -- sentence for the error page
-  left = 0,         -- CPU seconds that the request may still use, while no deadline is set
-  deadline = false, -- os.clock() at which it ends, once the hook has fired
+  left = 0,         -- CPU seconds that the request may use
+  deadline = false, -- os.clock() at which it ends, once the clock was looked at
 }
 T.budget = budget
 
@@ -87,16 +87,4 @@ function T.tick()
     look()     -- may fail for want of stack: then the next call looks again
     calls = 0
   end
-end
-
--- Stop the clock while the host works on an operation. Where the hook did not fire since
--- the last one nothing was measured: a fixed charge keeps endless operations from being free.
-function T.pause()
-  local deadline = budget.deadline
-  if deadline then
-    budget.left, budget.deadline = deadline - clock(), false
-  else
-    budget.left = budget.left - CHARGE
-  end
-  if budget.left < 0 then halt("cpu", USED_UP) end
 end

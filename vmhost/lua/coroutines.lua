@@ -11,7 +11,7 @@ local create, resume, yield, status = co.create, co.resume, co.yield, co.status
 local running, close, native_isyieldable = co.running, co.close, co.isyieldable
 local pcall, xpcall = T.native.pcall, T.native.xpcall
 local error, type, setmetatable = T.native.error, T.native.type, T.native.setmetatable
-local tick, watch, pause, budget = T.tick, T.watch, T.pause, T.budget
+local look, tick, watch, budget = T.look, T.tick, T.watch, T.budget
 local getinfo, traceback = T.library.debug.getinfo, T.library.debug.traceback
 local is51, puc51 = T.is51, T.puc51
 
@@ -63,7 +63,7 @@ end
 -- Ask the host. The first result is REFUSED where Lua cannot yield: inside a callback of
 -- sort or gsub, and on Lua 5.1 inside a metamethod.
 function T.operate(...)
-  pause()
+  look()
   return answered(outward(...))
 end
 
