@@ -34,7 +34,7 @@ from fcgi.placement import (
     Use,
     prefixes,
 )
-from fcgi.refusal import Refusal
+from fcgi.refusal import TIME_BUDGETS, Refusal, hard_stop, of_error
 from luafarm.messages import (
     SAFE,
     Miss,
@@ -54,7 +54,6 @@ ASK_AGAIN_S: Final = 0.25  # a Miss without a useful answer is repeated: nothing
 OVERDUE_S: Final = 5.0  # beyond its budget and the supervisor's grace
 MAX_RUNS: Final = 64  # outstanding on one host; fewer than HostLost.begun can name
 MAX_IDLE: Final = 64  # hosts named as idle in one message
-BUDGET_REASONS: Final = frozenset({"wall", "cpu"})
 
 
 class Dispatch:
@@ -231,8 +230,10 @@ class Dispatch:
             pending.host = None
             if pending.cancelled:
                 continue
-            if pending.id == running and reason in BUDGET_REASONS:
-                actions.append(Answer(pending, Refusal.TIMEOUT))
+            if pending.id == running and reason in TIME_BUDGETS:
+                script = pending.entry.script if pending.entry else pending.path
+                error = hard_stop(script, reason)
+                actions.append(Answer(pending, Refusal.TIMEOUT, error=error))
                 continue
             if pending.id == running or pending.id in started:
                 pending.deaths += 1
@@ -472,7 +473,7 @@ class Dispatch:
         if entry.verdict == Verdict.MISSING:
             return Answer(pending, Refusal.NOT_FOUND)
         if entry.verdict == Verdict.BROKEN:
-            return Answer(pending, Refusal.SCRIPT_FAILED, error=entry.error)
+            return Answer(pending, of_error(entry.error), error=entry.error)
         wait = max(1, int(entry.refused_until - now + 0.999))
         return Answer(pending, Refusal.UNAVAILABLE, wait, entry.error)
 

@@ -6,6 +6,15 @@ One Enum, one table to HTTP status lines; a page for each is made by `fcgi.pages
 from enum import Enum
 from typing import Final
 
+from luafarm.messages import ScriptError
+
+TIME_BUDGETS: Final = frozenset({"cpu", "wall"})
+
+_HARD_STOP: Final = {
+    "cpu": "CPU time used up within one call that nothing but its end could stop",
+    "wall": "time used up within one call that nothing but its end could stop",
+}
+
 
 class Refusal(Enum):
     """Why a request gets an answer of our own."""
@@ -47,3 +56,17 @@ STATUS: Final[dict[Refusal, str]] = {
     Refusal.TIMEOUT: "504 Gateway Timeout",
 }
 """The status line of each refusal; a test keeps it complete."""
+
+
+def of_error(error: ScriptError | None) -> Refusal:
+    """Return how a script's failure is answered: by the budget that it exceeded."""
+    if error is None or not error.budget:
+        return Refusal.SCRIPT_FAILED
+    return Refusal.TIMEOUT if error.budget in TIME_BUDGETS else Refusal.BUDGET
+
+
+def hard_stop(script: bytes, budget: str) -> ScriptError:
+    """Return the error of a request whose VM host had to die for its budget."""
+    name = script.decode("utf-8", "backslashreplace")
+    message = _HARD_STOP[budget]
+    return ScriptError("Budget Exceeded", message, "", name, 0, "", budget)

@@ -20,7 +20,7 @@ from fcgi.dispatch import Dispatch
 from fcgi.exchange import Exchange
 from fcgi.links import Link
 from fcgi.placement import Pending
-from fcgi.refusal import Refusal
+from fcgi.refusal import Refusal, of_error
 from fcgi.reply import BadHeaderError
 from luafarm import curve, loglines, wire
 from luafarm.errors import ProtocolError
@@ -54,7 +54,6 @@ TICK_S: Final = 0.1
 REPORT_S: Final = 1.0  # a report with nothing to say, as a sign of life
 ASK_S: Final = 0.2  # until a question to a broker that may not be there is repeated
 NOTICE_S: Final = 0.25  # how long HostLost may come after the connection broke
-TIME_BUDGETS: Final = frozenset({"cpu", "wall"})
 _LEVELS: Final = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -462,11 +461,7 @@ class Service:
         except ProtocolError:
             self._refuse(pending, Refusal.BAD_REPLY, log=log)
             raise
-        refusal = Refusal.SCRIPT_FAILED
-        if outcome == Outcome.BUDGET:
-            is_time = why.budget in TIME_BUDGETS
-            refusal = Refusal.TIMEOUT if is_time else Refusal.BUDGET
-        self._refuse(pending, refusal, error=why, log=log)
+        self._refuse(pending, of_error(why), error=why, log=log)
 
     # ---- logs ----------------------------------------------------------------------
 
