@@ -20,7 +20,8 @@ _BLOCK: Final = re.compile(
 
 _SPECIAL: Final = re.compile(
     rb"(?:\A|\n)(Status|Location|Content-Length|Transfer-Encoding"
-    rb"|X-Accel-Redirect|X-Sendfile2?|X-Lighttpd-Send-File):[ \t]*([^\r\n]*)",
+    rb"|X-Accel-Redirect|X-Sendfile(?:2|-Temporary)?"
+    rb"|X-Lighttpd-Send-(?:Temp)?File):[ \t]*([^\r\n]*)",
     re.IGNORECASE,
 )
 """Lines with a meaning of their own here."""

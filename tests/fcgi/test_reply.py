@@ -147,6 +147,8 @@ def test_a_streamed_reply_keeps_the_scripts_length_and_gets_none() -> None:
         b"X-Accel-Redirect: /secret",
         b"x-sendfile: /etc/passwd",
         b"X-Sendfile2: /etc/passwd 0-",
+        b"X-SENDFILE-TEMPORARY: /etc/passwd",
+        b"X-LIGHTTPD-send-tempfile: /etc/passwd",
         b"X-LIGHTTPD-send-file: /etc/passwd",
     ],
 )
