@@ -305,6 +305,7 @@ class HostMachine:
 
     def _is_answered(self, load: Load) -> bool:
         """Answer a load that needs no state; False: make one."""
+        budget = ""
         known = self._states.get(load.script)
         if known is not None and known.epoch == load.epoch:
             self.tell_loaded(known)
@@ -315,9 +316,10 @@ class HostMachine:
             reason = "newer generations only since the last fence"
         elif known is None and len(self._states) >= self._max_states:
             reason = f"the VM host holds {self._max_states} states, as many as it may"
+            budget = "states"
         else:
             return False
-        error = ScriptError("Host Error", reason, "", "", 0, "", "")
+        error = ScriptError("Host Error", reason, "", "", 0, "", budget)
         failed = LoadFailed(load.script, load.epoch, error, (), b"")
         self.peers.tell_brokers(failed)
         return True

@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -255,7 +256,9 @@ def hosting(
         endpoint = f"ipc://{directory / 'host.sock'}"
     page = create()
     ready, report = os.pipe()
-    pid = os.fork()
+    with warnings.catch_warnings():  # the child leaves our threads' state alone
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
     if pid == 0:
         os.close(ready)
         config = replace(config, endpoint=endpoint)

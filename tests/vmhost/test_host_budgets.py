@@ -192,7 +192,7 @@ def test_a_host_holds_no_more_states_than_it_may(tmp_path: Path) -> None:
         broker.load(A, COUNTER)
         broker.say(load(B, COUNTER))
         failed = broker.expect(LoadFailed)
-        assert (failed.script, failed.error.kind) == (B, "Host Error")
+        assert (failed.script, failed.error.budget) == (B, "states")
         assert front.done(run(1, A))[3] == b"1"
         # a new generation takes the place of the old one
         assert broker.load(A, COUNTER, epoch=2).epoch == 2
