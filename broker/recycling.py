@@ -5,7 +5,7 @@ first; what is hot on it and nowhere else is loaded elsewhere; then its supervis
 replaces it. Only one host of a pool and machine at a time.
 """
 
-from collections import deque
+from heapq import heappop, heappush
 from typing import Final
 
 from broker.actions import Recycle
@@ -27,7 +27,8 @@ _RSS_FACTOR: Final = 1.25
 """Resident memory of a host, relative to its limit, at which it has grown too much."""
 
 
-_Age = tuple[float, State, Epoch]
+_Age = tuple[float, int, Epoch, State]
+"""(when, serial, epoch, state); of the state with this serial and epoch only."""
 
 
 class Recycling:
@@ -37,8 +38,8 @@ class Recycling:
         self._farm = farm
         self._turn = farm.turn
         self._placement = placement
-        #: states that will be too old, by their age then: (when, state, its epoch)
-        self._queues: dict[float, deque[_Age]] = {}
+        #: heap of states that will be too old
+        self._ages: list[_Age] = []
         self._retiring: dict[HostId, Host] = {}
 
     # -- states ----------------------------------------------------------------------
@@ -48,8 +49,7 @@ class Recycling:
         age_s = state.record.policy.state_age_s
         if age_s > 0.0:
             due = self._turn.now + age_s * (100 - state.serial % _SPREAD) / 100
-            queue = self._queues.setdefault(age_s, deque())
-            queue.append((due, state, state.epoch))
+            heappush(self._ages, (due, state.serial, state.epoch, state))
 
     def served(self, state: State) -> None:
         """Renew a state that has served often enough."""
@@ -67,15 +67,12 @@ class Recycling:
         return True
 
     def _age(self) -> None:
-        for queue in self._queues.values():
-            while queue and queue[0][0] <= self._turn.now:
-                _, state, epoch = queue.popleft()
-                host = state.host
-                is_alive = host.states.get(state.record.script) is state
-                if not is_alive or state.epoch != epoch:
-                    continue
-                if not self._renew(state):
-                    queue.append((self._turn.now + _AGAIN_S, state, epoch))
+        while self._ages and self._ages[0][0] <= self._turn.now:
+            _, serial, epoch, state = heappop(self._ages)
+            is_alive = state.host.states.get(state.record.script) is state
+            if is_alive and state.epoch == epoch and not self._renew(state):
+                again = self._turn.now + _AGAIN_S
+                heappush(self._ages, (again, serial, epoch, state))
 
     # -- hosts -----------------------------------------------------------------------
 

@@ -432,9 +432,10 @@ class Renewal:
     def tend(self, record: Record) -> None:
         """Order what the row asks for and is not under way."""
         farm = self._farm
-        if not farm.bulletin.is_open or farm.records.get(record.script) is not record:
+        if farm.records.get(record.script) is not record:
             return
-        if farm.quarantine.remaining_s(record.script, self._turn.now) <= 0.0:
+        is_refused = farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0
+        if farm.bulletin.is_open and not is_refused:
             if record.next is not None:
                 self._tend_canary(record, record.next)
             elif record.current is not None:

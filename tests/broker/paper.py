@@ -16,7 +16,9 @@ from broker.resolve import candidates, pool_of, prefixes
 from luafarm.messages import (
     Dependency,
     HostLost,
+    HostRow,
     HostUp,
+    MachineReport,
     NeedKind,
     Place,
     Report,
@@ -195,9 +197,28 @@ class Paper:
         """Let hosts join that hold these states."""
         for name in names:
             up = self.host_up(name, machine)
-            self.hosts[up.host] = PaperHost(up)
+            host = self.hosts[up.host] = PaperHost(up)
+            for row in states:
+                used: dict[bytes, bytes] = {row.script: row.digest}
+                host.states[row.script] = Held(
+                    row.epoch, row.digest, used, row.dependencies, row.requests
+                )
             self.play(ev.HostJoined(up))
             self.play(ev.Inventoried(up.host, states))
+
+    def report(
+        self, machine: str = "m", requests: int = 0, rss_kib: int = 0, of: str = ""
+    ) -> list[act.Action]:
+        """Let a supervisor report its hosts, one of them with these figures."""
+        rows = tuple(
+            HostRow(h, requests, 1, rss_kib, 0, b"")
+            if h == of
+            else HostRow(h, 0, 1, 0, 0, b"")
+            for h, host in self.hosts.items()
+            if host.up.machine == machine
+        )
+        name = MachineName(machine)
+        return self.play(ev.MachineReported(name, MachineReport(rows, 0)))
 
     def die(self, name: str, reason: str = "crash", of: bytes = b"") -> None:
         """Let a host die, maybe of a script, and its supervisor say so."""
