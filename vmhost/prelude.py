@@ -7,6 +7,7 @@ from vmhost.operation import Op
 
 FILES: Final = (
     "capture",
+    "memory",
     "budget",
     "coroutines",
     "strings",

@@ -12,7 +12,7 @@ from vmhost.dialect import Dialect
 from vmhost.luastate import RESERVE_BYTES, LuaState, StateLimits
 from vmhost.operation import Op
 
-SHORT = StateLimits(cpu_s=0.05, load_cpu_s=0.05)
+SHORT = StateLimits(cpu_s=0.02, load_cpu_s=0.02)
 
 LOOPS = {
     "while": "while true do end",
@@ -235,6 +235,27 @@ def test_a_script_that_catches_memory_errors_is_served_or_closed(
         if script.state.must_close:
             assert script.state.must_close == "memory"
             break
+
+
+@every_sandboxed_dialect
+def test_a_state_may_use_most_of_its_quota_and_make_garbage(dialect: Dialect) -> None:
+    source = """
+      keep = {}
+      function main(env, con)
+        for i = 1, 3000 do keep[i] = ("k"):rep(950) .. i end  -- 3 MB of 4 MiB
+        local bytes = 0
+        for i = 1, 5000 do
+          local s = ("x"):rep(4000) .. i
+          bytes = bytes + #s
+        end
+        con:puts(bytes)
+      end
+    """
+    limits = StateLimits(memory_bytes=4 << 20, cpu_s=60.0)
+    script = Script(source, dialect, limits=limits)
+    assert script.run().text == "20018893"
+    assert script.run().text == "20018893"
+    assert script.state.must_close == ""
 
 
 @every_sandboxed_dialect

@@ -9,6 +9,7 @@
 local T = ...
 local clock, sethook = T.library.os.clock, T.library.debug.sethook
 local running, getinfo = T.library.coroutine.running, T.library.debug.getinfo
+local pace = T.pace
 local error, is51 = T.native.error, T.is51
 
 local PERIOD = 1000  -- 100 costs 3 to 5 times as much, more than 1000 gains nothing
@@ -48,6 +49,7 @@ T.halt = halt
 
 local function look()
   if budget.stopped then error(budget.why, 0) end
+  pace()
   local now, deadline = clock(), budget.deadline
   if not deadline then
     budget.deadline = now + budget.left

@@ -1,6 +1,7 @@
 -- The native functions, taken while they can still be reached. Trusted code uses only
 -- these locals and fields: never a global, never s:method(), so that nothing a script
--- changes later can reach it.
+-- changes later can reach it. `T.library` has copies: a trusted script may change the
+-- originals.
 local T = ...
 local real = _G
 local package = package

@@ -82,7 +82,7 @@ function env.collectgarbage(what)
   T.tick()
   if what == nil or what == "collect" or what == "step" then
     T.look()
-    collectgarbage("collect")
+    T.collect()
     return 0
   elseif what == "count" then
     return collectgarbage("count")

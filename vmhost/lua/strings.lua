@@ -7,10 +7,11 @@ local error, floor, getmetatable = native.error, T.library.math.floor, native.ge
 local metatable_of = T.library.debug.getmetatable
 local rawget, select, tonumber, tostring = native.rawget, native.select, native.tonumber, native.tostring
 local type, unpack = native.type, native.unpack
-local counted, tick = T.counted, T.tick
+local counted, look = T.counted, T.look
 
 local MAX_REP = 16 * 1024 * 1024  -- bytes of one string.rep; memory is bounded anyway
-local MAX_FIND = 2 ^ 31           -- (bytes searched) x (bytes sought) of one plain find
+local LARGE = 64 * 1024           -- a string.rep that makes the collector hurry
+local MAX_FIND = 2 ^ 31            -- (bytes searched) x (bytes sought) of one plain find
 local LONG_NEEDLE = 256           -- shorter ones are never refused
 
 local ADDRESSED = { ["function"] = true, thread = true, userdata = true, cdata = true }
@@ -82,6 +83,7 @@ function library.rep(s, n, separator)
   local unit = #s + #separator
   if unit == 0 then return "" end
   if unit * n > MAX_REP then error("resulting string too large", 2) end
+  if unit * n > LARGE then look() end
   n = floor(n)
   if separator == "" then return rep(s, n) end
   return rep(s, n, separator)

@@ -9,7 +9,7 @@ local find, gmatch, gsub, match, sub = T.library.string.find, T.library.string.g
   T.library.string.gsub, T.library.string.match, T.library.string.sub
 local getinfo, traceback = T.library.debug.getinfo, T.library.debug.traceback
 local error, tonumber, tostring, type = native.error, native.tonumber, native.tostring, native.type
-local collectgarbage, rawget = native.collectgarbage, native.rawget
+local rawget = native.rawget
 local TOKEN, OP, budget, names = T.TOKEN, T.OP, T.budget, T.chunk_names
 local DONE, ERROR = OP.DONE, OP.ERROR
 local environment, watch, cpu_s = T.environment, T.watch, config.cpu_s
@@ -154,7 +154,7 @@ local function failure(value)
   if close and not budget.stopped then close(worker) end  -- runs its pending __close
   worker, value = nil, nil
   if not ok then  -- no memory left to tell
-    collectgarbage("collect")
+    T.collect()
     message, trace, file, line = "not enough memory", "", "", 0
   end
   end_request()
@@ -204,23 +204,20 @@ function entry.cancel()
   return DONE, "", "", end_log()
 end
 
--- Full collection; the pace of later ones follows how much of the quota lives.
-function entry.collect()
-  collectgarbage("collect")
-  local pause = collectgarbage("count") * 1024 > config.memory_bytes / 4 and 120 or 200
-  if T.version >= 5.5 then
-    collectgarbage("param", "pause", pause)
-  else
-    collectgarbage("setpause", pause)
-  end
-end
+entry.collect = T.collect
 
--- Nothing of ours may be reachable through the real globals: lupa looks there for
--- `debug.traceback` at every call.
+-- Nothing may be reachable through the real globals: lupa looks there for
+-- `debug.traceback` at every call. The native libraries go, but for what we kept.
 if not config.trusted then
-  local real, keys = T.real, {}
-  for name in native.next, real do keys[#keys + 1] = name end
-  for _, name in native.ipairs(keys) do real[name] = nil end
+  local function empty(t)
+    for name in native.next, t do t[name] = nil end
+  end
+  empty(native.package.loaded)
+  empty(native.package.preload)
+  empty(T.real)
+  for name, value in native.next, native do
+    if type(value) == "table" then native[name] = nil end
+  end
 end
 
 return entry.run, entry.load, entry.resume, entry.shutdown, entry.cancel, entry.collect
