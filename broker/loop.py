@@ -107,6 +107,8 @@ class Loop:
         if keys is not None:
             self._zap = curve.ZapHandler(self._context, keys.allowed)
         self._router = links.bind(self._context, endpoint, keys)
+        #: where it is bound, with the port that the system chose
+        self.endpoint = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
         self._peers: dict[bytes, Hello] = {}
         self._behind: dict[bytes, None] = {}
         self._supervisors: dict[MachineName, bytes] = {}

@@ -1,0 +1,516 @@
+"""The broker's loop with real sockets and files; its peers are played by the test."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.sources import digest_of
+from luafarm import curve
+from luafarm.messages import (
+    PROTOCOL,
+    Accuse,
+    Dependency,
+    Drop,
+    Gone,
+    Hello,
+    HostLost,
+    HostRow,
+    HostUp,
+    Inventory,
+    Kill,
+    Load,
+    Loaded,
+    LoadFailed,
+    MachineReport,
+    Miss,
+    Need,
+    NeedKind,
+    Place,
+    Pressure,
+    Reload,
+    Reloaded,
+    Report,
+    Role,
+    ScriptError,
+    Snapshot,
+    Source,
+    StateRow,
+    StatusIs,
+    StatusWanted,
+    UseRow,
+    Verdict,
+    Welcome,
+)
+from luafarm.names import Epoch, Machine, RequestId, Script
+from luafarm.settings import Broker, PoolSettings
+from tests.broker.peers import Bench, Dealer, FakeHost, SilentError
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with Bench(tmp_path) as bench:
+        yield bench
+
+
+def answer(front: Dealer, path: bytes) -> Place:
+    front.say(Miss(path, ()))
+    return front.expect(Place, lambda place: place.asked == path)
+
+
+def loaded(bench: Bench, name: str = "a.lua") -> tuple[Dealer, FakeHost, bytes, Load]:
+    """Return a front and a host that has a state of a script."""
+    path = bench.write(name, "one")
+    host = bench.host()
+    bench.supervisor(host)
+    front = bench.front()
+    front.say(Miss(path, ()))
+    load = host.load()
+    front.expect(Place, lambda place: place.asked == path)
+    return front, host, path, load
+
+
+# ---- greetings -----------------------------------------------------------------------
+
+
+def test_every_greeting_is_answered_with_the_term(bench: Bench) -> None:
+    for role in (Role.FRONT, Role.SUPERVISOR, Role.COMMAND):
+        welcome = bench.dealer(role).greet()
+        assert welcome == Welcome(PROTOCOL, Role.BROKER, "broker", 3)
+
+
+def test_a_peer_of_another_protocol_is_told_ours_and_heard_no_more(
+    bench: Bench,
+) -> None:
+    front = bench.dealer(Role.FRONT)
+    front.hello = Hello(PROTOCOL + 1, Role.FRONT, "f", Machine("m"))
+    assert front.greet().protocol == PROTOCOL
+    front.say(Miss(b"/x", ()))
+    with pytest.raises(SilentError):
+        front.next(0.2)
+
+
+def test_garbage_harms_nobody(bench: Bench) -> None:
+    front, host, path, _ = loaded(bench)
+    stranger = bench.dealer(Role.FRONT)
+    for frame in (b"", b"\xc1", b"\x93\x01\x02\x03", os.urandom(1000), b"\x91\xff"):
+        stranger.socket.send(frame)
+        front.socket.send(frame)
+    stranger.socket.send_multipart([b"a", b"b", b"c"])
+    assert answer(front, path).hosts == (host.up.host,)
+    assert stranger.greet().term == 3
+
+
+def test_a_message_of_the_wrong_role_is_no_order(bench: Bench) -> None:
+    front, host, path, _ = loaded(bench)
+    lost = HostLost(host.up.host, RequestId(0), (), Script(b""), "crash", "")
+    front.say(lost)
+    front.say(StatusWanted())
+    other = bench.supervisor(machine="elsewhere")
+    other.say(lost)
+    other.say(host.up)
+    assert answer(front, path).hosts == (host.up.host,)
+
+
+# ---- serving -------------------------------------------------------------------------
+
+
+def test_a_miss_is_answered_when_a_host_has_loaded_the_script(bench: Bench) -> None:
+    path = bench.write("a.lua", "return 1")
+    host = bench.host()
+    bench.supervisor(host)
+    front = bench.front()
+    assert front.expect(Snapshot).hosts == (host.up,)
+    front.say(Miss(path, (host.up.host,)))
+    load = host.expect(Load)
+    assert (load.script, load.source) == (path, b"return 1")
+    assert load.digest == digest_of(b"return 1")
+    assert load.limits.wall_ms == 30_000
+    with pytest.raises(SilentError):
+        front.next(0.1)
+    host.say(Loaded(load.script, load.epoch, 1500, 70, (), b""))
+    place = front.expect(Place, lambda place: place.asked == path)
+    assert place.verdict == Verdict.READY
+    assert (place.hosts, place.epoch) == ((host.up.host,), load.epoch)
+
+
+def test_a_second_front_gets_everything_and_then_what_changes(bench: Bench) -> None:
+    _, host, path, load = loaded(bench)
+    second = bench.front()
+    snapshot = second.expect(Snapshot)
+    assert [(p.script, p.epoch) for p in snapshot.places] == [(path, load.epoch)]
+    host.say(Gone(Script(path), load.epoch, "memory"))
+    place = second.expect(Place)
+    assert (place.script, place.hosts, place.asked) == (path, (), b"")
+
+
+def test_a_missing_script_is_told_when_it_appears(bench: Bench) -> None:
+    front = bench.front()
+    path = bytes(bench.root / "sub/new.lua")
+    assert answer(front, path).verdict == Verdict.MISSING
+    bench.write("sub/new.lua", "here")
+    place = front.expect(Place)
+    assert (place.script, place.verdict, place.hosts) == (path, Verdict.READY, ())
+
+
+@pytest.mark.parametrize("path", [b"/etc/passwd", b"relative", b"", b"/\0", b"/.."])
+def test_what_is_no_path_below_a_root_is_missing(bench: Bench, path: bytes) -> None:
+    assert answer(bench.front(), path).verdict == Verdict.MISSING
+
+
+def test_a_script_that_does_not_load_is_told_with_its_error(bench: Bench) -> None:
+    path = bench.write("a.lua", "one")
+    host = bench.host()
+    bench.supervisor(host)
+    front = bench.front()
+    front.say(Miss(path, ()))
+    load = host.expect(Load)
+    error = ScriptError("Syntax Error", "near 'x'", "tb", "a.lua", 1, "1| x", "")
+    host.say(LoadFailed(load.script, load.epoch, error, (), b"eoops\0"))
+    place = front.expect(Place, lambda place: place.asked == path)
+    assert (place.verdict, place.error) == (Verdict.BROKEN, error)
+
+
+def test_a_host_is_sent_what_its_scripts_ask_for(bench: Bench) -> None:
+    path = bench.write("app/a.lua", "one")
+    module = bench.write("lib.lua", "module")
+    host = bench.host()
+    bench.supervisor(host)
+    front = bench.front()
+    front.say(Miss(path, ()))
+    load = host.expect(Load)
+    host.say(Need(7, load.script, load.epoch, NeedKind.MODULE, b"lib"))
+    source = host.expect(Source)
+    assert (source.ticket, source.error) == (7, "")
+    assert (source.blob.path, source.blob.source) == (module, b"module")
+    host.say(Need(8, load.script, load.epoch, NeedKind.FILE, b"../../etc/passwd"))
+    source = host.expect(Source)
+    assert (source.ticket, source.blob.path) == (8, b"")
+    assert "not found" in source.error
+    host.say(Need(9, Script(b"/elsewhere/x.lua"), load.epoch, NeedKind.MODULE, b"lib"))
+    assert host.expect(Source).blob.path == b""
+
+
+def test_a_host_is_told_to_close_what_makes_room(tmp_path: Path) -> None:
+    with Bench(tmp_path, broker=Broker(takeover=0.0, states=1)) as bench:
+        front, host, path, load = loaded(bench)
+        row = UseRow(Script(path), host.up.host, 1, 100, 100, 0, 0, 0)
+        front.say(Report((row,), (("queued", 0),)))
+        other = bench.write("b.lua", "two")
+        front.say(Miss(other, ()))
+        assert host.expect(Drop) == Drop(Script(path), load.epoch)
+        assert host.load().script == other
+
+
+def test_pressure_brings_a_clone(bench: Bench) -> None:
+    front, host, path, load = loaded(bench)
+    second = bench.host("h2")
+    bench.supervisor(second)
+    front.say(Pressure(Script(path), 50_000, 10, 500_000, (second.up.host,)))
+    clone = second.load()
+    assert (clone.script, clone.digest) == (load.script, load.digest)
+    place = front.expect(Place, lambda place: len(place.hosts) == 2)
+    assert place.hosts == (host.up.host, second.up.host)
+
+
+def test_preloads_are_loaded_without_a_request(tmp_path: Path) -> None:
+    (tmp_path / "root/app").mkdir(parents=True)
+    (tmp_path / "root/app/warm.lua").write_text("one")
+    (tmp_path / "root/cold.lua").write_text("two")
+    pool = PoolSettings(root=(str(tmp_path / "root"),), preload=("app/*.lua",))
+    with Bench(tmp_path, pool=pool) as bench:
+        host = bench.host()
+        bench.supervisor(host)
+        assert host.load().script == bytes(tmp_path / "root/app/warm.lua")
+
+
+# ---- changes -------------------------------------------------------------------------
+
+
+def test_a_changed_file_is_loaded_and_fronts_are_told(bench: Bench) -> None:
+    front, host, path, first = loaded(bench)
+    bench.write("a.lua", "two")
+    load = host.load()
+    assert load.source == b"two"
+    assert load.epoch > first.epoch
+    assert front.expect(Place, lambda p: p.script == path).epoch == load.epoch
+
+
+def test_a_changed_module_travels_with_the_order(bench: Bench) -> None:
+    path = bench.write("a.lua", "one")
+    module = bench.write("lib.lua", "old")
+    host = bench.host()
+    bench.supervisor(host)
+    front = bench.front()
+    front.say(Miss(path, ()))
+    load = host.expect(Load)
+    used = Dependency(NeedKind.MODULE, b"lib", module, digest_of(b"old"))
+    host.say(Loaded(load.script, load.epoch, 1000, 64, (used,), b""))
+    front.expect(Place, lambda place: place.asked == path)
+    bench.write("lib.lua", "new")
+    load = host.expect(Load)
+    assert [(b.name, b.path, b.source) for b in load.blobs] == [
+        (b"lib", module, b"new")
+    ]
+
+
+def test_a_deleted_script_is_fenced_dropped_and_missing(bench: Bench) -> None:
+    front, host, path, load = loaded(bench)
+    (bench.root / "a.lua").unlink()
+    place = front.expect(Place)
+    assert (place.script, place.verdict) == (path, Verdict.MISSING)
+    assert host.fence().epoch > load.epoch
+    assert host.expect(Drop).script == path
+
+
+def test_a_state_loaded_while_its_file_changed_is_not_told(bench: Bench) -> None:
+    front, host, path, _ = loaded(bench)
+    module = bench.write("lib.lua", "old")
+    bench.write("a.lua", "uses lib")
+    load = host.expect(Load)
+    used = Dependency(NeedKind.MODULE, b"lib", module, digest_of(b"old"))
+    bench.write("lib.lua", "new")
+    host.say(Loaded(load.script, load.epoch, 1000, 64, (used,), b""))
+    again = host.expect(Load)
+    assert again.epoch > load.epoch
+    assert [b.source for b in again.blobs] == [b"new"]
+    used = Dependency(NeedKind.MODULE, b"lib", module, digest_of(b"new"))
+    host.say(Loaded(again.script, again.epoch, 1000, 64, (used,), b""))
+    place = front.expect(Place, lambda place: bool(place.hosts))
+    assert (place.script, place.epoch) == (path, again.epoch)
+
+
+def test_a_file_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
+    with Bench(tmp_path, broker=Broker(takeover=0.0, settle=0.3)) as bench:
+        host = bench.host()
+        bench.supervisor(host)
+        front = bench.front()
+        path = bench.root / "a.lua"
+        path.write_text("half")
+        front.say(Miss(bytes(path), ()))
+        path.write_text("whole")
+        assert host.load().source == b"whole"
+
+
+def test_the_last_good_source_is_loaded_though_the_file_is_broken(
+    bench: Bench,
+) -> None:
+    front, host, path, first = loaded(bench)
+    bench.write("a.lua", "broken")
+    load = host.expect(Load)
+    error = ScriptError("Syntax Error", "x", "", "", 1, "", "")
+    host.say(LoadFailed(load.script, load.epoch, error, (), b""))
+    second = bench.host("h2")
+    bench.supervisor(second)
+    front.say(Pressure(Script(path), 50_000, 10, 500_000, (second.up.host,)))
+    clone = second.load()
+    assert (clone.source, clone.epoch) == (b"one", first.epoch)
+
+
+def test_many_files_at_once_are_one_batch(bench: Bench) -> None:
+    _, host, _, _ = loaded(bench)
+    for i in range(20):
+        bench.write(f"m{i}.lua", "x")
+    bench.write("a.lua", "two")
+    assert host.load().source == b"two"
+
+
+# ---- commands ------------------------------------------------------------------------
+
+
+def test_the_status_is_json_with_everything_in_it(bench: Bench) -> None:
+    front, host, path, _ = loaded(bench)
+    row = UseRow(Script(path), host.up.host, 5, 5000, 6000, 100, 0, 1)
+    front.say(Report((row,), (("queued", 3),)))
+    answer(front, path)
+    command = bench.dealer(Role.COMMAND)
+    command.greet()
+    command.say(StatusWanted())
+    status = json.loads(command.expect(StatusIs).text)
+    assert status["states"] == 1
+    assert status["fronts"][0]["queued"] == 3
+    assert status["fronts"][0]["name"] == "front-1"
+    assert status["hosts"][0]["host"] == "h1"
+    script = status["scripts"][0]
+    assert script["script"] == os.fsdecode(path)
+    assert (script["requests"], script["errors"]) == (5, 1)
+    assert script["heat"] > 0
+    assert script["states"] == ["h1"]
+    assert status["files"]["watches"] > 0
+    assert status["counts"]["loads"] == 1
+
+
+def test_reload_waits_for_the_fences_of_all_hosts(bench: Bench) -> None:
+    front, host, path, _ = loaded(bench)
+    second = bench.host("h2")
+    bench.supervisor(second)
+    front.say(Pressure(Script(path), 50_000, 10, 500_000, (second.up.host,)))
+    second.load()
+    front.expect(Place, lambda place: len(place.hosts) == 2)
+    command = bench.dealer(Role.COMMAND)
+    command.greet()
+    bench.write("a.lua", "two")
+    command.say(Reload(path, True))
+    host.load()
+    second.load()
+    with pytest.raises(SilentError):
+        command.expect(Reloaded, timeout_s=0.2)
+    second.fence()
+    assert command.expect(Reloaded) == Reloaded(True, "")
+
+
+def test_reload_tells_why_the_new_content_does_not_load(bench: Bench) -> None:
+    _, host, path, _ = loaded(bench)
+    command = bench.dealer(Role.COMMAND)
+    command.greet()
+    bench.write("a.lua", "two")
+    command.say(Reload(path, True))
+    load = host.expect(Load)
+    error = ScriptError("Syntax Error", "near 'two'", "", "", 1, "", "")
+    host.say(LoadFailed(load.script, load.epoch, error, (), b""))
+    assert command.expect(Reloaded) == Reloaded(False, "near 'two'")
+
+
+def test_reload_without_waiting_is_answered_at_once(bench: Bench) -> None:
+    _, host, path, _ = loaded(bench)
+    command = bench.dealer(Role.COMMAND)
+    command.greet()
+    bench.write("a.lua", "two")
+    command.say(Reload(path, False))
+    assert command.expect(Reloaded).ok
+    assert host.expect(Load).source == b"two"
+
+
+# ---- hosts and supervisors -----------------------------------------------------------
+
+
+def test_fronts_hear_of_hosts_that_come_and_go(bench: Bench) -> None:
+    front = bench.front()
+    front.expect(Snapshot)
+    host = bench.host()
+    supervisor = bench.supervisor(host)
+    assert front.expect(HostUp) == host.up
+    lost = HostLost(
+        host.up.host, RequestId(5), (RequestId(5),), Script(b"/x"), "wall", "late"
+    )
+    supervisor.say(lost)
+    assert front.expect(HostLost) == lost
+
+
+def test_a_host_that_breaks_the_protocol_is_killed(bench: Bench) -> None:
+    host = bench.host()
+    supervisor = bench.supervisor(host)
+    host.socket.send_multipart([host.peer, b"\xc1 nonsense"])
+    assert supervisor.expect(Kill).host == host.up.host
+
+
+def test_a_host_that_plays_a_front_is_killed(bench: Bench) -> None:
+    host = bench.host()
+    supervisor = bench.supervisor(host)
+    host.say(Miss(b"/x", ()))
+    assert supervisor.expect(Kill).host == host.up.host
+
+
+def test_a_front_may_accuse_a_host(bench: Bench) -> None:
+    host = bench.host()
+    supervisor = bench.supervisor(host)
+    bench.front().say(Accuse(host.up.host, "bad header"))
+    kill = supervisor.expect(Kill)
+    assert (kill.host, kill.reason) == (host.up.host, "bad header")
+
+
+def test_a_new_broker_adopts_what_the_hosts_hold(tmp_path: Path) -> None:
+    with Bench(tmp_path, broker=Broker(takeover=0.3)) as bench:
+        path = bench.write("a.lua", "one")
+        host = bench.host()
+        row = StateRow(Script(path), Epoch(5), digest_of(b"one"), 1000, 64, 9, 9000, ())
+        host.inventory = Inventory((row,))
+        bench.supervisor(host)
+        front = bench.front()
+        place = front.expect(Snapshot).places[0]
+        assert (place.script, place.hosts, place.epoch) == (path, ("h1",), 5)
+        with pytest.raises(SilentError):
+            host.expect(Load, timeout_s=0.2)
+
+
+def test_machine_reports_reach_the_status(bench: Bench) -> None:
+    host = bench.host()
+    supervisor = bench.supervisor(host)
+    row = HostRow(host.up.host, 77, 1, 20_000, 0, b"/x.lua")
+    supervisor.say(MachineReport((row,), 0))
+    command = bench.dealer(Role.COMMAND)
+    command.greet()
+    deadline = time.monotonic() + 5.0
+    while True:
+        command.say(StatusWanted())
+        shown = json.loads(command.expect(StatusIs).text)["hosts"][0]
+        if shown["requests"] == 77 or time.monotonic() > deadline:
+            break
+    assert (shown["requests"], shown["rss_kib"]) == (77, 20_000)
+    assert shown["running"] == "/x.lua"
+
+
+def test_a_front_that_went_away_is_told_nothing_more(bench: Bench) -> None:
+    front, host, path, load = loaded(bench)
+    gone = bench.front()
+    gone.expect(Snapshot)
+    gone.close()
+    host.say(Gone(Script(path), load.epoch, "memory"))
+    assert front.expect(Place, lambda place: not place.hosts).script == path
+    assert answer_again(front, host, path).hosts == (host.up.host,)
+
+
+def answer_again(front: Dealer, host: FakeHost, path: bytes) -> Place:
+    front.say(Miss(path, ()))
+    host.load()
+    return front.expect(Place, lambda place: place.asked == path)
+
+
+# ---- the end -------------------------------------------------------------------------
+
+
+def test_a_broker_that_stops_leaves_no_descriptor_and_no_thread(
+    tmp_path: Path,
+) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with Bench(tmp_path) as bench:
+        loaded(bench)
+    before = descriptors()
+    threads = threading.active_count()
+    for i in range(3):
+        (tmp_path / f"{i}").mkdir()
+        with Bench(tmp_path / f"{i}") as bench:
+            loaded(bench)
+    assert descriptors() == before
+    assert threading.active_count() == threads
+
+
+def test_over_tcp_only_peers_with_a_known_key_get_in(tmp_path: Path) -> None:
+    curve.keygen(tmp_path / "keys")
+    curve.keygen(tmp_path / "others")
+    with Bench(
+        tmp_path,
+        endpoint="tcp://127.0.0.1:*",
+        keys=curve.load(tmp_path / "keys", "broker"),
+    ) as bench:
+        bench.endpoint = bench.loop.endpoint
+        front = bench.dealer(Role.FRONT, keys=curve.load(tmp_path / "keys", "fcgi"))
+        assert front.greet().protocol == PROTOCOL
+        mine = curve.load(tmp_path / "others", "fcgi")
+        known = curve.load(tmp_path / "keys", "fcgi").broker
+        stranger = bench.dealer(
+            Role.FRONT, keys=curve.Keys(mine.own, known, frozenset())
+        )
+        stranger.say(stranger.hello)
+        with pytest.raises(SilentError):
+            stranger.next(0.5)
+        plain = bench.dealer(Role.FRONT)
+        plain.say(plain.hello)
+        with pytest.raises(SilentError):
+            plain.next(0.3)
