@@ -1,11 +1,12 @@
 """A real broker loop in a thread, and peers that speak to it over ipc."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import zmq
 
@@ -22,6 +23,8 @@ from luafarm.messages import (
     Loaded,
     Message,
     Role,
+    StatusIs,
+    StatusWanted,
     TakeInventory,
     Welcome,
 )
@@ -226,13 +229,32 @@ class Bench:
         return front
 
     def supervisor(self, *hosts: FakeHost, machine: str = "m") -> Dealer:
-        """Return a supervisor that has announced these hosts."""
+        """Return a supervisor whose hosts the broker knows and may use."""
         supervisor = self.dealer(Role.SUPERVISOR, machine)
         supervisor.greet()
         for host in hosts:
             supervisor.say(host.up)
             host.expect(TakeInventory)
+        names = {host.up.host for host in hosts}
+        self.wait_for(
+            lambda status: names <= {h["host"] for h in status["hosts"] if h["ready"]}
+        )
         return supervisor
+
+    def wait_for(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Return the status as soon as it is like this."""
+        command = Dealer(self.context, self.endpoint, Role.COMMAND, keys=self.keys)
+        deadline = time.monotonic() + DEADLINE_S
+        try:
+            command.greet()
+            while True:
+                command.say(StatusWanted())
+                status: dict[str, Any] = json.loads(command.expect(StatusIs).text)
+                if condition(status):
+                    return status
+                assert time.monotonic() < deadline, status
+        finally:
+            command.close()
 
     def host(self, name: str = "h1") -> FakeHost:
         host = FakeHost(self.context, self.directory, name)

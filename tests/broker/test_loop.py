@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -442,14 +441,8 @@ def test_machine_reports_reach_the_status(bench: Bench) -> None:
     supervisor = bench.supervisor(host)
     row = HostRow(host.up.host, 77, 1, 20_000, 0, b"/x.lua")
     supervisor.say(MachineReport((row,), 0))
-    command = bench.dealer(Role.COMMAND)
-    command.greet()
-    deadline = time.monotonic() + 5.0
-    while True:
-        command.say(StatusWanted())
-        shown = json.loads(command.expect(StatusIs).text)["hosts"][0]
-        if shown["requests"] == 77 or time.monotonic() > deadline:
-            break
+    status = bench.wait_for(lambda status: status["hosts"][0]["requests"] == 77)
+    shown = status["hosts"][0]
     assert (shown["requests"], shown["rss_kib"]) == (77, 20_000)
     assert shown["running"] == "/x.lua"
 
