@@ -3,7 +3,7 @@
 Late binding: one queue per script; a request is bound to a host only when that host can
 start it soon. Ordered hunting: the first host in the order the broker published that
 has room takes the request. An empty host has room for anything, a busy one while the
-expected work there stays within `WINDOW_S`, so that nothing quick waits behind anything
+expected work there stays within its window, so that nothing quick waits behind anything
 slow; unknown and slow scripts go to empty hosts only. That a busy host with room comes
 before an empty one behind it costs at most the window and saves waking the empty one,
 which costs the machine more than a quick script. A host that has room takes the next
@@ -27,6 +27,7 @@ from fcgi.placement import (
     LEARN,
     STALL_S,
     UNKNOWN_S,
+    WINDOW_MAX_S,
     WINDOW_S,
     Entry,
     Host,
@@ -121,6 +122,9 @@ class Dispatch:
         entry = pending.entry
         assert entry is not None
         service_s = service_us * 1e-6
+        host = self._hosts[name]
+        if not host.runs:
+            self._time_trip(host, now - pending.sent - service_s)
         if entry.est < 0:
             entry.est = service_s
         else:
@@ -405,10 +409,16 @@ class Dispatch:
     def _has_room(self, host: Host, entry: Entry, now: float) -> bool:
         return (
             entry.est >= 0
-            and entry.est + host.work <= WINDOW_S
+            and entry.est + host.work <= host.window
             and now - host.since <= STALL_S
             and len(host.runs) < MAX_RUNS
         )
+
+    def _time_trip(self, host: Host, trip: float) -> None:
+        """Learn how long a run is on its way to the host and back."""
+        if 0 < trip < host.best_trip:
+            host.best_trip = trip
+            host.window = min(max(WINDOW_S, 2 * trip), WINDOW_MAX_S)
 
     def _send(self, pending: Pending, entry: Entry, host: Host, now: float) -> Send:
         request = RequestId(self._ids())

@@ -26,6 +26,9 @@ logger = logging.getLogger("luafarm.front")
 
 DRAIN_TICK_S: Final = 0.02
 
+GC_THRESHOLDS: Final = (20_000, 20, 50)
+"""A request makes no reference cycles; the collector only looks for accidents."""
+
 
 def machine_name(settings: Settings) -> Machine:
     """Return the name of this machine in the farm."""
@@ -75,6 +78,7 @@ async def _serve(
         http_task = loop.create_task(http.serve(web))
     gc.collect()
     gc.freeze()  # what is here stays: the collector need not look at it again
+    gc.set_threshold(*GC_THRESHOLDS)
     logger.info("serving listen=%s http=%s", settings.front.listen, settings.front.http)
     await stop.wait()
     logger.info("stopping: finishing %d requests", service.outstanding)

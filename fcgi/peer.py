@@ -133,6 +133,7 @@ class FcgiExchange:
         return self.pending.path if self.pending else self.request.script_filename
 
     def _end(self) -> None:
+        self.pending = None  # they name each other: no work for the collector
         self.release()
         self._peer.ended(self.request)
 

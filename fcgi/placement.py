@@ -11,12 +11,16 @@ from luafarm.messages import RunRow, ScriptError, Verdict
 from luafarm.names import HostId, RequestId
 
 WINDOW_S: Final = 0.000_25
-"""Expected work that may wait on a host: about twice a round trip (simulated)."""
+"""Expected work that may wait on a host, at least: twice a good round trip. Less than a
+round trip costs throughput, more costs only delay (simulated)."""
+
+WINDOW_MAX_S: Final = 0.001
+"""And at most, on machines or networks whose best round trip is long."""
 
 STALL_S: Final = 0.001
 """A host without progress for so long gets nothing more behind its first run."""
 
-UNKNOWN_S: Final = 2 * WINDOW_S
+UNKNOWN_S: Final = 2 * WINDOW_MAX_S
 """Expected time of a script that never ran: it goes to an empty host only."""
 
 LEARN: Final = 0.125
@@ -83,6 +87,8 @@ class Host:
         self.runs: dict[RequestId, Pending] = {}  # sent, unanswered, in order
         self.work: float = 0.0  # sum of the runs' cost, seconds
         self.since: float = 0.0  # last progress
+        self.window: float = WINDOW_S  # expected work that may wait here, seconds
+        self.best_trip: float = 3600.0  # shortest round trip of a lone run
         self.waiting: dict[bytes, Entry] = {}  # all and only backlogged scripts here
 
 
