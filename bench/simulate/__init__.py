@@ -1,0 +1,1 @@
+"""Simulations of the broker's and the front's machines, driven by synthetic traces."""
