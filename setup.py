@@ -15,7 +15,7 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 from setuptools.extension import Extension
 
-# On the way of every request, strictly typed, without I/O.
+# On the way of every request, and strictly typed.
 HOT = [
     "luafarm/loglines.py",
     "luafarm/wire.py",
@@ -23,12 +23,14 @@ HOT = [
     "fcgi/connection.py",
     "fcgi/dispatch.py",
     "fcgi/params.py",
+    "fcgi/peer.py",
     "fcgi/placement.py",
     "fcgi/records.py",
     "fcgi/refusal.py",
     "fcgi/reply.py",
     "fcgi/request.py",
     "fcgi/scriptname.py",
+    "fcgi/service.py",
 ]
 
 WANTED = os.environ.get("LUAFARM_COMPILE", "")

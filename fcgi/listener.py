@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import cast
 
 from fcgi import params, reply
 from fcgi.peer import FcgiExchange, Peer
@@ -141,7 +142,9 @@ class Server:
 
     async def _open(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: Peer(self), connection)
+            await self._loop.connect_accepted_socket(
+                lambda: cast("asyncio.Protocol", Peer(self)), connection
+            )
         except OSError as error:
             logger.info("connection lost at its start: %s", error)
             connection.close()

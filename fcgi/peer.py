@@ -138,8 +138,8 @@ class FcgiExchange:
         self._peer.ended(self.request)
 
 
-class Peer(asyncio.Protocol):
-    """One FastCGI connection."""
+class Peer:
+    """One FastCGI connection: an asyncio.Protocol, without its base to be compiled."""
 
     def __init__(self, server: "Server") -> None:
         self.server = server
