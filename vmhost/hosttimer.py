@@ -4,14 +4,17 @@ Nothing in the process can hold them up, not even a C loop that holds the interp
 lock. They are the second stage: Lua's hook comes before, the supervisor after.
 
 Setting a timer costs about a microsecond, so it is not set anew for each run: one that
-was set at most SLACK ago serves the next run of the same budget as well.
+was set at most SLACK ago serves the next run of the same budget as well. For the same
+reason an idle host takes it down only after a while, unless it might fire before: the
+host may have to wait for a processor.
 """
 
 import signal
 from typing import Final
 
-MARGIN_S: Final = 0.25  # for the soft stop to come first; the supervisor comes at 0.5
+MARGIN_S: Final = 0.4  # for the soft stop to come first; the supervisor comes at 0.5
 SLACK_NS: Final = 50_000_000
+SAFE_NS: Final = 2_000_000_000  # to the end of a timer that an idle host leaves alone
 
 Budget = tuple[float, float]
 """(wall-clock seconds, CPU seconds)."""
@@ -23,6 +26,7 @@ class DeadMan:
     def __init__(self) -> None:
         self.is_armed = False
         self._armed_ns = 0
+        self._safe_until_ns = 0
         self._budget: Budget = (0.0, 0.0)
 
     def arm(self, budget: Budget, now_ns: int) -> None:
@@ -38,11 +42,14 @@ class DeadMan:
         signal.setitimer(signal.ITIMER_PROF, cpu_s + MARGIN_S)
         self.is_armed = True
         self._armed_ns = now_ns
+        self._safe_until_ns = now_ns + int(wall_s * 1e9) - SAFE_NS
         self._budget = budget
 
     def relax(self, now_ns: int) -> None:
-        """Disarm what was armed a while ago; nothing runs now."""
-        if self.is_armed and now_ns - self._armed_ns >= SLACK_NS:
+        """Disarm what was armed a while ago or ends soon; nothing runs now."""
+        if self.is_armed and (
+            now_ns - self._armed_ns >= SLACK_NS or now_ns > self._safe_until_ns
+        ):
             self.disarm()
 
     def disarm(self) -> None:
