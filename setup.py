@@ -31,6 +31,15 @@ HOT = [
     "fcgi/request.py",
     "fcgi/scriptname.py",
     "fcgi/service.py",
+    "vmhost/dialogue.py",
+    "vmhost/held.py",
+    "vmhost/hostlua.py",
+    "vmhost/hostmachine.py",
+    "vmhost/hostmail.py",
+    "vmhost/hostpeers.py",
+    "vmhost/hosttimer.py",
+    "vmhost/luastate.py",
+    "vmhost/scoreboard.py",
 ]
 
 WANTED = os.environ.get("LUAFARM_COMPILE", "")
