@@ -40,7 +40,7 @@ wheel: .venv-wheel/.ready ## build the wheel into dist/ and install it into .ven
 	touch $@
 
 packages:       ## install the web servers that the tests use (as root, on Debian)
-	.ci/prepare $(PYTHON) compiler
+	.ci/prepare $(PYTHON) test
 	tests/servers/packages.sh test
 
 # ---- running -------------------------------------------------------------------------
