@@ -90,7 +90,7 @@ process: .venv/.ready     ## tests with real processes, sockets and web servers
 compiled: .venv-wheel/.ready ## tests against the compiled wheel
 	$(WHEEL_BIN)/pip install --quiet pytest pytest-timeout hypothesis
 	rm -rf build/compiled && mkdir -p build/compiled
-	cp -r pyproject.toml bench tests build/compiled/
+	cp -r pyproject.toml setup.py bench tests build/compiled/
 	cd build/compiled && $(CURDIR)/$(WHEEL_BIN)/python -m pytest -o pythonpath= \
 		--deselect tests/luafarm/test_manual.py \
 		tests/conformance tests/fcgi tests/luafarm tests/wheel

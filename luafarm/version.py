@@ -13,7 +13,7 @@ _COMPILED: Final = ("fcgi.records", "fcgi.dispatch", "luafarm.wire")
 def is_compiled() -> bool:
     """Return whether the hot modules are native code; nothing is imported for it."""
     specs = [find_spec(name) for name in _COMPILED]
-    return any((spec.origin or "").endswith(".so") for spec in specs if spec)
+    return all(spec and (spec.origin or "").endswith(".so") for spec in specs)
 
 
 def describe() -> str:
