@@ -26,7 +26,6 @@ local syntax = false         -- the error is one of compiling the main chunk
 -- ---- what runs in the coroutine: each returns a step --------------------------------------
 
 local function serve(params, body, more, data)
-  budget.deadline, budget.left = false, cpu_s
   info.requests = info.requests + 1
   begin_request(body, more, data)
   run_adapter(decode_params(params))
@@ -36,7 +35,6 @@ local function serve(params, body, more, data)
 end
 
 local function load(source, name)
-  budget.deadline, budget.left = false, config.load_cpu_s
   local chunk, message = T.compile_file(source, name)
   if not chunk then
     syntax = true
@@ -56,7 +54,6 @@ local function load(source, name)
 end
 
 local function shutdown()
-  budget.deadline, budget.left = false, config.load_cpu_s
   local hook = environment.shutdown
   if type(hook) == "function" then hook() end
   return DONE, "", "", end_log()
@@ -177,12 +174,16 @@ renew()
 
 local entry = {}
 
+-- Each begins its budget here and not in the coroutine: there the hook might fire before.
+
 function entry.run(params, body, more, data)
+  budget.deadline, budget.left = false, cpu_s
   return pass(resume(worker, serve, params, body, more, data))
 end
 
 function entry.load(source, name, id, generation)
   T.info.id, T.info.generation = id, generation
+  budget.deadline, budget.left = false, config.load_cpu_s
   return pass(resume(worker, load, source, name))
 end
 
@@ -191,6 +192,7 @@ function entry.resume(...)
 end
 
 function entry.shutdown()
+  budget.deadline, budget.left = false, config.load_cpu_s
   return pass(resume(worker, shutdown))
 end
 

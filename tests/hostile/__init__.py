@@ -1,0 +1,1 @@
+"""Scripts that nobody should run, run: what they get, and what it costs others."""
