@@ -248,6 +248,10 @@ class Census:
         if farm.quarantine.remaining_s(record.script, self._turn.now) <= 0.0:
             self._placement.place(record, record.current)
 
+    def knows(self, machine: Machine) -> bool:
+        """Return whether its supervisor was heard and has not been silent since."""
+        return machine in self.machines
+
     def reported(self, machine: Machine, named: frozenset[HostId]) -> None:
         """Note that a supervisor is alive, and which hosts it has.
 

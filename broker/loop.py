@@ -398,15 +398,14 @@ class Loop:
             case Role.FRONT:
                 self._from_front(peer, message)
             case Role.SUPERVISOR:
-                self._from_supervisor(hello, message)
+                self._from_supervisor(peer, hello, message)
             case Role.COMMAND:
                 self._from_command(peer, message)
             case _:
                 raise ProtocolError(f"{hello.role.name} sent {type(message).__name__}")
 
     def _greet(self, peer: bytes, hello: Hello) -> None:
-        term = self.machine.farm.term
-        links.send(self._router, peer, Welcome(PROTOCOL, Role.BROKER, _NAME, term))
+        self._welcome(peer)
         if hello.protocol != PROTOCOL:
             logger.error(
                 "peer=%s speaks protocol %d, this broker %d; it is refused",
@@ -421,6 +420,10 @@ class Loop:
             self._event(ev.FrontJoined(peer))
         elif hello.role == Role.SUPERVISOR:
             self._supervisors[hello.machine] = peer
+
+    def _welcome(self, peer: bytes) -> None:
+        term = self.machine.farm.term
+        links.send(self._router, peer, Welcome(PROTOCOL, Role.BROKER, _NAME, term))
 
     def _from_front(self, peer: bytes, message: Message) -> None:
         match message:
@@ -446,7 +449,7 @@ class Loop:
             return
         self._event(ev.Missed(peer, path, found, idle))
 
-    def _from_supervisor(self, hello: Hello, message: Message) -> None:
+    def _from_supervisor(self, peer: bytes, hello: Hello, message: Message) -> None:
         match message:
             case HostUp() if message.machine == hello.machine:
                 self._connect(message)
@@ -455,6 +458,8 @@ class Loop:
                 if link is not None and link.up.machine == hello.machine:
                     self._event(ev.HostLeft(message))
             case MachineReport():
+                if not self.machine.census.knows(hello.machine):
+                    self._welcome(peer)  # so it announces its hosts again
                 self._event(ev.MachineReported(hello.machine, message))
             case _:
                 raise ProtocolError(f"a supervisor sent {type(message).__name__}")
