@@ -138,3 +138,14 @@ def test_operations_without_end_are_stopped_by_their_cpu_time(dialect: Dialect) 
     before = time.process_time()
     assert script.run().failure.budget == "cpu"
     assert time.process_time() - before < 1.0
+
+
+@every_sandboxed_dialect
+def test_a_header_that_is_let_through_fits_the_front(dialect: Dialect) -> None:
+    source = """
+      function main(env, con)
+        for index = 1, 2000 do pcall(con.header, con, "X-A", "1") end
+      end
+    """
+    limits = StateLimits(head_bytes=7168)
+    assert len(Script(source, dialect, limits=limits).run().head) <= 7168

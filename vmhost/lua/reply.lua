@@ -37,7 +37,7 @@ local configured = gsub(gsub(config.headers, "\r?\n", "\r\n"), "[\r\n]+$", "")
 
 local status, content_type, location  -- set by the script, or nil
 local lines, extra  -- further header lines in order, and how many
-local head_bytes    -- of what the script set
+local head_bytes    -- of what the script set and of what every reply has
 local body, count   -- pieces not yet sent, and how many
 local bytes, total  -- of these pieces; of the whole reply
 local sent          -- the head has gone
@@ -49,7 +49,7 @@ local plain_head = concat({ "Status: " .. config.status, "Content-Type: " .. con
 
 -- Forget the reply: the next request starts with an empty one.
 local function clear()
-  status, content_type, location, extra, head_bytes = nil, nil, nil, 0, 0
+  status, content_type, location, extra, head_bytes = nil, nil, nil, 0, #plain_head + 2
   body, count, bytes, total, sent = {}, 0, 0, 0, false
 end
 T.clear_reply = clear
