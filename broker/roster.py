@@ -13,7 +13,7 @@ from typing import Final
 
 from broker.tables import QUICK, SLOW, Host, Record
 from luafarm.messages import HostUp
-from luafarm.names import HostId, Machine, Pool
+from luafarm.names import HostId, Pool
 
 _COMPARED: Final = 8
 _BUSY_HALF_LIFE_S: Final = 2.0
@@ -37,7 +37,7 @@ class Roster:
 
     def join(self, up: HostUp, now: float) -> Host:
         """Add a host; it gets no state before `ready`."""
-        host = Host(up, self._lane_for(up.pool, up.machine))
+        host = Host(up, self._lane_for(up))
         host.joined_at = now
         host.busy.at = now
         self.hosts[up.host] = host
@@ -67,12 +67,35 @@ class Roster:
             if not lane:
                 del self._ready[host.pool, host.lane]
 
-    def _lane_for(self, pool: Pool, machine: Machine) -> int:
+    def _lane_for(self, up: HostUp) -> int:
+        """Return the lane of a new host: slow ones are never more than quick ones.
+
+        They alternate in the order Q S, S Q, S Q, Q S, ... (Thue-Morse), so that
+        wherever hosts are bound to cores in turn, each core has hosts of both lanes.
+        """
         lanes = [0, 0]
+        last: Host | None = None
         for host in self.hosts.values():
-            if host.pool == pool and host.up.machine == machine:
+            if host.pool == up.pool and host.up.machine == up.machine:
                 lanes[host.lane] += 1
-        return SLOW if lanes[SLOW] < (lanes[QUICK] + lanes[SLOW] + 1) // 2 else QUICK
+                last = host
+        if lanes[SLOW] >= lanes[QUICK]:
+            return QUICK
+        is_second = lanes[QUICK] == lanes[SLOW] + 1
+        if last is None or not is_second or not (lanes[QUICK] - 1).bit_count() % 2:
+            return SLOW
+        if last.lane == SLOW or last.states or last.loads:
+            return SLOW
+        self._change_lane(last, SLOW)
+        return QUICK
+
+    def _change_lane(self, host: Host, lane: int) -> None:
+        is_ready = host.is_known and not host.is_retiring
+        if is_ready:
+            self._unready(host)
+        host.lane = lane
+        if is_ready:
+            self._ready.setdefault((host.pool, host.lane), []).append(host)
 
     def count_slow(self, pool: Pool, change: int) -> None:
         """Note that a script of this pool became slow (1) or is no longer (-1)."""

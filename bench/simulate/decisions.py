@@ -81,7 +81,9 @@ class Farm:
         return [s.host.id for s in record.states] if record is not None else []
 
 
-def measure(states: int = 20_000, hosts: int = 1000, events: int = 30_000) -> list[Cost]:
+def measure(
+    states: int = 20_000, hosts: int = 1000, events: int = 30_000
+) -> list[Cost]:
     """Fill a farm, then let scripts come, go, clone and be used; return the costs."""
     farm = Farm(states, hosts)
     chance = random.Random(1)

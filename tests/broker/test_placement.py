@@ -57,8 +57,8 @@ def test_a_miss_is_answered_when_the_first_state_is_loaded_and_not_before() -> N
 
 def test_the_state_goes_to_a_host_that_the_front_knows_to_be_idle() -> None:
     paper = farm("h1", "h2", "h3", "h4")
-    paper.miss(A, "h3")
-    assert loads(paper) == [(A, "h3")]
+    paper.miss(A, "h4")
+    assert loads(paper) == [(A, "h4")]
 
 
 def test_states_spread_over_the_hosts_of_the_lane() -> None:
@@ -66,7 +66,7 @@ def test_states_spread_over_the_hosts_of_the_lane() -> None:
     for name in "abcd":
         paper.ask(script(name))
     hosts = [where(paper, script(name))[0] for name in "abcd"]
-    assert sorted(hosts) == ["h1", "h1", "h3", "h3"]  # h2 and h4 are the slow lane
+    assert sorted(hosts) == ["h1", "h1", "h4", "h4"]  # h2 and h3 are the slow lane
 
 
 def test_without_a_host_a_miss_waits_for_one() -> None:
@@ -261,7 +261,7 @@ def pressed(**broker: Any) -> Paper:
 def test_pressure_clones_onto_an_idle_host_and_fronts_hunt_it_last() -> None:
     paper = pressed()
     first = where(paper, A)[0]
-    other = next(h for h in ("h1", "h3") if h != first)
+    other = next(h for h in ("h1", "h4") if h != first)
     paper.press(A, first, other)
     paper.run()
     assert paper.places[A].hosts == (first, other)
@@ -274,8 +274,8 @@ def test_no_clone_is_loaded_where_it_cannot_help() -> None:
     paper.press(A)  # no host is idle
     paper.press(A, first)  # only the one that has it
     paper.press(A, "unknown")
-    paper.press(A, "h3", waited_s=0.0015)  # loading takes 2 ms: longer than the wait
-    paper.press(B, "h3")  # not loaded at all
+    paper.press(A, "h4", waited_s=0.0015)  # loading takes 2 ms: longer than the wait
+    paper.press(B, "h4")  # not loaded at all
     assert paper.count("clones") == 0
 
 
@@ -328,7 +328,7 @@ def test_when_full_a_clone_must_be_worth_more_than_its_victim() -> None:
     paper.ask(B)
     served(paper, A, where(paper, A)[0])
     served(paper, B, where(paper, B)[0], 100)  # worth about 0.4 s
-    idle = [h for h in ("h1", "h3") if h not in where(paper, A)]
+    idle = [h for h in ("h1", "h4") if h not in where(paper, A)]
     paper.press(A, *idle, waited_s=0.01, queued=5)
     assert paper.count("clones") == 0
     paper.press(A, *idle, waited_s=0.1, queued=20)
@@ -341,7 +341,7 @@ def test_an_unused_clone_is_the_next_victim() -> None:
     paper.ask(A)
     first = where(paper, A)[0]
     served(paper, A, first, 50)
-    paper.press(A, "h1", "h3", queued=3)
+    paper.press(A, "h1", "h4", queued=3)
     paper.run()
     clone = where(paper, A)[1]
     served(paper, A, clone, 1)
@@ -406,10 +406,10 @@ def quick(paper: Paper, path: bytes, requests: int = 20) -> None:
 def test_a_slow_script_moves_to_hosts_of_its_own() -> None:
     paper = farm("h1", "h2", "h3", "h4")
     paper.ask(A)
-    assert where(paper, A)[0] in {"h1", "h3"}
+    assert where(paper, A)[0] in {"h1", "h4"}
     slow(paper, A)
     paper.run()
-    assert where(paper, A)[0] in {"h2", "h4"}
+    assert where(paper, A)[0] in {"h2", "h3"}
     assert paper.places[A].hosts == tuple(where(paper, A))
     assert paper.count("lane_changes") == 1
 
@@ -450,14 +450,14 @@ def test_with_a_single_state_allowed_it_moves_through_none() -> None:
 def test_quick_scripts_spill_over_only_while_no_slow_one_is_there() -> None:
     paper = farm("h1", "h2", "h3", "h4")
     paper.ask(A)
-    paper.press(A, "h2", "h4")
+    paper.press(A, "h2", "h3")
     paper.run()
-    assert set(where(paper, A)) & {"h2", "h4"}
+    assert set(where(paper, A)) & {"h2", "h3"}
     paper.ask(B)
     slow(paper, B)
     paper.run()
     before = where(paper, A)
-    paper.press(A, "h2", "h4", queued=1000)
+    paper.press(A, "h2", "h3", queued=1000)
     paper.run()
     assert where(paper, A) == before
 
@@ -472,13 +472,12 @@ def test_a_machine_with_one_host_has_no_lanes() -> None:
     assert where(paper, B) == ["h1"]
 
 
-def test_a_replaced_host_takes_the_lane_of_the_one_that_left() -> None:
+def test_lanes_stay_even_when_hosts_are_replaced() -> None:
     paper = farm("h1", "h2", "h3", "h4")
     lanes = [paper.machine.farm.roster.hosts[h].lane for h in sorted(paper.hosts)]
     paper.die("h2", "stopped")
     paper.join("h5")
     now = {h: paper.machine.farm.roster.hosts[h].lane for h in paper.hosts}
-    assert now[HostId("h5")] == lanes[1]
     assert sorted(now.values()) == sorted(lanes)
 
 

@@ -180,7 +180,7 @@ def test_a_clone_that_read_newer_files_is_not_served_beside_older_ones() -> None
     paper = farm("h1", "h2", "h3", "h4")
     first = paper.places[A].hosts[0]
     paper.use(A, first, 10)
-    other = next(h for h in ("h1", "h3") if h != first)
+    other = next(h for h in ("h1", "h4") if h != first)
     paper.press(A, other)
     # the order names the old module; the host did not keep it and asks anew
     load = paper.hosts[HostId(other)].orders.popleft()
@@ -373,7 +373,7 @@ def test_the_last_good_contents_are_kept_and_clones_are_made_of_them() -> None:
     assert paper.kept[A] == good
     first = paper.places[A].hosts[0]
     paper.use(A, first, 10)
-    paper.press(A, "h1", "h3")
+    paper.press(A, "h1", "h4")
     paper.run()
     assert len(paper.places[A].hosts) == 2
     for host in paper.places[A].hosts:
@@ -611,7 +611,7 @@ def test_a_clone_on_its_way_is_fenced_too() -> None:
     paper = farm("h1", "h2", "h3", "h4")
     first = paper.places[A].hosts[0]
     paper.use(A, first, 10)
-    other = HostId(next(h for h in ("h1", "h3") if h != first))
+    other = HostId(next(h for h in ("h1", "h4") if h != first))
     paper.press(A, other)
     paper.write(A)
     paper.settle(b"t")
