@@ -96,7 +96,9 @@ if real.move then
     plain(from, "move", 3)
     if to ~= nil then plain(to, "move", 3) end
     local low, high = tonumber(first), tonumber(last)
-    if low and high and high * 1.0 - low > MAX_MOVE then
+    -- LuaJIT takes what is no 32-bit integer for its least one
+    if low and high and not (high * 1.0 - low <= MAX_MOVE
+      and (not T.jit or (low >= -2 ^ 31 and high < 2 ^ 31))) then
       error("bad argument #3 to 'move' (too many elements to move)", 2)
     end
     if to == nil then return move(from, first, last, at) end
