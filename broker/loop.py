@@ -11,6 +11,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, assert_never
 
 import zmq
@@ -22,6 +23,7 @@ from broker.links import HostLink
 from broker.machine import Machine
 from broker.policies import pool_paths
 from broker.preload import preloads
+from broker.recorder import Recorder
 from broker.sources import Sources
 from broker.status import status
 from broker.watch import Watcher
@@ -117,6 +119,9 @@ class Loop:
         self._monitors: dict[links.Socket, HostId] = {}
         self._poller = zmq.Poller()
         self._events: deque[ev.Event] = deque()
+        self._recorder: Recorder | None = None
+        if settings.broker.record:
+            self._recorder = Recorder(Path(settings.broker.record))
         self._held: list[_Held] = []
         self._tickets: dict[bytes, bytes] = {}
         self._next_ticket = 0
@@ -168,6 +173,8 @@ class Loop:
         if self._zap is not None:
             self._zap.close()
         self._watcher.close()
+        if self._recorder is not None:
+            self._recorder.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
         self._context.term()
@@ -231,7 +238,10 @@ class Loop:
     def _work(self) -> None:
         while self._events:
             event = self._events.popleft()
-            for action in self.machine.handle(event, time.monotonic()):
+            now = time.monotonic()
+            if self._recorder is not None:
+                self._recorder.record(event, now)
+            for action in self.machine.handle(event, now):
                 self._act(action)
 
     def _act(self, action: act.Action) -> None:  # noqa: C901 - one row each

@@ -228,8 +228,9 @@ class WTinyLfu:
             self._trial[self._window.popitem(last=False)[0]] = None
 
     def victim(self, now: float) -> int:
-        if len(self._window) < self._window_room and self._trial:
-            return self._trial.popitem(last=False)[0]
+        if len(self._window) < self._window_room:
+            region = self._trial or self._protected or self._window
+            return region.popitem(last=False)[0]
         candidate = self._window.popitem(last=False)[0]
         if not self._trial:
             return candidate

@@ -144,7 +144,8 @@ class Recorded(Trace):
         known = [costs.get(name, (0.002, 100)) for name in numbers]
         self.load_s = [load_s for load_s, _ in known]
         self.kib = [kib for _, kib in known]
-        seconds = self.requests[-1][0] - self.requests[0][0] if self.requests else 1.0
+        times = [at for at, _ in self.requests] or [0.0]
+        seconds = max(times[-1] - times[0], 1.0)
         counted = [0] * len(numbers)
         for _, script in self.requests:
             counted[script] += 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.simulate.traces import Recorded
 from broker.sources import digest_of
 from luafarm import curve
 from luafarm.messages import (
@@ -316,6 +317,23 @@ def test_many_files_at_once_are_one_batch(bench: Bench) -> None:
         bench.write(f"m{i}.lua", "x")
     bench.write("a.lua", "two")
     assert host.load().source == b"two"
+
+
+def test_what_happens_is_recorded_for_the_simulator(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    with Bench(tmp_path, broker=Broker(takeover=0.0, record=str(record))) as bench:
+        front, host, path, _ = loaded(bench)
+        row = UseRow(Script(path), host.up.host, 5, 5000, 6000, 100, 1000, 0)
+        front.say(Report((row,), ()))
+        bench.wait_for(lambda status: status["scripts"][0]["requests"] == 5)
+    entries = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [(e["script"], e.get("requests"), e.get("kib")) for e in entries] == [
+        (os.fsdecode(path), None, 64),
+        (os.fsdecode(path), 5, None),
+    ]
+    trace = Recorded(record)
+    assert len(trace.requests) == 5
+    assert trace.load_s == [0.001]
 
 
 # ---- commands ------------------------------------------------------------------------
