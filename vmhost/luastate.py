@@ -262,10 +262,14 @@ class LuaState:
             step: Step = self._run(params, stdin, more, data_bytes > 0)
         except self._code.lua_error as error:
             return self._broken(error)
-        if step[0] == 0 and self._used() < self._due_bytes:
-            _, head, rest, log = step
-            if type(head) is type(rest) is type(log) is bytes:
-                return step
+        if (
+            type(step) is tuple
+            and len(step) == 4
+            and step[0] == 0
+            and type(step[1]) is type(step[2]) is type(step[3]) is bytes
+            and self._used() < self._due_bytes
+        ):
+            return step
         return self._finish(step)
 
     def resume(self, *answer: Flat) -> Step:
@@ -318,7 +322,7 @@ class LuaState:
         """Check a step, answer what needs no host, and keep the books."""
         answers, quota = self._answers, self._limits.memory_bytes
         try:
-            while step[0] in answers:
+            while type(step) is tuple and step[0] in answers:
                 answer = answers[step[0]](step[1])
                 if self._used() >= quota:
                     self._clean()
@@ -327,9 +331,14 @@ class LuaState:
                 step = self._resume(answer)
         except self._code.lua_error as error:
             return self._broken(error)
-        if step[0] == Op.SLEEP:  # Lua 5.1 has one type of number
-            step = (step[0], float(step[1]))
-        if tuple(map(type, step)) != SHAPES.get(step[0]):
+        except (TypeError, ValueError, LookupError) as error:
+            return self._broken(error)
+        if type(step) is not tuple:
+            return self._broken(None)
+        shape = tuple(map(type, step))
+        if step[0] == Op.SLEEP and shape == (int, int):  # 5.1 has one type of number
+            step, shape = (step[0], float(step[1])), (int, float)
+        if shape != SHAPES.get(step[0]):
             return self._broken(None)
         if step[0] > Op.ERROR:
             self._idle, self._waiting = False, Op(step[0])

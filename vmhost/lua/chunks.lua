@@ -3,7 +3,7 @@
 local T = ...
 local native, env = T.native, T.environment
 local error, getmetatable, ipairs, pcall = native.error, native.getmetatable, native.ipairs, T.pcall
-local rawget, rawset, type = native.rawget, native.rawset, native.type
+local rawequal, rawget, rawset, type = native.rawequal, native.rawget, native.rawset, native.type
 local native_load, loadstring = native.load, native.loadstring
 local getfenv, setfenv = native.getfenv, native.setfenv
 local byte, find, gmatch, gsub, match, sub = T.library.string.byte, T.library.string.find,
@@ -230,7 +230,7 @@ end
 function env.getfenv(f)
   if f == 0 then return env end
   local found = getfenv(called(f, "getfenv"))
-  return found == globals and env or found
+  return rawequal(found, globals) and env or found
 end
 
 function env.setfenv(f, where)
@@ -238,7 +238,7 @@ function env.setfenv(f, where)
     error("bad argument #2 to 'setfenv' (table expected, got " .. type(where) .. ")", 2)
   end
   local func = f ~= 0 and called(f, "setfenv")
-  if not func or getfenv(func) == globals then
+  if not func or rawequal(getfenv(func), globals) then
     error("'setfenv' cannot change environment of given object", 2)
   end
   setfenv(func, where)
@@ -273,7 +273,7 @@ function env.module(name, ...)
     module._PACKAGE = match(name, "^(.-)[^.]*$")
   end
   local caller = called(1, "module")
-  if getfenv(caller) == globals then error("'module' not called from a Lua function", 2) end
+  if rawequal(getfenv(caller), globals) then error("'module' not called from a Lua function", 2) end
   setfenv(caller, module)
   for index = 1, native.select("#", ...) do
     local option = native.select(index, ...)

@@ -15,7 +15,9 @@ local look, tick, watch, budget = T.look, T.tick, T.watch, T.budget
 local getinfo, traceback = T.library.debug.getinfo, T.library.debug.traceback
 local is51, puc51 = T.is51, T.puc51
 
-local TOKEN, REFUSED = {}, {}
+-- Functions, for comparing two tables would call the script's __eq with ours.
+local function TOKEN() end
+local function REFUSED() return nil end
 T.TOKEN, T.REFUSED = TOKEN, REFUSED
 
 -- Coroutines, protected calls, and on LuaJIT callbacks from C, within each other. They use

@@ -5,6 +5,7 @@ local byte, char, find, format, gsub, match, sub = T.library.string.byte, T.libr
   T.library.string.sub
 local concat, floor, sort = T.library.table.concat, T.library.math.floor, T.library.table.sort
 local error, getmetatable, next = T.native.error, T.native.getmetatable, T.native.next
+local rawequal = T.native.rawequal
 local rawget, setmetatable, tonumber = T.native.rawget, T.native.setmetatable, T.native.tonumber
 local tostring, type = T.native.tostring, T.native.type
 local math_type = T.library.math.type
@@ -83,7 +84,7 @@ function encode(value, depth, out)
   if kind == "string" then out[#out + 1] = quote(value)
   elseif kind == "number" then out[#out + 1] = number(value)
   elseif kind == "boolean" then out[#out + 1] = tostring(value)
-  elseif value == nil or value == null then out[#out + 1] = "null"
+  elseif value == nil or rawequal(value, null) then out[#out + 1] = "null"
   elseif kind ~= "table" then error("json: cannot encode a " .. kind, 0)
   elseif depth >= MAX_DEPTH then error("json: nested deeper than " .. MAX_DEPTH, 0)
   else

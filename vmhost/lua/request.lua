@@ -4,6 +4,7 @@
 -- and in reply.lua. Used while no request runs it raises an error.
 local T = ...
 local concat, select, type = T.library.table.concat, T.native.select, T.native.type
+local rawequal = T.native.rawequal
 local error, tonumber, tostring = T.native.error, T.native.tonumber, T.native.tostring
 local put, operate, REFUSED, OP = T.put, T.operate, T.REFUSED, T.OP
 local config = T.config
@@ -24,7 +25,7 @@ local con = T.seal(methods, "LuaFCGId.Request")
 T.con = con
 
 local function check(self, name)
-  if self ~= con then
+  if not rawequal(self, con) then
     error("calling '" .. name .. "' on bad self (write con:" .. name .. "(...))", 3)
   elseif not active then
     error("'" .. name .. "' called while no request is running", 3)
@@ -37,7 +38,7 @@ local function expected(index, name, what, value)
 end
 
 function methods.puts(self, text)
-  if self ~= con or not active then check(self, "puts") end
+  if not active or not rawequal(self, con) then check(self, "puts") end
   if type(text) ~= "string" then
     if type(text) ~= "number" then expected(1, "puts", "string", text) end
     text = tostring(text)

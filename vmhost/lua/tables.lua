@@ -62,7 +62,7 @@ local length = native.rawlen or function(t) return #t end
 
 local function limit(t, position, name)
   local from = tonumber(position)
-  if from and type(t) == "table" and length(t) - from > MAX_SHIFT then
+  if from and type(t) == "table" and not (length(t) - from <= MAX_SHIFT) then  -- or NaN
     error("bad argument #1 to '" .. name .. "' (too many elements to shift)", 3)
   end
 end
