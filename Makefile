@@ -8,7 +8,7 @@ HTTP ?= 127.0.0.1:8080
 SOURCES := setup.py pyproject.toml README.md LICENSE \
 	$(shell find luafarm fcgi broker vmhost -name '*.py' -o -name '*.lua')
 
-.PHONY: help setup run test check fmt lint types layers unit process compiled \
+.PHONY: hostile help setup run test check fmt lint types layers unit process compiled \
 	packages wheel bench bench-quick manual clean
 .DELETE_ON_ERROR:
 
@@ -84,6 +84,9 @@ unit: .venv/.ready        ## tests without processes
 
 process: .venv/.ready     ## tests with real processes, sockets and web servers
 	$(BIN)/pytest -m process
+
+hostile: .venv/.ready     ## attack every sandboxed dialect with the hostile scripts
+	$(BIN)/python -m tests.hostile
 
 # The tests of the hot modules and of `luafarm up` once more, against the installed
 # wheel and away from the source tree, which would hide it.

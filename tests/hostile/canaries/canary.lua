@@ -1,0 +1,11 @@
+-- A fresh state for each request: it must find what every fresh state finds.
+local fingerprint = require "fingerprint"
+local shared = require "shared"
+
+function main(env, con)
+  con:header("Content-Type", "text/plain")
+  con:puts(shared.value .. "\n")
+  con:puts(env.QUERY_STRING .. " " .. env.REQUEST_METHOD .. " " .. tostring(con:gets()) .. "\n")
+  con:puts(("%s %d %s"):format(("abc"):upper():rep(2), #"four", ("a-b"):gsub("-", "+")) .. "\n")
+  con:puts(fingerprint(_G))
+end

@@ -1,0 +1,132 @@
+"""The attacks: Lua files whose headers say what they try and what must come of it.
+
+    -- attack: one sentence
+    -- expect: refused                 it says itself that nothing got through
+    -- expect: 200 TEXT                a reply, and TEXT in it
+    -- expect: 500 TEXT                an error page of that status with TEXT
+    -- expect: budget NAME             a page that names this budget
+    -- expect: kill                    504, and the VM host had to die for it
+    -- expect lua52 lua53: ...         the same for some dialects
+    -- only: lua54 lua55               it makes no sense elsewhere
+    -- asks: 3                         so many requests; each must come out so
+    -- body: 200000                    a POST with so many bytes
+    -- query: ...                      {root}, {pool} and {place} are filled in
+
+Two outcomes that are both right stand with " or " between them. Whatever is expected,
+no reply may contain ESCAPED: a script prints that when it gets what it must not have.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from vmhost.dialect import UNSOUND, Dialect
+
+SCRIPTS: Final = Path(__file__).with_name("scripts")
+LIBRARY: Final = Path(__file__).with_name("library")
+CANARIES: Final = Path(__file__).with_name("canaries")
+
+DIALECTS: Final = tuple(d for d in Dialect if d not in UNSOUND)
+"""Those of sandboxed pools."""
+
+CLASSES: Final = (
+    "bridge",
+    "capability",
+    "cpu",
+    "cpu_in_c",
+    "crash",
+    "environment",
+    "loading",
+    "memory",
+    "protocol",
+    "sabotage",
+)
+
+_LINE: Final = re.compile(r"-- (\w+)((?: \w+)*): (.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One right outcome."""
+
+    kind: str  # "refused", "budget", "kill", or an HTTP status
+    text: str = ""
+
+    def shown(self) -> str:
+        """Return it as the header says it."""
+        return f"{self.kind} {self.text}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """One hostile script."""
+
+    name: str  # CLASS/FILE without its ending
+    about: str
+    outcomes: dict[Dialect, tuple[Expected, ...]]  # where it is run
+    asks: int
+    body_bytes: int
+    query: str
+
+    @property
+    def kind(self) -> str:
+        """Its class."""
+        return self.name.partition("/")[0]
+
+    @property
+    def file(self) -> str:
+        """Its path below a root."""
+        return f"{self.name}.lua"
+
+
+class HeaderError(ValueError):
+    """A script whose header does not say what it must."""
+
+
+def attacks() -> list[Attack]:
+    """Return all of them, by name."""
+    return [_read(path) for path in sorted(SCRIPTS.glob("*/*.lua"))]
+
+
+def _read(path: Path) -> Attack:
+    name = f"{path.parent.name}/{path.stem}"
+    fields: dict[str, str] = {}
+    outcomes: dict[Dialect, tuple[Expected, ...]] = {}
+    for line in path.read_text("latin-1").split("\n"):
+        found = _LINE.fullmatch(line)
+        if found is None:
+            break
+        key, dialects, value = found[1], found[2].split(), found[3]
+        if key == "expect":
+            for dialect in dialects or DIALECTS:
+                outcomes[Dialect(dialect)] = _expected(name, value)
+        elif key in fields:
+            raise HeaderError(f"{name}: two lines for {key}")
+        else:
+            fields[key] = value
+    only = [Dialect(word) for word in fields.pop("only", " ".join(DIALECTS)).split()]
+    attack = Attack(
+        name,
+        fields.pop("attack", ""),
+        {dialect: outcomes[dialect] for dialect in only if dialect in outcomes},
+        int(fields.pop("asks", "1")),
+        int(fields.pop("body", "0")),
+        fields.pop("query", ""),
+    )
+    if fields or not attack.about or set(only) - set(attack.outcomes):
+        raise HeaderError(f"{name}: a header that is not complete, or {sorted(fields)}")
+    return attack
+
+
+def _expected(name: str, value: str) -> tuple[Expected, ...]:
+    found = []
+    for one in value.split(" or "):
+        kind, _, text = one.partition(" ")
+        known = kind in {"refused", "budget", "kill"} or re.fullmatch(
+            r"[2-5]\d\d", kind
+        )
+        if not known:
+            raise HeaderError(f"{name}: nothing can be expected by {one!r}")
+        found.append(Expected(kind, text))
+    return tuple(found)

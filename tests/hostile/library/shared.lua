@@ -1,0 +1,1 @@
+return { value = "as it was written" }

@@ -1,0 +1,39 @@
+-- attack: walk everything that can be reached and look for a name that should not be there
+-- expect: refused
+local try = require "try"
+
+local FORBIDDEN = {}
+for name in ([[execute popen open exit remove rename tmpname setlocale dump sethook gethook
+  getinfo getlocal getupvalue setupvalue upvaluejoin getregistry loadlib searchers loaders
+  newproxy ffi jit python io debug _LOADED CDEF C cdef]]):gmatch("%S+") do
+  FORBIDDEN[name] = true
+end
+FORBIDDEN.remove = nil  -- table.remove is one as well; os.remove has a script of its own
+
+function main(env, con)
+  local seen, attempts = {}, {}
+  local function walk(value, path)
+    local kind = type(value)
+    if kind == "userdata" or kind == "cdata" then
+      attempts[path] = function() return true end
+    end
+    if kind ~= "table" or seen[value] then return end
+    seen[value] = true
+    for key, inner in pairs(value) do
+      local name = path .. "." .. tostring(key)
+      if FORBIDDEN[key] then attempts[name] = function() return inner end end
+      walk(key, name .. "(key)")
+      walk(inner, name)
+    end
+    local meta = getmetatable(value)
+    if meta then walk(meta, path .. "(metatable)") end
+  end
+  walk(_G, "_G")
+  walk(con, "con")
+  walk(env, "env")
+  walk(getmetatable(""), "string")
+  for _, name in ipairs { "luafarm", "luafcgid", "json", "md5", "base64" } do
+    walk(require(name), name)
+  end
+  try(con, attempts)
+end

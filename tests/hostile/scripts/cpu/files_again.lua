@@ -1,0 +1,5 @@
+-- attack: read the same file for ever
+-- expect: budget cpu or budget wall
+local luafarm = require "luafarm"
+
+function main() while true do pcall(luafarm.read, "while_true.lua") end end

@@ -1,0 +1,3 @@
+-- attack: a loop of jumps
+-- expect: budget cpu
+function main() ::again:: goto again end

@@ -1,0 +1,7 @@
+-- attack: set headers for ever, from a table that never ends
+-- expect: budget cpu or 500 headers of more than
+function main(env, con)
+  local endless = setmetatable({}, { __index = function() return "" end })
+  con:flush()
+  while true do con:header({ ["X-A"] = endless }) end
+end

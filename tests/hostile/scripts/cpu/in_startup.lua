@@ -1,0 +1,4 @@
+-- attack: loop in startup()
+-- expect: budget cpu
+function main() end
+function startup() while true do end end

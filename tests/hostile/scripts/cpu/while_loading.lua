@@ -1,0 +1,3 @@
+-- attack: loop in the main chunk
+-- expect: budget cpu
+while true do end

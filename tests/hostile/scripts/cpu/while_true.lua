@@ -1,0 +1,3 @@
+-- attack: an empty loop
+-- expect: budget cpu
+function main() while true do end end

@@ -1,0 +1,8 @@
+-- attack: a flood of flushes with log lines and nothing else
+-- expect: budget cpu or budget wall
+function main(env, con)
+  while true do
+    con:flush()
+    con:log("x")
+  end
+end

@@ -1,0 +1,8 @@
+-- attack: a flood of flushes of one byte each
+-- expect: budget cpu or budget wall or budget reply
+function main(env, con)
+  while true do
+    con:puts("x")
+    con:flush()
+  end
+end

@@ -1,0 +1,178 @@
+"""One attack in one pool: a real request, judged, and the pool looked at after it."""
+
+import html
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bench import procfs
+from tests.farm.client import Reply, ask
+from tests.farm.farms import Farm, hosts_of, until
+from tests.hostile.catalogue import Attack, Expected
+from tests.hostile.colony import budget_s
+from vmhost.dialect import Dialect
+
+PROMISE_S: Final = 1.0  # beyond the budget
+SLACK_S: Final = 2.0
+"""For what is not the script's: five pools, their supervisor, front and this client
+share the processors, and a host that was killed is forked anew before the next load."""
+
+_TIME: Final = frozenset({"cpu", "wall"})
+
+
+@dataclass
+class Verdict:
+    """How an attack came out; no faults: as it should."""
+
+    outcome: str = ""
+    elapsed_s: float = 0.0
+    deaths: int = 0  # of VM hosts
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Witnesses:
+    """What the canary and the neighbour said when nothing had happened yet."""
+
+    canary: bytes
+    served: int = 0  # by the neighbour's state, so far
+
+
+class Pool:
+    """One pool under attack, and its one VM host."""
+
+    def __init__(self, farm: Farm, name: str, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._farm = farm
+        self._root = farm.root / name
+        self._title = f"luafarm-vmhost {name}/"
+        self._host = self._find_host()
+        self._witnesses = Witnesses(self._ask("canary.lua").body)
+        faults: list[str] = []
+        self._look_around(faults)
+        assert not faults, faults
+
+    def attack(self, attack: Attack) -> Verdict:
+        """Run an attack and look whether it harmed anybody."""
+        verdict = Verdict()
+        expected = attack.outcomes[self.dialect]
+        query = attack.query.format(
+            place=self._farm.place, root=self._root, pool=self._root.name
+        )
+        for _ in range(attack.asks):
+            began = time.monotonic()
+            reply = self._ask(attack.file, attack.body_bytes, query)
+            elapsed_s = time.monotonic() - began
+            verdict.elapsed_s = max(verdict.elapsed_s, elapsed_s)
+            died = self._has_died()
+            verdict.deaths += died
+            verdict.outcome = describe(reply, died=died)
+            _judge(verdict, expected, reply, died=died)
+            if elapsed_s > budget_s(attack) + PROMISE_S + SLACK_S:
+                verdict.faults.append(f"answered after {elapsed_s:.1f} s")
+        self._look_around(verdict.faults)
+        if self._has_died():
+            verdict.faults.append("the VM host died afterwards")
+        return verdict
+
+    def _look_around(self, faults: list[str]) -> None:
+        """Ask the canary and the neighbour."""
+        canary = self._ask("canary.lua")
+        if (canary.status, canary.body) != (200, self._witnesses.canary):
+            faults.append(f"the canary said {canary.status} {canary.body[:300]!r}")
+        neighbour = self._ask("neighbour.lua")
+        self._witnesses.served += 1
+        expected = b"served %d" % self._witnesses.served
+        if (neighbour.status, neighbour.body) != (200, expected):
+            faults.append(f"the neighbour said {neighbour.body!r}, not {expected!r}")
+            found = re.search(rb"served (\d+)", neighbour.body)
+            self._witnesses.served = int(found[1]) if found else 0
+
+    def _ask(self, name: str, body_bytes: int = 0, query: str = "") -> Reply:
+        method = "POST" if body_bytes else "GET"
+        return ask(
+            self._farm.socket,
+            self._root / name,
+            method=method,
+            body=b"x" * body_bytes,
+            query=query,
+        )
+
+    def _has_died(self) -> bool:
+        """Say whether the VM host died since the last look; wait for the next one."""
+        pid, started = self._host
+        if procfs.start_ticks(pid) == started and not _is_zombie(pid):
+            return False
+        until(lambda: len(self._hosts()) == 1, f"{self._title} has a host again")
+        self._host = self._find_host()
+        self._witnesses.served = 0
+        return True
+
+    def _hosts(self) -> list[int]:
+        return [
+            pid
+            for pid in hosts_of(self._farm)
+            if procfs.title(pid).startswith(self._title) and not _is_zombie(pid)
+        ]
+
+    def _find_host(self) -> tuple[int, int]:
+        [pid] = self._hosts()
+        return pid, procfs.start_ticks(pid)
+
+
+def describe(reply: Reply, *, died: bool) -> str:
+    """Return what came back, in the words of `expect` lines."""
+    page = text_of(reply)
+    budget = re.search(r"<title>Budget exceeded: (\w+)</title>", page)
+    if died:
+        return f"kill ({reply.status})"
+    if budget is not None:
+        return f"budget {budget[1]}"
+    return f"{reply.status} {re.sub(r'<[^>]*>', ' ', page)[-200:].strip()}"
+
+
+def text_of(reply: Reply) -> str:
+    """Return the body as text, without the entities of HTML."""
+    return html.unescape(reply.body.decode("utf-8", "replace"))
+
+
+def _judge(
+    verdict: Verdict, expected: tuple[Expected, ...], reply: Reply, *, died: bool
+) -> None:
+    everything = f"{text_of(reply)} {reply.headers} {reply.stderr!r}"
+    if "ESCAPED" in everything or "x-escaped" in everything:
+        verdict.faults.append(f"escaped: {everything[:500]}")
+    if not any(_is(one, reply, died=died) for one in expected):
+        wanted = " or ".join(one.shown() for one in expected)
+        verdict.faults.append(f"{wanted} was expected, not {verdict.outcome}")
+    if not reply.whole and reply.status == 0:
+        verdict.faults.append("no answer")
+
+
+def _is(expected: Expected, reply: Reply, *, died: bool) -> bool:
+    page = text_of(reply)
+    match expected.kind:
+        case "kill":
+            return died and reply.status == 504
+        case _ if died:
+            return False
+        case "refused":
+            return reply.status == 200 and reply.body == b"refused"
+        case "budget":
+            if not reply.whole or reply.status == 200:  # it had begun
+                return f"budget={expected.text}" in reply.stderr.decode()
+            status = 504 if expected.text in _TIME else 503
+            title = f"<title>Budget exceeded: {expected.text}</title>"
+            return reply.status == status and title in page
+        case status:
+            return reply.status == int(status) and expected.text in page
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return text.rpartition(")")[2].split()[0] == "Z"
