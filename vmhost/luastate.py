@@ -340,6 +340,10 @@ class LuaState:
             step, shape = (step[0], float(step[1])), (int, float)
         if shape != SHAPES.get(step[0]):
             return self._broken(None)
+        return self._settle(step)
+
+    def _settle(self, step: Step) -> Step:
+        """Keep the books of a step whose form is right."""
         if step[0] > Op.ERROR:
             self._idle, self._waiting = False, Op(step[0])
             return step
