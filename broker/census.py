@@ -22,6 +22,9 @@ from luafarm.names import Epoch, HostId, Machine, RequestId, Script
 MACHINE_SILENCE_S: Final = 5.0
 """A supervisor that is silent for so long is gone, and its VM hosts with it."""
 
+UNSENT: Final = "unsent"
+"""Why a state is gone whose order could not be sent: its sources are not to be had."""
+
 NO_FAULT: Final = frozenset({"stopped", "recycled", "silent", "dropped", "replaced"})
 """Why hosts and states go without a script being to blame."""
 
@@ -45,6 +48,8 @@ class Census:
         self._recycling = recycling
         #: when each supervisor was heard last
         self.machines: dict[Machine, float] = {}
+        #: scripts with an order that could not be sent, to be given again
+        self._unsent: dict[Script, Record] = {}
         #: when a host joined or told what it holds
         self.news_at = farm.turn.now
 
@@ -265,7 +270,10 @@ class Census:
                 self._forget_silent(host, "its supervisor does not have it")
 
     def tick(self) -> None:
-        """Lose the hosts of machines that are silent."""
+        """Give orders again; lose the hosts of machines that are silent."""
+        unsent, self._unsent = self._unsent, {}
+        for record in unsent.values():
+            self._renewal.tend(record)
         silent = self._turn.now - MACHINE_SILENCE_S
         for machine, heard_at in list(self.machines.items()):
             if heard_at >= silent:
@@ -302,7 +310,12 @@ class Census:
         if loading is not None and loading.sent and loading.epoch == event.epoch:
             self._turn.count("lost_loads")
             farm.end(loading)
-            self._renewal.tend(loading.record)
+            if event.reason == UNSENT:
+                # the files are about to be looked at; until then it would end the same
+                self._unsent[event.script] = loading.record
+                self._renewal.unsendable(loading.record)
+            else:
+                self._renewal.tend(loading.record)
             return
         state = host.states.get(event.script)
         if state is None or state.epoch != event.epoch or event.reason == "replaced":

@@ -10,10 +10,15 @@ from typing import Final
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from broker.allowance import Allowance
 from luafarm import curve, wire
 from luafarm.messages import HostUp, Message
 
 logger = logging.getLogger(f"luafarm.{__name__}")
+
+NEEDS: Final = 2000  # files that a host may ask for at once
+NEEDS_PER_S: Final = 500.0
+"""And then so many a second: each costs the broker some file system calls."""
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
@@ -53,6 +58,8 @@ class HostLink:
     def __init__(self, context: Context, up: HostUp, keys: curve.Keys | None) -> None:
         self.up = up
         self.is_welcome = False
+        #: how often it may have the broker look for files
+        self.needs = Allowance(NEEDS, NEEDS_PER_S)
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.sndhwm = _HOST_QUEUE

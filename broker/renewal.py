@@ -406,6 +406,21 @@ class Renewal:
         farm.rewatch(record)
         farm.bulletin.refuse(record, Verdict.BROKEN, error, 0.0)
 
+    def unsendable(self, record: Record) -> None:
+        """Take it that the sources of an order are not to be had.
+
+        A last good generation without states is lost with its sources.
+        """
+        farm = self._farm
+        failure = record.failure
+        if failure is None or record.next is not None or record.states:
+            return
+        self._turn.log("warning", f"script={shown(record.script)}: last good is lost")
+        record.current = None
+        farm.keep(record, None)
+        farm.rewatch(record)
+        farm.bulletin.refuse(record, Verdict.BROKEN, failure.error, 0.0)
+
     def retry(self) -> None:
         """Try again what did not load where the reason may have been the moment."""
         farm = self._farm

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.simulate.traces import Recorded
+from broker.links import NEEDS
 from broker.sources import digest_of
 from luafarm import curve
 from luafarm.messages import (
@@ -42,6 +43,7 @@ from luafarm.messages import (
     StateRow,
     StatusIs,
     StatusWanted,
+    TakeInventory,
     UseRow,
     Verdict,
     Welcome,
@@ -479,6 +481,61 @@ def answer_again(front: Dealer, host: FakeHost, path: bytes) -> Place:
     front.say(Miss(path, ()))
     host.load()
     return front.expect(Place, lambda place: place.asked == path)
+
+
+def test_what_a_hostile_host_says_is_cut_to_size(bench: Bench) -> None:
+    path = bench.write("a.lua", "one")
+    host = bench.host()
+    bench.supervisor(host)
+    front = bench.front()
+    front.say(Miss(path, ()))
+    load = host.expect(Load)
+    error = ScriptError("x" * 1000, "m" * 100_000, "t" * 100_000, "f", 1, "e", "")
+    host.say(LoadFailed(load.script, load.epoch, error, (), b"i" * 1_000_000))
+    place = front.expect(Place, lambda place: place.asked == path)
+    assert place.error is not None
+    assert len(place.error.message) < 20_000
+    assert len(place.error.kind) <= 200
+
+
+def test_a_state_with_absurdly_many_dependencies_costs_its_host_the_life(
+    bench: Bench,
+) -> None:
+    path = bench.write("a.lua", "one")
+    host = bench.host()
+    supervisor = bench.supervisor(host)
+    bench.front().say(Miss(path, ()))
+    load = host.expect(Load)
+    used = tuple(
+        Dependency(NeedKind.MODULE, b"m%d" % i, b"", b"") for i in range(10_001)
+    )
+    host.say(Loaded(load.script, load.epoch, 1, 1, used, b""))
+    assert supervisor.expect(Kill).host == host.up.host
+
+
+def test_an_implausible_epoch_costs_its_host_the_life(bench: Bench) -> None:
+    path = bench.write("a.lua", "one")
+    host = bench.host()
+    row = StateRow(Script(path), Epoch(1 << 63), digest_of(b"one"), 1, 1, 1, 1, ())
+    host.inventory = Inventory((row,))
+    supervisor = bench.dealer(Role.SUPERVISOR)
+    supervisor.greet()
+    supervisor.say(host.up)
+    host.expect(TakeInventory)
+    assert supervisor.expect(Kill).host == host.up.host
+    assert bench.wait_for(lambda status: True)["term"] < 1 << 23
+
+
+def test_a_flood_of_questions_is_answered_at_a_bounded_rate(bench: Bench) -> None:
+    path = bench.write("a.lua", "one")
+    host = bench.host()
+    bench.supervisor(host)
+    bench.front().say(Miss(path, ()))
+    load = host.expect(Load)
+    for i in range(NEEDS + 50):
+        host.say(Need(i, load.script, load.epoch, NeedKind.MODULE, b"none"))
+    answers = [host.expect(Source) for _ in range(NEEDS + 50)]
+    assert [a.ticket for a in answers] == list(range(NEEDS + 50))
 
 
 # ---- the end -------------------------------------------------------------------------

@@ -501,6 +501,44 @@ def test_loading_that_kills_its_host_is_a_failure_of_the_new_generation_only() -
     assert len(paper.machine.farm.quarantine) == 0
 
 
+def test_an_order_whose_sources_are_gone_is_given_again_in_time() -> None:
+    paper = farm()
+    paper.miss(B)
+    load = paper.hosts[H1].orders.pop()
+    assert isinstance(load, act.Load)
+    # the loop could not send it: the file is another one by now
+    actions = paper.play(ev.StateGone(H1, B, load.epoch, "unsent"))
+    assert actions == []
+    paper.write(B)
+    paper.settle()
+    paper.run()
+    assert contents(paper, B) == {paper.files[B]}
+
+
+def test_an_order_that_could_not_be_sent_for_another_reason_is_repeated() -> None:
+    paper = farm()
+    paper.miss(B)
+    load = paper.hosts[H1].orders.pop()
+    assert isinstance(load, act.Load)
+    paper.play(ev.StateGone(H1, B, load.epoch, "unsent"))
+    paper.tick()
+    paper.run()
+    assert not paper.asked
+
+
+def test_a_last_good_generation_whose_sources_are_lost_is_broken() -> None:
+    paper = farm("h1", "h2")
+    paper.write(A, broken=True)
+    paper.settle()
+    paper.run()
+    paper.die(paper.places[A].hosts[0], "stopped")
+    paper.miss(A)
+    ((host, load),) = [(h, h.orders.pop()) for h in paper.hosts.values() if h.orders]
+    assert isinstance(load, act.Load)
+    paper.play(ev.StateGone(host.up.host, A, load.epoch, "unsent"))
+    assert paper.verdicts[-1].verdict == Verdict.BROKEN
+
+
 # ---- waiting for a deploy ------------------------------------------------------------
 
 

@@ -1,0 +1,251 @@
+"""Who calls the broker on its ROUTER: fronts, supervisors and commands.
+
+Their messages become events. Whoever is unknown is not heard; it says Hello again when
+it finds out that the broker is new.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import zmq
+
+from broker import events as ev
+from broker import links
+from broker.library import Library
+from broker.machine import Machine
+from broker.status import status
+from luafarm import wire
+from luafarm.errors import ProtocolError
+from luafarm.messages import (
+    PROTOCOL,
+    Accuse,
+    Hello,
+    HostLost,
+    HostUp,
+    MachineReport,
+    Message,
+    Miss,
+    Pressure,
+    Reload,
+    Reloaded,
+    Report,
+    Role,
+    StatusIs,
+    StatusWanted,
+    Welcome,
+)
+from luafarm.names import HostId
+from luafarm.names import Machine as MachineName
+
+logger = logging.getLogger(f"luafarm.{__name__}")
+
+NAME: Final = "broker"
+
+_BATCH: Final = 256  # messages in one go, before hosts and files have a turn
+_SILENT_S: Final = 60.0  # fronts and supervisors speak each second, commands once
+_MAX_CALLERS: Final = 10_000
+_MAX_TICKETS: Final = 1000
+_MAX_REASON: Final = 200
+
+
+class _Caller:
+    def __init__(self, hello: Hello, heard_at: float) -> None:
+        self.hello = hello
+        self.heard_at = heard_at
+        #: takes no more messages for now; gets a snapshot when it does
+        self.is_behind = False
+
+
+class Callers:
+    """Peers of the ROUTER by their routing id."""
+
+    def __init__(
+        self,
+        router: links.Socket,
+        machine: Machine,
+        library: Library,
+        connect: Callable[[HostUp], None],
+        tell: Callable[[ev.Event], None],
+        work: Callable[[], None],
+    ) -> None:
+        self._router = router
+        self._machine = machine
+        self._library = library
+        self._connect = connect
+        self._tell = tell
+        self._work = work
+        self._callers: dict[bytes, _Caller] = {}
+        self._supervisors: dict[MachineName, bytes] = {}
+        self._tickets: dict[bytes, bytes] = {}
+        self._next_ticket = 0
+
+    # -- to them ---------------------------------------------------------------------
+
+    def tell(self, peer: bytes, message: Message) -> None:
+        """Send to a front; one that takes no more gets a snapshot later instead."""
+        caller = self._callers.get(peer)
+        if caller is None or caller.is_behind:
+            return
+        sent = links.send(self._router, peer, message)
+        if sent is None:
+            del self._callers[peer]
+            self._tell(ev.FrontLeft(peer))
+        elif not sent:
+            logger.warning("front=%s reads too slowly", caller.hello.name)
+            caller.is_behind = True
+
+    def tell_supervisor(self, machine: MachineName, message: Message) -> None:
+        """Send to the supervisor of a machine."""
+        peer = self._supervisors.get(machine)
+        if peer is not None:
+            links.send(self._router, peer, message)
+
+    def answer(self, ticket: bytes, message: Message) -> None:
+        """Answer the command that waits for this."""
+        peer = self._tickets.pop(ticket, None)
+        if peer is not None:
+            links.send(self._router, peer, message)
+
+    def tick(self) -> None:
+        """Catch up with fronts that read again; forget who is gone."""
+        silent = time.monotonic() - _SILENT_S
+        for peer, caller in list(self._callers.items()):
+            if caller.is_behind:
+                snapshot = self._machine.farm.bulletin.snapshot()
+                caller.is_behind = links.send(self._router, peer, snapshot) is False
+            elif caller.heard_at < silent:
+                del self._callers[peer]
+
+    # -- from them -------------------------------------------------------------------
+
+    def read(self) -> None:
+        """Read what has come."""
+        for _ in range(_BATCH):
+            try:
+                frames = self._router.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if len(frames) != 2:
+                continue
+            peer, frame = frames
+            try:
+                self._heard(peer, wire.decode(frame))
+            except ProtocolError as error:
+                caller = self._callers.get(peer)
+                name = caller.hello.name if caller is not None else peer.hex()
+                logger.warning("peer=%s broke the protocol: %s", name, error)
+
+    def _heard(self, peer: bytes, message: Message) -> None:
+        if isinstance(message, Hello):
+            self._greet(peer, message)
+            return
+        caller = self._callers.get(peer)
+        if caller is None:
+            return
+        caller.heard_at = time.monotonic()
+        match caller.hello.role:
+            case Role.FRONT:
+                self._front(peer, message)
+            case Role.SUPERVISOR:
+                self._supervisor(peer, caller.hello.machine, message)
+            case Role.COMMAND:
+                self._command(peer, message)
+            case role:
+                raise ProtocolError(f"{role.name} sent {type(message).__name__}")
+
+    def _greet(self, peer: bytes, hello: Hello) -> None:
+        self._welcome(peer)
+        if hello.protocol != PROTOCOL:
+            logger.error(
+                "peer=%s speaks protocol %d, this broker %d; it is refused",
+                hello.name,
+                hello.protocol,
+                PROTOCOL,
+            )
+            return
+        if len(self._callers) >= _MAX_CALLERS:
+            del self._callers[next(iter(self._callers))]
+        self._callers[peer] = _Caller(hello, time.monotonic())
+        if hello.role == Role.FRONT:
+            self._tell(ev.FrontJoined(peer))
+        elif hello.role == Role.SUPERVISOR:
+            self._supervisors[hello.machine] = peer
+
+    def _welcome(self, peer: bytes) -> None:
+        term = self._machine.farm.term
+        links.send(self._router, peer, Welcome(PROTOCOL, Role.BROKER, NAME, term))
+
+    def _front(self, peer: bytes, message: Message) -> None:
+        if peer not in self._machine.fronts:
+            self._tell(ev.FrontJoined(peer))  # it was silent for long, or is just new
+        match message:
+            case Miss(path, idle):
+                self._missed(peer, path, idle, time.monotonic())
+            case Pressure(script, waited_us, queued, total_us, idle):
+                waited_s, total_s = waited_us / 1e6, total_us / 1e6
+                self._tell(ev.Pressed(script, waited_s, queued, total_s, idle))
+            case Report():
+                self._tell(ev.Reported(peer, message))
+            case Accuse(host, why):
+                self._tell(ev.Accused(host, why[:_MAX_REASON]))
+            case _:
+                raise ProtocolError(f"a front sent {type(message).__name__}")
+
+    def _missed(
+        self, peer: bytes, path: bytes, idle: tuple[HostId, ...], since: float
+    ) -> None:
+        found = self._library.find(path)
+
+        def again(since: float) -> None:
+            self._missed(peer, path, idle, since)
+
+        if found is None or not self._library.waits(
+            found.pool, [found.script], since, again
+        ):
+            self._tell(ev.Missed(peer, path, found, idle))
+
+    def _supervisor(self, peer: bytes, machine: MachineName, message: Message) -> None:
+        match message:
+            case HostUp() if message.machine == machine:
+                self._connect(message)
+                self._tell(ev.HostJoined(message))
+            case HostLost():
+                host = self._machine.farm.roster.hosts.get(message.host)
+                if host is not None and host.up.machine == machine:
+                    self._tell(ev.HostLeft(message))
+            case MachineReport():
+                if not self._machine.census.knows(machine):
+                    self._welcome(peer)  # so it announces its hosts again
+                self._tell(ev.MachineReported(machine, message))
+            case _:
+                raise ProtocolError(f"a supervisor sent {type(message).__name__}")
+
+    def _command(self, peer: bytes, message: Message) -> None:
+        match message:
+            case StatusWanted():
+                self._work()
+                names = {p: c.hello.name for p, c in self._callers.items()}
+                files = self._library.status()
+                text = status(self._machine, names, files, time.monotonic())
+                links.send(self._router, peer, StatusIs(text))
+            case Reload(path, is_waiting):
+                self._reload(peer, path, is_waiting=is_waiting)
+            case _:
+                raise ProtocolError(f"a command sent {type(message).__name__}")
+
+    def _reload(self, peer: bytes, path: bytes, *, is_waiting: bool) -> None:
+        changed = self._library.check(path)
+        if not is_waiting:
+            self._tell(ev.Changed(changed))
+            self._work()
+            links.send(self._router, peer, Reloaded(True, ""))
+            return
+        if len(self._tickets) >= _MAX_TICKETS:
+            links.send(self._router, peer, Reloaded(False, "too many wait already"))
+            return
+        self._next_ticket += 1
+        ticket = b"%d" % self._next_ticket
+        self._tickets[ticket] = peer
+        self._tell(ev.Changed(changed, ticket, path))

@@ -1,0 +1,261 @@
+"""The VM hosts' side of the loop: connections, and what hosts say, as events.
+
+A host may be hostile: what it says has the right types when it gets here, but not
+modest sizes or plausible numbers. Those are cut; who breaks the protocol is accused.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import zmq
+
+from broker import events as ev
+from broker import links
+from broker.library import Library
+from broker.links import HostLink
+from luafarm import curve, wire
+from luafarm.errors import ProtocolError
+from luafarm.loglines import decode as log_lines
+from luafarm.messages import (
+    PROTOCOL,
+    Fenced,
+    Gone,
+    Hello,
+    HostUp,
+    Inventory,
+    Loaded,
+    LoadFailed,
+    Message,
+    Need,
+    ScriptError,
+    TakeInventory,
+    Welcome,
+)
+from luafarm.names import TERM_SHIFT, Epoch, HostId, Script
+
+logger = logging.getLogger(f"luafarm.{__name__}")
+
+_BATCH: Final = 256  # messages from one host before the others have a turn
+
+MAX_DEPENDENCIES: Final = 10_000  # of one state; an honest script reads fewer files
+_MAX_TEXT: Final = 16 << 10  # of one text in an error: fronts get it, people read it
+_MAX_REASON: Final = 200
+_MAX_LOG: Final = 64 << 10  # of one load
+_MAX_KIB: Final = 1 << 30  # a tebibyte
+_MAX_LOAD_S: Final = 3600.0
+
+TERMS_AHEAD: Final = 1 << 16
+"""Terms above its own that a broker believes: of others, started more often."""
+
+
+class Hosts:
+    """Connections by host."""
+
+    def __init__(
+        self,
+        context: links.Context,
+        keys: curve.Keys | None,
+        library: Library,
+        hello: Hello,
+        term: int,
+        tell: Callable[[ev.Event], None],
+    ) -> None:
+        """Connect to nobody yet; term: the broker's own."""
+        self._latest = term + TERMS_AHEAD << TERM_SHIFT
+        self._context = context
+        self._keys = keys
+        self._library = library
+        self._hello = hello
+        self._tell = tell
+        self._links: dict[HostId, HostLink] = {}
+        self._sockets: dict[links.Socket, HostId] = {}
+        self._monitors: dict[links.Socket, HostId] = {}
+
+    # -- connections -----------------------------------------------------------------
+
+    def connect(self, up: HostUp, poller: zmq.Poller) -> None:
+        """Connect to a host that is not connected yet."""
+        if up.host in self._links:
+            return
+        link = HostLink(self._context, up, self._keys)
+        self._links[up.host] = link
+        self._sockets[link.socket] = up.host
+        poller.register(link.socket, zmq.POLLIN)
+        if link.monitor is not None:
+            self._monitors[link.monitor] = up.host
+            poller.register(link.monitor, zmq.POLLIN)
+        link.send(self._hello)
+
+    def disconnect(self, host: HostId, poller: zmq.Poller) -> None:
+        """End the connection to a host that is no more."""
+        link = self._links.pop(host, None)
+        if link is None:
+            return
+        del self._sockets[link.socket]
+        poller.unregister(link.socket)
+        if link.monitor is not None:
+            del self._monitors[link.monitor]
+            poller.unregister(link.monitor)
+        link.close()
+
+    def link(self, host: HostId) -> HostLink | None:
+        """Return the connection to a host."""
+        return self._links.get(host)
+
+    def send(self, host: HostId, message: Message) -> bool:
+        """Send to a host; False when it is not there or takes no more."""
+        link = self._links.get(host)
+        if link is None:
+            return False
+        if not link.send(message):
+            logger.error("host=%s takes no more orders", host)
+            return False
+        return True
+
+    def greet(self) -> None:
+        """Greet again those that have not answered; they may have been slow."""
+        for link in self._links.values():
+            if not link.is_welcome:
+                link.send(self._hello)
+
+    def close(self) -> None:
+        """End all connections."""
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+
+    # -- what they say ---------------------------------------------------------------
+
+    def read(self, socket: links.Socket) -> None:
+        """Read from a socket that is readable, if it is a host's."""
+        if socket in self._monitors:
+            link = self._links[self._monitors[socket]]
+            if link.reconnected():
+                link.send(self._hello)
+        elif socket in self._sockets:
+            self._read(self._links[self._sockets[socket]])
+
+    def _read(self, link: HostLink) -> None:
+        for _ in range(_BATCH):
+            frame = link.receive()
+            if frame is None:
+                return
+            try:
+                self._heard(link, wire.decode(frame))
+            except ProtocolError as error:
+                host = link.up.host
+                logger.warning("host=%s broke the protocol: %s", host, error)
+                self._tell(ev.Accused(host, str(error)))
+                return
+
+    def _heard(self, link: HostLink, message: Message) -> None:
+        host = link.up.host
+        match message:
+            case Welcome(protocol):
+                if protocol != PROTOCOL:
+                    raise ProtocolError(f"it speaks protocol {protocol}")
+                link.is_welcome = True
+                link.send(TakeInventory())
+            case Inventory(states):
+                for state in states:
+                    self._check_epoch(state.epoch)
+                    _check_dependencies(len(state.dependencies))
+                self._tell(ev.Inventoried(host, states))
+            case Loaded() | LoadFailed():
+                self._check_epoch(message.epoch)
+                _check_dependencies(len(message.dependencies))
+                self._loaded(link, message, time.monotonic())
+            case Gone(script, epoch, reason):
+                self._check_epoch(epoch)
+                self._tell(ev.StateGone(host, script, epoch, reason[:_MAX_REASON]))
+            case Fenced(script, epoch):
+                self._check_epoch(epoch)
+                self._tell(ev.FenceRaised(host, script, epoch))
+            case Need():
+                self._need(link, message)
+            case _:
+                raise ProtocolError(f"a VM host sent {type(message).__name__}")
+
+    def _check_epoch(self, epoch: Epoch) -> None:
+        # the broker counts on above what it hears: nobody may push it over the edge
+        if not 0 <= epoch < self._latest:
+            raise ProtocolError(f"epoch {epoch} is not of any broker so far")
+
+    def _loaded(
+        self, link: HostLink, message: Loaded | LoadFailed, since: float
+    ) -> None:
+        pool, script = link.up.pool, message.script
+        self._library.read_events()
+        used = self._library.used(pool, script, message.dependencies)
+        paths = [script, *[path for path, _ in used]]
+
+        def again(since: float) -> None:
+            self._loaded(link, message, since)
+
+        if self._library.waits(pool, paths, since, again):
+            return
+        changed = self._library.changed(pool, used)
+        _log_script(script, message.log[:_MAX_LOG])
+        if isinstance(message, Loaded):
+            self._tell(
+                ev.StateLoaded(
+                    link.up.host,
+                    script,
+                    message.epoch,
+                    min(max(message.load_us / 1e6, 0.0), _MAX_LOAD_S),
+                    min(max(message.kib, 0), _MAX_KIB),
+                    message.dependencies,
+                    changed,
+                )
+            )
+        else:
+            self._tell(
+                ev.LoadFailed(
+                    link.up.host,
+                    script,
+                    message.epoch,
+                    _cut(message.error),
+                    message.dependencies,
+                    changed,
+                )
+            )
+
+    def _need(self, link: HostLink, need: Need) -> None:
+        now = time.monotonic()
+        wait_s = link.needs.take(now)
+        if wait_s > 0.0:
+            self._library.later(now + wait_s, lambda _: self._answer(link, need))
+        else:
+            self._answer(link, need)
+
+    def _answer(self, link: HostLink, need: Need) -> None:
+        if self._links.get(link.up.host) is link:
+            link.send(self._library.answer(link.up.pool, need))
+
+
+def _check_dependencies(number: int) -> None:
+    if number > MAX_DEPENDENCIES:
+        limit = f"the limit is {MAX_DEPENDENCIES}"
+        raise ProtocolError(f"a state with {number} dependencies; {limit}")
+
+
+def _cut(error: ScriptError) -> ScriptError:
+    return replace(
+        error,
+        kind=error.kind[:_MAX_REASON],
+        message=error.message[:_MAX_TEXT],
+        traceback=error.traceback[:_MAX_TEXT],
+        file=error.file[:_MAX_TEXT],
+        excerpt=error.excerpt[:_MAX_TEXT],
+        budget=error.budget[:_MAX_REASON],
+    )
+
+
+def _log_script(script: Script, log: bytes) -> None:
+    for level, text in log_lines(log):
+        number = getattr(logging, level.upper())
+        logger.log(number, "script=%s %s", os.fsdecode(script), text)

@@ -1,0 +1,194 @@
+"""The script tree as the loop sees it: sources, the watcher, and patience.
+
+A file that may be half of a change is waited for: what a state was loaded from, and a
+script that was written a moment ago, are looked at when they have rested.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from broker import actions as act
+from broker.events import FileNow, Found
+from broker.policies import pool_paths
+from broker.sources import Sources
+from broker.watch import Watcher
+from luafarm.messages import Blob, Dependency, Load, Need, Source
+from luafarm.names import Pool, Script
+from luafarm.settings import Settings
+
+_MAX_BLOBS: Final = 16 << 20
+"""Bytes of modules that travel with a Load; what is over is asked for with Need."""
+
+_MAX_HELD: Final = 10_000
+_LONGEST_HOLD_S: Final = 1.0
+
+_Held = tuple[float, float, Callable[[float], None]]
+"""(due, since, what to do then with `since`)."""
+
+
+class Library:
+    """Owns the files: nobody else in the broker reads or watches any."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settle_s = settings.broker.settle
+        self._sources = Sources(pool_paths(settings), settings.broker.max_source)
+        self._watcher = Watcher(self._sources, self._settle_s, settings.broker.poll)
+        self._held: list[_Held] = []
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll for reading, -1 when there is none."""
+        return self._watcher.fileno()
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no inotify; empty when there is."""
+        return self._watcher.trouble
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._watcher.close()
+
+    def status(self) -> dict[str, object]:
+        """Return figures for the farm's status."""
+        return self._watcher.status()
+
+    # -- time ------------------------------------------------------------------------
+
+    def due_at(self) -> float:
+        """Return when `turn` wants to be called."""
+        due = [self._watcher.polls_at(), *[held[0] for held in self._held]]
+        settles_at = self._watcher.settles_at()
+        return min(due if settles_at is None else [settles_at, *due])
+
+    def turn(self, now: float) -> list[FileNow]:
+        """Return what has changed and rested; poll what is due."""
+        changed: list[FileNow] = []
+        settles_at = self._watcher.settles_at()
+        if settles_at is not None and now >= settles_at:
+            changed = self._watcher.changes()
+        if now >= self._watcher.polls_at():
+            self._watcher.poll(now)
+        return changed
+
+    def release(self, now: float) -> None:
+        """Do what waited for files that have rested since."""
+        if not self._held:
+            return
+        due = [held for held in self._held if held[0] <= now]
+        self._held = [held for held in self._held if held[0] > now]
+        for _, since, again in due:
+            again(since)
+
+    def read_events(self) -> None:
+        """Take what inotify has to say."""
+        self._watcher.read_events(time.monotonic())
+
+    def later(self, due: float, again: Callable[[float], None]) -> None:
+        """Do this at that time."""
+        self._held.append((due, due, again))
+
+    def waits(
+        self,
+        pool: Pool,
+        paths: list[bytes],
+        since: float,
+        again: Callable[[float], None],
+    ) -> bool:
+        """Say whether to wait for these files; if so, `again` is called when they rest.
+
+        since: when the waiting began; it has an end.
+        """
+        now = time.monotonic()
+        if now - since > _LONGEST_HOLD_S or len(self._held) >= _MAX_HELD:
+            return False
+        if not any(self._is_unsettled(pool, path) for path in paths):
+            return False
+        settles_at = self._watcher.settles_at()
+        due = settles_at if settles_at is not None else now + self._settle_s
+        self._held.append((due, since, again))
+        return True
+
+    def _is_unsettled(self, pool: Pool, path: bytes) -> bool:
+        if self._watcher.is_followed((pool, path)):
+            return self._watcher.is_hinted((pool, path))
+        return self._sources.is_young(path, self._settle_s)
+
+    # -- what the machine orders -----------------------------------------------------
+
+    def watch(self, action: act.Watch) -> None:
+        """Report changes of a path."""
+        key = (action.pool, action.path)
+        self._watcher.follow(key, action.digest, time.monotonic())
+
+    def unwatch(self, action: act.Unwatch) -> None:
+        """Report them no more."""
+        self._watcher.unfollow((action.pool, action.path))
+
+    def keep(self, action: act.Keep) -> None:
+        """Keep the contents of a last good generation."""
+        self._sources.keep(action.script, action.digests)
+
+    def order(self, action: act.Load) -> Load | None:
+        """Return an order with its sources, or None when the script is another now."""
+        source = self._sources.content(action.pool, action.script, action.digest)
+        if source is None:
+            self.doubt(action.pool, action.script)
+            return None
+        return Load(
+            action.script,
+            action.epoch,
+            action.digest,
+            source,
+            self._blobs(action.pool, action.dependencies),
+            action.limits,
+        )
+
+    def doubt(self, pool: Pool, path: bytes) -> None:
+        """Look at this path soon."""
+        self._watcher.hint((pool, path), time.monotonic())
+
+    def _blobs(
+        self, pool: Pool, dependencies: tuple[Dependency, ...]
+    ) -> tuple[Blob, ...]:
+        blobs: list[Blob] = []
+        left = _MAX_BLOBS
+        for d in dependencies:
+            source = b""
+            if d.path:
+                content = self._sources.content(pool, d.path, d.digest)
+                if content is None or len(content) > left:
+                    continue  # the host asks for it
+                source = content
+                left -= len(content)
+            blobs.append(Blob(d.kind, d.name, d.path, d.digest, source))
+        return tuple(blobs)
+
+    # -- questions -------------------------------------------------------------------
+
+    def find(self, path: bytes) -> Found | None:
+        """Return the script that a requested path means, or None."""
+        return self._sources.find(path)
+
+    def answer(self, pool: Pool, need: Need) -> Source:
+        """Return what a script asked for."""
+        blob, error = self._sources.answer(pool, need.script, need.kind, need.name)
+        return Source(need.ticket, blob, error)
+
+    def check(self, scope: bytes) -> tuple[FileNow, ...]:
+        """Return what has changed, now, at a path, below it, or anywhere (empty)."""
+        self.read_events()
+        return tuple(self._watcher.check(scope))
+
+    def used(
+        self, pool: Pool, script: Script, dependencies: tuple[Dependency, ...]
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the paths that a state depends on, with the contents that it saw."""
+        return self._sources.used(pool, script, dependencies)
+
+    def changed(
+        self, pool: Pool, used: list[tuple[bytes, bytes]]
+    ) -> tuple[FileNow, ...]:
+        """Return those of these files that are others than they were seen."""
+        looks = [(self._sources.look(pool, path), digest) for path, digest in used]
+        return tuple([now for now, digest in looks if now.digest != digest])
