@@ -83,7 +83,7 @@ class Census:
             farm.roster.ready(host)
         told = {row.script: row.epoch for row in event.states}
         self._repeat(host, told)
-        self._forget_untold(host, told)
+        self._forget_untold(host, told, event.asked_at)
         adopted: list[Record] = []
         for row in event.states:
             if row.script in host.states or row.script in host.loads:
@@ -107,16 +107,21 @@ class Census:
         for script, epoch in self._farm.waits.of(host.id):
             self._turn.out.append(Fence(host.id, script, epoch))
 
-    def _forget_untold(self, host: Host, told: dict[Script, Epoch]) -> None:
+    def _forget_untold(
+        self, host: Host, told: dict[Script, Epoch], asked_at: float
+    ) -> None:
         """Forget what a host was ordered or known to have, and has not."""
         touched: list[Record] = []
         sent = [loading for loading in host.loads.values() if loading.sent]
         for loading in sent:
-            if told.get(loading.record.script) != loading.epoch:
+            if (
+                loading.since <= asked_at
+                and told.get(loading.record.script) != loading.epoch
+            ):
                 self._farm.end(loading)
                 touched.append(loading.record)
         for script, state in list(host.states.items()):
-            if told.get(script) != state.epoch:
+            if state.loaded_at <= asked_at and told.get(script) != state.epoch:
                 self._farm.lose(state)
                 touched.append(state.record)
         for record in touched:

@@ -1,6 +1,7 @@
 """Everything that can happen to the broker. Times are seconds, `now` comes beside."""
 
 from dataclasses import dataclass
+from math import inf
 
 from luafarm.messages import (
     Dependency,
@@ -93,10 +94,14 @@ class HostJoined:
 
 @dataclass(frozen=True, slots=True)
 class Inventoried:
-    """A VM host told all that it holds: from now on it can be given states."""
+    """A VM host told all that it holds: from now on it can be given states.
+
+    What it was ordered after it was asked is not in it.
+    """
 
     host: HostId
     states: tuple[StateRow, ...] = ()
+    asked_at: float = inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Hosts:
         if link.monitor is not None:
             self._monitors[link.monitor] = up.host
             poller.register(link.monitor, zmq.POLLIN)
-        link.send(self._hello)
+        link.greet(self._hello, time.monotonic())
 
     def disconnect(self, host: HostId, poller: zmq.Poller) -> None:
         """End the connection to a host that is no more."""
@@ -118,9 +118,10 @@ class Hosts:
 
     def greet(self) -> None:
         """Greet again those that have not answered; they may have been slow."""
+        now = time.monotonic()
         for link in self._links.values():
             if not link.is_welcome:
-                link.send(self._hello)
+                link.greet(self._hello, now)
 
     def close(self) -> None:
         """End all connections."""
@@ -135,7 +136,7 @@ class Hosts:
         if socket in self._monitors:
             link = self._links[self._monitors[socket]]
             if link.reconnected():
-                link.send(self._hello)
+                link.greet(self._hello, time.monotonic())
         elif socket in self._sockets:
             self._read(self._links[self._sockets[socket]])
 
@@ -158,13 +159,15 @@ class Hosts:
             case Welcome(protocol):
                 if protocol != PROTOCOL:
                     raise ProtocolError(f"it speaks protocol {protocol}")
-                link.is_welcome = True
-                link.send(TakeInventory())
+                if not link.is_welcome:  # else an answer to a greeting said twice
+                    link.is_welcome = True
+                    link.asked_at = time.monotonic()
+                    link.send(TakeInventory())
             case Inventory(states):
                 for state in states:
                     self._check_epoch(state.epoch)
                     _check_dependencies(len(state.dependencies))
-                self._tell(ev.Inventoried(host, states))
+                self._tell(ev.Inventoried(host, states, link.asked_at))
             case Loaded() | LoadFailed():
                 self._check_epoch(message.epoch)
                 _check_dependencies(len(message.dependencies))

@@ -12,7 +12,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from broker.allowance import Allowance
 from luafarm import curve, wire
-from luafarm.messages import HostUp, Message
+from luafarm.messages import Hello, HostUp, Message
 
 logger = logging.getLogger(f"luafarm.{__name__}")
 
@@ -28,6 +28,7 @@ _HOST_QUEUE: Final = 10_000  # a host loads one state at a time; more cannot be 
 _LINGER_MS: Final = 1000
 _RECONNECT_MS: Final = 20
 _RECONNECT_MAX_MS: Final = 1000
+_GREET_AGAIN_S: Final = 1.0
 _HEARTBEAT_MS: Final = 1000  # finds half-open TCP connections
 _HEARTBEAT_TIMEOUT_MS: Final = 3000
 
@@ -57,7 +58,11 @@ class HostLink:
 
     def __init__(self, context: Context, up: HostUp, keys: curve.Keys | None) -> None:
         self.up = up
+        #: answered the last greeting
         self.is_welcome = False
+        self._greeted_at = 0.0
+        #: when it was asked for its inventory last
+        self.asked_at = 0.0
         #: how often it may have the broker look for files
         self.needs = Allowance(NEEDS, NEEDS_PER_S)
         self.socket = context.socket(zmq.DEALER)
@@ -75,6 +80,12 @@ class HostLink:
         if up.endpoint.startswith("tcp://"):
             self.monitor = self.socket.get_monitor_socket(zmq.EVENT_CONNECTED)
         self.socket.connect(up.endpoint)
+
+    def greet(self, hello: Hello, now: float) -> None:
+        """Say Hello, on a new connection or when the last one found no answer."""
+        if now - self._greeted_at >= _GREET_AGAIN_S:
+            self._greeted_at = now
+            self.send(hello)
 
     def send(self, message: Message) -> bool:
         """Send a message; return False when the host takes no more."""
@@ -97,6 +108,8 @@ class HostLink:
         while self.monitor is not None and self.monitor.poll(0):
             recv_monitor_message(self.monitor)
             is_new = True
+            self.is_welcome = False
+            self._greeted_at = 0.0
         return is_new
 
     def close(self) -> None:

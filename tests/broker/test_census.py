@@ -220,6 +220,17 @@ def test_a_host_that_a_broken_connection_kept_away_is_told_again() -> None:
     assert not paper.asked
 
 
+def test_an_inventory_says_nothing_about_later_orders() -> None:
+    paper = farm("h1")
+    asked_at = paper.now
+    paper.now += 0.1
+    paper.miss(A)
+    assert paper.play(ev.Inventoried(H1, (), asked_at)) == []
+    paper.run()
+    assert paper.play(ev.Inventoried(H1, (), asked_at)) == []
+    assert paper.places[A].hosts == (H1,)
+
+
 def test_a_fence_that_was_lost_is_ordered_again() -> None:
     paper = farm("h1")
     paper.ask(A)
