@@ -46,8 +46,8 @@ time all the same, as it comes slowly on a busy machine and the soft stop is to 
 _MORE_CPU: Final = """
 [[script]]
 pattern = "{kind}/*"
-cpu = "600 ms"
-wall = "6 s"
+cpu = "400 ms"
+wall = "8 s"
 """
 
 _POOL: Final = """
@@ -71,7 +71,7 @@ def budget_s(attack: catalogue.Attack) -> float:
     """Return how long a request of it may take: its load and its run."""
     if attack.name.endswith("_waits"):
         return LOAD_S + 0.5
-    return LOAD_S + (6.0 if attack.kind in _THOROUGH else WALL_S)
+    return LOAD_S + (8.0 if attack.kind in _THOROUGH else WALL_S)
 
 
 @contextlib.contextmanager

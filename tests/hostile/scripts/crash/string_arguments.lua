@@ -1,7 +1,7 @@
 -- attack: positions, counts and codes at the ends of every range
 -- expect: 200 alive or budget memory
 function main(env, con)
-  local numbers = { 0, -1, 256, 2 ^ 31, -2 ^ 31, 2 ^ 53, 1e308, -1 / 0, 0 / 0, "0x7fffffffffffffff",
+  local numbers = { -1, 256, 2 ^ 31, -2 ^ 31, 1e308, 0 / 0, "0x7fffffffffffffff",
     math.maxinteger or 1, math.mininteger or 1 }
   for _, a in ipairs(numbers) do
     for _, b in ipairs(numbers) do

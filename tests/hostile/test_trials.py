@@ -1,0 +1,140 @@
+"""Every attack on every dialect, as real requests to one farm, side by side.
+
+The trials come first; the tests look at what came of each.
+"""
+
+import json
+import os
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.farm.farms import until
+from tests.hostile import colony
+from tests.hostile.catalogue import CLASSES, DIALECTS, Attack, attacks
+from tests.hostile.trial import Pool, Verdict
+from vmhost.dialect import Dialect
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
+
+ATTACKS = attacks()
+RUNS = [(d, attack) for d in DIALECTS for attack in ATTACKS if d in attack.outcomes]
+REPORT = Path(__file__).resolve().parents[2] / "build" / "hostile.json"
+
+AT_ONCE = threading.BoundedSemaphore(max(2, len(os.sched_getaffinity(0))))
+"""Attacks that run at a time: more would only share the processors."""
+
+Key = tuple[Dialect, str]
+
+
+@dataclass
+class Outcome:
+    """What is left when all is over."""
+
+    verdicts: dict[Key, Verdict]
+    status: dict[str, Any]
+    log: str
+    rss_kib: dict[str, tuple[int, int]]  # before and after, by title of the process
+
+
+@pytest.fixture(scope="module")
+def outcome() -> Outcome:
+    with colony.settled({dialect.value: dialect for dialect in DIALECTS}) as farm:
+        pools = [Pool(farm, dialect.value, dialect) for dialect in DIALECTS]
+        before = colony.resident_kib(farm)
+        verdicts: dict[Key, Verdict] = {}
+        threads = [
+            threading.Thread(target=_try_all, args=(pool, verdicts)) for pool in pools
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        after = colony.resident_kib(farm)
+        expected = sum(verdict.deaths for verdict in verdicts.values())
+        until(
+            lambda: farm.status()["counts"].get("hosts_lost", 0) >= expected, "deaths"
+        )
+        rss_kib = {title: (before[title], after[title]) for title in before}
+        found = Outcome(verdicts, farm.status(), farm.log(), rss_kib)
+    _write_report(found)
+    return found
+
+
+def _try_all(pool: Pool, verdicts: dict[Key, Verdict]) -> None:
+    for attack in ATTACKS:
+        if pool.dialect in attack.outcomes:
+            with AT_ONCE:
+                verdicts[pool.dialect, attack.name] = _try(pool, attack)
+
+
+def _try(pool: Pool, attack: Attack) -> Verdict:
+    try:
+        return pool.attack(attack)
+    except (OSError, AssertionError) as error:  # no answer, no new host
+        return Verdict(faults=[f"{type(error).__name__}: {error}"])
+
+
+def _write_report(outcome: Outcome) -> None:
+    """Write what each attack came to, for whoever wants to read it."""
+    rows = {
+        f"{dialect} {name}": [verdict.outcome, round(verdict.elapsed_s, 3)]
+        for (dialect, name), verdict in sorted(outcome.verdicts.items())
+    }
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(json.dumps(rows, indent=1))
+
+
+def _name(value: Dialect | Attack) -> str:
+    return value.name if isinstance(value, Attack) else value.value
+
+
+@pytest.mark.parametrize(("dialect", "attack"), RUNS, ids=_name)
+def test_the_attack_comes_to_what_it_should(
+    outcome: Outcome, dialect: Dialect, attack: Attack
+) -> None:
+    assert outcome.verdicts[dialect, attack.name].faults == []
+
+
+def test_no_vm_host_died_but_of_what_only_its_death_could_stop(
+    outcome: Outcome,
+) -> None:
+    died = set(
+        re.findall(r"lost reason=(\w+) script=\S*?/roots/(\S+)\.lua", outcome.log)
+    )
+    assert {reason for reason, _ in died} <= {"cpu", "wall"}
+    may_kill = {
+        f"{dialect}/{attack.name}"
+        for dialect, attack in RUNS
+        if any(one.kind == "kill" for one in attack.outcomes[dialect])
+    }
+    assert {script for _, script in died} <= may_kill
+    deaths = sum(verdict.deaths for verdict in outcome.verdicts.values())
+    assert outcome.status["counts"].get("hosts_lost", 0) == deaths
+
+
+def test_the_log_is_one_fact_a_line_whatever_scripts_wrote(outcome: Outcome) -> None:
+    for line in outcome.log.split("\n"):
+        assert line.isprintable() or line.replace("\t", "").isprintable()
+        assert not re.match(r"\S+ \S+ ERROR luafarm.broker forged", line)
+    assert "no protocol" not in outcome.log
+
+
+def test_nobody_broke_the_protocol(outcome: Outcome) -> None:
+    assert "broke the protocol" not in outcome.log
+    assert outcome.status["counts"].get("accusations", 0) == 0
+
+
+def test_front_broker_and_supervisor_did_not_grow(outcome: Outcome) -> None:
+    for title, (before, after) in outcome.rss_kib.items():
+        assert after - before < 64 * 1024, f"{title}: {before} KiB to {after} KiB"
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_class_was_tried(outcome: Outcome, kind: str) -> None:
+    tried = {dialect for dialect, name in outcome.verdicts if name.startswith(kind)}
+    assert tried == set(DIALECTS)
