@@ -66,7 +66,7 @@ class Farm:
         self.taken = 0
         self.draining = 0
         #: hosts with an order to close a state that is not confirmed
-        self._closing: dict[Script, dict[HostId, Host]] = {}
+        self.closing: dict[Script, dict[HostId, Host]] = {}
         self.kib = 0
         self.term = term
         self._number = 0
@@ -332,7 +332,7 @@ class Farm:
         """Order what a host has of a script to close, known or not."""
         if script not in host.draining:
             self.draining += 1
-            self._closing.setdefault(script, {})[host.id] = host
+            self.closing.setdefault(script, {})[host.id] = host
         host.draining[script] = epoch
         self.turn.out.append(Drop(host.id, script, epoch))
 
@@ -341,7 +341,7 @@ class Farm:
 
         Of a script with a served generation they are of that one, or fenced already.
         """
-        for script, hosts in self._closing.items():
+        for script, hosts in self.closing.items():
             record = self.records.get(script)
             if record is None or record.current is None:
                 for host in hosts.values():
@@ -354,15 +354,15 @@ class Farm:
             return False
         del host.draining[script]
         self.draining -= 1
-        closing = self._closing[script]
+        closing = self.closing[script]
         del closing[host.id]
         if not closing:
-            del self._closing[script]
+            del self.closing[script]
         return True
 
     def holders(self, record: Record, served: Generation | None) -> list[Host]:
         """Return the hosts that may have a state of another generation than this."""
-        hosts = dict(self._closing.get(record.script, ()))
+        hosts = dict(self.closing.get(record.script, ()))
         for state in record.states:
             if state.generation is not served:
                 hosts[state.host.id] = state.host
@@ -395,51 +395,3 @@ class Farm:
         size = float(max(state.kib, 1)) if self.memory_limit_kib else 1.0
         gain_s = self.gain_s(state)
         self.victims.put(state, key(state.heat, gain_s, size, self.half_life))
-
-    # -- invariants ------------------------------------------------------------------
-
-    def check(self) -> None:
-        """Raise AssertionError if the tables disagree with each other."""
-        self.victims.check()
-        self.roster.check()
-        self.bulletin.check()
-        taken = kib = draining = 0
-        for host in self.roster.hosts.values():
-            taken += len(host.states.keys() | host.loads.keys())
-            draining += len(host.draining)
-            for script in host.draining:
-                assert self._closing[script][host.id] is host, (host.id, script)
-            kib += host.kib
-            assert host.kib == sum([s.kib for s in host.states.values()]), host.id
-            assert host.background is None or host.background.sent, host.id
-            assert host.background is not None or not host.backlog, host.id
-            for script, state in host.states.items():
-                assert state in self.records[script].states, (host.id, script)
-            for script, loading in host.loads.items():
-                assert self.records[script].loads[host.id] is loading, (host.id, script)
-        assert (taken, kib, draining) == (self.taken, self.kib, self.draining)
-        assert draining == sum(len(hosts) for hosts in self._closing.values())
-        assert self.taken <= self.limit, (self.taken, self.limit)
-        for script, record in self.records.items():
-            self._check_record(script, record)
-        watched = {s: r.watched for s, r in self.records.items() if r.watched}
-        self.files.check({**watched, **self.missing.watched()})
-        assert len(self.ghosts) <= max(1000, 4 * self.limit)
-
-    def _check_record(self, script: Script, record: Record) -> None:
-        hosts = {s.host.id for s in record.states} | set(record.loads)
-        assert len(hosts) <= record.policy.clones, script
-        assert (record.failure is not None) == (script in self.failed), script
-        for state in record.states:
-            assert state.host.states[script] is state, script
-            may_go = state.served and script not in state.host.loads
-            assert (state.position >= 0) == may_go, (script, state.host.id)
-        if record.states or record.waiting:
-            assert record.watched, script
-        if record.states:
-            assert record.current is not None or record.next is not None, script
-        if script in self.ghosts:
-            assert self.is_unused(record), script
-            assert not record.watched, script
-        elif not record.loads:
-            assert not self.is_unused(record), f"{script!r} is kept for nothing"

@@ -10,6 +10,7 @@ the farm first, takes over what the hosts hold, and only then tells fronts anyth
 from collections import deque
 from typing import Final, assert_never
 
+from broker import invariants
 from broker.actions import Action, Tell
 from broker.census import Census
 from broker.events import (
@@ -332,4 +333,4 @@ class Machine:
 
     def check(self) -> None:
         """Raise AssertionError if the tables disagree with each other."""
-        self.farm.check()
+        invariants.check(self.farm)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.watch import ALONE, LONGEST, Notifier, new_inotify
+from broker.notifier import Notifier, new_inotify
+from broker.watch import ALONE, LONGEST
 from tests.broker.tree import GONE, POOL, SETTLE_S, Tree, of
 
 

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from broker.notifier import Notifier, new_inotify, silent_file_system
 from broker.resolve import PoolPaths
 from broker.sources import Sources, digest_of
-from broker.watch import Notifier, Watcher, new_inotify, silent_file_system
+from broker.watch import Watcher
 from luafarm.names import Pool
 
 POOL = Pool("p")

@@ -62,8 +62,13 @@ local length = native.rawlen or function(t) return #t end
 
 local function limit(t, position, name)
   local from = tonumber(position)
-  if from and type(t) == "table" and not (length(t) - from <= MAX_SHIFT) then  -- or NaN
-    error("bad argument #1 to '" .. name .. "' (too many elements to shift)", 3)
+  if from and type(t) == "table" then
+    if T.is51 and from >= 2 ^ 31 then
+      from = -2 ^ 31  -- what C makes of a position that is no 32-bit integer
+    end
+    if not (length(t) - from <= MAX_SHIFT) then  -- or NaN
+      error("bad argument #1 to '" .. name .. "' (too many elements to shift)", 3)
+    end
   end
 end
 

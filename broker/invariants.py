@@ -1,0 +1,57 @@
+"""What always holds between the broker's tables, for tests."""
+
+from broker.farm import Farm
+from broker.tables import Host, Record
+from luafarm.names import Script
+
+
+def check(farm: Farm) -> None:
+    """Raise AssertionError if the tables disagree with each other."""
+    farm.victims.check()
+    farm.roster.check()
+    farm.bulletin.check()
+    taken = kib = draining = 0
+    for host in farm.roster.hosts.values():
+        _check_host(farm, host)
+        taken += len(host.states.keys() | host.loads.keys())
+        draining += len(host.draining)
+        kib += host.kib
+    assert (taken, kib, draining) == (farm.taken, farm.kib, farm.draining)
+    assert draining == sum(len(hosts) for hosts in farm.closing.values())
+    assert farm.taken <= farm.limit, (farm.taken, farm.limit)
+    for script, record in farm.records.items():
+        _check_record(farm, script, record)
+    watched = {s: r.watched for s, r in farm.records.items() if r.watched}
+    farm.files.check({**watched, **farm.missing.watched()})
+    assert len(farm.ghosts) <= max(1000, 4 * farm.limit)
+
+
+def _check_host(farm: Farm, host: Host) -> None:
+    assert host.kib == sum(state.kib for state in host.states.values()), host.id
+    assert host.background is None or host.background.sent, host.id
+    assert host.background is not None or not host.backlog, host.id
+    for script in host.draining:
+        assert farm.closing[script][host.id] is host, (host.id, script)
+    for script, state in host.states.items():
+        assert state in farm.records[script].states, (host.id, script)
+    for script, loading in host.loads.items():
+        assert farm.records[script].loads[host.id] is loading, (host.id, script)
+
+
+def _check_record(farm: Farm, script: Script, record: Record) -> None:
+    hosts = {s.host.id for s in record.states} | set(record.loads)
+    assert len(hosts) <= record.policy.clones, script
+    assert (record.failure is not None) == (script in farm.failed), script
+    for state in record.states:
+        assert state.host.states[script] is state, script
+        may_go = state.served and script not in state.host.loads
+        assert (state.position >= 0) == may_go, (script, state.host.id)
+    if record.states or record.waiting:
+        assert record.watched, script
+    if record.states:
+        assert record.current is not None or record.next is not None, script
+    if script in farm.ghosts:
+        assert farm.is_unused(record), script
+        assert not record.watched, script
+    elif not record.loads:
+        assert not farm.is_unused(record), f"{script!r} is kept for nothing"
