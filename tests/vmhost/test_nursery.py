@@ -92,6 +92,7 @@ def household(run: Path, zygote: str = "tests.vmhost.fakehost") -> Household:
 @pytest.fixture
 def held(run: Path) -> Iterator[Held]:
     before = signal.getsignal(signal.SIGCHLD)
+    others = children()  # farms that other tests keep
     nursery = Nursery(household(run), (PLAN,))
     found = Held(nursery)
     assert nursery.start_zygote() == []
@@ -99,16 +100,13 @@ def held(run: Path) -> Iterator[Held]:
     yield found
     nursery.close()
     assert signal.getsignal(signal.SIGCHLD) is before
-    until(are_all_reaped, "no child is left")
+    until(lambda: nursery.reap() == [] and children() <= others, "no child is left")
 
 
-def are_all_reaped() -> bool:
-    """Reap what ended after `close`: zombies that the zygote left to its heir."""
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
+def children() -> set[str]:
+    """Return the pids of the children of this process."""
+    own = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    return set(own.read_text().split())
 
 
 def test_a_host_that_ends_before_the_zygote_answers_is_not_forgotten(
