@@ -14,7 +14,10 @@ from zmq.utils.monitor import parse_monitor_message
 from luafarm import curve
 from luafarm.wire import MAX_FRAME
 
-_HWM: Final = 2000  # messages; a host has at most MAX_RUNS outstanding
+_HWM: Final = 2000  # messages
+HOST_HWM: Final = 32  # that a VM host may be ahead of us: 8 MiB of pieces
+_TURN_BYTES: Final = 64 << 10  # of one peer before all others have a turn
+_FRAME_BYTES: Final = 4 << 10  # what a frame of no size counts
 _LINGER_MS: Final = 1000
 
 # Plain numbers: arithmetic on the enum members of pyzmq costs microseconds each.
@@ -36,7 +39,9 @@ class Link:
         on_lost: Callable[[], None],
         pair: curve.KeyPair | None = None,
         server_key: bytes = b"",
+        ahead: int = _HWM,
     ) -> None:
+        """Connect; ahead: frames of the peer that may wait to be read."""
         self._loop = loop
         self._on_frame = on_frame
         self._on_connected = on_connected
@@ -46,7 +51,7 @@ class Link:
         self._socket.set(zmq.LINGER, _LINGER_MS)
         self._socket.set(zmq.MAXMSGSIZE, MAX_FRAME)
         self._socket.set(zmq.SNDHWM, _HWM)
-        self._socket.set(zmq.RCVHWM, _HWM)
+        self._socket.set(zmq.RCVHWM, ahead)
         self._socket.set(zmq.RECONNECT_IVL, 50)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 1000)
         if pair is not None and server_key:
@@ -56,9 +61,10 @@ class Link:
         )
         self._fd = self._socket.fileno()
         self._monitor_fd = self._monitor.fileno()
-        loop.add_reader(self._fd, self.drain)
+        loop.add_reader(self._fd, self._read)
         loop.add_reader(self._monitor_fd, self._watch)
         self._is_open = True
+        self._is_due = False  # `_read` will be called
         self._socket.connect(endpoint)
         loop.call_soon(self._watch)
 
@@ -71,14 +77,31 @@ class Link:
         except zmq.Again:
             return False
         if self._has_input():
-            self._loop.call_soon(self.drain)
+            self._read_soon()
         return True
 
     def drain(self) -> None:
-        """Hand every frame that has come in to the callback."""
+        """Hand every frame that has come in to the callback; of a dead peer only."""
         # asked for each time: an exception for "nothing" costs more than the question
         while self._is_open and self._has_input():
             self._on_frame(self._socket.recv(_DONTWAIT))
+
+    def _read_soon(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._read)
+
+    def _read(self) -> None:
+        """Hand some frames to the callback, and go on after the others' turn."""
+        self._is_due = False
+        left = _TURN_BYTES
+        while left > 0:
+            if not self._is_open or not self._has_input():
+                return
+            frame = self._socket.recv(_DONTWAIT)
+            left -= len(frame) + _FRAME_BYTES
+            self._on_frame(frame)
+        self._read_soon()
 
     def close(self, linger_ms: int = 0) -> None:
         """Close the socket; what was not sent is dropped after `linger_ms`."""

@@ -18,7 +18,7 @@ import zmq
 from fcgi.actions import Action, Answer, CancelRun, Send
 from fcgi.dispatch import Dispatch
 from fcgi.exchange import Exchange
-from fcgi.links import Link
+from fcgi.links import HOST_HWM, Link
 from fcgi.placement import Pending
 from fcgi.refusal import Refusal, of_error
 from fcgi.reply import BadHeaderError
@@ -311,6 +311,7 @@ class Service:
             self._listen(up)
 
     def _listen(self, up: HostUp) -> None:
+            HOST_HWM,
         """Connect to the notices of a supervisor."""
         link = Link(
             self._loop,

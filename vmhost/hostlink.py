@@ -21,7 +21,7 @@ from vmhost.hostconfig import HostConfig
 
 HWM: Final = 64  # frames that may wait for a peer: 16 MiB of pieces
 BACKLOG_HWM: Final = 1000  # frames of one peer that may wait for us
-PATIENCE_S: Final = 0.1  # a living front takes frames within microseconds
+PATIENCE_S: Final = 1.0  # a living front takes frames at once, a busy one in time
 LINGER_MS: Final = 1000
 _RETRY_S: Final = 0.0005
 _STOP_ENDPOINT: Final = "inproc://stop"
@@ -43,6 +43,7 @@ class Link:
 
     def __init__(self, config: HostConfig, listen_fd: int) -> None:
         self.is_stopped = False  # somebody called `stop`
+        self._is_stopping = False  # the same, as the main thread sees it
         self.dropped = 0  # frames that a deaf peer did not take
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._roles: dict[str, frozenset[Role]] = {}
@@ -69,8 +70,13 @@ class Link:
             self._poller.register(self._zap.socket, zmq.POLLIN)
 
     def stop(self) -> None:
-        """End the wait of `receive`, from the main thread only; once."""
-        self._stopper.send(b"")
+        """End the wait of `receive`, from the main thread only; later calls do nothing.
+
+        It may be called again when the link is closed already.
+        """
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._stopper.send(b"")
 
     def receive(self, wait_ms: int) -> tuple[bytes, bytes, frozenset[Role]] | None:
         """Return a peer, its next frame and what it may be; None: nothing came."""
