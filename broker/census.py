@@ -175,12 +175,14 @@ class Census:
 
     def _warm(self, state: State, row: StateRow) -> None:
         """Guess the heat of a state from its age and uses, as if they came evenly."""
-        half_life = self._farm.half_life
+        farm = self._farm
         age_s = max(row.age_ms / 1000.0, _RATE_AGE_S)
-        lasting_s = min(age_s, half_life * 1.44)  # 1 / ln 2: the whole of the decay
+        lasting_s = min(
+            age_s, farm.fading.half_life_s * 1.44
+        )  # 1 / ln 2: the whole of the decay
         uses = row.requests / age_s * lasting_s
-        state.heat.add(uses, self._turn.now, half_life)
-        state.record.heat.add(uses, self._turn.now, half_life)
+        state.heat.add(uses, farm.lived())
+        state.record.heat.add(uses, farm.lived())
 
     # -- hosts that go ---------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Final
 from broker.actions import Drop, Fence, Keep, Load
 from broker.bulletin import Bulletin
 from broker.files import Files
-from broker.heat import key
+from broker.heat import Fading, key, worth
 from broker.missing import Missing
 from broker.policies import policy, pool_paths
 from broker.quarantine import Quarantine
@@ -44,7 +44,7 @@ class Farm:
     ) -> None:
         self.settings = settings
         self.turn = turn
-        self.half_life = settings.broker.heat_half_life
+        self.fading = Fading(settings.broker.heat_half_life, turn.now)
         self.limit = settings.broker.states
         self.memory_limit_kib = memory_kib
         self.pools = pool_paths(settings)
@@ -93,7 +93,7 @@ class Farm:
         record = self.records.get(script)
         if record is None:
             mine = policy(self.settings, self.pools[pool], script)
-            record = self.records[script] = Record(script, pool, mine, self.turn.now)
+            record = self.records[script] = Record(script, pool, mine)
         self.ghosts.pop(script, None)
         return record
 
@@ -257,10 +257,10 @@ class Farm:
         state = self.adopt(record, host, loading.generation, loading.epoch, kib)
         state.wait_s = loading.wait_s
         if loading.wait_s > 0.0:
-            state.heat.add(loading.uses, self.turn.now, self.half_life)
+            state.heat.add(loading.uses, self.lived())
         else:
-            heat = record.heat.now(self.turn.now, self.half_life)
-            state.heat.add(max(1.0, heat), self.turn.now, self.half_life)
+            heat = record.heat.now(self.lived())
+            state.heat.add(max(1.0, heat), self.lived())
         self.young[state] = None
         return state
 
@@ -378,6 +378,10 @@ class Farm:
 
     # -- worth -----------------------------------------------------------------------
 
+    def lived(self) -> float:
+        """Return the time of this turn in half-lives, as heat is counted."""
+        return self.fading.at(self.turn.now)
+
     def gain_s(self, state: State) -> float:
         """Return the seconds that one use of a state saves."""
         record = state.record
@@ -392,6 +396,11 @@ class Farm:
         """Put a state where it belongs in the order of worth, if it may be a victim."""
         if not state.served or state.record.script in state.host.loads:
             return
-        size = float(max(state.kib, 1)) if self.memory_limit_kib else 1.0
-        gain_s = self.gain_s(state)
-        self.victims.put(state, key(state.heat, gain_s, size, self.half_life))
+        self.victims.put(state, key(state.heat, self.gain_s(state), self._size(state)))
+
+    def _size(self, state: State) -> float:
+        return float(max(state.kib, 1)) if self.memory_limit_kib else 1.0
+
+    def worth_s(self, state: State) -> float:
+        """Return the seconds of waiting that a ranked state saves in a half-life."""
+        return worth(state.key, self.lived()) * self._size(state)

@@ -242,8 +242,8 @@ class Machine:
         at = self._turn.now - min(max(row.last_us, 0) / 1e6, _MOST_AGO_S)
         record.requests += row.requests
         record.errors += row.errors
-        record.heat.add(requests, at, farm.half_life)
-        record.waits.add(row.waited_us / 1e6, at, farm.half_life)
+        record.heat.add(requests, farm.fading.at(at))
+        record.waits.add(row.waited_us / 1e6, farm.fading.at(at))
         weight = 1.0 - 0.8 ** min(requests, 50.0)
         if record.service_s <= 0.0:
             weight = 1.0
@@ -258,7 +258,7 @@ class Machine:
 
     def _state_used(self, state: State, row: UseRow, at: float) -> None:
         farm = self.farm
-        state.heat.add(float(row.requests), at, farm.half_life)
+        state.heat.add(float(row.requests), farm.fading.at(at))
         state.requests += row.requests
         if not state.served:
             state.served = True

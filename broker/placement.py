@@ -10,7 +10,6 @@ from typing import Final
 from broker.cloning import LEAST_WAIT_S, WORTH_RATIO, Budget, wanted
 from broker.events import Pressed
 from broker.farm import Farm
-from broker.heat import worth
 from broker.resolve import shown
 from broker.tables import QUICK, SLOW, Generation, Host, Record, State
 from luafarm.names import HostId, Pool, Script
@@ -85,7 +84,7 @@ class Placement:
     # -- room ------------------------------------------------------------------------
 
     def make_room(self, record: Record, limit_s: float | None) -> bool:
-        """Make room for one state more, if a victim worth less than this must go."""
+        """Make room for one state more, if what must go is worth less than this."""
         farm = self._farm
         while farm.taken >= farm.limit or self._is_memory_full(record):
             if farm.draining >= max(16, farm.limit >> 3):
@@ -93,9 +92,10 @@ class Placement:
             victim = farm.victims.least_but(record)
             if victim is None:
                 return False
-            worth_s = worth(victim.key, self._turn.now, farm.half_life)
-            if limit_s is not None and worth_s >= limit_s:
-                return False
+            if limit_s is not None:
+                limit_s -= farm.worth_s(victim)
+                if limit_s <= 0.0:
+                    return False
             self.evict(victim, f"room for {shown(record.script)}")
         return True
 
@@ -120,12 +120,13 @@ class Placement:
         """Order a state to close for want of room."""
         farm = self._farm
         record = state.record
-        worth_s = worth(state.key, self._turn.now, farm.half_life)
-        heat = state.heat.now(self._turn.now, farm.half_life)
+        worth_s = farm.worth_s(state)
+        heat = state.heat.now(farm.lived())
         record.last_eviction = (
             f"{reason}: heat {heat:.2f}, worth {worth_s * 1000:.2f} ms was the least"
         )
         self._turn.count("evictions")
+        farm.fading.stayed(self._turn.now - state.born_at, self._turn.now)
         farm.drop(state)
         farm.bulletin.publish(record)
         if farm.is_unused(record):
@@ -144,7 +145,7 @@ class Placement:
         self._turn.count("pressures")
         if event.waited_s < max(record.load_s, LEAST_WAIT_S):
             return
-        waiting_s = record.waits.now(self._turn.now, farm.half_life) + event.total_s
+        waiting_s = record.waits.now(farm.lived()) + event.total_s
         states = len(_hosts(record))
         for _ in range(wanted(event.queued, record.service_s, record.load_s, states)):
             if not self._clone_once(record, record.current, event, waiting_s):

@@ -122,8 +122,8 @@ class Recycling:
 
     def is_hot(self, record: Record) -> bool:
         """Say whether a script is used so often that it is loaded unasked."""
-        heat = record.heat.now(self._turn.now, self._farm.half_life)
-        return heat / self._farm.half_life > HOT_RATE
+        farm = self._farm
+        return record.heat.now(farm.lived()) / farm.fading.half_life_s > HOT_RATE
 
     def left(self, host: Host) -> None:
         """Forget a host that is gone."""

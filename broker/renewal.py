@@ -9,7 +9,7 @@ any time.
 
 from typing import Final
 
-from broker.actions import Answer, Watch
+from broker.actions import Answer, Drop, Watch
 from broker.events import Changed, FileNow, LoadFailed, StateLoaded
 from broker.farm import MAX_DEPENDENCIES, Farm
 from broker.missing import asked_of, is_user
@@ -85,11 +85,8 @@ class Renewal:
                     self._appeared(file.pool, asked_of(user))
         if len(affected) < 2:
             return list(affected)
-        now, half_life = self._turn.now, farm.half_life
         records = [farm.records[script] for script in affected]
-        heats = [
-            (-record.heat.now(now, half_life), record.script) for record in records
-        ]
+        heats = [(-record.heat.now(farm.lived()), record.script) for record in records]
         return [script for _, script in sorted(heats)]
 
     def _review_all(self, scripts: list[Script]) -> None:
@@ -210,15 +207,20 @@ class Renewal:
         weight = 0.3 if record.load_s > 0.0 else 1.0
         record.load_s += (event.load_s - record.load_s) * weight
         generation = loading.generation
+        replaced = host.states.get(event.script)
+        old_epoch = replaced.epoch if replaced is not None else Epoch(0)
         state = farm.settle(loading, event.kib)
         self._recycling.born(state)
         if generation is record.next:
             generation.dependencies = {}  # what was expected is known now
             self._note(record, generation, event.dependencies, event.changed)
-            self._judge_canary(record, generation)
+            self._judge_canary(record, generation, host if replaced else None)
         elif generation is record.current:
             self._note(record, generation, event.dependencies, event.changed)
             self._judge(record, state, event.dependencies)
+            if replaced is not None:
+                # until it hears so, the host serves the old one to fronts
+                self._turn.out.append(Drop(host.id, event.script, old_epoch))
         else:
             self._turn.count("superseded_loads")
             if record.current is None and record.next is None:
@@ -227,16 +229,21 @@ class Renewal:
         self.tend(record)
         self._placement.relieve(host)
 
-    def _judge_canary(self, record: Record, generation: Generation) -> None:
-        """Serve a new generation, if its state is made of files that are still so."""
+    def _judge_canary(
+        self, record: Record, generation: Generation, beside: Host | None
+    ) -> None:
+        """Serve a new generation, if its state is made of files that are still so.
+
+        beside: the host, if it has a state of an older generation as well.
+        """
         if not self._farm.files.is_stale(record, generation):
             record.stale_loads = 0
-            self._promote(record, generation)
+            self._promote(record, generation, beside)
             return
         self._turn.count("stale_loads")
         record.stale_loads += 1
         if record.stale_loads > MOST_STALE:
-            self._promote(record, generation)
+            self._promote(record, generation, beside)
         self.review(record)
 
     def _judge(
@@ -313,8 +320,13 @@ class Renewal:
                 self._turn.count("unwatched_files")
         self.learn(changed, record)
 
-    def _promote(self, record: Record, generation: Generation) -> None:
-        """Serve this generation from now on."""
+    def _promote(
+        self, record: Record, generation: Generation, beside: Host | None
+    ) -> None:
+        """Serve this generation from now on.
+
+        beside: the host of its first state, which serves an older one until fenced.
+        """
         farm = self._farm
         record.current = generation
         record.digest = generation.digest
@@ -326,6 +338,8 @@ class Renewal:
         farm.rewatch(record)
         farm.bulletin.publish(record)
         fenced = farm.holders(record, generation)
+        if beside is not None and beside not in fenced:
+            fenced.append(beside)
         for state in record.states:
             if state.generation is not generation and state.host.id not in record.loads:
                 farm.begin(record, state.host, generation, background=False)

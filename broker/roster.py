@@ -39,7 +39,6 @@ class Roster:
         """Add a host; it gets no state before `ready`."""
         host = Host(up, self._lane_for(up))
         host.joined_at = now
-        host.busy.at = now
         self.hosts[up.host] = host
         self._machines = len({h.up.machine for h in self.hosts.values()})
         return host
@@ -195,7 +194,7 @@ class Roster:
         Loads under way, work, states, and states of the script on the same machine.
         """
         burden = len(host.loads) * _LOADING_S + len(host.states) * _STATE_S
-        burden += host.busy.now(now, _BUSY_HALF_LIFE_S)
+        burden += host.busy.now(now / _BUSY_HALF_LIFE_S)
         if self._machines > 1 and record.states:
             machine = host.up.machine
             for state in record.states:
@@ -205,7 +204,7 @@ class Roster:
 
     def worked(self, host: Host, busy_s: float, now: float) -> None:
         """Count time that the host spent on requests."""
-        host.busy.add(busy_s, now, _BUSY_HALF_LIFE_S)
+        host.busy.add(busy_s, now / _BUSY_HALF_LIFE_S)
 
     def check(self) -> None:
         """Raise AssertionError unless the lanes hold all and only the ready hosts."""

@@ -16,7 +16,7 @@ def status(
     farm = machine.farm
     records = sorted(
         (r for r in farm.records.values() if r.script not in farm.ghosts),
-        key=lambda r: -r.heat.now(now, farm.half_life),
+        key=lambda r: -r.heat.now(farm.fading.at(now)),
     )
     document: dict[str, object] = {
         "term": farm.term,
@@ -87,7 +87,7 @@ def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
         "refused_s": round(refused_s, 1),
         "error": failure.error.message if failure is not None else "",
         "epoch": record.current.epoch if record.current is not None else 0,
-        "heat": round(record.heat.now(now, farm.half_life), 3),
+        "heat": round(record.heat.now(farm.fading.at(now)), 3),
         "requests": record.requests,
         "errors": record.errors,
         "service_ms": round(record.service_s * 1000, 3),

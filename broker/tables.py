@@ -107,8 +107,10 @@ class State:
         self.generation = generation
         self.epoch = epoch
         self.serial = serial
+        self.born_at = now
+        #: the same until it is renewed
         self.loaded_at = now
-        self.heat = Heat(0.0, now)
+        self.heat = Heat()
         self.kib = 0
         self.requests = 0
         #: has answered since it was loaded; before that it is no victim
@@ -143,7 +145,7 @@ class Host:
         #: the one load at a time that no request waits for
         self.background: Loading | None = None
         self.backlog: deque[Loading] = deque()
-        self.busy = Heat(0.0, 0.0)
+        self.busy = Heat()
         self.joined_at = 0.0
         self.requests = 0
         self.rss_kib = 0
@@ -153,7 +155,7 @@ class Host:
 class Record:
     """A script as the broker knows it."""
 
-    def __init__(self, script: Script, pool: Pool, policy: Policy, now: float) -> None:
+    def __init__(self, script: Script, pool: Pool, policy: Policy) -> None:
         self.script = script
         self.pool = pool
         self.policy = policy
@@ -174,8 +176,8 @@ class Record:
         self.watched: dict[Key, None] = {}
         #: what fronts were told last: (verdict, hosts, epoch); None: nothing
         self.told: tuple[int, tuple[HostId, ...], Epoch] | None = None
-        self.heat = Heat(0.0, now)
-        self.waits = Heat(0.0, now)
+        self.heat = Heat()
+        self.waits = Heat()
         self.errors = 0
         self.requests = 0
         self.load_s = 0.0
