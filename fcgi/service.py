@@ -305,13 +305,13 @@ class Service:
             lambda: self._connection_lost(name),
             self._keys.own if self._keys else None,
             up.server_key,
+            HOST_HWM,
         )
         self._hosts[name] = link
         if up.notices and up.notices not in self._notices:
             self._listen(up)
 
     def _listen(self, up: HostUp) -> None:
-            HOST_HWM,
         """Connect to the notices of a supervisor."""
         link = Link(
             self._loop,
