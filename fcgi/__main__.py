@@ -4,7 +4,7 @@ import sys
 
 import setproctitle
 
-from fcgi import loop
+from fcgi import family, loop
 from luafarm import configure, descriptors, logs
 from luafarm.errors import SettingsError
 
@@ -14,11 +14,13 @@ TITLE = "luafarm-front"
 def main() -> int:
     """Run a front with the settings of the command line; return the exit code."""
     descriptors.occupy()
-    settings = configure.for_role(sys.argv[1:])
-    setproctitle.setproctitle(TITLE)
+    mine, arguments = family.parse(sys.argv[1:])
+    settings = configure.for_role(arguments)
+    title = mine.title(TITLE)
+    setproctitle.setproctitle(title)
     try:
-        logs.setup(settings.log, TITLE)
-        return loop.run(settings)
+        logs.setup(settings.log, title)
+        return loop.run(settings, mine)
     except SettingsError as error:
         configure.refuse(error)
 

@@ -127,6 +127,17 @@ class Connection:
         """Return how many requests have begun and are not ended."""
         return len(self._requests)
 
+    def is_idle(self) -> bool:
+        """Return whether a reader that knows nothing of the past could go on here."""
+        return not (
+            self._requests
+            or self._partial
+            or self._out
+            or self.closing
+            or self._is_last
+            or self._is_half_closed
+        )
+
     def data_to_send(self) -> bytes:
         """Return what the machine itself has to say; write it before any reply."""
         if not self._out:

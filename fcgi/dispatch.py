@@ -198,6 +198,10 @@ class Dispatch:
         if host is not None:
             host.ready = False
 
+    def is_ready(self) -> bool:
+        """Return whether every host has said Welcome."""
+        return all(host.ready for host in self._hosts.values())
+
     def run(self, name: HostId, request: RequestId) -> Pending | None:
         """Return a run that this host has not answered yet."""
         host = self._hosts.get(name)

@@ -1,12 +1,14 @@
 """The embedded HTTP listener: for development and small sites, without a web server.
 
 uvicorn speaks HTTP; a request becomes FastCGI parameters and goes the same way as any
-other. Error pages are those for developers, with the source around the error.
+other. Its script is looked for in all roots of all pools, in the order of the settings.
+Error pages are those for developers, with the source around the error.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
@@ -21,6 +23,7 @@ from fcgi.placement import Pending
 from fcgi.refusal import Refusal
 from fcgi.service import Service
 from fcgi.spool import BodySpool
+from luafarm.errors import SettingsError
 from luafarm.messages import SAFE, ScriptError
 from luafarm.settings import Settings
 
@@ -41,8 +44,9 @@ class HttpExchange:
         self.pending: Pending | None = None
         self.body = b""
         self.spool: BodySpool | None = None
+        self.elsewhere: Callable[[], bool] | None = None  # asks in the next root
         self._listener = listener
-        self._method = method
+        self.method = method
         self._stream = reply.Stream(listener.heads, method, is_trusted=False)
         #: pieces of the answer: (head or None, chunk, is the end, is cut short)
         self.out: asyncio.Queue[tuple[bytes | None, bytes, bool, bool]]
@@ -52,7 +56,7 @@ class HttpExchange:
         """Send a whole reply; see `Exchange`."""
         del stderr  # it is in the log
         parsed = self._listener.heads.parse(head)
-        head, body = reply.whole(parsed, body, self._method)
+        head, body = reply.whole(parsed, body, self.method)
         self.out.put_nowait((head, body, True, False))
 
     def part(self, head: bytes, chunk: bytes, stderr: bytes) -> None:
@@ -78,6 +82,8 @@ class HttpExchange:
         if self._stream.has_begun:
             self.out.put_nowait((None, b"", True, True))
             return
+        if refusal is Refusal.NOT_FOUND and self.elsewhere and self.elsewhere():
+            return
         head, body = pages.developer(
             refusal,
             path=self.pending.path if self.pending else b"",
@@ -85,7 +91,7 @@ class HttpExchange:
             error=error,
         )
         self.out.put_nowait(
-            (head, b"" if self._method == b"HEAD" else body, True, False)
+            (head, b"" if self.method == b"HEAD" else body, True, False)
         )
 
     def read_body(self, stream: int, offset: int, max_bytes: int) -> bytes:
@@ -96,13 +102,19 @@ class HttpExchange:
 
 
 class HttpListener:
-    """Serves the first root of the first pool over HTTP."""
+    """Serves the roots of all pools over HTTP."""
 
-    def __init__(self, settings: Settings, service: Service, root: bytes) -> None:
+    def __init__(self, settings: Settings, service: Service) -> None:
         self.heads = reply.Heads(settings.front.max_reply_header)
         self._front = settings.front
         self._service = service
-        self._root = root.rstrip(b"/")
+        self._roots = [
+            os.fsencode(root).rstrip(b"/")
+            for pool in settings.pool.values()
+            for root in pool.root
+        ]
+        if not self._roots:
+            raise SettingsError("[front] http needs a pool with a root to serve")
         self._server: uvicorn.Server | None = None
 
     async def serve(self, sock: socket.socket) -> None:
@@ -185,17 +197,39 @@ class HttpListener:
         path = unquote_to_bytes(scope["raw_path"].partition(b"?")[0])
         if path.endswith(b"/") and b".lua/" not in path:
             path += INDEX
-        pairs = _parameters(scope, self._root, path, body_bytes)
-        blob = params.encode_pairs(pairs)
-        found = scriptname.script_path(self._root + path, blob)
-        if isinstance(found, Refusal):
-            exchange.refuse(found)
-            return
-        if SUFFIX not in found:
+        if SUFFIX not in path:
             # behind a web server its configuration says what is a script
             exchange.refuse(Refusal.NOT_FOUND)
             return
-        flags = SAFE if scope["method"].encode() in SAFE_METHODS else 0
+        roots = iter(self._roots)
+
+        def ask_next() -> bool:
+            root = next(roots, None)
+            if root is None:
+                return False
+            pairs = _parameters(scope, root, path, body_bytes)
+            # not at once: whoever says that a script is missing is still at it
+            loop.call_soon(self._ask, exchange, root + path, pairs, body_bytes)
+            return True
+
+        loop = asyncio.get_running_loop()
+        exchange.elsewhere = ask_next
+        ask_next()
+
+    def _ask(
+        self,
+        exchange: HttpExchange,
+        path: bytes,
+        pairs: list[tuple[bytes, bytes]],
+        body_bytes: int,
+    ) -> None:
+        blob = params.encode_pairs(pairs)
+        found = scriptname.script_path(path, blob)
+        if isinstance(found, Refusal):
+            exchange.elsewhere = None  # it is as wrong in the other roots
+            exchange.refuse(found)
+            return
+        flags = SAFE if exchange.method in SAFE_METHODS else 0
         body = None if exchange.spool is not None else exchange.body
         pending = Pending(
             exchange, found, flags, blob, body, body_bytes, 0, time.monotonic()

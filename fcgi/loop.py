@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import os
 import resource
 import signal
 import socket
@@ -12,22 +11,30 @@ from typing import Final
 
 import uvloop
 
-from fcgi import sockets
+from fcgi.family import Family, Handover
 from fcgi.http import HttpListener
 from fcgi.listener import Server
 from fcgi.service import Service
 from luafarm import curve, privileges, rundir
-from luafarm.endpoints import parse_host_port
 from luafarm.errors import SettingsError
 from luafarm.names import Machine
 from luafarm.settings import Settings
+from luafarm.sockets import Listening
 
 logger = logging.getLogger("luafarm.front")
 
-DRAIN_TICK_S: Final = 0.02
+POLL_S: Final = 0.01
+READY_S: Final = 2.0
+"""Until then a front that starts waits for what the broker knows, and leaves new
+connections to other fronts, which know already."""
+
+RETIRE_SHARE: Final = 0.5
+"""Of the time for the end: then a front that retires closes what was never idle."""
 
 GC_THRESHOLDS: Final = (20_000, 20, 50)
 """A request makes no reference cycles; the collector only looks for accidents."""
+
+_RESERVE: Final = 512  # descriptors for hosts, spools and logs
 
 
 def machine_name(settings: Settings) -> Machine:
@@ -41,102 +48,150 @@ def load_keys(settings: Settings) -> curve.Keys | None:
     return curve.load(Path(keys), "fcgi") if keys else None
 
 
-def run(settings: Settings) -> int:
-    """Serve until TERM or INT; return the exit code."""
-    listening = [sockets.bind(text, settings.front) for text in settings.front.listen]
-    web = _http_socket(settings)
-    if not listening and web is None:
+def run(settings: Settings, family: Family) -> int:
+    """Serve until TERM or INT, or until USR2 asks to leave to the others; exit code."""
+    listening = Listening(settings.front)
+    if not listening.fastcgi and listening.http is None:
         raise SettingsError("[front] listen and http are both empty: nothing to serve")
-    _raise_file_limit(settings)
+    max_connections = _raise_file_limit(settings.front.max_connections)
     keys = load_keys(settings)
     broker = rundir.broker_endpoint(settings)
     privileges.drop(settings.security)
-    return uvloop.run(_serve(settings, listening, web, keys, broker))
+    return uvloop.run(
+        _Front(settings, family, listening, max_connections).serve(broker, keys)
+    )
 
 
-async def _serve(
-    settings: Settings,
-    listening: list[socket.socket],
-    web: socket.socket | None,
-    keys: curve.Keys | None,
-    broker: str,
-) -> int:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    machine = machine_name(settings)
-    service = Service(loop, settings, f"front-{os.getpid()}", machine, broker, keys)
-    server = Server(loop, settings, service)
-    service.gauges = server.gauges
-    for sock in listening:
-        server.listen(sock)
-    http: HttpListener | None = None
-    http_task: asyncio.Task[None] | None = None
-    if web is not None:
-        http = HttpListener(settings, service, _first_root(settings))
-        http_task = loop.create_task(http.serve(web))
-    gc.collect()
-    gc.freeze()  # what is here stays: the collector need not look at it again
-    gc.set_threshold(*GC_THRESHOLDS)
-    logger.info("serving listen=%s http=%s", settings.front.listen, settings.front.http)
-    await stop.wait()
-    logger.info("stopping: finishing %d requests", service.outstanding)
-    server.drain()
-    if http is not None and http_task is not None:
-        http.stop()
-    await _drain(server, service, loop.time() + settings.vmhost.stop_timeout)
-    if http_task is not None:
-        http_task.cancel()
-    left = service.outstanding
-    server.close()
-    service.close()
-    if left:
-        logger.warning("stopped with %d requests unanswered", left)
-    return 0
+class _Front:
+    """One front from its start to its end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        family: Family,
+        listening: Listening,
+        max_connections: int,
+    ) -> None:
+        self._settings = settings
+        self._family = family
+        self._listening = listening
+        self._max_connections = max_connections
+        self._changed = asyncio.Event()  # a signal came
+        self._is_stopping = False
+        self._is_retiring = False
+
+    async def serve(self, broker: str, keys: curve.Keys | None) -> int:
+        """Serve until the end; return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        settings, family = self._settings, self._family
+        machine = machine_name(settings)
+        name = f"{machine}-front-{family.number}"
+        service = Service(loop, settings, name, machine, broker, keys)
+        handover = None
+        if family.handover is not None:
+            handover = Handover(*family.handover)
+            loop.add_signal_handler(signal.SIGUSR2, self._retire)
+        server = Server(loop, settings, service, self._max_connections, handover)
+        service.gauges = server.gauges
+        gc.collect()
+        gc.freeze()  # what is here stays: the collector need not look at it again
+        gc.set_threshold(*GC_THRESHOLDS)
+        knows_farm = await self._wait_for_farm(service)
+        server.listen(self._listening.fastcgi)
+        web = self._serve_http(service)
+        family.say_ready(knows_farm=knows_farm)
+        front = settings.front
+        logger.info("serving listen=%s http=%s", front.listen, front.http)
+        await self._changed.wait()
+        await self._end(server, service, web)
+        return 0
+
+    def _stop(self) -> None:
+        self._is_stopping = True
+        self._changed.set()
+
+    def _retire(self) -> None:
+        self._is_retiring = True
+        self._changed.set()
+
+    async def _wait_for_farm(self, service: Service) -> bool:
+        """Wait until requests can be served, at most READY_S; False: they cannot."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + READY_S
+        while not service.knows_farm():
+            if loop.time() >= deadline or self._is_stopping:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
+
+    def _serve_http(self, service: Service) -> "_Web | None":
+        sock = self._listening.http
+        if sock is None:
+            return None
+        listener = HttpListener(self._settings, service)
+        task = asyncio.get_running_loop().create_task(listener.serve(sock))
+        return _Web(listener, task)
+
+    async def _end(self, server: Server, service: Service, web: "_Web | None") -> None:
+        """Finish what was begun, within the time that there is."""
+        loop = asyncio.get_running_loop()
+        patience_s = self._settings.vmhost.stop_timeout
+        began = loop.time()
+        if web is not None:
+            web.listener.stop()
+        if self._is_retiring and not self._is_stopping:
+            logger.info("retiring: idle connections go to the other fronts")
+            server.retire()
+            close_at = began + RETIRE_SHARE * patience_s
+            await self._drain(server, service, close_at, until_stopped=True)
+        if not server.is_empty() or service.outstanding or not self._is_retiring:
+            logger.info("stopping: finishing %d requests", service.outstanding)
+        server.drain()
+        await self._drain(server, service, began + patience_s, until_stopped=False)
+        if web is not None:
+            await asyncio.wait({web.task}, timeout=began + patience_s - loop.time())
+            web.task.cancel()
+        left = service.outstanding
+        server.close()
+        service.close()
+        self._listening.close()
+        if left:
+            logger.warning("stopped with %d requests unanswered", left)
+
+    async def _drain(
+        self, server: Server, service: Service, deadline: float, *, until_stopped: bool
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        # polled: an event would tie service and listeners for the sake of the end
+        while service.outstanding or not server.is_empty():
+            if loop.time() >= deadline or (until_stopped and self._is_stopping):
+                return
+            await asyncio.sleep(POLL_S)
 
 
-async def _drain(server: Server, service: Service, deadline: float) -> None:
-    loop = asyncio.get_running_loop()
-    # polled: an event would tie the service to the listeners for the sake of the end
-    while service.outstanding or server.peers:
-        if loop.time() >= deadline:
-            return
-        await asyncio.sleep(DRAIN_TICK_S)
+class _Web:
+    """The HTTP listener and its task."""
+
+    def __init__(self, listener: HttpListener, task: "asyncio.Task[None]") -> None:
+        self.listener = listener
+        self.task = task
 
 
-def _http_socket(settings: Settings) -> socket.socket | None:
-    if not settings.front.http:
-        return None
-    host, port = parse_host_port(settings.front.http)
-    try:
-        return sockets.tcp(host, port, settings.front.backlog)
-    except OSError as error:
-        raise SettingsError(
-            f'[front] http = "{settings.front.http}": {error.strerror or error}'
-        ) from None
-
-
-def _first_root(settings: Settings) -> bytes:
-    for pool in settings.pool.values():
-        for root in pool.root:
-            return os.fsencode(Path(root).absolute())
-    raise SettingsError("[front] http needs a pool with a root to serve")
-
-
-def _raise_file_limit(settings: Settings) -> None:
-    """Let the process open a descriptor for each connection, and some more."""
-    wanted = settings.front.max_connections + 1024
+def _raise_file_limit(max_connections: int) -> int:
+    """Let the process open all the files it may; return how many connections fit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= wanted:
-        return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        logger.warning(
-            "max_connections=%d wants %d file descriptors; the limit is %d "
-            "(LimitNOFILE, ulimit -n)",
-            settings.front.max_connections,
-            wanted,
-            hard,
-        )
-        wanted = hard
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY or hard >= max_connections + _RESERVE:
+        return max_connections
+    fit = max(1, hard - _RESERVE, hard // 2)
+    logger.warning(
+        "max_connections=%d: this front can hold %d, because it may open %d files "
+        "(LimitNOFILE, ulimit -Hn)",
+        max_connections,
+        fit,
+        hard,
+    )
+    return fit

@@ -11,6 +11,7 @@ import logging
 import select
 import socket
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from fcgi import pages, records, reply, scriptname
@@ -242,6 +243,24 @@ class Peer:
                 return
         self._handle(self.connection.expired(now, self._is_paused))
         self._after()
+
+    def pass_on(self, give: Callable[[int], bool]) -> None:
+        """Give the connection away if nothing is going on: unread, without a close.
+
+        give: takes its descriptor, and may say no; the connection stays then.
+        """
+        transport = self._transport
+        if (
+            transport is None
+            or self._spool
+            or not self.connection.is_idle()
+            or transport.is_closing()
+            or transport.get_write_buffer_size()
+        ):
+            return
+        sock = transport.get_extra_info("socket")
+        if give(sock.fileno()):
+            transport.abort()  # this descriptor; nothing of it reaches the client
 
     def drain(self) -> None:
         """Close once what is in is answered."""

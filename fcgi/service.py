@@ -101,6 +101,7 @@ class Service:
         self.requests = 0
         self.errors = 0
         self.term = 0  # of the broker in contact; 0: none
+        self._has_snapshot = False
         self._broker = Link(
             loop,
             self._context,
@@ -133,6 +134,10 @@ class Service:
             self._broker.send(wire.encode(Miss(path, ())))
             await asyncio.wait({answer}, timeout=ASK_S)
         return answer.result()
+
+    def knows_farm(self) -> bool:
+        """Return whether the broker has told everything and its VM hosts answer."""
+        return self._has_snapshot and self._dispatch.is_ready()
 
     @property
     def outstanding(self) -> int:
@@ -289,6 +294,7 @@ class Service:
         for name in [name for name in self._hosts if name not in named]:
             self._forget_host(name, RequestId(0), (), "unknown to the broker")
         self._act(self._dispatch.snapshot(places, time.monotonic()))
+        self._has_snapshot = True
 
     # ---- VM hosts ------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ WRONG: Final = 2
 ROLES: Final = {
     "broker": "decide which Lua state lives where; one for each farm",
     "vmhost": "run Lua: the supervisor and VM hosts of this machine",
-    "fcgi": "serve FastCGI, and HTTP if wanted; any number of them",
+    "fcgi": "serve FastCGI, and HTTP if wanted: the fronts of this machine",
 }
 
 _STATUS_TIMEOUT_S: Final = 2.0
@@ -46,7 +46,9 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_up(commands)
     for role, text in ROLES.items():
-        _add(commands, role, text)
+        command = _add(commands, role, text)
+        if role == "fcgi":
+            _add_fronts(command)
     _add_status(commands)
     _add_reload(commands)
     _add_run(commands)
@@ -96,6 +98,17 @@ def _add_up(commands: "_Commands[_Parser]") -> None:
     )
     command.add_argument(
         "--hosts", metavar="N", type=_count, help="VM hosts of each pool"
+    )
+    _add_fronts(command)
+
+
+def _add_fronts(command: _Parser) -> None:
+    command.add_argument(
+        "--fronts",
+        metavar="N",
+        type=_count,
+        help="processes that share the listeners (default: by the number of "
+        "processors)",
     )
 
 

@@ -60,7 +60,7 @@ def _check_front(checker: _Checker) -> None:
             checker.refuse("front", "listen", front.listen, f"{text}: {error}")
     if front.http:
         try:
-            endpoints.parse_host_port(front.http)
+            endpoints.parse_web(front.http)
         except ValueError as error:
             checker.refuse("front", "http", front.http, str(error))
     for text in front.web_server_addrs:

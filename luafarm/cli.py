@@ -55,6 +55,8 @@ def _run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "up":
             return _up(arguments)
+        case "fcgi":
+            return _fcgi(arguments)
         case "status":
             return _status(arguments)
         case "reload":
@@ -75,10 +77,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    configuration = up_configuration(arguments)
+    def configured() -> Configuration:
+        return up_configuration(arguments)
+
+    configuration = configured()
     preflight.check(configuration, *up.ROLES)
     logs.setup(configuration.settings.log, "luafarm-up")
-    return up.Farm(configuration, passed_on(configuration, arguments)).run()
+    given = passed_on(configuration, arguments)
+    return up.Farm(configuration, given, configured, is_whole=True).run()
 
 
 def up_configuration(arguments: argparse.Namespace) -> Configuration:
@@ -107,6 +113,7 @@ def _choices(arguments: argparse.Namespace, plain: Configuration) -> list[Given]
             configure.command_line(f"pool.{pool}.hosts", hosts, "--hosts")
             for pool in pools
         ]
+    given += _fronts(arguments)
     front = plain.settings.front
     if arguments.listen:
         listen = toml_list(arguments.listen)
@@ -116,6 +123,25 @@ def _choices(arguments: argparse.Namespace, plain: Configuration) -> list[Given]
     if not (arguments.listen or arguments.http or front.listen or front.http):
         given.append(configure.command_line("front.listen", DEFAULT_LISTEN, "default"))
     return given
+
+
+def _fronts(arguments: argparse.Namespace) -> list[Given]:
+    if arguments.fronts is None:
+        return []
+    text = str(arguments.fronts)
+    return [configure.command_line("front.processes", text, "--fronts")]
+
+
+def _fcgi(arguments: argparse.Namespace) -> int:
+    def configured() -> Configuration:
+        given = _fronts(arguments)
+        return configure.load(arguments.config, arguments.sets, given=given)
+
+    configuration = configured()
+    preflight.check(configuration, "fcgi")
+    logs.setup(configuration.settings.log, "luafarm-fcgi")
+    given = passed_on(configuration, arguments)
+    return up.Farm(configuration, given, configured, is_whole=False).run()
 
 
 def _role(role: str, arguments: argparse.Namespace) -> int:

@@ -34,6 +34,13 @@ def parse_listener(text: str) -> Listener:
     return Listener("", host, port, -1)
 
 
+def parse_web(text: str) -> Listener:
+    """Return what `HOST:PORT` or `fd:N` names, for HTTP. Raise ValueError."""
+    if text.startswith("unix:"):
+        raise ValueError("HOST:PORT belongs here, such as 127.0.0.1:8080")
+    return parse_listener(text)
+
+
 def parse_host_port(text: str) -> tuple[str, int]:
     """Return host and port of `HOST:PORT`, `[V6]:PORT` or `*:PORT`. Raise ValueError.
 

@@ -38,9 +38,10 @@ def text(settings: Settings) -> str:
         lines.append(f"  scripts   {where} (pool {name}, {pool.dialect}, {pool.trust})")
     lines += [f"  FastCGI   {listener}" for listener in front.listen]
     if front.http:
-        host, port = endpoints.parse_host_port(front.http)
+        _, host, port, fd = endpoints.parse_web(front.http)
         shown = f"[{host}]" if ":" in host else host or "localhost"
-        lines.append(f"  HTTP      http://{shown}:{port}/")
+        url = f"http://{shown}:{port}/" if fd < 0 else front.http
+        lines.append(f"  HTTP      {url}")
     result = "\n".join(lines) + "\n"
     address = next(filter(None, [_nginx_address(x) for x in front.listen]), "")
     if address:

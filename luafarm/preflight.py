@@ -109,8 +109,7 @@ def _check_listeners(settings: Settings) -> None:
         listener = endpoints.parse_listener(text)
         _check_listener("listen", text, listener)
     if front.http:
-        host, port = endpoints.parse_host_port(front.http)
-        _check_listener("http", front.http, endpoints.Listener("", host, port, -1))
+        _check_listener("http", front.http, endpoints.parse_web(front.http))
 
 
 def _check_listener(name: str, text: str, listener: endpoints.Listener) -> None:

@@ -59,10 +59,20 @@ def _farm(document: Row) -> str:
 
 def _fronts(document: Row) -> str:
     return tables.render(
-        ["front", "requests", "errors", "queued", "running", "connections", "heard"],
+        [
+            "front",
+            "pid",
+            "requests",
+            "errors",
+            "queued",
+            "running",
+            "connections",
+            "heard",
+        ],
         [
             [
                 _cell(front, "name"),
+                _cell(front, "pid"),
                 _cell(front, "requests"),
                 _cell(front, "errors"),
                 _cell(front, "queued"),

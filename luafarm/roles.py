@@ -1,17 +1,20 @@
-"""The life of the roles that one command starts: order, restarts, the way to the end.
+"""The life of the roles that one command starts: order, restarts, renewal, the end.
 
-A role that dies is started again after a pause that doubles while it keeps dying; one
-that says its configuration is wrong (exit code 2) ends the farm, and so does one that
-dies again and again before the farm was ever ready. At the end the roles stop in the
-order in which requests come in: the front finishes what it accepted while the VM hosts
-still run; the broker goes last.
+A role that dies is started again after a pause that doubles while it keeps dying. Until
+the farm has been ready, one that says its configuration is wrong (exit code 2) ends the
+farm, and so does one that dies again and again. At the end the roles stop in stages, in
+the order in which requests come in: the fronts finish what they accepted while the VM
+hosts still run; the broker goes last.
+
+Renewal replaces roles one after the other without a gap: a fresh child is started; once
+it serves, the old one retires, which means that it finishes what it has begun and ends.
+If the fresh one does not come to serve, the old one goes on and the renewal is over.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
-
-STOP_ORDER: Final = ("fcgi", "vmhost", "broker")
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
@@ -21,38 +24,49 @@ STEADY_S: Final = 10.0
 GIVE_UP: Final = 5
 """Deaths in a row before the farm was ready: it will not get better by itself."""
 
+FRESH_S: Final = 20.0
+"""A fresh child that does not serve by then is given up."""
+
 WRONG_SETTINGS: Final = 2  # exit code of a role that cannot start
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start this role."""
+    """Start a process for this role; `child` is its number from now on."""
 
     role: str
+    child: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Ask this child to leave its place to another that serves already."""
+
+    child: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Ask this role to finish its work and end."""
+    """Ask this child to finish its work and end."""
 
-    role: str
+    child: int
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """End this role now."""
+    """End this child now."""
 
-    role: str
+    child: int
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """All roles have ended: end with this exit code."""
+    """All children have ended: end with this exit code."""
 
     code: int
 
 
-Action = Start | Stop | Kill | End
+Action = Start | Retire | Stop | Kill | End
 
 
 class _State(Enum):
@@ -65,23 +79,43 @@ class _State(Enum):
 class _Role:
     """One role. `since` is when it entered its state, `due` when it must leave it."""
 
-    def __init__(self, now: float) -> None:
-        self.state = _State.RUNNING
-        self.since = now
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state = _State.ENDED
+        self.since = 0.0
         self.due = 0.0
         self.deaths = 0
+        self.child = 0  # the one that holds the place; meaningless when PAUSED or ENDED
+        self.fresh = 0  # the one that is to take the place; 0: none
+        #: all and only children besides `child`, and when each is killed
+        self.others: dict[int, float] = {}
+
+    @property
+    def is_over(self) -> bool:
+        return self.state is _State.ENDED and not self.others
 
 
 class Roles:
     """Decides what to start, stop and kill. Times are monotonic seconds."""
 
-    def __init__(self, names: tuple[str, ...], patience_s: float) -> None:
-        self._names = names
-        self._patience_s = patience_s  # how long a role may take to stop
-        self._roles: dict[str, _Role] = {}
+    def __init__(
+        self,
+        stages: Sequence[Sequence[str]],
+        patience_s: float,
+        fresh_s: float = FRESH_S,
+    ) -> None:
+        self._stages = stages  # in the order in which they stop
+        self._patience_s = patience_s  # how long a child may take to stop
+        self._fresh_s = fresh_s
+        self._roles = {n: _Role(n) for stage in reversed(stages) for n in stage}
+        self._owners: dict[int, _Role] = {}  # by child, all that live
+        self._renewing: list[str] = []  # whose turn is still to come
+        self._children = 0
         self._code = 0
         self._is_ready = False
         self._is_stopping = False
+        self._stage = 0  # the one that stops; those before it are over
+        self._stage_begun = False
         self._has_ended = False
 
     @property
@@ -91,20 +125,66 @@ class Roles:
 
     def begin(self, now: float) -> list[Action]:
         """Start everything."""
-        self._roles = {name: _Role(now) for name in self._names}
-        return [Start(name) for name in self._names]
+        return [self._start(role, now) for role in self._roles.values()]
 
     def ready(self) -> None:
         """Note that the farm has served: from now on no death ends it."""
         self._is_ready = True
 
-    def exited(self, name: str, code: int, now: float) -> list[Action]:
-        """Decide what follows when a role ended; code: negative for a signal."""
-        role = self._roles[name]
+    def is_current(self, child: int) -> bool:
+        """Return whether a child holds the place of its role."""
+        role = self._owners.get(child)
+        return role is not None and child not in role.others
+
+    def is_fresh(self, child: int) -> bool:
+        """Return whether a child is to take the place of another."""
+        role = self._owners.get(child)
+        return role is not None and child == role.fresh
+
+    # ---- renewal -------------------------------------------------------------------
+
+    def renew(self, names: Sequence[str], now: float) -> list[Action]:
+        """Replace the children of these roles, one after the other."""
+        if self._is_stopping:
+            return []
+        waits = set(self._renewing)
+        self._renewing += [name for name in names if name not in waits]
+        return self._renew_next(now)
+
+    def serves(self, child: int, now: float) -> list[Action]:
+        """Take note that a child serves: a fresh one takes its place."""
+        role = self._owners.get(child)
+        if role is None or role.fresh != child or self._is_stopping:
+            return []
+        old = role.child
+        self._promote(role, now)
+        role.others[old] = now + self._patience_s
+        return [Retire(old), *self._renew_next(now)]
+
+    def fails(self, child: int) -> list[Action]:
+        """Take note that a fresh child cannot take its place; the old one goes on."""
+        role = self._owners.get(child)
+        if role is None or role.fresh != child:
+            return []
+        self._give_up_fresh(role)
+        return [Kill(child)]
+
+    # ---- what happens --------------------------------------------------------------
+
+    def exited(self, child: int, code: int, now: float) -> list[Action]:
+        """Decide what follows when a child ended; code: negative for a signal."""
+        role = self._owners.pop(child)
+        if role.others.pop(child, None) is not None:
+            if role.fresh == child:
+                self._give_up_fresh(role)
+            return self._go_on_stopping(now) if self._is_stopping else []
         if self._is_stopping:
             role.state = _State.ENDED
             return self._go_on_stopping(now)
-        if code == WRONG_SETTINGS:
+        if role.fresh:
+            self._promote(role, now)  # sooner than planned
+            return self._renew_next(now)
+        if code == WRONG_SETTINGS and not self._is_ready:
             role.state = _State.ENDED
             return self._stop_with(WRONG_SETTINGS, now)
         role.deaths = 1 if now - role.since >= STEADY_S else role.deaths + 1
@@ -112,7 +192,7 @@ class Roles:
             role.state = _State.ENDED
             return self._stop_with(1, now)
         role.state = _State.PAUSED
-        role.due = now + self.pause_s(name)
+        role.due = now + self.pause_s(role.name)
         return []
 
     def pause_s(self, name: str) -> float:
@@ -124,50 +204,100 @@ class Roles:
         """Begin the end; called again: end at once."""
         if not self._is_stopping:
             return self._stop_with(0, now)
-        kills: list[Action] = [
-            Kill(name)
-            for name, role in self._roles.items()
-            if role.state in {_State.RUNNING, _State.STOPPING}
-        ]
-        return kills
+        return [Kill(child) for child in self._owners]
 
     def tick(self, now: float) -> list[Action]:
         """Do what is due."""
         actions: list[Action] = []
-        for name, role in self._roles.items():
+        for role in self._roles.values():
             if role.state is _State.PAUSED and now >= role.due:
-                role.state, role.since = _State.RUNNING, now
-                actions.append(Start(name))
+                actions.append(self._start(role, now))
             elif role.state is _State.STOPPING and now >= role.due:
                 role.due = now + self._patience_s
-                actions.append(Kill(name))
+                actions.append(Kill(role.child))
+            for child, due in role.others.items():
+                if now >= due:
+                    role.others[child] = now + self._patience_s
+                    actions.append(Kill(child))
         return actions
 
     def next_due(self) -> float | None:
         """Return when `tick` has something to do next."""
         waiting = {_State.PAUSED, _State.STOPPING}
         dues = [role.due for role in self._roles.values() if role.state in waiting]
+        for role in self._roles.values():
+            dues += role.others.values()
         return min(dues, default=None)
+
+    # ---- inside --------------------------------------------------------------------
+
+    def _new_child(self, role: _Role) -> int:
+        self._children += 1
+        self._owners[self._children] = role
+        return self._children
+
+    def _start(self, role: _Role, now: float) -> Start:
+        role.state, role.since = _State.RUNNING, now
+        role.child = self._new_child(role)
+        return Start(role.name, role.child)
+
+    def _promote(self, role: _Role, now: float) -> None:
+        """Let the fresh child of a role hold its place."""
+        del role.others[role.fresh]
+        role.child, role.fresh = role.fresh, 0
+        role.state, role.since, role.deaths = _State.RUNNING, now, 0
+
+    def _give_up_fresh(self, role: _Role) -> None:
+        role.fresh = 0
+        self._renewing = []  # the next one would fail as well
+
+    def _renew_next(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        while self._renewing and not any(r.fresh for r in self._roles.values()):
+            role = self._roles[self._renewing.pop(0)]
+            if role.state is _State.PAUSED:
+                actions.append(self._start(role, now))
+                continue
+            role.fresh = self._new_child(role)
+            role.others[role.fresh] = now + self._fresh_s
+            actions.append(Start(role.name, role.fresh))
+        return actions
 
     def _stop_with(self, code: int, now: float) -> list[Action]:
         self._is_stopping = True
         self._code = code
+        self._renewing = []
         for role in self._roles.values():
+            role.fresh = 0
             if role.state is _State.PAUSED:
                 role.state = _State.ENDED
         return self._go_on_stopping(now)
 
     def _go_on_stopping(self, now: float) -> list[Action]:
-        for name in STOP_ORDER:
-            role = self._roles.get(name)
-            if role is None or role.state is _State.ENDED:
-                continue
-            if role.state is _State.STOPPING:
-                return []
-            role.state = _State.STOPPING
-            role.due = now + self._patience_s
-            return [Stop(name)]
+        while self._stage < len(self._stages):
+            actions: list[Action] = []
+            roles = [self._roles[name] for name in self._stages[self._stage]]
+            if not self._stage_begun:
+                self._stage_begun = True
+                for role in roles:
+                    actions += self._stop_role(role, now)
+            if not all(role.is_over for role in roles):
+                return actions
+            self._stage += 1
+            self._stage_begun = False
         if self._has_ended:
             return []
         self._has_ended = True
         return [End(self._code)]
+
+    def _stop_role(self, role: _Role, now: float) -> list[Action]:
+        due = now + self._patience_s
+        actions: list[Action] = []
+        if role.state is _State.RUNNING:
+            role.state = _State.STOPPING
+            role.due = due
+            actions.append(Stop(role.child))
+        for child in role.others:
+            role.others[child] = due
+            actions.append(Stop(child))
+        return actions

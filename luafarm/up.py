@@ -1,4 +1,4 @@
-"""`luafarm up`: a whole farm in one terminal. The loop around `luafarm.roles`."""
+"""`luafarm up` and `luafarm fcgi`: roles as children. The loop of `luafarm.roles`."""
 
 import contextlib
 import json
@@ -8,13 +8,16 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Final
 
-from luafarm import asking, children, endpoints, greeting, probe
+from luafarm import asking, children, fronts, greeting, probe
 from luafarm.configure import Configuration
-from luafarm.roles import Action, End, Kill, Roles, Start, Stop
+from luafarm.errors import SettingsError
+from luafarm.fronts import Fronts
+from luafarm.roles import Action, End, Kill, Retire, Roles, Start, Stop
+from luafarm.settings import Front
 
 ROLES: Final = ("broker", "vmhost", "fcgi")
 
@@ -28,16 +31,34 @@ logger = logging.getLogger("luafarm.up")
 
 
 class Farm:
-    """The roles as child processes, and the signals that reach this process."""
+    """Roles as child processes, and the signals that reach this process.
 
-    def __init__(self, configuration: Configuration, arguments: Sequence[str]) -> None:
-        self._configuration = configuration
+    configured: reads the configuration again, for HUP. is_whole: broker and VM hosts
+    are children as well; otherwise only the fronts are.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        arguments: Sequence[str],
+        configured: Callable[[], Configuration],
+        *,
+        is_whole: bool,
+    ) -> None:
+        self._settings = settings = configuration.settings
         self._arguments = list(arguments)  # --config and --set for the roles
-        settings = configuration.settings
-        self._roles = Roles(ROLES, settings.vmhost.stop_timeout + _STOP_MARGIN_S)
-        listeners = [endpoints.parse_listener(x) for x in settings.front.listen]
-        self._sockets = [listener.fd for listener in listeners if listener.fd >= 0]
-        self._children: dict[str, children.Child] = {}
+        self._configured = configured
+        self._is_whole = is_whole
+        self._fronts = Fronts(settings.front)
+        others = [("vmhost",), ("broker",)] if is_whole else []
+        self._roles = Roles(
+            [self._fronts.names, *others], settings.vmhost.stop_timeout + _STOP_MARGIN_S
+        )
+        self._children: dict[int, children.Child] = {}
+        self._names: dict[int, str] = {}  # roles of the children
+        self._unready: dict[
+            int, int
+        ] = {}  # descriptors of fronts that do not serve yet
         self._signals: list[int] = []
         self._is_ready = False
         self._code: int | None = None
@@ -51,6 +72,7 @@ class Farm:
             while self._code is None:
                 self._wait(wakeup)
                 self._take_signals()
+                self._hear_fronts()
                 self._reap()
                 now = time.monotonic()
                 self._do(self._roles.tick(now))
@@ -82,6 +104,7 @@ class Farm:
             for number, handler in before.items():
                 signal.signal(number, handler)
             self._kill_all()
+            self._fronts.close()
             os.close(receiver)
             os.close(sender)
 
@@ -90,7 +113,7 @@ class Farm:
         timeout = None if due is None else max(0.0, due - time.monotonic())
         if not self._is_ready and not self._roles.is_stopping:
             timeout = _READY_EVERY_S
-        select.select([wakeup], [], [], timeout)
+        select.select([wakeup, *self._unready], [], [], timeout)
         with contextlib.suppress(BlockingIOError):
             os.read(wakeup, 4096)
 
@@ -98,60 +121,113 @@ class Farm:
         while self._signals:
             number = self._signals.pop(0)
             # a terminal that is closed says HUP as well, and means the end
-            if number in _PASSED_ON and not (number == signal.SIGHUP and _is_a_job()):
-                for child in self._children.values():
-                    child.send_signal(number)
+            if number == signal.SIGHUP and not _is_a_job():
+                self._reload()
+            elif number == signal.SIGUSR1:
+                self._pass_on(number)
+            else:
+                if not self._roles.is_stopping:
+                    logger.info("stopping; once more to stop at once")
+                self._do(self._roles.stop(time.monotonic()))
+
+    def _pass_on(self, number: int) -> None:
+        for child in self._children.values():
+            child.send_signal(number)
+
+    def _reload(self) -> None:
+        """Exchange the fronts for others with the settings as they are now."""
+        try:
+            front = self._configured().settings.front
+        except SettingsError as error:
+            logger.error("HUP: nothing is changed: %s", error)  # noqa: TRY400
+            return
+        if fronts.names(front) != self._fronts.names or not _is_same_listening(
+            front, self._settings.front
+        ):
+            logger.warning("HUP: listeners and their number count at the next start")
+        logger.info("HUP: fronts are replaced one after the other")
+        self._pass_on(signal.SIGHUP)
+        self._do(self._roles.renew(self._fronts.names, time.monotonic()))
+
+    def _hear_fronts(self) -> None:
+        """Take note of fronts that have come to serve."""
+        for fd, number in list(self._unready.items()):
+            try:
+                said = os.read(fd, 1)
+            except BlockingIOError:
                 continue
-            if not self._roles.is_stopping:
-                logger.info("stopping; once more to stop at once")
-            self._do(self._roles.stop(time.monotonic()))
+            os.close(fd)
+            del self._unready[fd]
+            if said == fronts.BLIND and self._roles.is_fresh(number):
+                logger.error("HUP: no broker tells a fresh front of the farm")
+                self._do(self._roles.fails(number))
+            elif said:
+                self._do(self._roles.serves(number, time.monotonic()))
 
     def _reap(self) -> None:
-        for role, child in list(self._children.items()):
+        for number, child in list(self._children.items()):
             code = child.poll()
             if code is None:
                 continue
-            del self._children[role]
-            actions = self._roles.exited(role, code, time.monotonic())
-            if not self._roles.is_stopping:
+            del self._children[number]
+            role = self._names.pop(number)
+            is_current = self._roles.is_current(number)
+            is_fresh = self._roles.is_fresh(number)
+            actions = self._roles.exited(number, code, time.monotonic())
+            if self._roles.is_stopping:
+                if actions and code not in {0, -signal.SIGTERM}:
+                    logger.error("role=%s %s", role, _how(code))
+            elif is_fresh:
+                logger.error("role=%s %s; the old one goes on", role, _how(code))
+            elif is_current:
                 pause = self._roles.pause_s(role)
                 logger.error("role=%s %s; restarting in %g s", role, _how(code), pause)
-            elif actions and code not in {0, -signal.SIGTERM}:
-                logger.error("role=%s %s", role, _how(code))
+            elif code:
+                logger.error("role=%s %s while it retired", role, _how(code))
             self._do(actions)
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
-                case Start(role):
-                    sockets = self._sockets if role == "fcgi" else ()
-                    self._children[role] = children.start(
-                        role, self._arguments, sockets=sockets
-                    )
-                case Stop(role):
-                    self._children[role].terminate()
-                case Kill(role):
-                    logger.warning("role=%s killed", role)
-                    self._children[role].kill()
+                case Start(role, number):
+                    self._start(role, number)
+                case Retire(number):
+                    self._children[number].send_signal(signal.SIGUSR2)
+                case Stop(number):
+                    self._children[number].terminate()
+                case Kill(number):
+                    logger.warning("role=%s killed", self._names[number])
+                    self._children[number].kill()
                 case End(code):
                     self._code = code
 
+    def _start(self, role: str, number: int) -> None:
+        self._names[number] = role
+        if role in self._fronts.names:
+            started = self._fronts.start(role, self._arguments)
+            self._children[number] = started.child
+            self._unready[started.ready] = number
+        else:
+            self._children[number] = children.start(role, self._arguments)
+
     def _look_whether_ready(self) -> None:
-        settings = self._configuration.settings
-        if not probe.is_listening(settings.front):
+        if self._unready:
             return
-        try:
-            status = json.loads(asking.status(settings, _STATUS_TIMEOUT_S))
-        except (asking.NoAnswerError, ValueError):
-            return
-        hosts = probe.host_counts(status)
-        if any(
-            hosts[name] < max(1, pool.hosts) for name, pool in settings.pool.items()
-        ):
+        if self._is_whole and not self._has_hosts():
             return
         self._is_ready = True
         self._roles.ready()
-        greeting.show(settings)
+        if self._is_whole:
+            greeting.show(self._settings)
+
+    def _has_hosts(self) -> bool:
+        settings = self._settings
+        try:
+            status = json.loads(asking.status(settings, _STATUS_TIMEOUT_S))
+        except (asking.NoAnswerError, ValueError):
+            return False
+        hosts = probe.host_counts(status)
+        return all(hosts[n] >= max(1, pool.hosts) for n, pool in settings.pool.items())
 
     def _kill_all(self) -> None:
         # only when something unforeseen ended the loop are there any
@@ -159,6 +235,10 @@ class Farm:
             child.kill()
         for child in self._children.values():
             child.wait()
+
+
+def _is_same_listening(one: Front, other: Front) -> bool:
+    return (one.listen, one.http) == (other.listen, other.http)
 
 
 def _wake(_number: int, _frame: FrameType | None) -> None:

@@ -1,0 +1,105 @@
+"""The fronts of one machine: how many, what they share, and how each is started.
+
+They share the listening sockets, from which each takes connections when it has a
+moment, and a queue in the kernel into which a front that retires puts its idle
+connections for the others to take. What is in either belongs to no front, so that it
+outlives them all.
+"""
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from luafarm import children
+from luafarm.options import toml_list
+from luafarm.settings import Front
+from luafarm.sockets import Listening
+
+MODULE: Final = "fcgi"
+
+SERVES: Final = b"+"
+BLIND: Final = b"-"
+"""What a front writes to its parent once it takes connections: whether it knows the
+farm, or has heard nothing from it and hopes."""
+
+_MOST: Final = 4
+_CORES_EACH: Final = 4
+
+
+def default_count(cores: int) -> int:
+    """Return how many fronts a machine runs unless it is told.
+
+    One takes about as much CPU as the VM hosts that it keeps busy with short scripts,
+    and fills one core when some three others run web server and VM hosts. So one is
+    enough below eight cores, where a second would only cut the batches in which
+    requests travel; then one for each four. A fifth would wait for the web server.
+    """
+    return max(1, min(cores // _CORES_EACH, _MOST))
+
+
+def count(front: Front) -> int:
+    """Return how many fronts these settings want on this machine."""
+    return front.processes or default_count(os.cpu_count() or 1)
+
+
+def names(front: Front) -> tuple[str, ...]:
+    """Return what the fronts are called as roles, in the order of their numbers."""
+    number = count(front)
+    if number == 1:
+        return (MODULE,)
+    return tuple([f"{MODULE}-{n}" for n in range(1, number + 1)])
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A front that was started; `ready` is where it says SERVES or BLIND."""
+
+    child: children.Child
+    ready: int
+
+
+class Fronts:
+    """The listening sockets and the handover of one machine's fronts."""
+
+    def __init__(self, front: Front) -> None:
+        self.names = names(front)
+        self._listening = Listening(front)
+        give, take = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._handover = (give, take)
+
+    def start(self, name: str, arguments: Sequence[str]) -> Started:
+        """Start a front; `arguments` are for its settings."""
+        listening = self._listening
+        listen = [f"fd:{sock.fileno()}" for sock in listening.fastcgi]
+        http = f"fd:{listening.http.fileno()}" if listening.http is not None else ""
+        give, take = [sock.fileno() for sock in self._handover]
+        ready, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        sockets = [*listening.fastcgi, *filter(None, [listening.http])]
+        try:
+            child = children.start(
+                MODULE,
+                [
+                    *arguments,
+                    *("--set", f"front.listen={toml_list(listen)}"),
+                    *("--set", f"front.http={http}"),
+                    *("--number", str(self.names.index(name) + 1)),
+                    *("--count", str(len(self.names))),
+                    *("--ready", str(told)),
+                    *("--handover", f"{give},{take}"),
+                ],
+                sockets=[*[sock.fileno() for sock in sockets], give, take, told],
+            )
+        except OSError:
+            os.close(ready)
+            raise
+        finally:
+            os.close(told)
+        return Started(child, ready)
+
+    def close(self) -> None:
+        """Take no more connections; fronts that run go on with theirs."""
+        self._listening.close()
+        for sock in self._handover:
+            sock.close()
