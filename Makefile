@@ -87,6 +87,7 @@ process: .venv/.ready     ## tests with real processes, sockets and web servers
 
 hostile: .venv/.ready     ## attack every sandboxed dialect with the hostile scripts
 	$(BIN)/python -m tests.hostile
+	$(BIN)/python -m tests.hostile --bystander
 
 # The tests of the hot modules and of `luafarm up` once more, against the installed
 # wheel and away from the source tree, which would hide it.

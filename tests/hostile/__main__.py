@@ -1,20 +1,44 @@
-"""`python -m tests.hostile [PART-OF-NAME]`: attack a farm with every script; report.
+"""`python -m tests.hostile`: attack a farm with every script; report.
 
-Each attack is a real request in a sandboxed pool of every dialect at once. Prints what
-did not end as its header says, then a count; exit code 1 when there was anything.
+Without `bystander` each attack is a real request in a sandboxed pool of every dialect
+at once; what did not end as its header says is printed, then a count. With it, all of
+them go through nginx to a pool of one dialect after the other, while somebody else's
+script is asked 200 times a second. Exit code 1 when something was not as promised.
 """
 
+import argparse
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.hostile import catalogue, colony
+from tests.hostile import catalogue, colony, siege
+from tests.hostile.catalogue import Attack
 from tests.hostile.trial import Pool
+from vmhost.dialect import Dialect
+
+_SHOWN = 5
 
 
 def main() -> int:
     """Run the attacks whose names hold the argument; return the exit code."""
-    part = sys.argv[1] if len(sys.argv) > 1 else ""
-    attacks = [a for a in catalogue.attacks() if part in a.name]
+    parser = argparse.ArgumentParser(prog="python -m tests.hostile")
+    parser.add_argument("part", nargs="?", default="", help="part of attacks' names")
+    parser.add_argument(
+        "--bystander",
+        metavar="DIALECT",
+        nargs="*",
+        choices=[d.value for d in catalogue.DIALECTS],
+        help="through nginx, with a bystander; DIALECT: every one unless given",
+    )
+    arguments = parser.parse_args()
+    attacks = [a for a in catalogue.attacks() if arguments.part in a.name]
+    if arguments.bystander is None:
+        return _all_at_once(attacks)
+    dialects = [Dialect(d) for d in arguments.bystander] or catalogue.DIALECTS
+    return max([_beside(dialect, attacks) for dialect in dialects])
+
+
+def _all_at_once(attacks: Sequence[Attack]) -> int:
     failed = runs = 0
     with colony.settled({d.value: d for d in catalogue.DIALECTS}) as farm:
         pools = [Pool(farm, d.value, d) for d in catalogue.DIALECTS]
@@ -30,6 +54,25 @@ def main() -> int:
                     sys.stdout.write(f"{attack.name} {pool.dialect}: {fault[:300]}\n")
     sys.stdout.write(f"{len(attacks)} attacks, {runs} runs, {failed} not as expected\n")
     return 1 if failed else 0
+
+
+def _beside(dialect: Dialect, attacks: Sequence[Attack]) -> int:
+    besieged = siege.lay(dialect, attacks)
+    account = besieged.account
+    sys.stdout.write(f"{dialect}: bystander: {account.sentence()}\n")
+    for line in besieged.worst()[:_SHOWN]:
+        sys.stdout.write(f"  {line}\n")
+    faults = [f"bystander: {fault}" for fault in account.faults]
+    if account.most_ms > siege.PROMISE_MS:
+        faults.append(f"bystander: a reply later than {siege.PROMISE_MS:.0f} ms")
+    for name, verdict in besieged.verdicts.items():
+        faults += [f"{name}: {fault[:300]}" for fault in verdict.faults]
+    for fault in faults:
+        sys.stdout.write(f"{dialect} {fault}\n")
+    sys.stdout.write(
+        f"{len(besieged.verdicts)} attacks, {len(faults)} things not as promised\n"
+    )
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """One attack in one pool: a real request, judged, and the pool looked at after it."""
 
+import functools
 import html
 import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from bench import procfs
 from tests.farm.client import Reply, ask
@@ -40,12 +41,23 @@ class Witnesses:
     served: int = 0  # by the neighbour's state, so far
 
 
+class Way(Protocol):
+    """How requests get to the farm."""
+
+    def __call__(self, script: Path, *, method: str, body: bytes, query: str) -> Reply:
+        """Ask and return the answer."""
+
+
 class Pool:
     """One pool under attack, and its one VM host."""
 
-    def __init__(self, farm: Farm, name: str, dialect: Dialect) -> None:
+    def __init__(
+        self, farm: Farm, name: str, dialect: Dialect, way: Way | None = None
+    ) -> None:
+        """Look around once; way: how it is asked, by default at the front's socket."""
         self.dialect = dialect
         self._farm = farm
+        self._way: Way = way or functools.partial(ask, farm.socket)
         self._root = farm.root / name
         self._title = f"luafarm-vmhost {name}/"
         self._host = self._find_host()
@@ -92,13 +104,8 @@ class Pool:
 
     def _ask(self, name: str, body_bytes: int = 0, query: str = "") -> Reply:
         method = "POST" if body_bytes else "GET"
-        return ask(
-            self._farm.socket,
-            self._root / name,
-            method=method,
-            body=b"x" * body_bytes,
-            query=query,
-        )
+        body = b"x" * body_bytes
+        return self._way(self._root / name, method=method, body=body, query=query)
 
     def _has_died(self) -> bool:
         """Say whether the VM host died since the last look; wait for the next one."""
@@ -147,7 +154,7 @@ def _judge(
     if not any(_is(one, reply, died=died) for one in expected):
         wanted = " or ".join(one.shown() for one in expected)
         verdict.faults.append(f"{wanted} was expected, not {verdict.outcome}")
-    if not reply.whole and reply.status == 0:
+    if not reply.whole and reply.status == 0 and not reply.stderr:
         verdict.faults.append("no answer")
 
 

@@ -1,5 +1,5 @@
 -- attack: every metamethod calls itself without end
--- expect: 200 alive
+-- expect: 200 alive or budget memory
 function main(env, con)
   local meta = {}
   local a, b = setmetatable({}, meta), setmetatable({}, meta)
