@@ -271,8 +271,7 @@ class Census:
         with it and of whose death nobody else will tell.
         """
         self.machines[machine] = self._turn.now
-        hosts = self._farm.roster.hosts
-        for host in [h for h in hosts.values() if h.up.machine == machine]:
+        for host in self._farm.roster.of_machine(machine):
             if host.id not in named:
                 self._forget_silent(host, "its supervisor does not have it")
 
@@ -289,8 +288,7 @@ class Census:
             self._turn.log(
                 "warning", f"machine={machine} is silent: its hosts are lost"
             )
-            hosts = self._farm.roster.hosts
-            for host in [h for h in hosts.values() if h.up.machine == machine]:
+            for host in self._farm.roster.of_machine(machine):
                 text = f"its supervisor was silent for {MACHINE_SILENCE_S:.0f} s"
                 self._forget_silent(host, text)
 

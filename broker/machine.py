@@ -312,9 +312,8 @@ class Machine:
     def _open_if_due(self) -> None:
         """End the beginning when all hosts have told what they hold, or it is late."""
         farm = self.farm
-        hosts = farm.roster.hosts.values()
         if self._turn.now < self._opens_at:
-            if not hosts or not all(host.is_known for host in hosts):
+            if not farm.roster.hosts or farm.roster.unknown:
                 return
             if self._turn.now < self.census.news_at + self._takeover_s * _QUIET:
                 return

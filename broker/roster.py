@@ -13,7 +13,7 @@ from typing import Final
 
 from broker.tables import QUICK, SLOW, Host, Record
 from luafarm.messages import HostUp
-from luafarm.names import HostId, Pool
+from luafarm.names import HostId, Machine, Pool
 
 _COMPARED: Final = 8
 _BUSY_HALF_LIFE_S: Final = 2.0
@@ -25,28 +25,51 @@ _NEIGHBOUR_S: Final = 0.5  # a machine that is lost should not take all states a
 
 
 class Roster:
-    """Hosts by id and by pool and lane."""
+    """Hosts by id, by machine, and by pool and lane."""
 
     def __init__(self) -> None:
         self.hosts: dict[HostId, Host] = {}
-        #: known hosts that may be given states, by pool and lane, in order of joining
+        #: hosts that have not told what they hold
+        self.unknown = 0
+        #: by machine, then all of its hosts of a pool in order of joining
+        self._machines: dict[Machine, dict[Pool, dict[HostId, Host]]] = {}
+        #: how many of them are in each lane
+        self._lanes: dict[tuple[Machine, Pool], list[int]] = {}
+        #: known hosts that may be given states, by pool and lane
         self._ready: dict[tuple[Pool, int], list[Host]] = {}
         self._slow_scripts: dict[Pool, int] = {}
         self._turn = 0
-        self._machines = 0
 
     def join(self, up: HostUp, now: float) -> Host:
         """Add a host; it gets no state before `ready`."""
         host = Host(up, self._lane_for(up))
         host.joined_at = now
         self.hosts[up.host] = host
-        self._machines = len({h.up.machine for h in self.hosts.values()})
+        self.unknown += 1
+        pools = self._machines.setdefault(up.machine, {})
+        pools.setdefault(up.pool, {})[up.host] = host
+        self._count(host, 1)
         return host
+
+    def _count(self, host: Host, change: int) -> None:
+        lanes = self._lanes.setdefault((host.up.machine, host.pool), [0, 0])
+        lanes[host.lane] += change
+
+    def of_machine(self, machine: Machine) -> list[Host]:
+        """Return the hosts of a machine."""
+        pools = self._machines.get(machine, {}).values()
+        return [host for hosts in pools for host in hosts.values()]
 
     def ready(self, host: Host) -> None:
         """Let the host be chosen from now on."""
         host.is_known = True
-        self._ready.setdefault((host.pool, host.lane), []).append(host)
+        self.unknown -= 1
+        self._offer(host)
+
+    def _offer(self, host: Host) -> None:
+        lane = self._ready.setdefault((host.pool, host.lane), [])
+        host.place = len(lane)
+        lane.append(host)
 
     def retire(self, host: Host, now: float) -> None:
         """Choose this host no more; it is about to be replaced."""
@@ -57,14 +80,30 @@ class Roster:
     def leave(self, host: Host) -> None:
         """Take the host out of all lists."""
         del self.hosts[host.id]
+        if not host.is_known:
+            self.unknown -= 1
+        machine = host.up.machine
+        pools = self._machines[machine]
+        del pools[host.pool][host.id]
+        self._count(host, -1)
+        if not pools[host.pool]:
+            del pools[host.pool]
+            del self._lanes[machine, host.pool]
+        if not pools:
+            del self._machines[machine]
         self._unready(host)
 
     def _unready(self, host: Host) -> None:
-        lane = self._ready.get((host.pool, host.lane))
-        if lane is not None and host in lane:
-            lane.remove(host)
-            if not lane:
-                del self._ready[host.pool, host.lane]
+        if host.place < 0:
+            return
+        lane = self._ready[host.pool, host.lane]
+        last = lane.pop()
+        if last is not host:
+            lane[host.place] = last
+            last.place = host.place
+        host.place = -1
+        if not lane:
+            del self._ready[host.pool, host.lane]
 
     def _lane_for(self, up: HostUp) -> int:
         """Return the lane of a new host: slow ones are never more than quick ones.
@@ -72,29 +111,26 @@ class Roster:
         They alternate in the order Q S, S Q, S Q, Q S, ... (Thue-Morse), so that
         wherever hosts are bound to cores in turn, each core has hosts of both lanes.
         """
-        lanes = [0, 0]
-        last: Host | None = None
-        for host in self.hosts.values():
-            if host.pool == up.pool and host.up.machine == up.machine:
-                lanes[host.lane] += 1
-                last = host
+        lanes = self._lanes.get((up.machine, up.pool), [0, 0])
         if lanes[SLOW] >= lanes[QUICK]:
             return QUICK
         is_second = lanes[QUICK] == lanes[SLOW] + 1
-        if last is None or not is_second or not (lanes[QUICK] - 1).bit_count() % 2:
+        if not is_second or not (lanes[QUICK] - 1).bit_count() % 2:
             return SLOW
+        last = next(reversed(self._machines[up.machine][up.pool].values()))
         if last.lane == SLOW or last.states or last.loads:
             return SLOW
         self._change_lane(last, SLOW)
         return QUICK
 
     def _change_lane(self, host: Host, lane: int) -> None:
-        is_ready = host.is_known and not host.is_retiring
-        if is_ready:
-            self._unready(host)
+        is_ready = host.place >= 0
+        self._unready(host)
+        self._count(host, -1)
         host.lane = lane
+        self._count(host, 1)
         if is_ready:
-            self._ready.setdefault((host.pool, host.lane), []).append(host)
+            self._offer(host)
 
     def count_slow(self, pool: Pool, change: int) -> None:
         """Note that a script of this pool became slow (1) or is no longer (-1)."""
@@ -195,7 +231,7 @@ class Roster:
         """
         burden = len(host.loads) * _LOADING_S + len(host.states) * _STATE_S
         burden += host.busy.now(now / _BUSY_HALF_LIFE_S)
-        if self._machines > 1 and record.states:
+        if len(self._machines) > 1 and record.states:
             machine = host.up.machine
             for state in record.states:
                 if state.host.up.machine == machine:
@@ -207,13 +243,19 @@ class Roster:
         host.busy.add(busy_s, now / _BUSY_HALF_LIFE_S)
 
     def check(self) -> None:
-        """Raise AssertionError unless the lanes hold all and only the ready hosts."""
+        """Raise AssertionError if a list does not hold all and only what it should."""
+        hosts = self.hosts.values()
+        assert self.unknown == sum(not host.is_known for host in hosts)
         ready = {host.id for lane in self._ready.values() for host in lane}
-        assert ready == {
-            host.id
-            for host in self.hosts.values()
-            if host.is_known and not host.is_retiring
-        }
+        assert ready == {h.id for h in hosts if h.is_known and not h.is_retiring}
+        for (pool, number), lane in self._ready.items():
+            for place, host in enumerate(lane):
+                assert (host.pool, host.lane, host.place) == (pool, number, place)
+        listed = [h for machine in self._machines for h in self.of_machine(machine)]
+        assert sorted(h.id for h in listed) == sorted(self.hosts)
+        for (machine, pool), lanes in self._lanes.items():
+            members = self._machines[machine][pool].values()
+            assert lanes == [sum(h.lane == n for h in members) for n in (QUICK, SLOW)]
 
 
 def _can_take(record: Record, host: Host) -> bool:

@@ -132,6 +132,8 @@ class Host:
         self.lane = lane
         #: told its inventory: may be given states
         self.is_known = False
+        #: in the list of those that may be given states; -1: not there
+        self.place = -1
         #: gets nothing new and is replaced soon
         self.is_retiring = False
         self.retiring_since = 0.0
