@@ -31,6 +31,8 @@ HOT = [
     "fcgi/request.py",
     "fcgi/scriptname.py",
     "fcgi/service.py",
+    "vmhost/conversation.py",
+    "vmhost/curfew.py",
     "vmhost/dialogue.py",
     "vmhost/held.py",
     "vmhost/hostlua.py",

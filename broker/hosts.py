@@ -44,7 +44,7 @@ _BATCH: Final = 256  # messages from one host before the others have a turn
 MAX_DEPENDENCIES: Final = 10_000  # of one state; an honest script reads fewer files
 _MAX_TEXT: Final = 16 << 10  # of one text in an error: fronts get it, people read it
 _MAX_REASON: Final = 200
-_MAX_LOG: Final = 64 << 10  # of one load
+_MAX_LOG: Final = 64 << 10  # of one load or closing
 _MAX_KIB: Final = 1 << 30  # a tebibyte
 _MAX_LOAD_S: Final = 3600.0
 
@@ -172,8 +172,9 @@ class Hosts:
                 self._check_epoch(message.epoch)
                 _check_dependencies(len(message.dependencies))
                 self._loaded(link, message, time.monotonic())
-            case Gone(script, epoch, reason):
+            case Gone(script, epoch, reason, log):
                 self._check_epoch(epoch)
+                _log_script(link, script, log)
                 self._tell(ev.StateGone(host, script, epoch, reason[:_MAX_REASON]))
             case Fenced(script, epoch):
                 self._check_epoch(epoch)
@@ -202,7 +203,7 @@ class Hosts:
         if self._library.waits(pool, paths, since, again):
             return
         changed = self._library.changed(pool, used)
-        _log_script(script, message.log[:_MAX_LOG])
+        _log_script(link, script, message.log)
         if isinstance(message, Loaded):
             self._tell(
                 ev.StateLoaded(
@@ -258,7 +259,9 @@ def _cut(error: ScriptError) -> ScriptError:
     )
 
 
-def _log_script(script: Script, log: bytes) -> None:
-    for level, text in log_lines(log):
+def _log_script(link: HostLink, script: Script, log: bytes) -> None:
+    if not log or link.logs.take(time.monotonic()) > 0.0:
+        return  # a host that floods the log: what it says is not worth the disk
+    for level, text in log_lines(log[:_MAX_LOG]):
         number = getattr(logging, level.upper())
         logger.log(number, "script=%s %s", os.fsdecode(script), text)

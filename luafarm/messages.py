@@ -265,6 +265,7 @@ class Gone:
     script: Script
     epoch: Epoch
     reason: str  # "dropped", or the budget or error that closed it
+    log: bytes = b""  # what its `shutdown` hook said, within the budgets of a request
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,13 @@ CRASH: Final = "crash"
 KILLED: Final = "killed"  # by somebody else: the kernel out of memory, an operator
 STOPPED: Final = "stopped"  # as asked
 SILENT: Final = "silent"  # its loop stood still, no request to blame
-PROTOCOL: Final = "protocol"  # it broke the protocol with a front or the broker
+PROTOCOL: Final = "protocol"  # it, or a state in it, broke the protocol
 START: Final = "start"  # it was not ready in time
 LACKING: Final = "lacking"  # required layers of the sandbox do not hold
 FAILED: Final = "failed"  # it gave up by itself, its story is on its standard error
 
 EXIT_FAILED: Final = 70  # a host's own fault, as EX_SOFTWARE in sysexits.h
+EXIT_PROTOCOL: Final = 76  # a Lua state broke its protocol, as EX_PROTOCOL there
 EXIT_LACKING: Final = 77
 
 _SIGNALS: Final = {
@@ -63,6 +64,8 @@ def cause(code: int, killed_for: Cause | None, errors: str) -> Cause:
         return Cause(STOPPED, "ended as asked")
     if code == EXIT_LACKING:
         return Cause(LACKING, "a required layer of the sandbox does not hold")
+    if code == EXIT_PROTOCOL:
+        return Cause(PROTOCOL, "a Lua state handed out what no honest one does")
     if "PANIC" in errors:  # Lua 5.1 and LuaJIT end with exit(1)
         return Cause(ABORT, "Lua panicked outside a protected call")
     return Cause(FAILED, f"ended with exit code {code}")

@@ -6,9 +6,9 @@ While there is work it listens now and then, so that a fence or a cancellation i
 between two runs.
 
 Lua needs more C stack than a main thread is sure to have (LuaJIT does not count what C
-functions use), so the loop has a thread of its own. The main thread waits for its end,
-and for TERM: then what is queued is finished, states are closed by their `shutdown`
-hooks, and the process ends.
+functions use), so the loop has a thread of its own. The main thread ends what is over
+its time (`vmhost.curfew`), and waits for TERM: then what is queued is finished, states
+are closed by their `shutdown` hooks, and the process ends.
 """
 
 import gc
@@ -22,18 +22,20 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from vmhost import luastate, report
+from vmhost.conversation import BrokenStateError
+from vmhost.crier import crier
+from vmhost.curfew import Curfew
+from vmhost.deaths import EXIT_PROTOCOL
 from vmhost.dialect import choose
 from vmhost.hostconfig import HostConfig
 from vmhost.hostlink import Link
-from vmhost.hostlua import BrokenStateError, LuaStates
+from vmhost.hostlua import LuaStates
 from vmhost.hostmachine import PATIENCE_NS, HostMachine, LoadWork
 from vmhost.hostmail import Mail
 from vmhost.layers import Layer
 from vmhost.scoreboard import HostSlot
 
 logger = logging.getLogger(f"luafarm.{__name__}")
-
-EXIT_BROKEN_STATE: Final = 76  # as EX_PROTOCOL in sysexits.h
 
 _STACK_BYTES: Final = 256 << 20  # 180 nested callbacks, in coroutines; mostly untouched
 _IDLE_MS: Final = 500  # the supervisor wants a beat each second
@@ -53,7 +55,9 @@ def serve(
     dialect = choose(config.dialect, trusted=config.trusted, jit=config.jit)
     luastate.prepare(dialect, c_modules=config.trusted and bool(config.cpath))
     link = Link(config, listen_fd)
-    host = Host(config, link, slot)
+    bell = threading.Event()
+    curfew = Curfew(crier().call, bell.set)
+    host = Host(config, link, slot, curfew)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         link.stop()
@@ -63,40 +67,51 @@ def serve(
     report.write_ready(report_fd)
     os.close(report_fd)
     gc.freeze()
-    os._exit(_run(host.live))
+    os._exit(_run(host.live, curfew, bell))
 
 
-def _run(live: Callable[[], None]) -> int:
-    """Run the loop in a thread with a large stack and return the exit code."""
-    failures: list[BaseException] = []
+def _run(live: Callable[[], None], curfew: Curfew, bell: threading.Event) -> int:
+    """Run the loop in a thread with a large stack and return the exit code.
+
+    Meanwhile end what is over its time. bell: rings when it is to look sooner.
+    """
+    ends: list[BaseException | None] = []
 
     def guarded() -> None:
         try:
             live()
+            ends.append(None)
         except BaseException as error:  # noqa: BLE001 - goes on in the main thread
-            failures.append(error)
+            ends.append(error)
+        bell.set()
 
     threading.stack_size(_STACK_BYTES)
     thread = threading.Thread(target=guarded)
     thread.start()
+    while not ends:
+        bell.wait(curfew.look(time.monotonic_ns()))
+        bell.clear()
     thread.join()
-    if not failures:
+    failure = ends[0]
+    if failure is None:
         return 0
-    if isinstance(failures[0], BrokenStateError):
-        logger.error("broken Lua state: %s", failures[0])
-        return EXIT_BROKEN_STATE
-    raise failures[0]
+    if isinstance(failure, BrokenStateError):
+        logger.error("broken Lua state: %s", failure)
+        return EXIT_PROTOCOL
+    raise failure
 
 
 class Host:
     """The loop of a VM host."""
 
-    def __init__(self, config: HostConfig, link: Link, slot: HostSlot) -> None:
+    def __init__(
+        self, config: HostConfig, link: Link, slot: HostSlot, curfew: Curfew
+    ) -> None:
         self._link = link
         self._slot = slot
         self._machine = HostMachine(config.host, config.max_states)
         self._mail = Mail(link, self._machine)
-        self._lua = LuaStates(config, self._machine, self._mail, slot)
+        self._lua = LuaStates(config, self._machine, self._mail, slot, curfew)
         self._beat_ns = 0
 
     def live(self) -> None:

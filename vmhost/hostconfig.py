@@ -23,6 +23,7 @@ class HostConfig:
     cpath: str  # `package.cpath` of a trusted pool; empty otherwise
     max_states: int  # more states than this are refused; the broker evicts earlier
     max_bytes: int  # memory of all states together (`host_memory`)
+    grace_s: float = 0.5  # over a budget; then the supervisor kills the host
     secret_key: bytes = b""  # CURVE secret key as Z85; empty on ipc
     front_keys: tuple[bytes, ...] = ()  # Z85 public keys that may speak as fronts
     broker_keys: tuple[bytes, ...] = ()  # and as the broker

@@ -20,28 +20,35 @@ def failure(step: Step, held: Held, stop: str, wall_ms: int) -> ScriptError:
     """Return why a script failed.
 
     step: its last one. stop: if that is no ERROR, the budget that ended it, "wall" (of
-    so many milliseconds, while it waited) or "memory" (after its last instruction).
+    so many milliseconds) or "memory" (after its last instruction).
     """
     if step[0] == Op.ERROR:
-        return _told(step, held)
+        return _told(step, held, wall_ms)
     message = "not enough memory: the state is full"
     if stop == WALL:
-        message = f"time of {wall_ms / 1000:g} s used up"
+        message = _used_up(wall_ms)
     kind = "Budget Exceeded" if stop == WALL else "Memory Error"
     return ScriptError(kind, message, "", _text(held.script), 0, "", stop)
 
 
-def _told(step: Step, held: Held) -> ScriptError:
+def _told(step: Step, held: Held, wall_ms: int) -> ScriptError:
     _, kind, message, trace, file, line, _, _, budget = step
+    said = _text(message)
+    if budget == WALL.encode():  # Lua does not know how much there was
+        said = _used_up(wall_ms)
     return ScriptError(
         kind=_text(kind),
-        message=_text(message),
+        message=said,
         traceback=_text(trace),
         file=_text(file or held.script),
         line=line,
         excerpt=excerpt(held.source_of(file), line),
         budget=_text(budget),
     )
+
+
+def _used_up(wall_ms: int) -> str:
+    return f"time of {wall_ms / 1000:g} s used up"
 
 
 def full_error(max_bytes: int) -> ScriptError:

@@ -1,8 +1,7 @@
-"""The Lua states of a VM host, and its conversation with the script that runs.
+"""The Lua states of a VM host: made, run and closed, within their budgets.
 
-A script that asks for something (a module, a piece of the body, time to sleep) waits
-here, while frames go on being heard. Whatever it waits for ends with its wall-clock
-budget or with the client; what it computes ends by Lua's hook or by the kernel timer.
+What a script computes ends by Lua's hook, for CPU time and for wall-clock time, or by
+the kernel's timer; what it waits for, in its conversation with the host.
 """
 
 import logging
@@ -11,9 +10,11 @@ import time
 from typing import Final
 
 from luafarm import wire
-from luafarm.loglines import decode, printable
-from luafarm.messages import Body, DoneRow, Limits, NeedKind, Outcome, RunRow, Source
+from luafarm.loglines import encode
+from luafarm.messages import DoneRow, Limits, Outcome, RunRow
 from luafarm.names import TERM_SHIFT
+from vmhost.conversation import BrokenStateError, Conversation
+from vmhost.curfew import Curfew
 from vmhost.dialect import choose
 from vmhost.held import Held
 from vmhost.hostconfig import HostConfig
@@ -22,21 +23,15 @@ from vmhost.hostmachine import HostMachine
 from vmhost.hostmail import Mail
 from vmhost.hosttimer import DeadMan
 from vmhost.luastate import LuaState, StateLimits
-from vmhost.operation import Flat, Op, Step
+from vmhost.operation import Op, Step
 from vmhost.scoreboard import HostSlot
 
 logger = logging.getLogger(f"luafarm.{__name__}")
 
-SHUTDOWN_NS: Final = 1_000_000_000  # for what a `shutdown` hook waits
+SHUTDOWN_NS: Final = 1_000_000_000  # for a `shutdown` hook
 FULL: Final = 0.9  # of the host's memory: nothing more is loaded
 BROKEN: Final = "broken"  # `LuaState.must_close` of a state that broke its protocol
 
-_ASK_AGAIN_NS: Final = 1_000_000_000  # the broker may be a new one
-_KINDS: Final = {
-    Op.REQUIRE: NeedKind.MODULE,
-    Op.CHUNK: NeedKind.CHUNK,
-    Op.FILE: NeedKind.FILE,
-}
 _DONE: Final = int(Op.DONE)
 _ERROR: Final = int(Op.ERROR)
 _GENERATION: Final = (1 << TERM_SHIFT) - 1
@@ -52,20 +47,24 @@ _NO_MEMORY: Final[Step] = (
     True,
     b"memory",
 )
-_NOT_FOUND: Final = b"no such file under the script roots"
 
 
-class BrokenStateError(Exception):
-    """A Lua state broke its protocol: this process is not to be trusted any more."""
+def _size(held: Held) -> int:
+    return held.memory_bytes
 
 
 class LuaStates:
     """Owns the states; who wants what of them is the machine's."""
 
     def __init__(
-        self, config: HostConfig, machine: HostMachine, mail: Mail, slot: HostSlot
+        self,
+        config: HostConfig,
+        machine: HostMachine,
+        mail: Mail,
+        slot: HostSlot,
+        curfew: Curfew,
     ) -> None:
-        self.deadman = DeadMan()
+        self.deadman = DeadMan(config.grace_s)
         self.spent: dict[Held, None] = {}  # want a fresh state for the next request
         self._config = config
         self._machine = machine
@@ -73,9 +72,12 @@ class LuaStates:
         self._outbox = machine.peers.outbox
         self._mail = mail
         self._slot = slot
+        self._curfew = curfew
+        self._talk = Conversation(machine, mail, slot)
         self._dialect = choose(config.dialect, trusted=config.trusted, jit=config.jit)
         self._states: dict[Held, LuaState] = {}
         self._memory_bytes = 0  # of all of them, each as of its last run
+        self._room_bytes = int(config.max_bytes * FULL)  # at most, with room for others
         self._made = 0
         self._cpu_ns = 0  # of this thread, when the last run ended
 
@@ -100,16 +102,17 @@ class LuaStates:
                 self.spent[held] = None
                 self._dispose(held, state)
                 return time.monotonic_ns()
-            held.preface = log_of(step)
+            held.preface += log_of(step)
             self.deadman.arm(held.budget, time.monotonic_ns())
         else:
             self._slot.begin(row[0], row[1], now_ns, until_ns)
             self.deadman.arm(held.budget, now_ns)
         stop = ""
-        step = state.run(row[4], row[5], row[6], row[7])
+        ticket = self._curfew.begin(until_ns, held.wall_ns)
+        step = state.run(row[4], row[5], row[6], row[7], ticket)
         has_waited = step[0] > _ERROR
         if has_waited:
-            step, stop = self._converse(state, step, until_ns, row)
+            step, stop = self._talk.hold(state, step, until_ns, row)
         end_ns = self._finish(held, row, step, stop, now_ns, has_waited)
         if state.must_close or stop == WALL or held.limits.fresh:
             self._end_state(held, state, state.must_close or stop)
@@ -169,21 +172,39 @@ class LuaStates:
         """Close a state that does not outlive its run."""
         if self._states.pop(held, None) is not None:
             self._memory_bytes -= held.memory_bytes
+        log = b""
         if not state.must_close and reason != WALL:
-            self._shut_down(held, state)
+            log = self._shut_down(held, state)
         self._dispose(held, state)
         if held.limits.fresh:
+            held.preface = log  # with the next run; this one has taken what was there
             self.spent[held] = None
         else:
-            self._machine.expel(held, reason)
+            self._machine.expel(held, reason, log)
             self._mail.send()
 
     def _relieve(self) -> None:
-        """Close states, the largest first, until the rest fit."""
-        while self._memory_bytes > self._config.max_bytes:
-            largest = max(self._states, key=lambda held: held.memory_bytes)
-            self.close(largest, MEMORY)
+        """Collect garbage and close states, the largest first, until there is room."""
+        self._collect()
+        while self._memory_bytes > self._room_bytes:
+            self.close(max(self._states, key=_size), MEMORY)
         self._mail.send()
+
+    def _collect(self) -> None:
+        """Collect the garbage of states, the largest first, until there is room."""
+        for held in sorted(self._states, key=_size, reverse=True):
+            if self._memory_bytes <= self._room_bytes:
+                return
+            state, now_ns = self._states[held], time.monotonic_ns()
+            self._slot.begin(0, held.script, now_ns, now_ns + held.load_wall_ns)
+            self.deadman.arm(held.load_budget, now_ns)
+            state.collect()
+            self._slot.end(time.monotonic_ns())
+            if state.must_close:
+                self.close(held, state.must_close, is_urgent=True)
+            else:
+                self._memory_bytes += state.memory_bytes - held.memory_bytes
+                held.memory_bytes = state.memory_bytes
 
     # ---- loading and closing -------------------------------------------------------
 
@@ -191,9 +212,12 @@ class LuaStates:
         """Make the state that the machine was asked for."""
         machine, held = self._machine, self._dialogue.held
         assert held is not None
+        if self._memory_bytes > self._room_bytes:
+            self._collect()
+            now_ns = time.monotonic_ns()
         self._slot.begin(0, held.script, now_ns, now_ns + held.load_wall_ns)
         old = None
-        if self._memory_bytes > self._config.max_bytes * FULL:
+        if self._memory_bytes > self._room_bytes:
             machine.failed(full_error(self._config.max_bytes), b"")
         else:
             state, step, stop = self._make(held, now_ns)
@@ -216,12 +240,13 @@ class LuaStates:
         """Close a state and tell; its own hook comes first, unless it is urgent."""
         self.spent.pop(held, None)
         state = self._states.pop(held, None)
+        log, held.preface = held.preface, b""
         if state is not None:
             self._memory_bytes -= held.memory_bytes
             if not is_urgent:
-                self._shut_down(held, state)
+                log += self._shut_down(held, state)
             self._dispose(held, state)
-        self._machine.expel(held, reason)
+        self._machine.expel(held, reason, log)
 
     def refill(self) -> None:
         """Make one fresh state ahead of its request."""
@@ -232,7 +257,7 @@ class LuaStates:
         state, step, stop = self._make(held, now_ns)
         self._dialogue.end()
         if state is not None and step[0] == _DONE and not stop:
-            held.preface = log_of(step)
+            held.preface += log_of(step)
             self._keep(held, state)
         else:  # the next request tries again and is told
             self._dispose(held, state)
@@ -249,11 +274,12 @@ class LuaStates:
         self._made += 1
         name = f"{self._config.host}/{self._made}".encode()
         generation = held.epoch & _GENERATION
-        step = state.load(held.source, held.script, name, generation)
+        until_ns = now_ns + held.load_wall_ns
+        ticket = self._curfew.begin(until_ns, held.load_wall_ns)
+        step = state.load(held.source, held.script, name, generation, ticket)
         stop = ""
         if step[0] > _ERROR:
-            until_ns = now_ns + held.load_wall_ns
-            step, stop = self._converse(state, step, until_ns, None)
+            step, stop = self._talk.hold(state, step, until_ns, None)
         if step[0] == _DONE and state.must_close:
             stop = stop or MEMORY
         return state, step, stop
@@ -264,9 +290,8 @@ class LuaStates:
             self._dialect,
             StateLimits(
                 memory_bytes=limits.memory_bytes,
-                # Lua sees no other clock: what only computes is stopped softly as well
-                cpu_s=min(limits.cpu_ms, limits.wall_ms) / 1000,
-                load_cpu_s=min(limits.load_cpu_ms, limits.load_wall_ms) / 1000,
+                cpu_s=limits.cpu_ms / 1000,
+                load_cpu_s=limits.load_cpu_ms / 1000,
                 reply_bytes=limits.reply_bytes,
                 log_lines=limits.log_lines,
                 log_bytes=limits.log_bytes,
@@ -292,105 +317,21 @@ class LuaStates:
             self._mail.send()
             raise BrokenStateError(os.fsdecode(held.script))
 
-    def _shut_down(self, held: Held, state: LuaState) -> None:
-        """Run the script's `shutdown` hook, for a short while."""
+    def _shut_down(self, held: Held, state: LuaState) -> bytes:
+        """Run the script's `shutdown` hook, for a short while; return its log."""
         now_ns = time.monotonic_ns()
+        until_ns = now_ns + SHUTDOWN_NS
         self._slot.begin(0, held.script, now_ns, now_ns + held.load_wall_ns)
         self.deadman.arm(held.load_budget, now_ns)
         self._dialogue.begin(held)
-        step, stop = state.shutdown(), ""
+        step = state.shutdown(self._curfew.begin(until_ns, SHUTDOWN_NS))
+        stop = ""
         if step[0] > _ERROR:
-            step, stop = self._converse(state, step, now_ns + SHUTDOWN_NS, None)
+            step, stop = self._talk.hold(state, step, until_ns, None)
         self._dialogue.end()
-        name = printable(os.fsdecode(held.script))
-        for level, text in decode(log_of(step)):
-            logger.info("script=%s %s: %s", name, level, text)
+        self._slot.end(time.monotonic_ns())
+        log = log_of(step)
         if step[0] == _ERROR or stop:
             error = failure(step, held, stop, SHUTDOWN_NS // 1_000_000)
-            logger.warning("script=%s shutdown: %s", name, printable(error.message))
-        self._slot.end(time.monotonic_ns())
-
-    # ---- what scripts ask for --------------------------------------------------------
-
-    def _converse(
-        self, state: LuaState, step: Step, until_ns: int, row: RunRow | None
-    ) -> tuple[Step, str]:
-        """Answer operations until the script ends or is stopped; say why it was.
-
-        row: the request; None while a script is loaded or closed.
-        """
-        dialogue = self._dialogue
-        offsets = [0, 0]  # of the two streams, as far as they were read
-        while step[0] > _ERROR:
-            answer = self._answer(step, until_ns, row, offsets)
-            dialogue.give_up()
-            if dialogue.is_cancelled:
-                return state.cancel(), CANCELLED
-            if time.monotonic_ns() >= until_ns:
-                return state.cancel(), WALL
-            step = state.resume(*answer)
-        return step, ""
-
-    def _answer(
-        self, step: Step, until_ns: int, row: RunRow | None, offsets: list[int]
-    ) -> tuple[Flat, ...]:
-        """Return the answer to an operation; any, when the script is to be stopped."""
-        dialogue = self._dialogue
-        op, argument = step[0], step[1]
-        if op in _KINDS:
-            dialogue.need(_KINDS[Op(op)], argument)
-            self._wait(until_ns)
-            source = dialogue.answer
-            if not isinstance(source, Source):
-                return (False, b"") if op == Op.FILE else (False, b"", b"")
-            path = source.blob.path
-            text = source.blob.source if path else source.error.encode() or _NOT_FOUND
-            return (bool(path), text) if op == Op.FILE else (bool(path), text, path)
-        if op == Op.SLEEP:
-            seconds_ns = int(argument * 1e9)
-            self._wait(min(time.monotonic_ns() + seconds_ns, until_ns))
-            return (True,)
-        if row is None:
-            raise BrokenStateError(f"operation {op} without a request")
-        if op == Op.FLUSH:
-            _, head, chunk, log = step
-            self._machine.flush()
-            dialogue.part(head, chunk, log)
-            self._mail.hear_all()
-            return (True,)
-        assert op == Op.READ
-        return (self._read(row, argument, step[2], until_ns, offsets),)
-
-    def _read(
-        self, row: RunRow, stream: int, most: int, until_ns: int, offsets: list[int]
-    ) -> bytes:
-        """Pull a piece of a stream from the front; empty at its end."""
-        if not 0 <= stream < len(offsets) or most < 1:
-            raise BrokenStateError(f"READ of {most} bytes of stream {stream}")
-        size = row[7] if stream else row[6]
-        if offsets[stream] >= size:
-            return b""
-        dialogue = self._dialogue
-        dialogue.want(stream, offsets[stream], most)
-        self._wait(until_ns)
-        body = dialogue.answer
-        if not isinstance(body, Body):
-            return b""
-        offsets[stream] += len(body.chunk)
-        return body.chunk
-
-    def _wait(self, until_ns: int) -> None:
-        """Hear frames until there is an answer, nobody wants it, or the time is up."""
-        dialogue, mail = self._dialogue, self._mail
-        now_ns = asked_ns = time.monotonic_ns()
-        while (
-            dialogue.answer is None and not dialogue.is_cancelled and now_ns < until_ns
-        ):
-            self._machine.flush()
-            mail.send()
-            mail.hear(min((until_ns - now_ns) // 1_000_000 + 1, 1000))
-            now_ns = time.monotonic_ns()
-            if now_ns - asked_ns > _ASK_AGAIN_NS:
-                asked_ns = now_ns
-                dialogue.ask_again()
-                self._slot.beat(now_ns)
+            log += encode("error", f"shutdown: {error.message}\n{error.traceback}")
+        return log

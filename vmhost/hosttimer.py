@@ -12,7 +12,7 @@ host may have to wait for a processor.
 import signal
 from typing import Final
 
-MARGIN_S: Final = 0.4  # for the soft stop to come first; the supervisor comes at 0.5
+_SHARE: Final = 0.8  # of the supervisor's grace: the soft stop comes before, it after
 SLACK_NS: Final = 50_000_000
 SAFE_NS: Final = 2_000_000_000  # to the end of a timer that an idle host leaves alone
 
@@ -23,7 +23,8 @@ Budget = tuple[float, float]
 class DeadMan:
     """Kills the process (SIGALRM, SIGPROF) that overruns a budget."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: float) -> None:
+        self._margin_s = grace_s * _SHARE
         self.is_armed = False
         self._armed_ns = 0
         self._safe_until_ns = 0
@@ -38,8 +39,8 @@ class DeadMan:
         ):
             return
         wall_s, cpu_s = budget
-        signal.setitimer(signal.ITIMER_REAL, wall_s + MARGIN_S)
-        signal.setitimer(signal.ITIMER_PROF, cpu_s + MARGIN_S)
+        signal.setitimer(signal.ITIMER_REAL, wall_s + self._margin_s)
+        signal.setitimer(signal.ITIMER_PROF, cpu_s + self._margin_s)
         self.is_armed = True
         self._armed_ns = now_ns
         self._safe_until_ns = now_ns + int(wall_s * 1e9) - SAFE_NS

@@ -74,6 +74,7 @@ def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
         uids=uids,
         front_keys=tuple(sorted(fronts)),
         broker_keys=tuple(sorted(brokers)),
+        grace_s=settings.vmhost.grace,
         zygote=zygote,
     )
     household.empty.mkdir(mode=0o700, exist_ok=True)

@@ -28,7 +28,7 @@ from hashlib import md5
 from typing import Any, Final
 
 from luafarm.settings import Compat
-from vmhost import prelude
+from vmhost import crier, prelude
 from vmhost.dialect import Dialect, choose
 from vmhost.operation import ANSWERS, SHAPES, Flat, Op, Step
 
@@ -207,6 +207,7 @@ class LuaState:
             b"builtins": " ".join(prelude.BUILTINS).encode(),
             b"seed": random.SystemRandom().getrandbits(31),
             b"born": clock(),
+            b"curfew": crier.VARIABLE,
         }
         flat: list[Flat] = []
         for item in config.items():
@@ -234,10 +235,15 @@ class LuaState:
         chunk_name: bytes,
         state_id: bytes = b"",
         generation: int = 0,
+        ticket: int = 0,
     ) -> Step:
-        """Run the main chunk, then `startup()` if the script has one."""
+        """Run the main chunk, then `startup()` if the script has one.
+
+        ticket: what `crier` calls when its wall-clock time is over, here and elsewhere.
+        """
         assert self._idle, "load on a state that waits or must close"
-        return self._enter(self._load, (source, chunk_name, state_id, generation))
+        arguments = (source, chunk_name, state_id, generation, ticket)
+        return self._enter(self._load, arguments)
 
     def run(
         self,
@@ -245,6 +251,7 @@ class LuaState:
         body: bytes | None,
         body_bytes: int = 0,
         data_bytes: int = 0,
+        ticket: int = 0,
     ) -> Step:
         """Serve one request.
 
@@ -254,12 +261,13 @@ class LuaState:
         stdin = body or b""
         more = body is None and body_bytes > 0
         if len(params) + len(stdin) > MESSAGE_BYTES:
-            return self._enter(self._run, (params, stdin, more, data_bytes > 0))
+            arguments = (params, stdin, more, data_bytes > 0, ticket)
+            return self._enter(self._run, arguments)
         # `_enter` without what is not needed here, as every request pays for it: the
         # last one left less than `_due_bytes` in use.
         assert self._idle, "run on a state that waits or must close"
         try:
-            step: Step = self._run(params, stdin, more, data_bytes > 0)
+            step: Step = self._run(params, stdin, more, data_bytes > 0, ticket)
         except self._code.lua_error as error:
             return self._broken(error)
         if (
@@ -285,10 +293,15 @@ class LuaState:
         assert self._waiting, "cancel on a state that does not wait"
         return self._enter(self._cancel, ())
 
-    def shutdown(self) -> Step:
+    def shutdown(self, ticket: int = 0) -> Step:
         """Run the script's `shutdown()` if it has one; `close` comes next."""
         assert self._idle, "shutdown of a state that waits or must close"
-        return self._enter(self._shutdown, ())
+        return self._enter(self._shutdown, (ticket,))
+
+    def collect(self) -> None:
+        """Free what the script does not reach any more."""
+        assert self._idle, "collect of a state that waits or must close"
+        self._clean()
 
     def close(self) -> None:
         """Free the state. Nothing else may be called after it."""

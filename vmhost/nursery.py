@@ -55,6 +55,7 @@ class Household:
     uids: range | None  # of the seats; None: hosts keep the supervisor's uid
     front_keys: tuple[bytes, ...]  # empty: no CURVE
     broker_keys: tuple[bytes, ...]
+    grace_s: float = 0.5
     zygote: str = "vmhost.zygote"  # the module that is run as the zygote
 
     @property
@@ -258,6 +259,7 @@ class Nursery:
             cpath=plan.cpath,
             max_states=household.max_states,
             max_bytes=plan.memory_bytes,
+            grace_s=household.grace_s,
             secret_key=secret,
             front_keys=household.front_keys if secret else (),
             broker_keys=household.broker_keys if secret else (),

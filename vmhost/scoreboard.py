@@ -87,8 +87,9 @@ class HostSlot:
     def end(self, now_ns: int) -> None:
         """Say that it is over, once its reply has been handed to the socket."""
         words = self._words
+        if words[_REQUEST_AT] != _LOADING:
+            self._requests += 1
         words[_REQUEST_AT] = 0
-        self._requests += 1
         self._busy_ns += now_ns - words[_STARTED_AT]
         words[_COUNTS_AT] = self._requests
         words[_COUNTS_AT + 1] = self._busy_ns

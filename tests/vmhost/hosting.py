@@ -226,6 +226,14 @@ class Process:
         """Ask it to end; `wait` says how it did."""
         os.kill(self.pid, signal.SIGTERM)
 
+    def send(self, number: int) -> None:
+        """Send it a signal, unless it has ended: then `code` is there."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            self.code = os.waitstatus_to_exitcode(status)
+        else:
+            os.kill(self.pid, number)
+
     def wait(self) -> int:
         """Return its exit code, negative for a signal, once it has ended."""
         end = time.monotonic() + PATIENCE_S

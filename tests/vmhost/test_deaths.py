@@ -25,6 +25,7 @@ from vmhost.deaths import Cause, cause
         (0, deaths.STOPPED),
         (deaths.EXIT_FAILED, deaths.FAILED),
         (deaths.EXIT_LACKING, deaths.LACKING),
+        (deaths.EXIT_PROTOCOL, deaths.PROTOCOL),
         (1, deaths.FAILED),
     ],
 )

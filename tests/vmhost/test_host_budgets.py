@@ -18,7 +18,8 @@ from luafarm.messages import (
     Part,
     ScriptError,
 )
-from tests.vmhost.hosting import CONFIG, LIMITS, Process, hosting, load, run
+from tests.vmhost.hosting import CONFIG, LIMITS, Process, hosting, load, pair, run
+from vmhost.dialect import UNSOUND, Dialect
 
 pytestmark = pytest.mark.process
 
@@ -70,6 +71,48 @@ def test_time_that_a_script_waits_counts(host: Process) -> None:
     assert error_of(row).budget == "wall"
     assert row[2:4] == (b"", b"")
     assert broker.expect(Gone).reason == "wall"
+
+
+PATIENT = replace(CONFIG, grace_s=60.0)
+TEMPTING = b"""
+    local function forever() while true do end end
+    local loops = {
+      loop = forever,
+      pcall = function() while true do pcall(forever) end end,
+      coroutine = function() coroutine.wrap(forever)() end,
+    }
+    function main(e, con) loops[e.L]() end
+"""
+
+
+@pytest.mark.parametrize("dialect", [d for d in Dialect if d not in UNSOUND])
+def test_a_loop_is_stopped_by_wall_clock_time_without_a_kill(
+    tmp_path: Path, dialect: Dialect
+) -> None:
+    limits = replace(SHORT, cpu_ms=100_000)
+    with hosting(tmp_path, replace(PATIENT, dialect=dialect)) as host:
+        broker, front = host.broker(), host.front()
+        broker.load(B, COUNTER)
+        for epoch, loop in enumerate([b"loop", b"pcall", b"coroutine"], 1):
+            broker.load(A, TEMPTING, epoch, limits=limits)
+            error = error_of(front.done(run(epoch, A, params=pair(b"L", loop))))
+            assert (error.budget, error.file) == ("wall", A.decode())
+            assert error.line > 0
+            assert error.message == "time of 0.3 s used up"
+            assert broker.expect(Gone).reason == "wall"
+        assert front.done(run(9, B))[3] == b"1"
+
+
+def test_a_load_that_loops_is_stopped_by_wall_clock_time(tmp_path: Path) -> None:
+    limits = replace(SHORT, load_cpu_ms=100_000)
+    with hosting(tmp_path, PATIENT) as host:
+        broker = host.broker()
+        broker.load(B, COUNTER)
+        broker.say(load(A, b"while true do end", limits=limits))
+        error = broker.expect(LoadFailed).error
+        assert (error.budget, error.line) == ("wall", 1)
+        assert error.message == "time of 0.3 s used up"
+        assert host.front().done(run(2, B))[3] == b"1"
 
 
 def test_a_load_that_loops_or_waits_too_long_fails(host: Process) -> None:
@@ -217,14 +260,46 @@ def test_the_largest_states_go_when_the_host_is_full(tmp_path: Path) -> None:
         assert front.done(run(100, A))[3] == b"1"
 
 
-def test_a_full_host_loads_nothing_more(tmp_path: Path) -> None:
-    source = b"local s = ('x'):rep(7.5 * 2^20)" + COUNTER
-    with hosting(tmp_path, replace(CONFIG, max_bytes=8 << 20)) as host:
+@pytest.mark.parametrize("dialect", Dialect)
+def test_a_full_host_loads_nothing_more(tmp_path: Path, dialect: Dialect) -> None:
+    config = replace(CONFIG, dialect=dialect, trusted=True, max_bytes=8 << 20)
+    with hosting(tmp_path, config) as host:
         broker = host.broker()
-        broker.load(A, source)
+        broker.load(A, b"s = ('x'):rep(7.5 * 2^20) " + COUNTER)
         broker.say(load(B, COUNTER))
         error = broker.expect(LoadFailed).error
         assert (error.kind, error.budget) == ("Memory Error", "memory")
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_garbage_does_not_make_a_host_full(tmp_path: Path, dialect: Dialect) -> None:
+    litter = b"('x'):rep(7.5 * 2^20) collectgarbage('stop') " + COUNTER
+    config = replace(CONFIG, dialect=dialect, trusted=True, max_bytes=8 << 20)
+    with hosting(tmp_path, config) as host:
+        broker, front = host.broker(), host.front()
+        broker.load(A, b"local _ = " + litter)
+        broker.load(B, COUNTER)
+        assert front.done(run(1, A))[3] == b"1"
+
+
+def test_garbage_is_collected_before_any_state_is_closed(tmp_path: Path) -> None:
+    litter = b"""
+    local n = 0
+    function main(e, con)
+      local s = ('x'):rep(2^20)
+      n = n + 1
+      con:puts(n)
+    end
+    """
+    with hosting(tmp_path, replace(CONFIG, max_bytes=4 << 20)) as host:
+        broker, front = host.broker(), host.front()
+        scripts = [b"/srv/%d.lua" % number for number in range(8)]
+        for script in scripts:
+            broker.load(script, litter)
+        for count in (b"1", b"2"):
+            for number, script in enumerate(scripts, 1):
+                assert front.done(run(number, script))[3] == count
+        assert broker.hears_nothing()
 
 
 def test_loaded_tells_what_a_state_takes(host: Process) -> None:

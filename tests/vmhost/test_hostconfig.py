@@ -17,6 +17,7 @@ def test_every_field_survives_packing() -> None:
         "/usr/lib/?.so",
         7,
         1 << 30,
+        2.5,
         b"secret",
         (b"front", b"front 2"),
         (b"broker",),

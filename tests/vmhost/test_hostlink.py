@@ -153,6 +153,20 @@ def test_a_stop_ends_the_wait(link: Link) -> None:
     assert link.is_stopped
 
 
+def test_a_link_may_be_stopped_again_also_when_it_is_closed(tmp_path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen()
+    endpoint = f"ipc://{tmp_path / 's'}"
+    link = Link(replace(CONFIG, endpoint=endpoint), listener.detach())
+    link.stop()
+    assert link.receive(WAIT_MS) is None
+    link.stop()
+    link.close()
+    link.stop()
+    assert link.is_stopped
+
+
 def test_no_peer_can_stop_the_link(link: Link, dealer: "zmq.Socket[bytes]") -> None:
     dealer.send(b"")
     received = link.receive(WAIT_MS)

@@ -57,6 +57,18 @@ def test_what_runs_is_there_until_it_ends(page: int) -> None:
     assert (reading.task, reading.requests, reading.busy_ns) == (None, 1, 250)
 
 
+def test_loads_and_hooks_are_work_but_no_requests(page: int) -> None:
+    slot, board = HostSlot(page), Scoreboard(page)
+    slot.begin(0, b"/srv/a.lua", 100, 5000)
+    slot.end(150)
+    slot.begin(7, b"/srv/a.lua", 200, 5000)
+    slot.end(230)
+    slot.begin(0, b"/srv/a.lua", 300, 5000)
+    slot.end(301)
+    reading = board.read()
+    assert (reading.requests, reading.busy_ns) == (1, 81)
+
+
 def test_a_load_is_a_task_without_a_request(page: int) -> None:
     slot, board = HostSlot(page), Scoreboard(page)
     slot.begin(0, b"/srv/a.lua", 1, 2)

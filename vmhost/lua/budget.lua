@@ -1,19 +1,24 @@
--- CPU time of one request, and the stop that cannot be caught.
+-- Time of one request, and the stop that cannot be caught.
 --
 -- A count hook runs every PERIOD instructions. Its first firing within a request sets the
--- deadline, so that a short request never asks the clock. What the host works on behalf of
--- the script counts as well: the kernel's timer makes no difference either. Once stopped, the hook fires at
--- every instruction, and the wrapped pcall, resume and the like raise again: no script
--- code goes on. The wrappers also look at the clock themselves: a script that works close
--- to the end of the stack leaves a hook no room to run in. What a hook cannot interrupt (one long C call) is the host's timer's work.
+-- deadline of its CPU time, so that a short request never asks the clock. What the host
+-- works on behalf of the script counts as well: to the kernel's timer it is all the same.
+-- That its wall-clock time is over the host says by the request's ticket, in a variable of
+-- the process's environment: Lua has no fine clock for that.
+--
+-- Once stopped, the hook fires at every instruction, and the wrapped pcall, resume and the
+-- like raise again: no script code goes on. The wrappers also look at the clock themselves:
+-- a script that works close to the end of the stack leaves a hook no room to run in. What a
+-- hook cannot interrupt (one long C call) is left to the kernel's timer.
 local T = ...
 local clock, sethook = T.library.os.clock, T.library.debug.sethook
+local getenv, tonumber, CURFEW = T.library.os.getenv, T.native.tonumber, T.config.curfew
 local running, getinfo = T.library.coroutine.running, T.library.debug.getinfo
 local pace = T.pace
 local error, is51 = T.native.error, T.is51
 
 local PERIOD = 1000  -- 100 costs 3 to 5 times as much, more than 1000 gains nothing
-local USED_UP = "CPU time used up"
+local USED_UP = { cpu = "CPU time used up", wall = "time used up" }
 local PATIENCE = 32  -- wrapped calls without a firing of the hook before we look ourselves
 
 local budget = {
@@ -21,6 +26,7 @@ local budget = {
   why = "",         -- sentence for the error page
   left = 0,         -- CPU seconds that the request may use
   deadline = false, -- os.clock() at which it ends, once the clock was looked at
+  ticket = 0,       -- by which the host calls the end of its wall-clock time
 }
 T.budget = budget
 
@@ -47,6 +53,7 @@ end
 -- Stop the request for good: name is the budget, why a sentence.
 T.halt = halt
 
+local heard = getenv(CURFEW)
 local function look()
   if budget.stopped then error(budget.why, 0) end
   pace()
@@ -54,7 +61,12 @@ local function look()
   if not deadline then
     budget.deadline = now + budget.left
   elseif now > deadline then
-    halt("cpu", USED_UP)
+    halt("cpu", USED_UP.cpu)
+  end
+  local said = getenv(CURFEW)
+  if said ~= heard then
+    if tonumber(said) == budget.ticket then halt("wall", USED_UP.wall) end
+    heard = said
   end
 end
 T.look = look

@@ -176,14 +176,14 @@ local entry = {}
 
 -- Each begins its budget here and not in the coroutine: there the hook might fire before.
 
-function entry.run(params, body, more, data)
-  budget.deadline, budget.left = false, cpu_s
+function entry.run(params, body, more, data, ticket)
+  budget.deadline, budget.left, budget.ticket = false, cpu_s, ticket
   return pass(resume(worker, serve, params, body, more, data))
 end
 
-function entry.load(source, name, id, generation)
+function entry.load(source, name, id, generation, ticket)
   T.info.id, T.info.generation = id, generation
-  budget.deadline, budget.left = false, config.load_cpu_s
+  budget.deadline, budget.left, budget.ticket = false, config.load_cpu_s, ticket
   return pass(resume(worker, load, source, name))
 end
 
@@ -191,8 +191,8 @@ function entry.resume(...)
   return pass(resume(worker, TOKEN, ...))
 end
 
-function entry.shutdown()
-  budget.deadline, budget.left = false, config.load_cpu_s
+function entry.shutdown(ticket)
+  budget.deadline, budget.left, budget.ticket = false, config.load_cpu_s, ticket
   return pass(resume(worker, shutdown))
 end
 
