@@ -260,12 +260,8 @@ class HostMachine:
 
     def expel(self, held: Held, reason: str, log: bytes = b"") -> None:
         """Take a state out of service for good and tell why; log: of its closing."""
-        script = held.script
-        if self._states.get(script) is held:
-            del self._states[script]
-            self._retire(script)
-        elif self._olds.get(script) is held:
-            del self._olds[script]
+        if self._states.get(held.script) is held:
+            del self._states[held.script]
         self.peers.tell_brokers(Gone(held.script, held.epoch, reason, log))
 
     def states(self) -> list[Held]:
