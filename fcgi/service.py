@@ -22,6 +22,7 @@ from fcgi.links import HOST_HWM, Link
 from fcgi.placement import Pending
 from fcgi.refusal import Refusal, of_error
 from fcgi.reply import BadHeaderError
+from fcgi.scriptlog import ScriptLog
 from luafarm import curve, loglines, wire
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
@@ -48,18 +49,11 @@ from luafarm.names import HostId, Machine, RequestId
 from luafarm.settings import Settings
 
 logger = logging.getLogger("luafarm.front")
-script_log = logging.getLogger("luafarm.script")
 
 TICK_S: Final = 0.1
 REPORT_S: Final = 1.0  # a report with nothing to say, as a sign of life
 ASK_S: Final = 0.2  # until a question to a broker that may not be there is repeated
 NOTICE_S: Final = 0.25  # how long HostLost may come after the connection broke
-_LEVELS: Final = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
 
 
 class Service:
@@ -78,7 +72,7 @@ class Service:
         self._name = name
         self._machine = machine
         self._keys = keys
-        self._stderr = settings.front.stderr
+        self._script_log = ScriptLog(settings)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 4096)
         self._dispatch = Dispatch(
@@ -214,6 +208,7 @@ class Service:
     def _tick(self) -> None:
         now = time.monotonic()
         self._act(self._dispatch.tick(now))
+        self._script_log.tick(now)
         gauges = self.gauges()
         gauges["requests"] = self.requests
         gauges["errors"] = self.errors
@@ -233,9 +228,9 @@ class Service:
     ) -> None:
         self.errors += 1
         exchange = _exchange(pending)
-        stderr = self._log(pending, log)
+        stderr = self._script_log.lines(pending, log)
         if error is not None:
-            stderr += self._log_error(pending, error)
+            stderr += self._script_log.error(pending, error)
         exchange.refuse(refusal, retry_after_s, error, stderr)
 
     # ---- the broker ----------------------------------------------------------------
@@ -433,7 +428,7 @@ class Service:
         if pending.cancelled:
             return
         if is_ok:
-            stderr = self._log(pending, log) if log else b""
+            stderr = self._script_log.lines(pending, log) if log else b""
             exchange = _exchange(pending)
             if pending.begun:
                 exchange.finish(stderr)
@@ -446,7 +441,7 @@ class Service:
         self._failed(pending, outcome, error, log)
 
     def _part(self, pending: Pending, head: bytes, chunk: bytes, log: bytes) -> None:
-        stderr = self._log(pending, log) if log else b""
+        stderr = self._script_log.lines(pending, log) if log else b""
         try:
             _exchange(pending).part(head, chunk, stderr)
         except BadHeaderError as bad:
@@ -456,7 +451,7 @@ class Service:
         pending.begun = True
 
     def _bad_reply(self, pending: Pending, error: BadHeaderError) -> None:
-        script_log.error("%s: %s", _script_name(pending), error)
+        self._script_log.bad_reply(pending, error)
         self._refuse(pending, Refusal.BAD_REPLY)
 
     def _failed(self, pending: Pending, outcome: int, error: bytes, log: bytes) -> None:
@@ -470,38 +465,10 @@ class Service:
             raise
         self._refuse(pending, of_error(why), error=why, log=log)
 
-    # ---- logs ----------------------------------------------------------------------
-
-    def _log(self, pending: Pending, log: bytes) -> bytes:
-        """Log a script's lines; return them as they go to STDERR."""
-        if not log:
-            return b""
-        script = _script_name(pending)
-        lines = loglines.decode(log)
-        for level, text in lines:
-            script_log.log(_LEVELS[level], "%s: %s", script, text)
-        if not self._stderr:
-            return b""
-        return "".join(f"{script}: {text}\n" for _, text in lines).encode()
-
-    def _log_error(self, pending: Pending, error: ScriptError) -> bytes:
-        script = _script_name(pending)
-        budget = f" budget={error.budget}" if error.budget else ""
-        text = loglines.printable(
-            f"{script}: {error.kind}{budget}: {error.message}\n{error.traceback}"
-        ).rstrip()
-        script_log.error("%s", text)
-        return f"{text}\n".encode() if self._stderr else b""
-
 
 def _exchange(pending: Pending) -> Exchange:
     exchange: Exchange = pending.owner  # type: ignore[assignment]
     return exchange
-
-
-def _script_name(pending: Pending) -> str:
-    path = pending.entry.script if pending.entry else pending.path
-    return loglines.printable(path.decode("utf-8", "replace"))
 
 
 def _request_ids() -> Callable[[], int]:

@@ -1,0 +1,72 @@
+"""What scripts say and how they fail, for our log and for the web server's."""
+
+import logging
+import time
+from typing import Final
+
+from fcgi.placement import Pending
+from luafarm import loglines
+from luafarm.lograte import LogRate
+from luafarm.messages import ScriptError
+from luafarm.settings import Settings
+
+logger = logging.getLogger("luafarm.script")
+
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+class ScriptLog:
+    """Writes lines, no more than their pool may; returns them as they go to STDERR."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._stderr = settings.front.stderr
+        self._rate = LogRate(settings.pool)
+
+    def lines(self, pending: Pending, log: bytes) -> bytes:
+        """Log what a script said."""
+        if not log or not self._admits(pending, len(log), log.count(b"\0")):
+            return b""
+        script = _name(pending)
+        lines = loglines.decode(log)
+        for level, text in lines:
+            logger.log(_LEVELS[level], "%s: %s", script, text)
+        if not self._stderr:
+            return b""
+        return "".join([f"{script}: {text}\n" for _, text in lines]).encode()
+
+    def error(self, pending: Pending, error: ScriptError) -> bytes:
+        """Log why a script failed."""
+        size = len(error.message) + len(error.traceback)
+        if not self._admits(pending, size, 1):
+            return b""
+        budget = f" budget={error.budget}" if error.budget else ""
+        text = f"{error.kind}{budget}: {error.message}\n{error.traceback}"
+        text = f"{_name(pending)}: {loglines.printable(text)}".rstrip()
+        logger.error("%s", text)
+        return f"{text}\n".encode() if self._stderr else b""
+
+    def bad_reply(self, pending: Pending, error: Exception) -> None:
+        """Log that what a script answered is no reply."""
+        text = str(error)
+        if self._admits(pending, len(text), 1):
+            logger.error("%s: %s", _name(pending), text)
+
+    def tick(self, now: float) -> None:
+        """Tell what was left out; now and then."""
+        for pool, lines in self._rate.dropped(now):
+            logger.warning("pool=%s logs too much: %d lines left out", pool, lines)
+
+    def _admits(self, pending: Pending, size: int, lines: int) -> bool:
+        pool = pending.entry.pool if pending.entry else ""
+        size += len(pending.path) * lines
+        return self._rate.admit(pool, size, lines, time.monotonic())
+
+
+def _name(pending: Pending) -> str:
+    path = pending.entry.script if pending.entry else pending.path
+    return loglines.printable(path.decode("utf-8", "replace"))
