@@ -225,6 +225,9 @@ class HttpListener:
     ) -> None:
         blob = params.encode_pairs(pairs)
         found = scriptname.script_path(path, blob)
+        longest = max(len(name) + len(value) for name, value in pairs)
+        if len(blob) > self._front.max_params or longest > self._front.max_param:
+            found = Refusal.PARAMS_TOO_LARGE
         if isinstance(found, Refusal):
             exchange.elsewhere = None  # it is as wrong in the other roots
             exchange.refuse(found)

@@ -88,11 +88,14 @@ def until(claim: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
 
 
 @contextlib.contextmanager
-def up(settings: str = "", *, hosts: int = 4, pool: str = "") -> Iterator[Farm]:
-    """Run `luafarm up` on an empty root."""
+def up(
+    settings: str = "", *, hosts: int = 4, pool: str = "", folders: tuple[str, ...] = ()
+) -> Iterator[Farm]:
+    """Run `luafarm up` on an empty root; folders: made beside it."""
     with directory() as place:
         root = place / "root"
-        root.mkdir()
+        for folder in (root, *[place / name for name in folders]):
+            folder.mkdir()
         config = place / "luafarm.toml"
         config.write_text(
             f'[paths]\nrun = "{place}/run"\n'

@@ -34,7 +34,8 @@ Answer = tuple[http.client.HTTPResponse, bytes]
 def port() -> Iterator[int]:
     number = daemon.free_port()
     settings = f'[front]\nhttp = "127.0.0.1:{number}"\nmax_body = "1 MiB"\n'
-    with up(settings) as farm:
+    settings += '[pool.other]\nroot = ["second", "third"]\nhosts = 1\n'
+    with up(settings, folders=("second", "third")) as farm:
         scripts(farm)
         farm.daemons["up"].wait_until(
             lambda: daemon.accepts(("127.0.0.1", number)), "HTTP is served"
@@ -48,6 +49,11 @@ def scripts(farm: Farm) -> None:
     farm.write("index.lua", "function main(e, c) c:puts('the index') end")
     farm.write("fails.lua", "function main()\n  local x = nil\n  return x.y\nend")
     farm.write("plain.txt", "this is no script")
+    for name in ("second", "third"):
+        says = "function main(e, c) c:puts(e.DOCUMENT_ROOT:match('[^/]*$') .. '"
+        farm.write(f"../{name}/{name}.lua", says + f"{name} ' .. c:gets()) end")
+    farm.write("../second/echo.lua", "function main(e, c) c:puts('hidden') end")
+    farm.write("../third/folder/index.lua", "function main(e, c) c:puts('in') end")
     farm.write("go.lua", "function main(e, c) c:header('Location', '/echo.lua') end")
 
 
@@ -89,6 +95,21 @@ def test_a_directory_has_an_index(port: int) -> None:
     assert ask(port, "/")[1] == b"the index"
 
 
+@pytest.mark.parametrize("root", ["second", "third"])
+def test_what_is_not_in_a_root_is_looked_for_in_the_next(port: int, root: str) -> None:
+    reply = ask(port, f"/{root}.lua/info", "POST", b"body" * 50_000)
+    assert reply[0].status == 200
+    assert reply[1] == f"{root}{root} ".encode() + b"body" * 50_000
+
+
+def test_a_root_comes_before_those_after_it(port: int) -> None:
+    assert ask(port, "/echo.lua")[1].startswith(b"GET")
+
+
+def test_a_directory_of_a_later_root_has_its_index(port: int) -> None:
+    assert ask(port, "/folder/")[1] == b"in"
+
+
 def test_a_flushed_reply_arrives_in_parts_and_whole(port: int) -> None:
     response, body = ask(port, "/stream.lua")
     assert body == b"part 1\npart 2\npart 3\n"
@@ -119,12 +140,26 @@ def test_what_is_not_there_is_refused(port: int, path: str) -> None:
     assert ask(port, path)[0].status in {400, 404}
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01garbage\r\n\r\n",
+        b"GET /echo.lua HTTP/1.1\r\n\r\n",  # no Host
+        b"GET /echo.lua HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+        b"GET /echo.lua HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 140_000 + b"\r\n\r\n",
+        b"POST /echo.lua HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /echo.lua HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_told_so(port: int, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as rude:
+        rude.settimeout(20)
+        rude.sendall(sent)
+        assert rude.recv(100).split()[1] in {b"400", b"431", b"501"}
+
+
 def test_a_client_that_goes_away_disturbs_nobody(port: int) -> None:
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", port)) as rude:
             rude.sendall(b"GET /echo.lua HTTP/1.1\r\nHost: x\r\n\r\n")
-    with socket.create_connection(("127.0.0.1", port)) as rude:
-        rude.sendall(b"\x16\x03\x01garbage\r\n\r\n")
-        rude.settimeout(20)
-        assert rude.recv(100).startswith(b"HTTP/1.1 400")
     assert ask(port, "/echo.lua")[0].status == 200

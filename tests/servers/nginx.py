@@ -28,16 +28,14 @@ def serve(
     tcp: bool = False,
 ) -> Iterator[Running]:
     port, log = daemon.free_port(), place / "error.log"
-    unix = f"unix:{application.socket};"
+    unix = f"unix:{application.socket}"
     text = shipped(
         "nginx.conf",
         {
             **(changes or {}),
             "listen 80;": f"listen 127.0.0.1:{port};",
             "root /srv/lua;": f"root {application.root};",
-            "unix:/run/luafarm.sock;": f"127.0.0.1:{application.port};"
-            if tcp
-            else unix,
+            "unix:/run/luafarm.sock": f"127.0.0.1:{application.port}" if tcp else unix,
             "pid /run/nginx.pid;": f"pid {place}/nginx.pid;\ndaemon off;",
             "/var/log/nginx/error.log": str(log),
             "access_log /var/log/nginx/access.log;": "access_log off;\n"
