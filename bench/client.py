@@ -40,6 +40,10 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next request makes a new one."""
         self._connection.close()
 
     def ask(self, path: str, body: bytes = b"") -> Reply:

@@ -5,6 +5,9 @@ remembered as missing. The first user of a path makes the loop watch it, the las
 lets it go.
 """
 
+from collections.abc import Iterable
+from itertools import islice
+
 from broker.actions import Action, Unwatch, Watch
 from broker.resolve import PoolPaths, candidates
 from broker.tables import DependencyName, Generation, Key, Record
@@ -54,6 +57,16 @@ class Files:
         file.digest = digest
         file.error = error
         return tuple(file.users)
+
+    def users(self, key: Key) -> tuple[Script, ...]:
+        """Return the users of this path."""
+        file = self._files.get(key)
+        return tuple(file.users) if file is not None else ()
+
+    def are_few(self, keys: Iterable[Key]) -> bool:
+        """Say whether there is a file at one of these used paths at most."""
+        there = (key for key in keys if self._files[key].digest)
+        return len(tuple(islice(there, 2))) < 2
 
     def is_news(self, key: Key, digest: bytes, error: str) -> bool:
         """Say whether this is another content than is known of a used path."""

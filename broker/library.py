@@ -12,6 +12,7 @@ from broker import actions as act
 from broker.events import FileNow, Found
 from broker.policies import pool_paths
 from broker.sources import Sources
+from broker.tables import Key
 from broker.watch import Watcher
 from luafarm.messages import Blob, Dependency, Load, Need, Source
 from luafarm.names import Pool, Script
@@ -30,15 +31,23 @@ _Held = tuple[float, float, Callable[[float], None]]
 class Library:
     """Owns the files: nobody else in the broker reads or watches any."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, is_single: Callable[[Key], bool]) -> None:
+        """Watch nothing yet; is_single: says whether a file is all of its scripts."""
         self._settle_s = settings.broker.settle
         self._sources = Sources(pool_paths(settings), settings.broker.max_source)
-        self._watcher = Watcher(self._sources, self._settle_s, settings.broker.poll)
+        self._watcher = Watcher(
+            self._sources, self._settle_s, settings.broker.poll, is_single=is_single
+        )
         self._held: list[_Held] = []
 
     def fileno(self) -> int:
         """Return the descriptor to poll for reading, -1 when there is none."""
         return self._watcher.fileno()
+
+    @property
+    def listens(self) -> bool:
+        """Say whether to poll the descriptor: not while a deploy is gathering."""
+        return not self._watcher.is_gathering()
 
     @property
     def trouble(self) -> str:
@@ -64,12 +73,18 @@ class Library:
     def turn(self, now: float) -> list[FileNow]:
         """Return what has changed and rested; poll what is due."""
         changed: list[FileNow] = []
-        settles_at = self._watcher.settles_at()
-        if settles_at is not None and now >= settles_at:
-            changed = self._watcher.changes()
+        if self._has_settled(now):
+            # this process may have been kept waiting: is it quiet until this moment?
+            self.read_events()
+            if self._has_settled(now):
+                changed = self._watcher.changes()
         if now >= self._watcher.polls_at():
             self._watcher.poll(now)
         return changed
+
+    def _has_settled(self, now: float) -> bool:
+        settles_at = self._watcher.settles_at()
+        return settles_at is not None and now >= settles_at
 
     def release(self, now: float) -> None:
         """Do what waited for files that have rested since."""

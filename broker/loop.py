@@ -71,7 +71,7 @@ class Loop:
         self._router = links.bind(self._context, endpoint, keys)
         #: where it is bound, with the port that the system chose
         self.endpoint = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._library = Library(settings)
+        self._library = Library(settings, self.machine.is_single)
         hello = Hello(PROTOCOL, Role.BROKER, NAME, MachineName(settings.vmhost.machine))
         tell = self._events.append
         self._hosts = Hosts(self._context, keys, self._library, hello, term, tell)
@@ -88,9 +88,7 @@ class Loop:
         """Serve until `stop`."""
         self._poller.register(self._router, zmq.POLLIN)
         self._poller.register(self._wake_read, zmq.POLLIN)
-        if self._library.fileno() >= 0:
-            self._poller.register(self._library.fileno(), zmq.POLLIN)
-        else:
+        if self._library.fileno() < 0:
             logger.warning("%s; files are polled instead", self._library.trouble)
         if self._zap is not None:
             self._poller.register(self._zap.socket, zmq.POLLIN)
@@ -132,6 +130,7 @@ class Loop:
         self._context.term()
 
     def _turn(self) -> None:
+        self._listen()
         due_s = min(self._next_tick, self._library.due_at()) - time.monotonic()
         # rounded up: a poll that ends too early would only poll again
         ready = dict(self._poller.poll(max(0, int(due_s * 1000 + 0.999))))
@@ -157,6 +156,15 @@ class Loop:
             self._callers.tick()
             self._hosts.greet()
         self._work()
+
+    def _listen(self) -> None:
+        """Have inotify wake us, or not while that is of no use."""
+        fd = self._library.fileno()
+        if fd >= 0 and self._library.listens != (fd in self._poller):
+            if self._library.listens:
+                self._poller.register(fd, zmq.POLLIN)
+            else:
+                self._poller.unregister(fd)
 
     def _preload(self) -> None:
         for path in preloads(self._settings, self.machine.farm.pools):

@@ -36,11 +36,12 @@ from broker.events import (
     Ticked,
 )
 from broker.farm import Farm
+from broker.missing import is_user
 from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.renewal import EMPTY, Renewal
 from broker.resolve import pool_of
-from broker.tables import Generation, Record, State
+from broker.tables import Generation, Key, Record, State
 from broker.turn import Turn
 from luafarm.messages import UseRow, Verdict
 from luafarm.names import Pool, Script
@@ -149,7 +150,7 @@ class Machine:
             return
         self._turn.count("misses")
         found = event.found
-        if found is None or found.digest == EMPTY:
+        if found is None or (found.digest == EMPTY and not self._is_kept(found)):
             self._missing(event, found)
             return
         refused_s = farm.quarantine.remaining_s(found.script, self._turn.now)
@@ -171,6 +172,11 @@ class Machine:
             farm.bulletin.reply(event.front, event.asked, place)
         else:
             self._wait(record, event)
+
+    def _is_kept(self, found: Found) -> bool:
+        """Say whether a script is served although its file was emptied."""
+        record = self.farm.records.get(found.script)
+        return record is not None and self._renewal.has_last_good(record)
 
     def _missing(self, event: Missed, found: Found | None) -> None:
         farm = self.farm
@@ -329,6 +335,14 @@ class Machine:
                 self._missed(event)
             else:
                 self._preloaded(event)
+
+    def is_single(self, key: Key) -> bool:
+        """Say whether no script that uses this file is made of others as well."""
+        files = self.farm.files
+        return all(
+            is_user(user) or files.are_few(self.farm.records[user].watched)
+            for user in files.users(key)
+        )
 
     def check(self) -> None:
         """Raise AssertionError if the tables disagree with each other."""

@@ -125,7 +125,9 @@ class Renewal:
         farm = self._farm
         digest = farm.files.digest((record.pool, record.script))
         error = farm.files.error((record.pool, record.script))
-        if (not digest and not error) or digest == EMPTY:
+        if (not digest and not error) or (
+            digest == EMPTY and not self.has_last_good(record)
+        ):
             self._delete(record, digest)
             return
         current, newest = record.current, record.next or record.current
@@ -152,6 +154,10 @@ class Renewal:
         else:
             self._turn.count("generations")
             record.next = self.following(record, digest, newest)
+
+    def has_last_good(self, record: Record) -> bool:
+        """Say whether a generation is served that an emptied file does not end."""
+        return record.current is not None and self._last_good
 
     def following(
         self, record: Record, digest: bytes, newest: Generation | None
@@ -489,6 +495,8 @@ class Renewal:
     def _tend_canary(self, record: Record, generation: Generation) -> None:
         farm = self._farm
         error = farm.files.error((record.pool, record.script))
+        if generation.digest == EMPTY:
+            error = "the file is empty"
         if error:
             self.reject(record, generation, _unreadable(record.script, error))
             return

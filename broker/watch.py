@@ -41,11 +41,16 @@ _SELF: Final = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNOR
 _MAX_LINKS: Final = 40  # symlinks in one path, as in the kernel (path_resolution(7))
 
 ALONE: Final = 0.25
-"""Part of the settle time after which a hint about a single name is acted on: an
-atomic replace or a flipped symlink is whole at once; what comes in steps waits."""
+"""Part of the settle time after which a hint about a single name is acted on, if that
+is a script without modules, or a symlink or directory: an atomic replace or a flipped
+symlink is whole at once; what may come in steps waits."""
 
-LONGEST: Final = 25.0
+LONGEST: Final = 250.0
 """Settle times after which hints are acted on although new ones keep coming."""
+
+PAUSE: Final = 0.25
+"""Part of the time that a batch has taken so far during which it may pause: what is
+copied slowly comes with long gaps."""
 
 _SWEEP: Final = 256
 """Paths that `poll` looks at in one go where inotify is not known to be silent."""
@@ -88,7 +93,9 @@ class Watcher:
         poll_s: float,
         notifier: Callable[[], Notifier] = new_inotify,
         is_silent: Callable[[bytes], str] = silent_file_system,
+        is_single: Callable[[Key], bool] = lambda _: True,
     ) -> None:
+        self._is_single = is_single
         self._is_silent = is_silent
         self._sources = sources
         self._settle_s = settle_s
@@ -100,7 +107,10 @@ class Watcher:
         self._hinted: dict[Key, bool] = {}
         #: directories that were watched anew in this round
         self._armed: set[bytes] = set()
-        self._hinted_names: set[tuple[bytes, bytes]] = set()
+        #: names that hints came from, by directory
+        self._hinted_names: dict[bytes, set[bytes]] = {}
+        #: a change of what is hinted may be a part of another one's
+        self._is_partial = False
         self._first_hint = 0.0
         self._last_hint = 0.0
         self._next_poll = 0.0
@@ -248,7 +258,7 @@ class Watcher:
         if not self._hinted:
             self._first_hint = now
         self._hinted[key] = True
-        self._hinted_names.add((b"", key[1]))
+        self._hinted_names.setdefault(b"", set()).add(key[1])
         self._last_hint = now
 
     def read_events(self, now: float) -> None:
@@ -279,14 +289,17 @@ class Watcher:
     def _hint_name(self, at: bytes, name: bytes, now: float) -> None:
         keys = self._directories[at].names.get(name)
         if not keys:
+            if at in self._hinted_names and not self._is_alone():
+                self._last_hint = now  # of one deploy, although nobody uses this file
             return
         if not self._hinted:
             self._first_hint = now
         for key in keys:
             path = self._paths[key]
             is_last = path.is_whole and path.steps[-1] == (at, name)
+            self._is_partial |= is_last and not self._is_single(key)
             self._hinted[key] = self._hinted.get(key, False) or not is_last
-        self._hinted_names.add((at, name))
+        self._hinted_names.setdefault(at, set()).add(name)
         self._last_hint = now
 
     def is_followed(self, key: Key) -> bool:
@@ -301,15 +314,34 @@ class Watcher:
         """Return when the hints will have settled; None when there are none."""
         if not self._hinted:
             return None
-        quiet_s = self._settle_s * (ALONE if len(self._hinted_names) == 1 else 1.0)
+        if self._is_alone():
+            quiet_s = self._settle_s * ALONE
+        else:
+            taken_s = self._last_hint - self._first_hint
+            quiet_s = max(self._settle_s, taken_s * PAUSE)
         return min(
             self._last_hint + quiet_s, self._first_hint + self._settle_s * LONGEST
         )
+
+    def is_gathering(self) -> bool:
+        """Say whether files change one after the other.
+
+        Then events need not be read before `settles_at`; read at once, each of a
+        thousand renames would cost the broker a turn, and the deploy a pause.
+        """
+        return bool(self._hinted) and not self._is_alone()
+
+    def _is_alone(self) -> bool:
+        """Say whether all hints come from one name, which is whole at once."""
+        if self._is_partial:
+            return False
+        return sum(map(len, self._hinted_names.values())) == 1
 
     def changes(self) -> list[FileNow]:
         """Look at all hinted paths; return those that are others than before."""
         hinted, self._hinted = self._hinted, {}
         self._hinted_names.clear()
+        self._is_partial = False
         return self._look_at(hinted)
 
     def check(self, scope: bytes) -> list[FileNow]:

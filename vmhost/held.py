@@ -38,6 +38,7 @@ class Held:
         self.service_ns = 0  # moving average of a run; 0: it never ran
         self.preface = b""  # log of loading a fresh state, for the run to come
         self.is_fenced = False  # no run may start with it any more
+        self.is_wanted = False  # a front knows of it, so it is in force
         self.has_news = False  # `used` has grown since the broker was told
         self.used: dict[Key, Dependency] = {}  # what it asked for, found or not
         self._answers: dict[Key, Source] = {}  # what need not be asked, used or not

@@ -149,7 +149,7 @@ class Host:
                 now_ns = time.monotonic_ns()
             else:
                 for held in work.held:
-                    lua.close(held, "dropped")
+                    lua.close(held, work.reason)
                 mail.send()
                 now_ns = time.monotonic_ns()
             if now_ns - listened_ns > PATIENCE_NS:

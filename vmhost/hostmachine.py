@@ -6,6 +6,11 @@ first in, first out; everything else takes effect when it is heard, also while a
 waits for something: a fence or drop holds for whatever has not begun, a closing comes
 after the loads before it.
 
+A new generation of a script stands beside the old one until the broker says by a fence
+or a drop that it is in force: what it was made of may have changed meanwhile, and other
+hosts may still serve the old one. Until then a run starts with the old one unless its
+front wants the new one, so no front gets an old reply after a new one.
+
 A finished reply waits for others that end soon after it, to share a frame with them,
 but no longer than PATIENCE, and not behind anything that may take longer than that.
 """
@@ -59,9 +64,10 @@ class LoadWork:
 class CloseWork:
     """States are to be closed; `expel` must follow for each."""
 
-    def __init__(self, drop: Drop, held: list[Held]) -> None:
-        self.drop = drop
+    def __init__(self, held: list[Held], reason: str, drop: Drop | None = None) -> None:
         self.held = held  # out of service already
+        self.reason = reason
+        self.drop = drop  # to be answered, also when there is nothing to close
 
 
 class HostMachine:
@@ -75,6 +81,7 @@ class HostMachine:
         self._max_states = max_states
         self._queue: deque[tuple[Peer, RunRow] | LoadWork | CloseWork] = deque()
         self._states: dict[bytes, Held] = {}  # by script: what runs may start with
+        self._olds: dict[bytes, Held] = {}  # before it, until that one is in force
         self._fences: dict[bytes, int] = {}  # by script: least epoch that may start
         self._pending: dict[Peer, list[DoneRow]] = {}  # finished, not yet in a frame
         self._pending_bytes = 0
@@ -148,13 +155,14 @@ class HostMachine:
             case Load():
                 self._queue.append(LoadWork(message))
             case Drop():
-                work = CloseWork(message, [])
-                self._take_out(work)
+                work = CloseWork([], "dropped", message)
+                self._take_out(work.held, message)
                 self._queue.append(work)
             case Fence():
                 self._fence(message)
                 self.peers.tell(peer, Fenced(message.script, message.epoch))
             case TakeInventory():
+                self._choose()
                 rows = [held.row(now_ns) for held in self._states.values()]
                 self.peers.tell(peer, Inventory(tuple(rows)))
             case Source():
@@ -162,13 +170,13 @@ class HostMachine:
             case _:
                 raise ProtocolError(f"{type(message).__name__} from the broker")
 
-    def _take_out(self, work: CloseWork) -> None:
-        """Take the state that a drop means out of service, if it is there."""
-        drop = work.drop
-        held = self._states.get(drop.script)
-        if held is not None and held.epoch <= drop.epoch:
-            del self._states[drop.script]
-            work.held.append(held)
+    def _take_out(self, out: list[Held], drop: Drop) -> None:
+        """Take the states that a drop means out of service, if they are there."""
+        for states in (self._states, self._olds):
+            held = states.get(drop.script)
+            if held is not None and held.epoch <= drop.epoch:
+                del states[drop.script]
+                out.append(held)
 
     def _fence(self, fence: Fence) -> None:
         script = fence.script
@@ -179,6 +187,29 @@ class HostMachine:
         held = self._states.get(script)
         if held is not None and held.epoch < least:
             held.is_fenced = True
+        old = self._olds.get(script)
+        if old is not None and old.epoch < least:
+            self._retire(script)
+
+    def _retire(self, script: bytes) -> None:
+        """Have the old state of a script closed, if there is one beside the newest."""
+        old = self._olds.pop(script, None)
+        if old is not None:
+            self._queue.append(CloseWork([old], "replaced"))
+
+    def _choose(self) -> None:
+        """Settle for one state of each script: a broker that asks knows of no other.
+
+        The newest counts if a front knew of it, for then it was in force.
+        """
+        for script, old in self._olds.items():
+            newest = self._states[script]
+            if newest.is_wanted:
+                self._queue.append(CloseWork([old], "replaced"))
+            else:
+                self._states[script] = old
+                self._queue.append(CloseWork([newest], "replaced"))
+        self._olds.clear()
 
     # ---- work ----------------------------------------------------------------------
 
@@ -193,6 +224,8 @@ class HostMachine:
             if isinstance(work, tuple):
                 peer, row = work
                 held = self._states.get(row[1])
+                if held is not None and self._olds:
+                    held = self._of_front(held, row[2])
                 if held is None or held.is_fenced or held.epoch < row[2]:
                     self._pend(peer, _empty(row[0], Outcome.ABSENT))
                     continue
@@ -208,10 +241,10 @@ class HostMachine:
                 if self._is_answered(work.load):
                     continue
                 self.dialogue.begin(Held(self._shared(work.load), now_ns))
-            else:
-                self._take_out(work)
+            elif work.drop is not None:
+                drop = work.drop
+                self._take_out(work.held, drop)
                 if not work.held:
-                    drop = work.drop
                     self.peers.tell_brokers(Gone(drop.script, drop.epoch, "dropped"))
                     continue
             self.flush()
@@ -219,6 +252,15 @@ class HostMachine:
         if self._pending:
             self.flush()
         return None
+
+    def _of_front(self, newest: Held, least: int) -> Held:
+        """Return which of two generations a run starts with: as its front knows."""
+        old = self._olds.get(newest.script)
+        if old is None:
+            return newest
+        if least >= newest.epoch:
+            newest.is_wanted = True
+        return old if least <= old.epoch else newest
 
     def finish(self, row: DoneRow, now_ns: int, service_ns: int) -> None:
         """Take the reply of the run that `take` handed out."""
@@ -243,13 +285,19 @@ class HostMachine:
             self.flush()
 
     def loaded(self, log: bytes) -> Held | None:
-        """Take the new state into service; return the one it replaces, to be closed."""
+        """Take the new state into service; return one that is to be closed for it."""
         held = self.dialogue.end()
-        held.is_fenced = held.epoch < self._fences.get(held.script, 0)
-        old = self._states.get(held.script)
-        self._states[held.script] = held
+        script, least = held.script, self._fences.get(held.script, 0)
+        held.is_fenced = held.epoch < least
+        replaced = self._states.get(script)
+        self._states[script] = held
         self.tell_loaded(held, log)
-        return old
+        if replaced is None or script in self._olds:
+            return replaced  # the one before it was never in force
+        if replaced.epoch < least:
+            return replaced
+        self._olds[script] = replaced
+        return None
 
     def failed(self, error: ScriptError, log: bytes) -> None:
         """Tell that the state could not be made; an older one stays in service."""
@@ -260,13 +308,17 @@ class HostMachine:
 
     def expel(self, held: Held, reason: str, log: bytes = b"") -> None:
         """Take a state out of service for good and tell why; log: of its closing."""
-        if self._states.get(held.script) is held:
-            del self._states[held.script]
+        script = held.script
+        if self._states.get(script) is held:
+            del self._states[script]
+            self._retire(script)
+        elif self._olds.get(script) is held:
+            del self._olds[script]
         self.peers.tell_brokers(Gone(held.script, held.epoch, reason, log))
 
     def states(self) -> list[Held]:
         """Return all generations in service."""
-        return list(self._states.values())
+        return [*self._states.values(), *self._olds.values()]
 
     def tell_loaded(self, held: Held, log: bytes = b"") -> None:
         """Tell that a state is there, and what it has used so far."""

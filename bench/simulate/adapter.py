@@ -243,7 +243,9 @@ class Broker:
         match action:
             case act.Load(host, _, path, epoch):
                 return say.Load(names.script(path), names.host(host), epoch)
-            case act.Drop(host, path, _):
+            case act.Drop(host, path, epoch):
+                if epoch < self._epochs.get((path, host), 0):
+                    return None  # of the state before; the interface has no such
                 self._evicted.pop((path, host), None)
                 self._evicted[path, host] = now
                 return say.Evict(names.script(path), names.host(host))

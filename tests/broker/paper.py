@@ -75,6 +75,8 @@ class PaperHost:
     orders: deque[act.Action] = field(default_factory=deque)
     answers: deque[ev.Event] = field(default_factory=deque)
     states: dict[Script, Held] = field(default_factory=dict)
+    #: the one before, while the newest is not in force
+    olds: dict[Script, Held] = field(default_factory=dict)
     fences: dict[Script, Epoch] = field(default_factory=dict)
 
 
@@ -177,6 +179,7 @@ class Paper:
             self.play(ev.HostJoined(host.up))
             while host.orders and settles:
                 self.work(host.up.host)
+            self._choose(host)
             host.answers.clear()
             rows = self.inventory(host.up.host)
             self.play(ev.Inventoried(host.up.host, rows))
@@ -234,15 +237,20 @@ class Paper:
             case act.Load() as load:
                 host.answers.append(self._load(host, load))
             case act.Drop(_, path, epoch):
-                held = host.states.get(path)
-                if held is not None and held.epoch <= epoch:
-                    del host.states[path]
-                    host.answers.append(ev.StateGone(name, path, held.epoch, "dropped"))
-                else:
-                    host.answers.append(ev.StateGone(name, path, epoch, "dropped"))
+                gone: list[Epoch] = []
+                for states in (host.states, host.olds):
+                    held = states.get(path)
+                    if held is not None and held.epoch <= epoch:
+                        del states[path]
+                        gone.append(held.epoch)
+                for one in gone or [epoch]:
+                    host.answers.append(ev.StateGone(name, path, one, "dropped"))
             case act.Fence(_, path, epoch):
                 host.fences[path] = max(host.fences.get(path, Epoch(0)), epoch)
                 host.answers.append(ev.FenceRaised(name, path, epoch))
+                old = host.olds.get(path)
+                if old is not None and old.epoch < epoch:
+                    self._replaced(host, path, host.olds.pop(path))
             case other:
                 raise AssertionError(other)
 
@@ -262,9 +270,11 @@ class Paper:
             )
         old = host.states.get(load.script)
         if old is not None:
-            host.answers.append(
-                ev.StateGone(host.up.host, load.script, old.epoch, "replaced")
-            )
+            is_fenced = old.epoch < host.fences.get(load.script, Epoch(0))
+            if is_fenced or load.script in host.olds:
+                self._replaced(host, load.script, old)
+            else:
+                host.olds[load.script] = old
         host.states[load.script] = Held(
             load.epoch,
             load.digest,
@@ -274,6 +284,18 @@ class Paper:
         return ev.StateLoaded(
             host.up.host, load.script, load.epoch, 0.002, 100, tuple(dependencies)
         )
+
+    def _replaced(self, host: PaperHost, path: Script, old: Held) -> None:
+        gone = ev.StateGone(host.up.host, path, old.epoch, "replaced")
+        host.answers.append(gone)
+
+    def _choose(self, host: PaperHost) -> None:
+        """Settle for one state of each script: the newest if the front knows of it."""
+        for path, old in host.olds.items():
+            place = self.places.get(path)
+            if place is None or place.epoch < host.states[path].epoch:
+                host.states[path] = old
+        host.olds.clear()
 
     def _need(self, path: Script, name: bytes) -> Dependency:
         paths = self.machine.farm.pools[POOL]

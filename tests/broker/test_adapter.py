@@ -85,7 +85,9 @@ def test_a_change_is_renewed_fenced_and_answered() -> None:
     assert (again.script, again.host) == ("s", first.host)
     assert again.epoch > first.epoch
     done = say.Loaded("s", again.host, again.epoch, 0.001, 50)
-    assert kinds(machine.handle(1.1, done)) == ["Publish", "Answer"]
+    assert kinds(machine.handle(1.1, done)) == ["Publish", "Fence"]
+    fenced = say.Fenced("s", again.host, again.epoch)
+    assert machine.handle(1.2, fenced) == [say.Answer("me", True)]
 
 
 def test_an_unknown_path_is_answered_at_once() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from broker import actions as act
 from broker import events as ev
-from broker.renewal import MOST_STALE
+from broker.renewal import EMPTY, MOST_STALE
 from luafarm.messages import HostLost, ScriptError, Verdict
 from luafarm.names import HostId, RequestId, Script
 from luafarm.settings import ScriptSettings
@@ -60,7 +60,7 @@ def test_a_change_loads_a_canary_and_only_then_moves_the_fronts() -> None:
     paper.run()
     assert paper.places[A].epoch == load.epoch
     assert contents(paper, A) == {digest}
-    assert kinds(paper) == ["Load", "Tell"]
+    assert kinds(paper) == ["Load", "Tell", "Fence"]
 
 
 def test_all_states_are_renewed_and_fenced_once_the_first_is_ready() -> None:
@@ -77,7 +77,8 @@ def test_all_states_are_renewed_and_fenced_once_the_first_is_ready() -> None:
     others = {h for h in hosts if h != canary}
     renewed = [a.host for a in paper.orders[1:] if isinstance(a, act.Load)]
     fenced = [a.host for a in paper.orders if isinstance(a, act.Fence)]
-    assert set(renewed) == set(fenced) == others
+    assert set(renewed) == others
+    assert set(fenced) == {canary, *others}
     for host in others:  # the load first: the fence must not leave it without a state
         orders = [type(a) for a in paper.hosts[host].orders]
         assert orders == [act.Load, act.Fence]
@@ -149,13 +150,16 @@ def test_a_state_made_of_old_and_new_files_is_never_served() -> None:
     paper.write(LIB)
     while paper.hosts[H1].answers:
         paper.deliver(H1)
-    assert paper.places[A].hosts == ()  # the old state was replaced on its host
+    assert paper.places[A].hosts == ()
     assert before.epoch == paper.places[A].epoch
+    # whoever asks for the old epoch nevertheless gets the old state
+    assert paper.hosts[H1].olds[A].epoch == before.epoch
     paper.run()
     held = paper.hosts[H1].states[A]
     assert held.used == {A: paper.files[A], LIB: paper.files[LIB]}
     assert contents(paper, A) == {paper.files[A]}
     assert paper.count("stale_loads") == 1
+    assert paper.hosts[H1].olds == {}
 
 
 def test_files_that_never_rest_are_served_as_they_are_in_the_end() -> None:
@@ -163,8 +167,8 @@ def test_files_that_never_rest_are_served_as_they_are_in_the_end() -> None:
     paper.write(A)
     paper.settle()
     for _ in range(20):
-        if not paper.hosts[H1].orders:
-            break
+        while not isinstance(paper.hosts[H1].orders[0], act.Load):
+            paper.work(H1)
         paper.work(H1)
         paper.write(LIB)
         while paper.hosts[H1].answers:
@@ -303,8 +307,7 @@ def test_a_script_deleted_while_it_is_loaded_is_missing() -> None:
 
 def test_an_empty_file_is_no_script_until_it_has_content() -> None:
     paper = farm()
-    empty = bytes.fromhex("cae66941d9efbd404e4d88758ea67670")
-    paper.files[B] = empty
+    paper.files[B] = EMPTY
     assert paper.ask(B).verdict == Verdict.MISSING
     assert paper.ask(B).verdict == Verdict.MISSING
     paper.settle()
@@ -312,9 +315,31 @@ def test_an_empty_file_is_no_script_until_it_has_content() -> None:
     paper.write(B)
     paper.settle()
     assert paper.ask(B).verdict == Verdict.READY
-    paper.files[B] = empty
+
+
+@pytest.mark.parametrize("last_good", [True, False])
+def test_an_emptied_file_is_as_one_that_does_not_load(last_good: bool) -> None:
+    paper = farm(last_good=last_good)
+    digest = paper.files[A]
+    paper.files[A] = EMPTY
+    paper.settle(b"t")
+    paper.run()
+    if not last_good:
+        assert paper.places[A].verdict == Verdict.MISSING
+        assert answered(paper) == (True, "")
+        return
+    assert answered(paper) == (False, "the file is empty")
+    assert contents(paper, A) == {digest}
+    assert paper.ask(A).verdict == Verdict.READY
+    # the state is gone: it is made again of what is kept
+    held = paper.hosts[H1].states.pop(A)
+    paper.play(ev.StateGone(H1, A, held.epoch, "memory"))
+    assert paper.ask(A).verdict == Verdict.READY
+    assert contents(paper, A) == {digest}
+    paper.write(A)
     paper.settle()
-    assert paper.places[B].verdict == Verdict.MISSING
+    paper.run()
+    assert contents(paper, A) == {paper.files[A]}
 
 
 def test_remembered_missing_paths_are_bounded_and_the_oldest_is_asked_again() -> None:
@@ -553,7 +578,8 @@ def test_a_deploy_is_acknowledged_when_every_host_has_confirmed_its_fence() -> N
     paper.settle(b"t")
     assert answered(paper) is None
     hosts = paper.places[A].hosts
-    for i, host in enumerate(hosts):
+    # the canary first; fenced with the others, it stops to serve the old one as well
+    for i, host in enumerate([*hosts, hosts[0]]):
         assert answered(paper) is None, i
         while paper.hosts[host].orders:
             paper.work(host)
@@ -570,6 +596,8 @@ def test_a_host_that_is_gone_needs_no_fence() -> None:
     paper.work(first)
     while paper.hosts[first].answers:
         paper.deliver(first)
+    paper.work(first)
+    paper.deliver(first)
     assert answered(paper) is None
     paper.die(second, "stopped")
     assert answered(paper) == (True, "")

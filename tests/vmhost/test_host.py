@@ -149,9 +149,11 @@ def test_a_new_state_is_loaded_beside_the_one_that_runs(host: Process) -> None:
     assert front.expect(Part).chunk == b"after"
     assert front.expect(Dones).rows[0][1] == Outcome.OK
     assert broker.expect(Loaded).epoch == 2
+    assert front.done(run(2, A, params=seconds(b"0")))[3] == b"beforeafter"
+    broker.say(Drop(Script(A), Epoch(1)))
     gone = broker.expect(Gone)
-    assert (gone.epoch, gone.reason) == (1, "replaced")
-    assert front.done(run(2, A))[3] == b"hello"
+    assert (gone.epoch, gone.reason) == (1, "dropped")
+    assert front.done(run(3, A))[3] == b"hello"
 
 
 def test_what_does_not_load_leaves_the_old_state_in_service(host: Process) -> None:

@@ -11,6 +11,7 @@ from luafarm.messages import (
     Cancel,
     Dependency,
     Dones,
+    Drop,
     Gone,
     Inventory,
     Loaded,
@@ -23,7 +24,7 @@ from luafarm.messages import (
     TakeInventory,
     Want,
 )
-from luafarm.names import RequestId
+from luafarm.names import Epoch, RequestId, Script
 from tests.vmhost.hosting import Peer, Process, hosting, load, run
 
 pytestmark = pytest.mark.process
@@ -340,6 +341,7 @@ def test_a_shutdown_hook_may_ask_before_its_state_is_gone(host: Process) -> None
     broker.load(A, source, epoch=1)
     broker.say(load(A, LAZY, epoch=2))
     assert broker.expect(Loaded).epoch == 2
+    broker.say(Drop(Script(A), Epoch(1)))
     answer(broker, FOUND)
     gone = broker.expect(Gone)
-    assert (gone.epoch, gone.reason) == (1, "replaced")
+    assert (gone.epoch, gone.reason) == (1, "dropped")

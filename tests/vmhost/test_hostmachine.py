@@ -12,8 +12,10 @@ from luafarm.messages import (
     Dones,
     Drop,
     Fence,
+    Fenced,
     Gone,
     Hello,
+    Inventory,
     Load,
     Loaded,
     LoadFailed,
@@ -44,6 +46,7 @@ from tests.vmhost.hostdriver import (
     row,
 )
 from vmhost.dialogue import PIECE
+from vmhost.held import Held
 from vmhost.hostmachine import (
     MAX_FENCES,
     MAX_QUEUE,
@@ -191,20 +194,115 @@ def test_a_drop_of_an_older_epoch_leaves_the_newer_state(farm: Driver) -> None:
     assert farm.run() == 1
 
 
-def test_a_loaded_state_replaces_the_older_one_which_is_to_be_closed(
+def renew(farm: Driver, epoch: int) -> Held | None:
+    """Have a newer generation loaded beside the one that is held."""
+    farm.hear(BROKER, farm.load(A, epoch))
+    assert isinstance(farm.machine.take(0), LoadWork)
+    closed = farm.machine.loaded(b"log")
+    loaded = farm.told()[0]
+    assert isinstance(loaded, Loaded)
+    assert (loaded.epoch, loaded.log) == (epoch, b"log")
+    return closed
+
+
+def started(farm: Driver, *wanted: int) -> list[int]:
+    """Return the epochs of the states with which such runs start."""
+    epochs: list[int] = []
+    for epoch in wanted:
+        farm.runs(row(1, epoch=epoch))
+        work = farm.machine.take(farm.now_ns)
+        assert isinstance(work, tuple)
+        held = farm.machine.dialogue.held
+        assert held is not None
+        epochs.append(held.epoch)
+        farm.machine.finish(done(1), farm.now_ns, QUICK_NS)
+    farm.rest()
+    farm.said()
+    return epochs
+
+
+def closed(farm: Driver) -> list[int]:
+    """Close what is to be closed and return the epochs."""
+    epochs: list[int] = []
+    while work := farm.machine.take(farm.now_ns):
+        assert isinstance(work, CloseWork)
+        for held in work.held:
+            epochs.append(held.epoch)
+            farm.machine.expel(held, work.reason)
+    return epochs
+
+
+def test_until_a_fence_a_new_state_serves_only_fronts_that_want_it(
     farm: Driver,
 ) -> None:
     farm.hold(A, epoch=1)
-    farm.hear(BROKER, farm.load(A, epoch=2))
-    farm.machine.take(0)
-    old = farm.machine.loaded(b"log")
+    assert renew(farm, 2) is None
+    assert started(farm, 0, 1, 2, 1) == [1, 1, 2, 1]
+    farm.hear(BROKER, Fence(A, Epoch(2)))
+    assert closed(farm) == [1]
+    assert farm.told() == [Fenced(A, Epoch(2)), Gone(A, Epoch(1), "replaced")]
+    assert started(farm, 0, 1, 2) == [2, 2, 2]
+
+
+def test_a_drop_of_the_old_state_puts_the_new_one_in_force(farm: Driver) -> None:
+    farm.hold(A, epoch=1)
+    renew(farm, 2)
+    farm.hear(BROKER, Drop(A, Epoch(1)))
+    assert closed(farm) == [1]
+    assert started(farm, 1) == [2]
+
+
+def test_below_a_fence_an_old_state_is_closed_as_soon_as_there_is_a_new_one(
+    farm: Driver,
+) -> None:
+    farm.hold(A, epoch=1)
+    farm.hear(BROKER, Fence(A, Epoch(2)))
+    farm.said()
+    old = renew(farm, 2)
     assert old is not None
-    farm.machine.expel(old, "replaced")
-    loaded, gone = farm.told()
-    assert isinstance(loaded, Loaded)
-    assert (loaded.epoch, loaded.log) == (2, b"log")
-    assert gone == Gone(A, Epoch(1), "replaced")
+    assert old.epoch == 1
     assert [held.epoch for held in farm.machine.states()] == [2]
+
+
+def test_of_two_new_states_in_a_row_the_first_was_never_in_force(farm: Driver) -> None:
+    farm.hold(A, epoch=1)
+    renew(farm, 2)
+    unused = renew(farm, 3)
+    assert unused is not None
+    assert unused.epoch == 2
+    assert started(farm, 1, 2, 3) == [1, 3, 3]
+
+
+def test_old_and_new_state_are_dropped_together(farm: Driver) -> None:
+    farm.hold(A, epoch=1)
+    renew(farm, 2)
+    farm.hear(BROKER, Drop(A, Epoch(2)))
+    assert closed(farm) == [2, 1]
+    assert farm.machine.states() == []
+
+
+def test_with_a_new_state_that_breaks_the_old_one_goes_as_well(farm: Driver) -> None:
+    farm.hold(A, epoch=1)
+    renew(farm, 2)
+    new = next(held for held in farm.machine.states() if held.epoch == 2)
+    farm.machine.expel(new, "memory")
+    assert closed(farm) == [1]
+    assert farm.machine.states() == []
+
+
+@pytest.mark.parametrize(("wanted", "kept"), [(1, 1), (2, 2)])
+def test_an_inventory_tells_of_the_new_state_if_a_front_knew_of_it(
+    farm: Driver, wanted: int, kept: int
+) -> None:
+    farm.hold(A, epoch=1)
+    renew(farm, 2)
+    started(farm, wanted)
+    farm.hear(BROKER, TakeInventory())
+    (inventory,) = farm.told()
+    assert isinstance(inventory, Inventory)
+    assert [state.epoch for state in inventory.states] == [kept]
+    assert closed(farm) == [3 - kept]
+    assert started(farm, 0) == [kept]
 
 
 def test_a_failed_load_changes_nothing(farm: Driver) -> None:

@@ -142,7 +142,8 @@ class Life(RuleBasedStateMachine):
             assert work.held
             for held in work.held:
                 self.machine.expel(held, "closed")
-            self.drops.remove((work.drop.script, work.drop.epoch))
+            if work.drop is not None:
+                self.drops.remove((work.drop.script, work.drop.epoch))
         elif work is not None:
             self.begun(work[0], work[1], work[2])
             if meanwhile is not None:
@@ -174,7 +175,10 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def states_stay_within_their_number(self) -> None:
-        assert len(self.machine.states()) <= MAX_STATES
+        states = self.machine.states()
+        assert len({held.script for held in states}) <= MAX_STATES
+        # an old generation beside the new one, never two
+        assert len(states) <= 2 * len({held.script for held in states})
 
 
 TestLife = Life.TestCase
