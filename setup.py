@@ -15,10 +15,30 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 from setuptools.extension import Extension
 
-# On the way of every request, and strictly typed.
+# On the way of every request or deciding about the whole farm, and strictly typed.
 HOT = [
     "luafarm/loglines.py",
     "luafarm/wire.py",
+    "broker/allowance.py",
+    "broker/bulletin.py",
+    "broker/census.py",
+    "broker/cloning.py",
+    "broker/farm.py",
+    "broker/files.py",
+    "broker/heat.py",
+    "broker/machine.py",
+    "broker/missing.py",
+    "broker/placement.py",
+    "broker/policies.py",
+    "broker/quarantine.py",
+    "broker/recycling.py",
+    "broker/renewal.py",
+    "broker/resolve.py",
+    "broker/roster.py",
+    "broker/tables.py",
+    "broker/turn.py",
+    "broker/victims.py",
+    "broker/waits.py",
     "fcgi/backlog.py",
     "fcgi/connection.py",
     "fcgi/dispatch.py",

@@ -1,6 +1,7 @@
 """`python -m broker` runs a broker until TERM or INT."""
 
 import contextlib
+import gc
 import logging
 import sys
 import time
@@ -20,6 +21,10 @@ _TERM_S: Final = 64
 """Seconds that one term of a broker lasts at least, so that 23 bits reach to 2037."""
 
 _FIRST_TERM: Final = 1_577_836_800  # 2020-01-01, Unix time
+
+GC_THRESHOLDS: Final = (20_000, 20, 50)
+"""Rows that go leave no reference cycles; looking at all that stay takes 0.1 s in a
+farm of 20,000 states, so the collector seldom looks for accidents."""
 
 
 def next_term(file: Path, wall_clock_s: float) -> int:
@@ -45,6 +50,7 @@ def _serve(settings: Settings) -> None:
     privileges.drop(settings.security)
     loop = Loop(settings, endpoint, next_term(run / "broker.term", time.time()), keys)
     loop.catch_signals()
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         loop.run()
     finally:
