@@ -134,7 +134,10 @@ class Renewal:
         if record.failure is not None and record.next is None:
             newest = record.failure.generation
         if newest is not None and not farm.files.is_stale(record, newest):
-            return
+            failure = record.failure
+            # a file that cannot be read has no content to compare, but a reason
+            if failure is None or not error or failure.error.message == error:
+                return
         was_refused = farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0
         farm.quarantine.pardon(record.script)
         if was_refused:
@@ -404,7 +407,11 @@ class Renewal:
         """Do not serve this generation; go on with the last good one, if any."""
         farm = self._farm
         before = record.failure
-        is_same = before is not None and before.generation.digest == generation.digest
+        is_same = (
+            before is not None
+            and before.generation.digest == generation.digest
+            and (bool(generation.digest) or before.error.message == error.message)
+        )
         attempts = before.attempts + 1 if before is not None and is_same else 1
         retry_at = self._turn.now + _FIRST_RETRY_S * 2.0**attempts
         record.next = None

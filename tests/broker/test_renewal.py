@@ -317,6 +317,20 @@ def test_an_empty_file_is_no_script_until_it_has_content() -> None:
     assert paper.ask(B).verdict == Verdict.READY
 
 
+def test_another_reason_why_a_file_cannot_be_read_is_told_as_well() -> None:
+    paper = farm()
+    for error in ("permission denied", "too large", "too large"):
+        paper.play(
+            ev.Changed((ev.FileNow(POOL, A, b"", error),), b"t" + b"%d" % paper.version)
+        )
+        assert paper.machine.farm.records[A].failure is not None
+        answer = paper.answers.pop(b"t%d" % paper.version)
+        assert (answer.ok, answer.error) == (False, error)
+    assert paper.count("last_good") == 2
+    logged = [a.text for a in paper.orders if isinstance(a, act.Log)]
+    assert len(logged) == 2
+
+
 @pytest.mark.parametrize("last_good", [True, False])
 def test_an_emptied_file_is_as_one_that_does_not_load(last_good: bool) -> None:
     paper = farm(last_good=last_good)
