@@ -155,7 +155,7 @@ class Library:
             action.epoch,
             action.digest,
             source,
-            self._blobs(action.pool, action.dependencies),
+            self._blobs(action.pool, action.script, action.dependencies),
             action.limits,
         )
 
@@ -164,7 +164,7 @@ class Library:
         self._watcher.hint((pool, path), time.monotonic())
 
     def _blobs(
-        self, pool: Pool, dependencies: tuple[Dependency, ...]
+        self, pool: Pool, script: Script, dependencies: tuple[Dependency, ...]
     ) -> tuple[Blob, ...]:
         blobs: list[Blob] = []
         left = _MAX_BLOBS
@@ -176,6 +176,8 @@ class Library:
                     continue  # the host asks for it
                 source = content
                 left -= len(content)
+            else:
+                source = self._sources.absence(pool, script, d.kind, d.name).encode()
             blobs.append(Blob(d.kind, d.name, d.path, d.digest, source))
         return tuple(blobs)
 

@@ -211,13 +211,13 @@ class Sources:
             content = self.content(pool, path, now.digest) if now.digest else None
             if content is not None:
                 return Blob(kind, name, path, now.digest, content), ""
-        tried = "".join([f"\n\tno file '{shown(path)}'" for path in paths])
-        what = "module" if kind == NeedKind.MODULE else "file"
-        reason = tried or "\n\tnot a name inside the script roots"
-        return (
-            Blob(kind, name, b"", b"", b""),
-            f"{what} '{shown(name)}' not found:{reason}",
-        )
+        return Blob(kind, name, b"", b"", b""), self.absence(pool, script, kind, name)
+
+    def absence(self, pool: Pool, script: bytes, kind: NeedKind, name: bytes) -> str:
+        """Return where a script's file was looked for in vain, a line for each."""
+        paths = candidates(self._pools[pool], script, kind, name)
+        tried = "\n\t".join([f"no file '{shown(path)}'" for path in paths])
+        return tried or "not a name inside the script roots"
 
     def used(
         self, pool: Pool, script: bytes, dependencies: tuple[Dependency, ...]

@@ -202,7 +202,7 @@ class Blob:
     name: bytes  # what the script asked for: module name or path
     path: bytes  # where it was found; empty: nowhere (that is remembered as well)
     digest: bytes  # of the content
-    source: bytes
+    source: bytes  # with an empty path: why there is none, as `Source.error`
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +327,7 @@ class Source:
 
     ticket: int
     blob: Blob
-    error: str  # why there is none, for the script's error message
+    error: str  # where it was looked for in vain, lines for the script's error message
 
 
 # ---- placement: broker and front ---------------------------------------------------

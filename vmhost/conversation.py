@@ -23,7 +23,7 @@ _KINDS: Final = {
     Op.FILE: NeedKind.FILE,
 }
 _ERROR: Final = int(Op.ERROR)
-_NOT_FOUND: Final = b"no such file under the script roots"
+_NOT_FOUND: Final = b"no file under the script roots"
 
 
 class BrokenStateError(Exception):

@@ -44,7 +44,8 @@ class Held:
         self._answers: dict[Key, Source] = {}  # what need not be asked, used or not
         self._kept_bytes = 0
         for blob in load.blobs:
-            self._keep((blob.kind, blob.name), Source(0, blob, ""))
+            error = "" if blob.path else blob.source.decode("utf-8", "replace")
+            self._keep((blob.kind, blob.name), Source(0, blob, error))
 
     def recall(self, kind: NeedKind, name: bytes) -> Source | None:
         """Return what is known already, and count it as used; None: ask the broker."""

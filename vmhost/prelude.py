@@ -22,6 +22,7 @@ FILES: Final = (
     "handlers",
     "handler_main",
     "handler_readme",
+    "trace",
     "worker",
 )
 """Lua files of the prelude, in the order in which they run."""

@@ -90,7 +90,7 @@ def test_pools_do_not_see_each_others_files(tmp_path: Path) -> None:
         Pool("x"), roots["x"] + b"/a.lua", NeedKind.FILE, roots["y"] + b"/a.lua"
     )
     assert blob.path == b""
-    assert "not found" in error
+    assert "inside the script roots" in error
 
 
 def test_a_fifo_is_no_file_and_no_hang(tree: Tree) -> None:
@@ -145,7 +145,6 @@ def test_a_missing_module_is_told_with_all_that_was_tried(tree: Tree) -> None:
         POOL, tree.path("a.lua"), NeedKind.MODULE, b"no.such"
     )
     assert blob.path == b""
-    assert error.startswith("module 'no.such' not found:")
     assert f"no file '{tree.root}/no/such.lua'" in error
     _, error = tree.sources.answer(POOL, tree.path("a.lua"), NeedKind.MODULE, b"..")
     assert "not a name inside the script roots" in error

@@ -20,6 +20,87 @@ def test_a_runtime_error_tells_chunk_and_line(dialect: Dialect) -> None:
     assert "luafarm" not in failure.traceback
 
 
+FRAME = '\t[string "/srv/www/page.lua"]:'
+TRACES = {
+    "error('x')": "\t[C]: in function 'error'",
+    "local x = nil; x()": None,
+    "local x = nil; x.y = 1": None,
+    "local x = {} .. 'a'": None,
+    "('x'):rep({})": "\t[C]: in function 'rep'",
+    "con:puts({})": "\t[C]: in function 'puts'",
+    "con.x = 1": ...,
+    "require('nix')": "\t[C]: in function 'require'",
+    "math.floor('x')": "\t[C]: in function 'floor'",
+    "table.concat({ {} })": "\t[C]: in function 'concat'",
+}
+
+
+@every_dialect
+@pytest.mark.parametrize("code", TRACES)
+def test_a_traceback_is_the_same_in_every_dialect(dialect: Dialect, code: str) -> None:
+    source = f"local con\nlocal function f()\n {code}\n return 1\nend\n"
+    source += "function main(env, request) con = request\n f()\n return 1\nend"
+    lines = Script(source, dialect).run().failure.traceback.split("\n")
+    called = [FRAME + "3: in function 'f'", FRAME + "7: in function 'main'"]
+    assert lines[0] == "stack traceback:"
+    assert lines[-2:] == called
+    own = lines[1:-2]
+    if TRACES[code] is ...:  # a metamethod, which dialects name as they like
+        assert len(own) <= 1
+    elif dialect is Dialect.LUA51 and code.startswith("('x'):rep"):
+        assert own == ["\t[C]: in function 'rep'"]  # a trusted pool has the native one
+    else:
+        assert own == ([] if TRACES[code] is None else [TRACES[code]])
+
+
+@every_dialect
+@pytest.mark.parametrize(
+    "code",
+    [
+        "('xx'):gsub('x', function() error('in') end)",
+        "table.sort({ 3, 2, 1 }, function(a, b) return a.x < b end)",
+        "table.sort({ 3, 2, 1 }, error)",
+        "pcall(error) xpcall(error, print) string.rep()",
+        "tostring(setmetatable({}, { __tostring = function() error('in') end }))",
+        "coroutine.wrap(function() error('in') end)()",
+        "return setmetatable({}, { __index = function() error('in') end }).x .. 'x'",
+        "for _ in pairs() do end",
+        "assert(load(function() error('in') end))",
+    ],
+)
+def test_no_traceback_tells_an_address_or_a_function_of_ours(
+    dialect: Dialect, code: str
+) -> None:
+    failure = Script(f"function main() {code} end", dialect).run().failure
+    for told in ("0x", "builtin", "function ''", "luafarm", "?"):
+        assert told not in failure.traceback.replace("<?", ""), failure.traceback
+
+
+@every_dialect
+def test_a_deep_traceback_tells_both_ends(dialect: Dialect) -> None:
+    source = """
+      local function dive(n)
+        if n == 0 then error("bottom") end
+        return 1 + dive(n - 1)
+      end
+      function main() dive(100) return 1 end
+    """
+    lines = Script(source, dialect).run().failure.traceback.split("\n")
+    assert lines[1:3] == ["\t[C]: in function 'error'", lines[2]]
+    assert "\t..." in lines
+    assert lines[-1].endswith("in function 'main'")
+    assert len(lines) < 50
+
+
+@every_dialect
+def test_names_in_a_traceback_are_names(dialect: Dialect) -> None:
+    source = """
+      local t = { ["a'\\nforged: in function 'x"] = function() error("x") end }
+      function main() t["a'\\nforged: in function 'x"]() return 1 end
+    """
+    assert "forged" not in Script(source, dialect).run().failure.traceback
+
+
 @every_dialect
 def test_a_syntax_error_tells_chunk_and_line(dialect: Dialect) -> None:
     failure = Script("\nx = = 1\n", dialect).loaded.failure

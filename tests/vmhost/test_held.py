@@ -40,6 +40,15 @@ def test_what_is_not_there_is_remembered_as_well() -> None:
     assert list(held.used.values()) == [Dependency(NeedKind.FILE, b"f", b"", b"")]
 
 
+def test_what_was_not_there_before_tells_why_as_it_did_then() -> None:
+    why = b"no file '/m.lua'"
+    source = hold(Blob(NeedKind.MODULE, b"m", b"", b"", why)).recall(
+        NeedKind.MODULE, b"m"
+    )
+    assert source is not None
+    assert source.error == why.decode()
+
+
 def test_too_much_to_keep_is_used_and_asked_for_again() -> None:
     held = hold()
     large = Blob(NeedKind.FILE, b"f", b"/f", b"d", bytes(MAX_KEPT_BYTES))

@@ -75,7 +75,10 @@ def test_read_gives_content_or_nil_and_why(dialect: Dialect) -> None:
       return luafarm.read("f") .. tostring(a) .. why .. tostring(b) .. why2
     """
     result = evaluate(code, dialect, files={"f": "content"})
-    assert result == "contentnilno such filenilnot a path"
+    assert result == (
+        "contentnilfile 'none' not found:\n\tno such file"
+        "nilfile 'a\0b' not found:\n\tnot a path"
+    )
 
 
 @every_dialect

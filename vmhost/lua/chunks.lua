@@ -97,11 +97,15 @@ local function path_argument(path, name)
   end
 end
 
+-- The message for a file that is not there; why: the host's reasons.
+local function no_file(path, why) return "file '" .. path .. "' not found:\n\t" .. why end
+T.no_file = no_file
+
 local function loadfile(path, mode, ...)
   path_argument(path, "loadfile")
   local found, source, name = operate(OP.CHUNK, path)
   if found == REFUSED then refuse("loadfile") end
-  if not found then return nil, source end
+  if not found then return nil, no_file(path, source) end
   return compile_file(source, name, (...))
 end
 
@@ -109,7 +113,7 @@ local function dofile(path)
   path_argument(path, "dofile")
   local found, source, name = operate(OP.CHUNK, path)
   if found == REFUSED then refuse("dofile") end
-  if not found then error(source, 2) end
+  if not found then error(no_file(path, source), 2) end
   local f, message = compile_file(source, name)
   if not f then error(message, 0) end
   return f()

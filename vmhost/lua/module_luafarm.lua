@@ -1,6 +1,6 @@
 -- require "luafarm": what the farm offers to scripts besides luafcgid's interface.
 local T = ...
-local gsub, find = T.library.string.gsub, T.library.string.find
+local gsub, find, sub = T.library.string.gsub, T.library.string.find, T.library.string.sub
 local concat, select = T.library.table.concat, T.native.select
 local error, tonumber, tostring, type = T.native.error, T.native.tonumber, T.native.tostring, T.native.type
 local operate, REFUSED, OP, info = T.operate, T.REFUSED, T.OP, T.info
@@ -38,11 +38,13 @@ end
 -- The bytes of a file under the script roots; nil and a message if there is none.
 function luafarm.read(path)
   path = string_argument(path, 1, "read")
-  if #path > MAX_PATH or find(path, T.NUL) then return nil, "not a path" end
+  if #path > MAX_PATH or find(path, T.NUL) then
+    return nil, T.no_file(sub(path, 1, MAX_PATH), "not a path")
+  end
   local found, content = operate(OP.FILE, path)
   if found == REFUSED then T.refuse("read") end
   if found then return content end
-  return nil, content
+  return nil, T.no_file(path, content)
 end
 
 -- The next piece of the file that a FastCGI Filter filters; nil at its end.

@@ -5,9 +5,9 @@
 local T = ...
 local native, co, config = T.native, T.library.coroutine, T.config
 local create, resume, yield, status, close = co.create, co.resume, co.yield, co.status, co.close
-local find, gmatch, gsub, match, sub = T.library.string.find, T.library.string.gmatch,
-  T.library.string.gsub, T.library.string.match, T.library.string.sub
-local getinfo, traceback = T.library.debug.getinfo, T.library.debug.traceback
+local find, gsub, match, sub = T.library.string.find, T.library.string.gsub,
+  T.library.string.match, T.library.string.sub
+local getinfo = T.library.debug.getinfo
 local error, tonumber, tostring, type = native.error, native.tonumber, native.tostring, native.type
 local rawget = native.rawget
 local TOKEN, OP, budget, names = T.TOKEN, T.OP, T.budget, T.chunk_names
@@ -108,18 +108,6 @@ local function position(thread, message)  -- full chunk name and line, "" and 0 
   return source and sub(gsub(source, "^[=@]", ""), 1, MAX_NAME) or "", line or 0
 end
 
-local function script_frames(trace)  -- without the lines about our own functions
-  local kept = {}
-  for line in gmatch(trace, "[^\n]+") do
-    if not find(line, "^%s*luafarm:") and not find(line, "^%s*%?:")
-      and not find(line, "^%s*%(tail call%): %?")
-      and not find(line, "^%s*%[C%]: in [%a ]*'?%?'?$") then
-      kept[#kept + 1] = gsub(line, "in field '%?'$", "in function")
-    end
-  end
-  return #kept > 1 and T.library.table.concat(kept, "\n") or ""
-end
-
 local function class_of(message)
   if budget.stopped then return "Budget Exceeded" end
   if syntax then return SYNTAX end
@@ -132,7 +120,7 @@ local function details(thread, value)
   local message = describe(value)
   if budget.stopped then message = budget.why end
   local file, line = position(thread, message)
-  local trace = syntax and "" or sub(script_frames(traceback(thread)), 1, MAX_TRACEBACK)
+  local trace = syntax and "" or sub(T.trace(thread, file, line), 1, MAX_TRACEBACK)
   if class_of(message) == "Runtime Error" and line > 0 and not find(message, "^%[string \"") then
     -- A C function called by one of our wrappers does not know the script's line. But who
     -- calls error(text, 0) wants none.
