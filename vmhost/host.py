@@ -55,9 +55,7 @@ def serve(
     dialect = choose(config.dialect, trusted=config.trusted, jit=config.jit)
     luastate.prepare(dialect, c_modules=config.trusted and bool(config.cpath))
     link = Link(config, listen_fd)
-    bell = threading.Event()
-    curfew = Curfew(crier().call, bell.set)
-    host = Host(config, link, slot, curfew)
+    host = Host(config, link, slot)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         link.stop()
@@ -67,30 +65,27 @@ def serve(
     report.write_ready(report_fd)
     os.close(report_fd)
     gc.freeze()
-    os._exit(_run(host.live, curfew, bell))
+    os._exit(_run(host))
 
 
-def _run(live: Callable[[], None], curfew: Curfew, bell: threading.Event) -> int:
-    """Run the loop in a thread with a large stack and return the exit code.
-
-    Meanwhile end what is over its time. bell: rings when it is to look sooner.
-    """
+def _run(host: "Host") -> int:
+    """Run the loop in a thread with a large stack and return the exit code."""
     ends: list[BaseException | None] = []
 
     def guarded() -> None:
         try:
-            live()
+            host.live()
             ends.append(None)
         except BaseException as error:  # noqa: BLE001 - goes on in the main thread
             ends.append(error)
-        bell.set()
+        host.bell.set()
 
     threading.stack_size(_STACK_BYTES)
     thread = threading.Thread(target=guarded)
     thread.start()
     while not ends:
-        bell.wait(curfew.look(time.monotonic_ns()))
-        bell.clear()
+        host.bell.wait(host.curfew.look(time.monotonic_ns()))
+        host.bell.clear()
     thread.join()
     failure = ends[0]
     if failure is None:
@@ -104,14 +99,14 @@ def _run(live: Callable[[], None], curfew: Curfew, bell: threading.Event) -> int
 class Host:
     """The loop of a VM host."""
 
-    def __init__(
-        self, config: HostConfig, link: Link, slot: HostSlot, curfew: Curfew
-    ) -> None:
+    def __init__(self, config: HostConfig, link: Link, slot: HostSlot) -> None:
+        self.bell = threading.Event()  # rings when the main thread is to look sooner
+        self.curfew = Curfew(crier().call, self.bell.set)
         self._link = link
         self._slot = slot
         self._machine = HostMachine(config.host, config.max_states)
         self._mail = Mail(link, self._machine)
-        self._lua = LuaStates(config, self._machine, self._mail, slot, curfew)
+        self._lua = LuaStates(config, self._machine, self._mail, slot, self.curfew)
         self._beat_ns = 0
 
     def live(self) -> None:
