@@ -60,6 +60,62 @@ def test_an_operation_works(dialect: Dialect, place: str) -> None:
     assert reply.operations == [Op.FILE, Op.SLEEP, Op.FLUSH, Op.FILE, Op.DONE]
 
 
+IN_51 = {
+    "an iterator": "for piece in luafarm.data do con:puts(piece) end",
+    "an iterator by tail call": (
+        "for piece in function() return luafarm.data() end do con:puts(piece) end"
+    ),
+    "a metamethod": (
+        "local t = setmetatable({}, { __index = function() return luafarm.data() end })"
+        " con:puts(t.x .. '')"
+    ),
+    "a callback": (
+        "('x'):gsub('x', function() return con:puts(luafarm.data() .. '') end)"
+    ),
+}
+
+
+@pytest.mark.parametrize("place", IN_51)
+@pytest.mark.parametrize("guard", ["PLACE", "assert(pcall(function() PLACE end))"])
+def test_lua_51_tells_where_waiting_is_not_possible(place: str, guard: str) -> None:
+    source = f"""
+      local luafarm = require "luafarm"
+      function main(env, con) {guard.replace("PLACE", IN_51[place])} return 1 end
+    """
+    script = Script(source, Dialect.LUA51)
+    message = script.run(data=b"filtered").failure.message
+    assert "is not possible in Lua 5.1 inside a metamethod, the iterator" in message
+    assert "C-call boundary" not in message
+    assert script.state.must_close == ""
+
+
+@every_dialect
+def test_data_is_read_in_the_body_of_a_loop_everywhere(dialect: Dialect) -> None:
+    code = """
+      local luafarm = require "luafarm"
+      function main(env, con)
+        for piece in (function() end) do con:puts(piece) end
+        while true do
+          local piece = luafarm.data(3)
+          if not piece then break end
+          con:puts(piece .. ".")
+        end
+      end
+    """
+    assert Script(code, dialect).run(data=b"filtered").text == "fil.ter.ed."
+
+
+@every_sandboxed_dialect
+def test_data_is_an_iterator_where_iterators_can_wait(dialect: Dialect) -> None:
+    code = """
+      local luafarm = require "luafarm"
+      function main(env, con)
+        for piece in luafarm.data do con:puts(piece) end
+      end
+    """
+    assert Script(code, dialect).run(data=b"filtered").text == "filtered"
+
+
 @every_sandboxed_dialect
 def test_an_operation_works_in_a_metamethod(dialect: Dialect) -> None:
     code = """
@@ -97,9 +153,9 @@ def test_an_operation_where_lua_cannot_yield_is_a_clear_error(
         dialect,
     )
     failure = script.run(body=b"x", pulled=True).failure
-    assert (
-        f"'{name}' is not possible inside a callback of sort, gsub" in failure.message
-    )
+    where = " in Lua 5.1" if dialect is Dialect.LUA51 else ""
+    assert failure.message.startswith('[string "/srv/www/page.lua"]:4: ')
+    assert f"'{name}' is not possible{where} inside a " in failure.message
 
 
 @every_dialect

@@ -13,7 +13,10 @@ local pcall, xpcall = T.native.pcall, T.native.xpcall
 local error, type, setmetatable = T.native.error, T.native.type, T.native.setmetatable
 local look, tick, watch, budget = T.look, T.tick, T.watch, T.budget
 local getinfo, traceback = T.library.debug.getinfo, T.library.debug.traceback
+local find = T.library.string.find
 local is51, puc51 = T.is51, T.puc51
+
+local ACROSS = "attempt to yield across metamethod/C-call boundary"
 
 -- Functions, for comparing two tables would call the script's __eq with ours.
 local function TOKEN() end
@@ -36,14 +39,14 @@ if native_isyieldable then
     return REFUSED
   end
 elseif puc51 then
-  -- Lua 5.1 does not tell. C functions on the stack can be seen, metamethods cannot: there
-  -- yield raises "attempt to yield across metamethod/C-call boundary".
+  -- Lua 5.1 does not tell. C functions and iterators on the stack can be seen, metamethods
+  -- cannot: there yield raises an error, which `clear` puts into words.
   function outward(...)
-    local level, info = 2, getinfo(2, "S")
+    local level, info = 2, getinfo(2, "Sn")
     while info do
-      if info.what == "C" then return REFUSED end
+      if info.what == "C" or info.name == "(for generator)" then return REFUSED end
       level = level + 1
-      info = getinfo(level, "S")
+      info = getinfo(level, "Sn")
     end
     return yield(TOKEN, ...)
   end
@@ -56,6 +59,21 @@ else
   function outward(...) return settle(pcall(yield, TOKEN, ...)) end
 end
 
+local NO_PLACE = " is not possible inside a callback of sort, gsub or a metamethod"
+if puc51 then
+  NO_PLACE = " is not possible in Lua 5.1 inside a metamethod, the iterator of a 'for' loop or"
+    .. " a callback of a C function such as sort or gsub"
+end
+
+-- The error value as scripts and people see it.
+local function clear(value)
+  if puc51 and type(value) == "string" and find(value, ACROSS, 1, true) then
+    return "waiting" .. NO_PLACE
+  end
+  return value
+end
+T.clear = clear
+
 local function answered(first, ...)
   if first == TOKEN then return ... end
   if first == REFUSED then return REFUSED end
@@ -63,7 +81,7 @@ local function answered(first, ...)
 end
 
 -- Ask the host. The first result is REFUSED where Lua cannot yield: inside a callback of
--- sort or gsub, and on Lua 5.1 inside a metamethod.
+-- sort or gsub, and on Lua 5.1 inside an iterator.
 function T.operate(...)
   look()
   return answered(outward(...))
@@ -72,9 +90,7 @@ end
 -- The same for what Python computes at once: the CPU clock goes on.
 function T.compute(...) return answered(outward(...)) end
 
-function T.refuse(what)
-  error("'" .. what .. "' is not possible inside a callback of sort, gsub or a metamethod", 3)
-end
+function T.refuse(what, level) error("'" .. what .. "'" .. NO_PLACE, level or 3) end
 
 local function leave(d, n, thread, ok, first, ...)
   if first == TOKEN and ok then
@@ -82,6 +98,7 @@ local function leave(d, n, thread, ok, first, ...)
   end
   depth, nesting = d, n
   tick()
+  if not ok then first = clear(first) end
   return ok, first, ...
 end
 
@@ -211,10 +228,11 @@ if puc51 then
       return outcome(d, n, thread, handler, resume(thread, yield(...)))
     end
     if ok then return caught(d, n, true, ...) end
-    if budget.stopped or not handler then return caught(d, n, false, (...)) end
+    local message = clear((...))
+    if budget.stopped or not handler then return caught(d, n, false, message) end
     depth, nesting = d, n
-    if handler == traceback then return false, traceback(thread, (...)) end
-    return false, (handler((...)))
+    if handler == traceback then return false, traceback(thread, message) end
+    return false, (handler(message))
   end
   local function protected(handler, f, ...)
     tick()

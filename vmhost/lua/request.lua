@@ -49,7 +49,7 @@ end
 -- A piece of a stream from the host; nil at its end. stream: 0 STDIN, 1 DATA.
 local function pull(stream, max, name)
   local chunk = operate(OP.READ, stream, max)
-  if chunk == REFUSED then T.refuse(name) end
+  if chunk == REFUSED then T.refuse(name, stream == 0 and 4 or 5) end
   if chunk ~= "" then return chunk end
   return nil
 end

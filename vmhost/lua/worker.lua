@@ -77,7 +77,7 @@ end
 
 local function describe(value)  -- the text of an error value
   local kind = type(value)
-  if kind == "string" then return value end
+  if kind == "string" then return T.clear(value) end
   if kind == "number" then return tostring(value) end
   local meta = kind == "table" and native.getmetatable(value)
   if type(meta) == "table" and rawget(meta, "__tostring") ~= nil then
@@ -124,10 +124,10 @@ local function details(thread, value)
   if class_of(message) == "Runtime Error" and line > 0 and not find(message, "^%[string \"") then
     -- A C function called by one of our wrappers does not know the script's line. But who
     -- calls error(text, 0) wants none.
-    local innermost = getinfo(thread, 0, "f")
-    if not innermost or innermost.func ~= native.error or type(value) ~= "string" then
-      message = "[string \"" .. file .. "\"]:" .. line .. ": "
-        .. gsub(message, "^luafarm:%-?%d+: ", "")
+    local innermost, text = getinfo(thread, 0, "f"), gsub(message, "^luafarm:%-?%d+: ", "")
+    if not innermost or innermost.func ~= native.error or type(value) ~= "string"
+      or text ~= message then
+      message = "[string \"" .. file .. "\"]:" .. line .. ": " .. text
     end
   end
   return whole_names(sub(message, 1, MAX_MESSAGE)), whole_names(trace), file, line
