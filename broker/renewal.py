@@ -28,6 +28,8 @@ MOST_STALE: Final = 5
 often; then the files never rest, and it is served as it is."""
 
 _FIRST_RETRY_S: Final = 1.0
+_LONGER: Final = 0.1  # weights of a measurement
+_SHORTER: Final = 0.5
 _MOST_RETRIES: Final = 6
 
 
@@ -213,8 +215,7 @@ class Renewal:
         if record is None or loading is None or loading.epoch != event.epoch:
             self._used_further(record, host, event)
             return
-        weight = 0.3 if record.load_s > 0.0 else 1.0
-        record.load_s += (event.load_s - record.load_s) * weight
+        record.load_s = _learned(record.load_s, event.load_s)
         generation = loading.generation
         replaced = host.states.get(event.script)
         old_epoch = replaced.epoch if replaced is not None else Epoch(0)
@@ -539,6 +540,16 @@ class Renewal:
             return
         for ticket, first_error in farm.waits.settled(script, error):
             self._turn.out.append(Answer(ticket, not first_error, first_error))
+
+
+def _learned(known_s: float, load_s: float) -> float:
+    """Return what loading a script takes, by a further measurement.
+
+    One that is longer than the others tells more of the moment than of the script.
+    """
+    if known_s <= 0.0:
+        return load_s
+    return known_s + (load_s - known_s) * (_LONGER if load_s > known_s else _SHORTER)
 
 
 def _unreadable(script: Script, error: str) -> ScriptError:

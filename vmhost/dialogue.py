@@ -30,7 +30,7 @@ class Dialogue:
         self._sources = sources
         self._need: Need | None = None  # asked, not answered
         self._want: Want | None = None  # the same
-        self._tickets = 0
+        self.asked = 0  # files that the broker was asked for, ever
 
     def begin(self, held: Held, peer: Peer = b"", request: int = 0) -> None:
         """Start the dialogue of a run, or without a peer of something else."""
@@ -54,8 +54,8 @@ class Dialogue:
         self.answer = held.recall(kind, name)
         if self.answer is not None:
             return
-        self._tickets += 1
-        need = Need(self._tickets, held.script, held.epoch, kind, name)
+        self.asked += 1
+        need = Need(self.asked, held.script, held.epoch, kind, name)
         if held.has_room():
             self._need = need
             self.ask_again()

@@ -217,6 +217,7 @@ class LuaStates:
             now_ns = time.monotonic_ns()
         self._slot.begin(0, held.script, now_ns, now_ns + held.load_wall_ns)
         old = None
+        asked, cpu_ns = self._dialogue.asked, time.thread_time_ns()
         if self._memory_bytes > self._room_bytes:
             machine.failed(full_error(self._config.max_bytes), b"")
         else:
@@ -224,7 +225,12 @@ class LuaStates:
             end_ns = time.monotonic_ns()
             if state is not None and step[0] == _DONE and not stop:
                 self._keep(held, state)
-                held.load_us = (end_ns - now_ns) // 1000
+                used_ns = end_ns - now_ns
+                if self._dialogue.asked == asked:  # else it waited for the broker
+                    # a busy machine must not make quick loads look slow: what is
+                    # evicted goes by them
+                    used_ns = min(used_ns, time.thread_time_ns() - cpu_ns)
+                held.load_us = used_ns // 1000
                 old = machine.loaded(log_of(step))
             else:
                 error = failure(step, held, stop, held.limits.load_wall_ms)
