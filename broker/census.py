@@ -16,7 +16,7 @@ from broker.recycling import Recycling
 from broker.renewal import Renewal, load_error
 from broker.resolve import shown
 from broker.tables import Generation, Host, Record, State
-from luafarm.messages import HostLost, StateRow, Verdict
+from luafarm.messages import HostLost, StateRow, StopRow, Verdict
 from luafarm.names import Epoch, HostId, Machine, RequestId, Script
 
 MACHINE_SILENCE_S: Final = 5.0
@@ -196,6 +196,10 @@ class Census:
         if is_fault and not is_served:
             why = f"host={lost.host} died of it: {lost.reason}"
             self._blame(lost.script, 1.0, why)
+        record = self._farm.records.get(lost.script)
+        if is_fault and record is not None:
+            record.kills += 1
+            record.last_stop = f"{lost.reason}: {lost.detail}"
         self._forget(host, lost)
 
     def _reject(self, host: Host, lost: HostLost) -> bool:
@@ -335,11 +339,24 @@ class Census:
         farm.bulletin.publish(record)
         self._renewal.tend(record)
 
+    def stopped(self, row: StopRow) -> None:
+        """Take note of requests that a budget stopped."""
+        record = self._farm.records.get(row.script)
+        if record is None or row.times < 1:
+            return
+        record.stopped(row.budget, row.times, row.last)
+        if record.policy.limits.fresh and row.budget in EXHAUSTING:
+            # of a state for one request nobody tells how it ended
+            weight = BUDGET_WEIGHT * row.times
+            self._blame(row.script, weight, f"budget={row.budget} exceeded")
+
     def _blame(self, script: Script, weight: float, why: str) -> None:
         """Count against a script what it did; refuse it when that was too often."""
         farm = self._farm
         record = farm.records.get(script)
-        if record is None or not farm.quarantine.blame(script, weight, self._turn.now):
+        if record is None:
+            return
+        if not farm.quarantine.blame(script, weight, why, self._turn.now):
             return
         after_s = farm.quarantine.remaining_s(script, self._turn.now)
         text = f"script={shown(script)} is refused for {after_s:.0f} s: {why}"

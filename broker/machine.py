@@ -237,6 +237,8 @@ class Machine:
         for row in event.report.uses:
             if row.requests > 0:
                 self._used(row)
+        for stop in event.report.stops:
+            self.census.stopped(stop)
 
     def _used(self, row: UseRow) -> None:
         farm = self.farm

@@ -24,6 +24,7 @@ class _Suspect:
         self.times = 0  # quarantined so often
         self.until = 0.0
         self.last = 0.0
+        self.why = ""  # it was refused
 
 
 class Quarantine:
@@ -41,7 +42,7 @@ class Quarantine:
         """Return the number of scripts under which something died."""
         return len(self._suspects)
 
-    def blame(self, script: Script, weight: float, now: float) -> bool:
+    def blame(self, script: Script, weight: float, why: str, now: float) -> bool:
         """Count a death; return whether the script is quarantined because of it."""
         limit = self._settings.quarantine_deaths
         if not limit:
@@ -62,6 +63,7 @@ class Quarantine:
         pause = self._settings.quarantine * 2.0 ** min(suspect.times, 32)
         suspect.until = now + min(pause, self._settings.quarantine_max)
         suspect.times += 1
+        suspect.why = why
         suspect.deaths.clear()
         self.count += 1
         self._refused[script] = None
@@ -71,6 +73,16 @@ class Quarantine:
         """Return how long the script is still refused; 0: not at all."""
         suspect = self._suspects.get(script)
         return max(0.0, suspect.until - now) if suspect is not None else 0.0
+
+    def refused(self, now: float) -> list[tuple[Script, float, str, int]]:
+        """Return who is refused: script, seconds left, why, for which time."""
+        found: list[tuple[Script, float, str, int]] = []
+        for script in self._refused:
+            left_s = self.remaining_s(script, now)
+            if left_s > 0.0:
+                suspect = self._suspects[script]
+                found.append((script, left_s, suspect.why, suspect.times))
+        return found
 
     def pardon(self, script: Script) -> bool:
         """Forget the deaths, as the file changed; return whether there were any."""

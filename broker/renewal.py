@@ -370,6 +370,8 @@ class Renewal:
         if loading.stray:
             farm.close(host, event.script, loading.stray)
         self._turn.count("failed_loads")
+        if event.error.budget:
+            record.stopped(event.error.budget, 1, f"loading: {event.error.message}")
         generation = loading.generation
         if generation is record.next:
             generation.dependencies = {}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 from broker.machine import Machine
 from broker.tables import SLOW, Host, Record
@@ -31,6 +32,16 @@ def status(
         "remembered": len(farm.ghosts),
         "counts": dict(sorted(farm.turn.counts.items())),
         "quarantines": farm.quarantine.count,
+        "quarantined": [
+            {
+                "script": os.fsdecode(script),
+                "left_s": round(left_s, 1),
+                "until": _clock(left_s),
+                "why": why,
+                "times": times,
+            }
+            for script, left_s, why, times in farm.quarantine.refused(now)
+        ],
         "files": files,
         "machines": {
             name: round(now - at, 3) for name, at in machine.census.machines.items()
@@ -47,6 +58,11 @@ def status(
         "scripts": [_script(machine, r, now) for r in records[:_MOST_SCRIPTS]],
     }
     return json.dumps(document).encode()
+
+
+def _clock(left_s: float) -> str:
+    """Return the local time in so many seconds."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + left_s))
 
 
 def _host(host: Host, now: float) -> dict[str, object]:
@@ -90,6 +106,9 @@ def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
         "heat": round(record.heat.now(farm.fading.at(now)), 3),
         "requests": record.requests,
         "errors": record.errors,
+        "stops": dict(sorted(record.stops.items())),
+        "kills": record.kills,
+        "last_stop": record.last_stop,
         "service_ms": round(record.service_s * 1000, 3),
         "load_ms": round(record.load_s * 1000, 3),
         "kib": record.kib,

@@ -13,6 +13,9 @@ from luafarm.names import Epoch, HostId, Pool, Script
 QUICK = 0
 SLOW = 1
 
+MAX_BUDGETS = 16
+"""That are counted for one script: their names come from VM hosts."""
+
 DependencyName = tuple[int, bytes]
 """(NeedKind, name): what a script asks for."""
 
@@ -182,6 +185,11 @@ class Record:
         self.waits = Heat()
         self.errors = 0
         self.requests = 0
+        #: by budget: how often it stopped a request or a load
+        self.stops: dict[str, int] = {}
+        self.last_stop = ""
+        #: VM hosts that died of it
+        self.kills = 0
         self.load_s = 0.0
         self.kib = 0
         self.service_s = 0.0
@@ -194,3 +202,10 @@ class Record:
         self.digest = b""
         #: why it lost its last state, and which that was
         self.last_eviction = ""
+
+    def stopped(self, budget: str, times: int, last: str) -> None:
+        """Count what a budget stopped."""
+        if budget not in self.stops and len(self.stops) >= MAX_BUDGETS:
+            return
+        self.stops[budget] = self.stops.get(budget, 0) + times
+        self.last_stop = f"{budget}: {last}"

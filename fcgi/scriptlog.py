@@ -45,6 +45,8 @@ class ScriptLog:
         if not self._admits(pending, size, 1):
             return b""
         budget = f" budget={error.budget}" if error.budget else ""
+        if error.budget and error.line:
+            budget += f" line={error.line}"
         text = f"{error.kind}{budget}: {error.message}\n{error.traceback}"
         text = f"{_name(pending)}: {loglines.printable(text)}".rstrip()
         logger.error("%s", text)

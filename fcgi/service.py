@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import zmq
@@ -23,6 +24,7 @@ from fcgi.placement import Pending
 from fcgi.refusal import Refusal, of_error
 from fcgi.reply import BadHeaderError
 from fcgi.scriptlog import ScriptLog
+from fcgi.stops import Stops
 from luafarm import curve, loglines, wire
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
@@ -73,6 +75,7 @@ class Service:
         self._machine = machine
         self._keys = keys
         self._script_log = ScriptLog(settings)
+        self._stops = Stops()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 4096)
         self._dispatch = Dispatch(
@@ -212,8 +215,9 @@ class Service:
         gauges = self.gauges()
         gauges["requests"] = self.requests
         gauges["errors"] = self.errors
-        report = self._dispatch.report(now, gauges)
-        if report.uses or now - self._last_report >= REPORT_S:
+        stops = self._stops.take()
+        report = replace(self._dispatch.report(now, gauges), stops=stops)
+        if report.uses or stops or now - self._last_report >= REPORT_S:
             self._last_report = now
             self._broker.send(wire.encode(report))
         self._tick_handle = self._loop.call_later(TICK_S, self._tick)
@@ -438,7 +442,7 @@ class Service:
             except BadHeaderError as bad:
                 self._bad_reply(pending, bad)
             return
-        self._failed(pending, outcome, error, log)
+        self._failed(pending, outcome, error, log, service_us)
 
     def _part(self, pending: Pending, head: bytes, chunk: bytes, log: bytes) -> None:
         stderr = self._script_log.lines(pending, log) if log else b""
@@ -454,7 +458,14 @@ class Service:
         self._script_log.bad_reply(pending, error)
         self._refuse(pending, Refusal.BAD_REPLY)
 
-    def _failed(self, pending: Pending, outcome: int, error: bytes, log: bytes) -> None:
+    def _failed(
+        self,
+        pending: Pending,
+        outcome: int,
+        error: bytes,
+        log: bytes,
+        service_us: int,
+    ) -> None:
         if outcome == Outcome.CANCELLED:
             self._refuse(pending, Refusal.HOST_LOST, log=log)
             return
@@ -463,6 +474,8 @@ class Service:
         except ProtocolError:
             self._refuse(pending, Refusal.BAD_REPLY, log=log)
             raise
+        if why.budget and pending.entry is not None:
+            self._stops.note(pending.entry.script, why, service_us)
         self._refuse(pending, of_error(why), error=why, log=log)
 
 

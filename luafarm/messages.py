@@ -367,11 +367,22 @@ class UseRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StopRow:
+    """Requests of one script that one budget stopped since the last report."""
+
+    script: Script
+    budget: str
+    times: int
+    last: str  # about the last of them: where, and what was used
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A front's counts since its last report, and its gauges now."""
 
     uses: tuple[UseRow, ...]
     gauges: tuple[tuple[str, int], ...]
+    stops: tuple[StopRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

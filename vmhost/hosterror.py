@@ -24,7 +24,7 @@ def failure(step: Step, held: Held, stop: str, wall_ms: int) -> ScriptError:
     """
     if step[0] == Op.ERROR:
         return _told(step, held, wall_ms)
-    message = "not enough memory: the state is full"
+    message = "not enough memory: the state is full" + _of_memory(held)
     if stop == WALL:
         message = _used_up(wall_ms)
     kind = "Budget Exceeded" if stop == WALL else "Memory Error"
@@ -36,6 +36,8 @@ def _told(step: Step, held: Held, wall_ms: int) -> ScriptError:
     said = _text(message)
     if budget == WALL.encode():  # Lua does not know how much there was
         said = _used_up(wall_ms)
+    elif budget == MEMORY.encode():
+        said += _of_memory(held)
     return ScriptError(
         kind=_text(kind),
         message=said,
@@ -49,6 +51,10 @@ def _told(step: Step, held: Held, wall_ms: int) -> ScriptError:
 
 def _used_up(wall_ms: int) -> str:
     return f"time of {wall_ms / 1000:g} s used up"
+
+
+def _of_memory(held: Held) -> str:
+    return f" ({held.limits.memory_bytes / (1 << 20):g} MiB)"
 
 
 def full_error(max_bytes: int) -> ScriptError:

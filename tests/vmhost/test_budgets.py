@@ -77,7 +77,7 @@ def test_the_cpu_budget_stops(dialect: Dialect, loop: str) -> None:
     script = Script(f"function main(env, con) {LOOPS[loop]} end", dialect, limits=SHORT)
     failure = script.run().failure
     assert (failure.kind, failure.budget) == ("Budget Exceeded", "cpu")
-    assert failure.message == "CPU time used up"
+    assert failure.message == "CPU time of 0.02 s used up"
     assert script.state.must_close == "cpu"
 
 

@@ -18,7 +18,9 @@ local pace = T.pace
 local error, is51 = T.native.error, T.is51
 
 local PERIOD = 1000  -- 100 costs 3 to 5 times as much, more than 1000 gains nothing
-local USED_UP = { cpu = "CPU time used up", wall = "time used up" }
+local WALL = "time used up"
+local CPU = T.library.string.format("CPU time of %g s used up", T.config.cpu_s)
+local LOAD_CPU = T.library.string.format("CPU time of %g s used up", T.config.load_cpu_s)
 local PATIENCE = 32  -- wrapped calls without a firing of the hook before we look ourselves
 
 local budget = {
@@ -61,11 +63,11 @@ local function look()
   if not deadline then
     budget.deadline = now + budget.left
   elseif now > deadline then
-    halt("cpu", USED_UP.cpu)
+    halt("cpu", budget.left == T.config.cpu_s and CPU or LOAD_CPU)
   end
   local said = getenv(CURFEW)
   if said ~= heard then
-    if tonumber(said) == budget.ticket then halt("wall", USED_UP.wall) end
+    if tonumber(said) == budget.ticket then halt("wall", WALL) end
     heard = said
   end
 end
