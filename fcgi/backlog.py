@@ -8,6 +8,7 @@ Goyal, Vin and Cheng, Start-time Fair Queueing (SIGCOMM 1996).
 """
 
 from fcgi.placement import Entry, Host, Pending
+from fcgi.room import has_room
 
 
 class Backlog:
@@ -44,6 +45,16 @@ class Backlog:
             queue.insert(at, pending)
         self.queued += 1
         return True
+
+    def next_for(self, host: Host, now: float) -> Entry | None:
+        """Return whose turn it is of the scripts that this host has room for."""
+        best: Entry | None = None
+        for entry in host.waiting.values():
+            if host.runs and not has_room(host, entry, now):
+                continue
+            if best is None or entry.tag < best.tag:
+                best = entry
+        return best
 
     def pop(self, entry: Entry) -> Pending:
         """Take the oldest request of a script that waits."""
