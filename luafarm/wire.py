@@ -115,12 +115,20 @@ def _build(cls: type, value: object) -> object:
     return cls(*arguments)
 
 
+_SCALARS: Final[set[type]] = {bytes, int, str, bool, float, NoneType}
+"""Types that travel as they are. `is_dataclass` is slow to say no: it is asked once."""
+
+
 def _flat(value: object) -> object:
-    if is_dataclass(value):
-        return [_flat(getattr(value, name)) for name, _ in _checkers(type(value))]
+    cls = type(value)
+    if cls in _SCALARS:
+        return value
     if isinstance(value, tuple):
         return [_flat(item) for item in value]
-    return value
+    if not is_dataclass(cls):
+        _SCALARS.add(cls)
+        return value
+    return [_flat(getattr(value, name)) for name, _ in _checkers(cls)]
 
 
 def unpack(frame: bytes) -> list[object]:
