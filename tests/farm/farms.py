@@ -8,14 +8,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import daemon, procfs
+import pytest
+
+from bench import daemon, nginx, procfs
 from bench.daemon import Daemon
+from bench.peers import fastcgi
+from bench.peers.peer import Room
 
 LUAFARM = (sys.executable, "-m", "luafarm")
 
@@ -111,6 +116,44 @@ def up(
                 "the farm is ready",
             )
             yield farm
+
+
+@contextlib.contextmanager
+def behind_nginx(farm: Farm) -> Iterator[int]:
+    """Run nginx in front of a farm; give its port."""
+    absent = nginx.missing()
+    if absent:
+        pytest.skip(f"{absent}: run tests/servers/packages.sh as root")
+    room = Room(farm.place, 1, 1)
+    with fastcgi.behind_nginx(
+        room, farm.root, Path(farm.socket), farm.daemons["up"], keep=True
+    ) as served:
+        yield served.port
+
+
+@contextlib.contextmanager
+def during(look: Callable[[], None]) -> Iterator[None]:
+    """Look again and again, at least once, while the block runs."""
+    over = threading.Event()
+    failures: list[BaseException] = []
+
+    def watch() -> None:
+        try:
+            look()
+            while not over.wait(1.0):
+                look()
+        except BaseException as error:  # noqa: BLE001 - raised where it is seen
+            failures.append(error)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 def hosts_of(farm: Farm) -> list[int]:

@@ -1,0 +1,1 @@
+"""Measurements of a live farm behind nginx while it changes: deploys, little room."""

@@ -1,0 +1,113 @@
+"""``python -m bench.live``: deploys, and little room, on a live farm behind nginx.
+
+deploys   100 deploys at one a second, and 20 broken ones, under load
+zipf      200 scripts, room for 50 states, against the simulator on the same trace
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench import nginx
+from bench.daemon import DaemonError
+from bench.live import zipf
+from bench.live.deploys import DeployError, Deploys
+from bench.peers.luafarm import Luafarm, beside
+from bench.peers.peer import Room, Served
+
+
+@contextmanager
+def farm(luafarm: str, extra: str) -> Iterator[tuple[Served, Path]]:
+    """Run a farm behind nginx with these settings; give it and its directory."""
+    with tempfile.TemporaryDirectory(prefix="luafarm-live-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        peer = Luafarm(tuple(luafarm.split()), extra=extra)
+        with peer.serve(Room(directory, 1, 1)) as served:
+            yield served, directory
+
+
+def status(luafarm: str, directory: Path) -> dict[str, Any]:
+    """Return the farm's status."""
+    configuration = str(directory / "luafarm.toml")
+    command = [*luafarm.split(), "status", "--json", "--config", configuration]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=30)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def deploys(luafarm: str, number: int, broken: int, every_s: float) -> bool:
+    """Deploy under load and print what was seen; return whether all was well."""
+    with farm(luafarm, "") as (served, directory):
+        run = Deploys(served.port, served.root, every_s=every_s)
+        with run.load():
+            run.rounds(number)
+            run.broken(
+                broken,
+                lambda: status(luafarm, directory)["counts"].get("last_good", 0),
+            )
+    print(run.outcome)
+    return run.outcome.is_clean
+
+
+def little_room(luafarm: str, shape: zipf.Shape) -> bool:
+    """Ask for more scripts than there is room for; print it beside the simulator's."""
+    room = f"""
+[broker]
+states = {shape.states}
+clones = 1
+"""
+    with farm(luafarm, room) as (served, directory):
+        zipf.write(served.root, shape)
+        outcome = zipf.live(served.port, shape)
+        hosts = len(status(luafarm, directory)["hosts"])
+    expected = zipf.simulated(shape, hosts, os.cpu_count() or 1)
+    off = outcome.ratio / expected - 1.0
+    print(
+        f"{shape.scripts} scripts, room for {shape.states}, Zipf {zipf.EXPONENT}, "
+        f"{shape.rate:.0f} requests/s for {shape.seconds:.0f} s, {hosts} VM hosts\n"
+        f"cold starts, live:      {outcome.ratio * 100:.2f} % of {outcome.requests}\n"
+        f"cold starts, simulated: {expected * 100:.2f} %; live is {off * 100:+.1f} %\n"
+        f"failed requests: {len(outcome.failed)}"
+    )
+    for one in outcome.failed[:5]:
+        print(one)
+    return not outcome.failed and abs(off) <= 0.10
+
+
+def main() -> int:
+    """Run what was asked for; 0 when nothing was seen that must not be."""
+    parser = argparse.ArgumentParser(prog="python -m bench.live")
+    parser.add_argument("what", choices=["deploys", "zipf"])
+    parser.add_argument("--luafarm", default=str(beside(Path(sys.executable))))
+    parser.add_argument("--deploys", type=int, default=100)
+    parser.add_argument("--broken", type=int, default=20)
+    parser.add_argument("--every", type=float, default=1.0, help="seconds")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of zipf")
+    parser.add_argument("--rate", type=float, default=100.0, help="of zipf")
+    chosen = parser.parse_args()
+    absent = nginx.missing()
+    if absent:
+        print(f"cannot measure: {absent}", file=sys.stderr)
+        return 1
+    try:
+        if chosen.what == "zipf":
+            shape = zipf.Shape(seconds=chosen.seconds, rate=chosen.rate)
+            good = little_room(chosen.luafarm, shape)
+        else:
+            good = deploys(chosen.luafarm, chosen.deploys, chosen.broken, chosen.every)
+    except (DaemonError, DeployError, subprocess.SubprocessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
