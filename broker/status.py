@@ -16,7 +16,11 @@ def status(
     """Return the status; names: of fronts; files: what the watcher says of itself."""
     farm = machine.farm
     records = sorted(
-        (r for r in farm.records.values() if r.script not in farm.ghosts),
+        (
+            r
+            for r in farm.records.values()
+            if r.script not in farm.ghosts or r.stops or r.kills
+        ),
         key=lambda r: -r.heat.now(farm.fading.at(now)),
     )
     document: dict[str, object] = {
@@ -96,6 +100,8 @@ def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
         verdict = "ready" if failure is None else "last good"
     else:
         verdict = "broken" if failure is not None else "loading"
+    if record.script in farm.ghosts:
+        verdict = "cold"
     return {
         "script": os.fsdecode(record.script),
         "pool": record.pool,

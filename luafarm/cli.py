@@ -5,6 +5,7 @@ Exit codes are vocabulary: 0 done, 1 failed, 2 wrong usage or configuration.
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -161,7 +162,8 @@ def _status(arguments: argparse.Namespace) -> int:
     parts = report.Parts.ALL
     if arguments.scripts or arguments.hosts:
         parts = report.Parts.SCRIPTS if arguments.scripts else report.Parts.HOSTS
-    sys.stdout.write(report.render(text, parts))
+    width = shutil.get_terminal_size().columns
+    sys.stdout.write(report.render(text, parts, width))
     return DONE
 
 

@@ -5,16 +5,17 @@ that a command of another version still tells the rest.
 """
 
 import json
+import posixpath
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final, cast
 
 from luafarm import tables
+from luafarm.loglines import printable
 
 Row = Mapping[str, object]
 
-_WIDTH: Final = 100
 _UNKNOWN: Final = "-"
 
 
@@ -26,15 +27,15 @@ class Parts(Enum):
     HOSTS = 3
 
 
-def render(status: bytes, parts: Parts) -> str:
-    """Return the tables of a status, JSON."""
+def render(status: bytes, parts: Parts, width: int = 80) -> str:
+    """Return the tables of a status, JSON; width: of the terminal, in columns."""
     document = cast("Row", json.loads(status))
     if parts is Parts.HOSTS:
-        return _hosts(document)
+        return _hosts(document, width)
     if parts is Parts.SCRIPTS:
-        return _scripts(document)
-    sections = [_farm(document), _fronts(document), _hosts(document)]
-    return "\n".join([*sections, _scripts(document)])
+        return _scripts(document, width)
+    sections = [_farm(document), _fronts(document, width), _hosts(document, width)]
+    return "\n".join([*sections, _scripts(document, width)])
 
 
 def _farm(document: Row) -> str:
@@ -42,7 +43,7 @@ def _farm(document: Row) -> str:
         f"farm     {'open' if document.get('open') else 'taking over'}, "
         f"{_cell(document, 'states')} of {_cell(document, 'states_limit')} states, "
         f"{_kib(document, 'memory_kib')}, {_cell(document, 'waiting')} waiting, "
-        f"{_cell(document, 'quarantines')} quarantined"
+        f"{len(_rows(document, 'quarantined'))} quarantined"
     ]
     machines = document.get("machines")
     if isinstance(machines, dict):
@@ -57,44 +58,34 @@ def _farm(document: Row) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fronts(document: Row) -> str:
+def _fronts(document: Row, width: int) -> str:
+    titles = ["front", "pid", "requests", "errors", "queued", "running"]
     return tables.render(
-        [
-            "front",
-            "pid",
-            "requests",
-            "errors",
-            "queued",
-            "running",
-            "connections",
-            "heard",
-        ],
+        [*titles, "connections", "heard"],
         [
             [
                 _cell(front, "name"),
-                _cell(front, "pid"),
-                _cell(front, "requests"),
-                _cell(front, "errors"),
-                _cell(front, "queued"),
-                _cell(front, "running"),
+                *[_cell(front, title) for title in titles[1:]],
                 _cell(front, "connections"),
                 f"{_number(front, 'silent_s', 1)} s ago",
             ]
             for front in _rows(document, "fronts")
         ],
-        _WIDTH,
+        width,
     )
 
 
-def _hosts(document: Row) -> str:
-    hosts = list(_rows(document, "hosts"))
+# ---- VM hosts ------------------------------------------------------------------------
+
+
+def _hosts(document: Row, width: int) -> str:
+    hosts = _rows(document, "hosts")
+    machines = {_cell(host, "machine") for host in hosts}
     table = tables.render(
-        ["host", "pool", "lane", "pid", "uid", "states", "requests", "memory", "is"],
+        ["host", "pid", "uid", "states", "requests", "memory", "is"],
         [
             [
-                _cell(host, "host"),
-                _cell(host, "pool"),
-                _cell(host, "lane"),
+                _name(host) if len(machines) == 1 else _cell(host, "host"),
                 _cell(host, "pid"),
                 _cell(host, "uid"),
                 _cell(host, "states"),
@@ -104,9 +95,14 @@ def _hosts(document: Row) -> str:
             ]
             for host in hosts
         ],
-        _WIDTH,
+        width,
     )
-    return table + _sandbox(hosts)
+    return table + _sandbox(hosts, width)
+
+
+def _name(host: Row) -> str:
+    """Return a host's id without its machine."""
+    return _cell(host, "host").removeprefix(f"{_cell(host, 'machine')}-")
 
 
 def _host_is(host: Row) -> str:
@@ -114,68 +110,113 @@ def _host_is(host: Row) -> str:
         return "retiring"
     if not host.get("ready"):
         return "starting"
-    running = str(host.get("running") or "")
-    return f"running {running.rpartition('/')[2]}" if running else "idle"
+    lane = " (slow lane)" if host.get("lane") == "slow" else ""
+    running = _plain(str(host.get("running") or ""))
+    return (f"running {running.rpartition('/')[2]}" if running else "idle") + lane
 
 
-def _sandbox(hosts: Iterable[Row]) -> str:
-    """Return, for each set of layers, which hosts it confines."""
-    groups: dict[tuple[str, str], list[str]] = {}
+def _sandbox(hosts: Sequence[Row], width: int) -> str:
+    """Return, for each set of layers, whom it confines."""
+    groups: dict[tuple[str, str], list[Row]] = {}
     for host in hosts:
         key = (_words(host, "layers", " "), _words(host, "missing", "; "))
-        groups.setdefault(key, []).append(_cell(host, "host"))
+        groups.setdefault(key, []).append(host)
     lines: list[str] = []
-    for (layers, missing), names in groups.items():
-        who = "all hosts" if len(groups) == 1 else ", ".join(names)
-        lines += ["", *_wrapped(f"confined ({who}): {layers or 'by nothing'}")]
+    for (layers, missing), confined in groups.items():
+        who = "all hosts" if len(groups) == 1 else _who(confined, hosts)
+        lines += ["", *_wrapped(f"confined ({who}): {layers or 'by nothing'}", width)]
         if missing:
-            lines += _wrapped(f"not confined by: {missing}")
+            lines += _wrapped(f"not confined by: {missing}", width)
     return "".join([f"{line}\n" for line in lines])
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+def _who(some: Sequence[Row], hosts: Sequence[Row]) -> str:
+    """Return the names of some hosts, or of the pools that they are all hosts of."""
+    names = {_cell(host, "host") for host in some}
+    pools = {_cell(host, "pool"): None for host in some}
+    everybody = {_cell(h, "host") for h in hosts if _cell(h, "pool") in pools}
+    return ", ".join([f"pool {p}" for p in pools] if names == everybody else names)
 
 
-def _scripts(document: Row) -> str:
-    scripts = list(_rows(document, "scripts"))
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        max(width, 40),
+        subsequent_indent="  ",
+        break_long_words=False,  # paths
+        break_on_hyphens=False,
+    )
+
+
+# ---- scripts -------------------------------------------------------------------------
+
+
+def _scripts(document: Row, width: int) -> str:
+    scripts = _rows(document, "scripts")
+    below = _common([_cell(script, "script") for script in scripts])
     table = tables.render(
-        ["script", "is", "states", "heat", "requests", "errors", "service", "memory"],
+        ["script", "is", "states", "requests", "errors", "stops", "ms", "KiB"],
         [
             [
-                _cell(script, "script"),
-                _script_is(script),
+                _cell(script, "script").removeprefix(below),
+                _cell(script, "verdict"),
                 str(len(list(cast("list[object]", script.get("states") or [])))),
-                _number(script, "heat", 1),
                 _cell(script, "requests"),
                 _cell(script, "errors"),
-                f"{_number(script, 'service_ms', 2)} ms",
-                _kib(script, "kib"),
+                str(sum(_stops(script).values())),
+                _number(script, "service_ms", 2),
+                _number(script, "kib", 0),
             ]
             for script in scripts
         ],
-        _WIDTH,
+        width,
     )
-    errors = [
-        f"{_cell(script, 'script')}: {_first_line(script)}"
-        for script in scripts
-        if script.get("error")
-    ]
-    return table + ("\n" + "\n".join(errors) + "\n" if errors else "")
+    where = [f"scripts in {below}"] if below else []
+    lines = [*where, table.rstrip("\n")]
+    for script in scripts:
+        lines += [line for text in _troubles(script) for line in _wrapped(text, width)]
+    for one in _rows(document, "quarantined"):
+        lines += _wrapped(_quarantined(one), width)
+    return "\n".join(lines) + "\n"
 
 
-def _script_is(script: Row) -> str:
-    verdict = _cell(script, "verdict")
-    if verdict == "refused":
-        return f"refused {_cell(script, 'refused_s')} s"
-    return verdict
+def _common(paths: Sequence[str]) -> str:
+    """Return the directory, with its slash, that two or more paths share; or ""."""
+    if len(paths) < 2 or not all(path.startswith("/") for path in paths):
+        return ""
+    return posixpath.commonpath([posixpath.dirname(p) for p in paths]).rstrip("/") + "/"
 
 
-def _first_line(script: Row) -> str:
-    return str(script.get("error")).partition("\n")[0]
+def _troubles(script: Row) -> Iterable[str]:
+    """Return what an operator should know of a script, a sentence each."""
+    name = _cell(script, "script")
+    if script.get("error"):
+        first, _, _ = str(script.get("error")).partition("\n")
+        yield f"{name}: {_plain(first)}"
+    stops = _stops(script)
+    kills = script.get("kills")
+    told = [f"{_plain(budget)} {times}" for budget, times in stops.items()]
+    if kills:
+        told.append(f"the end of VM hosts {kills}")
+    if told:
+        last = _cell(script, "last_stop")
+        yield f"{name}: stopped by {', '.join(told)}; last {last}"
 
 
-def _rows(document: Row, name: str) -> Iterable[Row]:
+def _quarantined(one: Row) -> str:
+    return (
+        f"{_cell(one, 'script')}: refused until {_cell(one, 'until')} "
+        f"({_number(one, 'left_s', 0)} s), quarantine {_cell(one, 'times')}: "
+        f"{_cell(one, 'why')}"
+    )
+
+
+def _stops(script: Row) -> dict[str, int]:
+    stops = script.get("stops")
+    return cast("dict[str, int]", stops) if isinstance(stops, dict) else {}
+
+
+def _rows(document: Row, name: str) -> list[Row]:
     rows = document.get(name)
     return (
         [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
@@ -184,7 +225,12 @@ def _rows(document: Row, name: str) -> Iterable[Row]:
 
 def _cell(row: Row, name: str) -> str:
     value = row.get(name)
-    return _UNKNOWN if value is None else str(value)
+    return _UNKNOWN if value is None else _plain(str(value))
+
+
+def _plain(text: str) -> str:
+    """Return text of scripts, or their names, as harmless for a terminal."""
+    return printable(text).replace("\n", "\\n").replace("\t", "")
 
 
 def _number(row: Row, name: str, digits: int) -> str:

@@ -11,7 +11,16 @@ STATUS = {
     "states_limit": 1000,
     "memory_kib": 252,
     "waiting": 0,
-    "quarantines": 1,
+    "quarantines": 3,
+    "quarantined": [
+        {
+            "script": "/srv/bad\x1b[2J.lua",
+            "until": "2026-11-23 09:12:02",
+            "left_s": 98.4,
+            "why": "host=h died of it: wall",
+            "times": 2,
+        }
+    ],
     "machines": {"web2": 0.1, "web1": 0.2},
     "files": {"paths": 3, "watches": 2, "polling": ["/nfs"]},
     "fronts": [
@@ -20,6 +29,7 @@ STATUS = {
     "hosts": [
         {
             "host": "web1-main-1-aa",
+            "machine": "web1",
             "pool": "main",
             "lane": "quick",
             "pid": 11,
@@ -34,6 +44,7 @@ STATUS = {
         },
         {
             "host": "web2-main-1-bb",
+            "machine": "web2",
             "pool": "main",
             "ready": False,
             "layers": ["uid"],
@@ -48,6 +59,9 @@ STATUS = {
             "heat": 1.25,
             "requests": 7,
             "errors": 1,
+            "stops": {"cpu": 3, "memory": 1},
+            "kills": 2,
+            "last_stop": "cpu: line 5: CPU time of 0.1 s used up, after 0.103 s",
             "service_ms": 12.345,
             "kib": 126,
         },
@@ -68,7 +82,7 @@ def rendered(parts: Parts) -> str:
 
 def test_the_whole_status_fits_a_terminal() -> None:
     text = rendered(Parts.ALL)
-    assert max(len(line) for line in text.splitlines() if "first" not in line) <= 100
+    assert max(len(x) for x in text.splitlines() if ": first" not in x) <= 80
     assert "open, 2 of 1000 states, 252 KiB, 0 waiting, 1 quarantined\n" in text
     assert "machines web1, web2\n" in text
     assert "3 known, 2 directories watched, 1 polled\n" in text
@@ -77,24 +91,49 @@ def test_the_whole_status_fits_a_terminal() -> None:
 def test_hosts_say_what_they_do_and_what_confines_them() -> None:
     text = rendered(Parts.HOSTS)
     rows = text.splitlines()
-    assert rows[1].split()[:4] == ["web1-main-1-aa", "main", "quick", "11"]
-    assert rows[1].split()[4:9] == ["61184", "2", "7", "20", "MiB"]
+    assert rows[1].split()[:4] == ["web1-main-1-aa", "11", "61184", "2"]
+    assert rows[1].split()[4:7] == ["7", "20", "MiB"]
     assert rows[1].endswith("running slow.lua")
-    assert rows[2].split() == ["web2-main-1-bb", "main", *"------", "starting"]
+    assert rows[2].split() == ["web2-main-1-bb", *"-----", "starting"]
     assert "confined (web1-main-1-aa): uid seccomp\n" in text
     assert "confined (web2-main-1-bb): uid\n" in text
     assert "not confined by: seccomp: not allowed here\n" in text
     assert "/srv" not in text
 
 
-def test_scripts_show_their_errors_below() -> None:
+def test_hosts_of_one_machine_and_pools_of_like_hosts_are_named_shortly() -> None:
+    hosts = [
+        {"host": "m-a-1-00", "machine": "m", "pool": "a", "layers": ["uid"]},
+        {"host": "m-a-2-00", "machine": "m", "pool": "a", "layers": ["uid"]},
+        {"host": "m-b-1-00", "machine": "m", "pool": "b", "lane": "slow"},
+    ]
+    text = report.render(json.dumps({"hosts": hosts}).encode(), Parts.HOSTS)
+    assert [row.split()[0] for row in text.splitlines()[1:4]] == [
+        "a-1-00",
+        "a-2-00",
+        "b-1-00",
+    ]
+    assert "confined (pool a): uid\n" in text
+    assert "confined (pool b): by nothing\n" in text
+
+
+def test_scripts_show_their_errors_and_stops_below() -> None:
     text = rendered(Parts.SCRIPTS)
     rows = text.splitlines()
-    assert rows[1].split()[:4] == ["/srv/a/slow.lua", "ready", "1", "1.2"]
-    assert rows[1].split()[4:] == ["7", "1", "12.35", "ms", "126", "KiB"]
-    assert "refused 30.0 s" in rows[2]
-    assert rows[-1].endswith("bad.lua: first")
+    assert rows[0] == "scripts in /srv/"
+    assert " ".join(rows[2].split()) == "a/slow.lua ready 1 7 1 4 12.35 126"
+    assert rows[3].split()[1] == "refused"
+    joined = " ".join(text.split())
+    assert "bad.lua: first" in joined
     assert "second" not in text
+    told = "/srv/a/slow.lua: stopped by cpu 3, memory 1, the end of VM hosts 2; last "
+    assert f"{told}cpu: line 5: CPU time of 0.1 s used up, after 0.103 s" in joined
+
+
+def test_who_is_quarantined_is_told_with_the_reason_and_the_end() -> None:
+    text = " ".join(rendered(Parts.SCRIPTS).split())
+    until = "refused until 2026-11-23 09:12:02 (98 s), quarantine 2"
+    assert f"/srv/bad\\x1b[2J.lua: {until}: host=h died of it: wall" in text
 
 
 def test_a_status_of_another_version_still_shows() -> None:
