@@ -5,7 +5,7 @@ axes are logarithmic: concurrency and rates span powers of ten.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -43,38 +43,46 @@ def write(directory: Path, cells: Sequence[Cell]) -> None:
 
 
 def draw(title: str, cells: Sequence[Cell], kind: Kind) -> str:
-    """Draw one plot; cells without a positive value are left out."""
+    """Draw a figure of cells over concurrency; those without a value are left out."""
     shown = [cell for cell in cells if kind.value(cell) > 0]
-    across = _Axis.over([cell.concurrency for cell in shown], LEFT, WIDTH - RIGHT)
-    up = _Axis.over([kind.value(cell) for cell in shown], HEIGHT - BOTTOM, TOP)
+    series = {
+        peer: [(c.concurrency, kind.value(c)) for c in shown if c.peer == peer]
+        for peer in dict.fromkeys(cell.peer for cell in shown)
+    }
+    return chart(title, "concurrency", series)
+
+
+def chart(
+    title: str, across_axis: str, series: Mapping[str, Sequence[tuple[int, float]]]
+) -> str:
+    """Draw lines by name, each of points with two positive coordinates."""
+    points = [point for line in series.values() for point in line]
+    across = _Axis.over([x for x, _ in points], LEFT, WIDTH - RIGHT)
+    up = _Axis.over([y for _, y in points], HEIGHT - BOTTOM, TOP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"'
         ' font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         _text(LEFT, 20, title, weight="bold"),
-        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, "concurrency", anchor="middle"),
+        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, across_axis, anchor="middle"),
     ]
     for tick in up.ticks():
         y = up.place(tick)
         parts.append(_line([(LEFT, y), (WIDTH - RIGHT, y)], "#dddddd", 1))
         parts.append(_text(LEFT - 6, y + 4, f"{tick:,g}", anchor="end"))
-    for concurrency in sorted({cell.concurrency for cell in shown}):
-        x = across.place(concurrency)
+    for number in sorted({x for x, _ in points}):
+        x = across.place(number)
         parts.append(_line([(x, TOP), (x, HEIGHT - BOTTOM)], "#eeeeee", 1))
-        parts.append(_text(x, HEIGHT - BOTTOM + 16, str(concurrency), anchor="middle"))
-    for number, peer in enumerate(dict.fromkeys(cell.peer for cell in shown)):
+        parts.append(_text(x, HEIGHT - BOTTOM + 16, str(number), anchor="middle"))
+    for number, (name, line) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
-        points = sorted(
-            (across.place(cell.concurrency), up.place(kind.value(cell)))
-            for cell in shown
-            if cell.peer == peer
-        )
-        parts.append(_line(points, colour, 2))
+        places = sorted((across.place(x), up.place(y)) for x, y in line)
+        parts.append(_line(places, colour, 2))
         parts += [
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
-            for x, y in points
+            for x, y in places
         ]
-        parts.append(_text(WIDTH - RIGHT + 10, TOP + 18 * number + 8, peer, colour))
+        parts.append(_text(WIDTH - RIGHT + 10, TOP + 18 * number + 8, name, colour))
     return "\n".join([*parts, "</svg>", ""])
 
 

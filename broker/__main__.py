@@ -11,7 +11,7 @@ from typing import Final
 from setproctitle import setproctitle
 
 from broker.loop import Loop
-from luafarm import configure, curve, descriptors, logs, privileges, rundir
+from luafarm import configure, curve, descriptors, limits, logs, privileges, rundir
 from luafarm.errors import SettingsError
 from luafarm.settings import Settings
 
@@ -64,6 +64,7 @@ def main() -> None:
     setproctitle(TITLE)
     try:
         logs.setup(settings.log, TITLE)
+        limits.raise_files()
         _serve(settings)
     except SettingsError as error:
         configure.refuse(error)

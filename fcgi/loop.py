@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import resource
 import signal
 import socket
 from pathlib import Path
@@ -15,7 +14,7 @@ from fcgi.family import Family, Handover
 from fcgi.http import HttpListener
 from fcgi.listener import Server
 from fcgi.service import Service
-from luafarm import curve, privileges, rundir
+from luafarm import curve, limits, privileges, rundir
 from luafarm.errors import SettingsError
 from luafarm.names import Machine
 from luafarm.settings import Settings
@@ -34,8 +33,6 @@ RETIRE_SHARE: Final = 0.5
 GC_THRESHOLDS: Final = (20_000, 20, 50)
 """A request makes no reference cycles; the collector only looks for accidents."""
 
-_RESERVE: Final = 512  # descriptors for hosts, spools and logs
-
 
 def machine_name(settings: Settings) -> Machine:
     """Return the name of this machine in the farm."""
@@ -53,7 +50,7 @@ def run(settings: Settings, family: Family) -> int:
     listening = Listening(settings.front)
     if not listening.fastcgi and listening.http is None:
         raise SettingsError("[front] listen and http are both empty: nothing to serve")
-    max_connections = _raise_file_limit(settings.front.max_connections)
+    max_connections = limits.connections(settings.front.max_connections)
     keys = load_keys(settings)
     broker = rundir.broker_endpoint(settings)
     privileges.drop(settings.security)
@@ -177,21 +174,3 @@ class _Web:
     def __init__(self, listener: HttpListener, task: "asyncio.Task[None]") -> None:
         self.listener = listener
         self.task = task
-
-
-def _raise_file_limit(max_connections: int) -> int:
-    """Let the process open all the files it may; return how many connections fit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard == resource.RLIM_INFINITY or hard >= max_connections + _RESERVE:
-        return max_connections
-    fit = max(1, hard - _RESERVE, hard // 2)
-    logger.warning(
-        "max_connections=%d: this front can hold %d, because it may open %d files "
-        "(LimitNOFILE, ulimit -Hn)",
-        max_connections,
-        fit,
-        hard,
-    )
-    return fit

@@ -4,7 +4,7 @@ import sys
 
 import setproctitle
 
-from luafarm import configure, descriptors, logs
+from luafarm import configure, descriptors, limits, logs
 from luafarm.errors import SettingsError
 from vmhost import loop
 
@@ -18,6 +18,7 @@ def main() -> int:
     setproctitle.setproctitle(TITLE)
     try:
         logs.setup(settings.log, TITLE)
+        limits.raise_files()
         return loop.run(settings)
     except SettingsError as error:
         configure.refuse(error)
