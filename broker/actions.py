@@ -87,6 +87,7 @@ class Answer:
     ticket: bytes
     ok: bool
     error: str
+    script: Script  # whose error that is
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class Callers:
         self._supervisors: dict[MachineName, bytes] = {}
         self._tickets: dict[bytes, bytes] = {}
         self._next_ticket = 0
+        #: reloads that wait until the machine knows what there is
+        self._early: list[tuple[bytes, bytes, bool]] = []
 
     # -- to them ---------------------------------------------------------------------
 
@@ -110,6 +112,10 @@ class Callers:
 
     def tick(self) -> None:
         """Catch up with fronts that read again; forget who is gone."""
+        if self._early and self._machine.farm.bulletin.is_open:
+            early, self._early = self._early, []
+            for peer, path, is_waiting in early:
+                self._reload(peer, path, is_waiting=is_waiting)
         silent = time.monotonic() - _SILENT_S
         for peer, caller in list(self._callers.items()):
             if caller.is_behind:
@@ -236,6 +242,15 @@ class Callers:
                 raise ProtocolError(f"a command sent {type(message).__name__}")
 
     def _reload(self, peer: bytes, path: bytes, *, is_waiting: bool) -> None:
+        if not self._machine.farm.bulletin.is_open:
+            # what the hosts hold is not known yet, and so not what may be old
+            if len(self._early) < _MAX_TICKETS:
+                self._early.append((peer, path, is_waiting))
+            return
+        unknown = self._library.unknown(path)
+        if unknown:
+            links.send(self._router, peer, Reloaded(False, unknown))
+            return
         changed = self._library.check(path)
         if not is_waiting:
             self._tell(ev.Changed(changed))
@@ -248,4 +263,4 @@ class Callers:
         self._next_ticket += 1
         ticket = b"%d" % self._next_ticket
         self._tickets[ticket] = peer
-        self._tell(ev.Changed(changed, ticket, path))
+        self._tell(ev.Changed(changed, ticket, path, self._library.meant(path)))

@@ -178,6 +178,7 @@ class Changed:
     files: tuple[FileNow, ...]
     ticket: bytes = b""  # names who waits; empty: nobody
     scope: bytes = b""  # and for what: a script, module, directory or empty for all
+    meant: frozenset[bytes] = frozenset()  # paths that are there through symlinks
 
 
 @dataclass(frozen=True, slots=True)

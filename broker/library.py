@@ -4,6 +4,7 @@ A file that may be half of a change is waited for: what a state was loaded from,
 script that was written a moment ago, are looked at when they have rested.
 """
 
+import os
 import time
 from collections.abc import Callable
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 from broker import actions as act
 from broker.events import FileNow, Found
 from broker.policies import pool_paths
+from broker.resolve import is_below, shown
 from broker.sources import Sources
 from broker.tables import Key
 from broker.watch import Watcher
@@ -34,7 +36,9 @@ class Library:
     def __init__(self, settings: Settings, is_single: Callable[[Key], bool]) -> None:
         """Watch nothing yet; is_single: says whether a file is all of its scripts."""
         self._settle_s = settings.broker.settle
-        self._sources = Sources(pool_paths(settings), settings.broker.max_source)
+        pools = pool_paths(settings)
+        self._places = [d for p in pools.values() for d in (*p.roots, *p.libraries)]
+        self._sources = Sources(pools, settings.broker.max_source)
         self._watcher = Watcher(
             self._sources, self._settle_s, settings.broker.poll, is_single=is_single
         )
@@ -191,6 +195,24 @@ class Library:
         """Return what a script asked for."""
         blob, error = self._sources.answer(pool, need.script, need.kind, need.name)
         return Source(need.ticket, blob, error)
+
+    def unknown(self, scope: bytes) -> str:
+        """Return why nothing that is served can be at a path; empty when it may be."""
+        if not scope or self._watcher.meant(scope):
+            return ""
+        places = self._places
+        if not any(
+            place == scope or is_below(scope, place) or is_below(place, scope)
+            for place in places
+        ):
+            return f"{shown(scope)} is in no script root and no library"
+        if not os.path.lexists(scope):
+            return f"{shown(scope)}: no such file or directory"
+        return ""
+
+    def meant(self, scope: bytes) -> frozenset[bytes]:
+        """Return the paths in use that lead to this one or below it."""
+        return frozenset(key[1] for key in self._watcher.meant(scope))
 
     def check(self, scope: bytes) -> tuple[FileNow, ...]:
         """Return what has changed, now, at a path, below it, or anywhere (empty)."""

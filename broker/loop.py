@@ -25,6 +25,7 @@ from broker.library import Library
 from broker.machine import Machine
 from broker.preload import preloads
 from broker.recorder import Recorder
+from broker.resolve import shown
 from luafarm import curve
 from luafarm.messages import (
     PROTOCOL,
@@ -38,6 +39,7 @@ from luafarm.messages import (
     Role,
 )
 from luafarm.names import Machine as MachineName
+from luafarm.names import Script
 from luafarm.settings import Settings
 
 logger = logging.getLogger(f"luafarm.{__name__}")
@@ -204,8 +206,8 @@ class Loop:
                 self._library.unwatch(action)
             case act.Keep():
                 self._library.keep(action)
-            case act.Answer(ticket, is_ok, error):
-                self._callers.answer(ticket, Reloaded(is_ok, error))
+            case act.Answer(ticket, is_ok, error, script):
+                self._callers.answer(ticket, Reloaded(is_ok, _told(script, error)))
             case act.Recycle(machine, host, reason):
                 self._callers.tell_supervisor(machine, Recycle(host, reason))
             case act.Kill(machine, host, reason):
@@ -223,3 +225,9 @@ class Loop:
             # the file is another one by now, or the host takes no more
             host, script, epoch = action.host, action.script, action.epoch
             self._events.append(ev.StateGone(host, script, epoch, UNSENT))
+
+
+def _told(script: Script, error: str) -> str:
+    """Return an error with the name of its script, as most have it already."""
+    name = shown(script)
+    return error if name in error else f"{name}: {error}"

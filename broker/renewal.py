@@ -51,13 +51,13 @@ class Renewal:
         awaited: list[Script] = []
         if event.ticket:
             self._farm.fence_closing()
-            awaited = [*scripts, *self._pending(event.scope)]
+            awaited = [*scripts, *self._pending(event)]
         self._farm.waits.wait(event.ticket, awaited)
         self._review_all(scripts)
         for script in awaited:
             self.answer_waits(script)
         if event.ticket and not awaited:
-            self._turn.out.append(Answer(event.ticket, True, ""))
+            self._turn.out.append(Answer(event.ticket, True, "", Script(b"")))
 
     def learn(self, files: tuple[FileNow, ...], but: Record | None) -> None:
         """Take what somebody saw of files before the watcher said so.
@@ -98,7 +98,7 @@ class Renewal:
                 self.review(record)
                 self.tend(record)
 
-    def _pending(self, scope: bytes) -> list[Script]:
+    def _pending(self, event: Changed) -> list[Script]:
         """Return the scripts with a file in scope whose last change is not in force.
 
         Those without a row are being closed; what they used is not known any more.
@@ -108,13 +108,17 @@ class Renewal:
         for script, record in farm.records.items():
             if record.next is not None or record.failure is not None:
                 found[script] = None
-        return [s for s in found if not scope or self._is_in_scope(s, scope)]
+        return [s for s in found if not event.scope or self._is_meant(s, event)]
 
-    def _is_in_scope(self, script: Script, scope: bytes) -> bool:
+    def _is_meant(self, script: Script, event: Changed) -> bool:
         record = self._farm.records.get(script)
         if record is None or not record.watched:
             return True
-        return any(path == scope or is_below(path, scope) for _, path in record.watched)
+        scope = event.scope
+        return any(
+            path == scope or is_below(path, scope) or path in event.meant
+            for _, path in record.watched
+        )
 
     def _appeared(self, pool: Pool, asked: bytes) -> None:
         farm = self._farm
@@ -540,8 +544,8 @@ class Renewal:
                 error = record.failure.error.message
         if not error and not farm.waits.is_fenced(script):
             return
-        for ticket, first_error in farm.waits.settled(script, error):
-            self._turn.out.append(Answer(ticket, not first_error, first_error))
+        for ticket, failed, why in farm.waits.settled(script, error):
+            self._turn.out.append(Answer(ticket, not why, why, failed))
 
 
 def _learned(known_s: float, load_s: float) -> float:

@@ -16,7 +16,8 @@ class Waits:
         self._by_host: dict[HostId, dict[Script, None]] = {}
         self._pending: dict[bytes, dict[Script, None]] = {}
         self._tickets: dict[Script, dict[bytes, None]] = {}
-        self._errors: dict[bytes, str] = {}
+        #: by ticket: the first script that failed, and why
+        self._errors: dict[bytes, tuple[Script, str]] = {}
 
     def raised(self, host: HostId, script: Script, epoch: Epoch) -> None:
         """Note that a fence was ordered."""
@@ -67,31 +68,24 @@ class Waits:
             pending[script] = None
             self._tickets.setdefault(script, {})[ticket] = None
 
-    def settled(self, script: Script, error: str) -> list[tuple[bytes, str]]:
+    def settled(self, script: Script, error: str) -> list[tuple[bytes, Script, str]]:
         """Note that this script's change is in force or failed.
 
-        Return the tickets that wait for nothing more, with the first error of each.
+        Return the tickets that wait for nothing more, each with the first script that
+        failed and its error; both are empty when none did.
         """
-        done: list[tuple[bytes, str]] = []
+        done: list[tuple[bytes, Script, str]] = []
         for ticket in self._tickets.pop(script, {}):
             pending = self._pending[ticket]
             del pending[script]
-            if error and not self._errors.get(ticket):
-                self._errors[ticket] = error
+            if error:
+                self._errors.setdefault(ticket, (script, error))
             if not pending:
                 del self._pending[ticket]
-                done.append((ticket, self._errors.pop(ticket, "")))
+                failed, why = self._errors.pop(ticket, (Script(b""), ""))
+                done.append((ticket, failed, why))
         return done
 
     def is_awaited(self, script: Script) -> bool:
         """Say whether anybody waits for this script."""
         return script in self._tickets
-
-    def cancel(self, ticket: bytes) -> None:
-        """Nobody waits for this any more."""
-        for script in self._pending.pop(ticket, {}):
-            waiting = self._tickets[script]
-            del waiting[ticket]
-            if not waiting:
-                del self._tickets[script]
-        self._errors.pop(ticket, None)

@@ -177,7 +177,7 @@ class Watcher:
                 directory = self._arm(at)
                 self._armed.add(at)
             directory.names.setdefault(name, {})[key] = None
-            here = at + name if at == b"/" else at + b"/" + name
+            here = _joined(at, name)
             try:
                 mode = os.lstat(here).st_mode
                 if stat.S_ISLNK(mode):
@@ -344,13 +344,19 @@ class Watcher:
         self._is_partial = False
         return self._look_at(hinted)
 
+    def meant(self, scope: bytes) -> list[Key]:
+        """Return what is at a path or below, symlinks followed; empty: everything."""
+        return [
+            key
+            for key, path in self._paths.items()
+            if not scope
+            or _is_in(key[1], scope)
+            or any(_is_in(_joined(at, name), scope) for at, name in path.steps)
+        ]
+
     def check(self, scope: bytes) -> list[FileNow]:
         """Look at the path, or all below a directory (empty: at all), right now."""
-        keys = [
-            key
-            for key in self._paths
-            if not scope or key[1] == scope or is_below(key[1], scope)
-        ]
+        keys = self.meant(scope)
         for key in keys:
             self._hinted.pop(key, None)
         return self._look_at(dict.fromkeys(keys, True))
@@ -420,6 +426,14 @@ class Watcher:
                 if directory.polled
             ][:100],
         }
+
+
+def _joined(at: bytes, name: bytes) -> bytes:
+    return at + name if at == b"/" else at + b"/" + name
+
+
+def _is_in(path: bytes, scope: bytes) -> bool:
+    return path == scope or is_below(path, scope)
 
 
 def _is_file(at: bytes, name: bytes) -> bool:

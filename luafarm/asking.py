@@ -72,9 +72,15 @@ def _ask(settings: Settings, question: Message, timeout_s: float) -> Message:
 
 
 def _answer(socket: "zmq.Socket[bytes]", endpoint: str, deadline_s: float) -> Message:
+    is_there = False
     while True:
         left_ms = round((deadline_s - time.monotonic()) * 1000)
         if left_ms <= 0 or not socket.poll(left_ms):
+            if is_there:
+                raise NoAnswerError(
+                    f"the broker at {endpoint} is there but did not answer in time; "
+                    f"see `luafarm status`, or give it longer with --timeout"
+                )
             raise NoAnswerError(f"no broker answers at {endpoint}; does the farm run?")
         try:
             message = wire.decode(socket.recv())
@@ -85,5 +91,6 @@ def _answer(socket: "zmq.Socket[bytes]", endpoint: str, deadline_s: float) -> Me
                 raise NoAnswerError(
                     f"the broker speaks protocol {message.protocol}, we {PROTOCOL}"
                 )
+            is_there = True
             continue
         return message

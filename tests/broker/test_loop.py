@@ -391,7 +391,9 @@ def test_reload_tells_why_the_new_content_does_not_load(bench: Bench) -> None:
     load = host.expect(Load)
     error = ScriptError("Syntax Error", "near 'two'", "", "", 1, "", "")
     host.say(LoadFailed(load.script, load.epoch, error, (), b""))
-    assert command.expect(Reloaded) == Reloaded(False, "near 'two'")
+    assert command.expect(Reloaded) == Reloaded(
+        False, f"{os.fsdecode(path)}: near 'two'"
+    )
 
 
 def test_reload_without_waiting_is_answered_at_once(bench: Bench) -> None:

@@ -1,8 +1,11 @@
 """A blocking FastCGI client, as little as the tests of the farm need."""
 
 import contextlib
+import itertools
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +80,49 @@ class Client:
 
     def close(self) -> None:
         self.socket.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request of a crowd: when it was sent, and its answer."""
+
+    started: float  # time.monotonic
+    reply: Reply
+
+
+@contextlib.contextmanager
+def asking(
+    address: Address, scripts: Sequence[Path | str], clients: int = 4
+) -> Iterator[list[Seen]]:
+    """Have clients ask for these scripts in turn while the block runs."""
+    seen: list[Seen] = []
+    over = threading.Event()
+    failures: list[BaseException] = []
+
+    def ask_on() -> None:
+        try:
+            with connected(address) as client:
+                for script in itertools.cycle(scripts):
+                    if over.is_set():
+                        return
+                    started = time.monotonic()
+                    client.send(script)
+                    seen.append(Seen(started, client.receive()))
+                    over.wait(0.002)
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=ask_on) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    if failures:
+        raise failures[0]
 
 
 @contextlib.contextmanager

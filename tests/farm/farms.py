@@ -56,16 +56,28 @@ class Farm:
         fresh.rename(path)
         return path
 
+    def command(self, name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of luafarm with this farm's configuration."""
+        return subprocess.run(
+            [*LUAFARM, name, "--config", str(self.config), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
     def status(self) -> dict[str, Any]:
         """Return `luafarm status --json`."""
-        done = subprocess.run(
-            [*LUAFARM, "status", "--json", "--config", str(self.config)],
-            capture_output=True,
-            check=True,
-            timeout=20,
-        )
+        done = self.command("status", "--json", "--timeout", "20")
+        assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         return found
+
+    def script(self, name: str) -> dict[str, Any]:
+        """Return what the status says of a script; empty when it is not known."""
+        path = str(self.root / name)
+        found = (s for s in self.status()["scripts"] if s["script"] == path)
+        return next(found, {})
 
     def titled(self, title: str) -> list[int]:
         """Return the processes of this farm whose title starts so."""
@@ -96,7 +108,7 @@ def until(claim: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
 def up(
     settings: str = "", *, hosts: int = 4, pool: str = "", folders: tuple[str, ...] = ()
 ) -> Iterator[Farm]:
-    """Run `luafarm up` on an empty root; folders: made beside it."""
+    """Run `luafarm up` on an empty root; folders: made beside it, in `{place}`."""
     with directory() as place:
         root = place / "root"
         for folder in (root, *[place / name for name in folders]):
@@ -104,7 +116,8 @@ def up(
         config = place / "luafarm.toml"
         config.write_text(
             f'[paths]\nrun = "{place}/run"\n'
-            f'[pool.web]\nroot = ["{root}"]\nhosts = {hosts}\n{pool}\n{settings}'
+            f'[pool.web]\nroot = ["{root}"]\nhosts = {hosts}\n{pool}\n'
+            + settings.replace("{place}", str(place))
         )
         farm = Farm(place, root, config, str(place / "front.sock"))
         command = [*LUAFARM, "up", "--config", str(config)]
