@@ -190,8 +190,12 @@ def _empty_root(empty: str) -> str:
         except OSError:
             raise error from None
         os.chdir("/")
-        return "chroot to an empty directory"
-    return "an empty file system, read only"
+        how = "chroot to an empty directory"
+    else:
+        how = "an empty file system, read only"
+    if os.listdir("/"):  # noqa: PTH208 - names only
+        raise _MissingError(f"self-test: {how} has files")
+    return how
 
 
 def _limit(wanted: Confinement) -> str:
@@ -236,6 +240,9 @@ def _drop_bounding_set() -> str:
 def _drop_capabilities() -> str:
     kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
     kernel.set_capabilities(frozenset(), frozenset())
+    if os.geteuid() != 0:
+        # EINVAL: there is no root in this user namespace
+        _expect("setuid", {errno.EPERM, errno.EINVAL}, lambda: os.setresuid(0, 0, 0))
     return "none held"
 
 
@@ -256,6 +263,7 @@ def _forbid_new_code(wanted: Confinement) -> str:
         kernel.prctl(kernel.PR_SET_MDWE, kernel.PR_MDWE_REFUSE_EXEC_GAIN)
     except OSError:
         raise _MissingError("this kernel cannot; Linux 6.3 can") from None
+    _expect("mprotect", {errno.EACCES}, kernel.try_new_code)
     return "memory never becomes executable"
 
 
@@ -293,8 +301,8 @@ def _filter_calls(wanted: Confinement) -> str:
     # by a path that exists: ENOENT can come from the filter only
     _expect("open", {errno.ENOENT}, lambda: os.close(os.open("/", os.O_RDONLY)))
     _expect("fcntl", {errno.EPERM}, lambda: fcntl.fcntl(0, fcntl.F_GETOWN))
-    for name, argument in (("socket", seccomp.NO_SUCH_DOMAIN), ("execve", 0)):
-        _expect(name, {errno.EPERM}, partial(kernel.syscall, name, argument))
+    for name, values in seccomp.probes(jit=wanted.jit):
+        _expect(name, {errno.EPERM}, partial(kernel.syscall, name, *values))
     code = "new code allowed" if wanted.jit else "no new code"
     return f"{len(listed)} rules on all threads, {code}"
 

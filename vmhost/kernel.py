@@ -6,6 +6,7 @@ processors come from `vmhost.syscalls`; constants are those of the kernel's head
 
 import ctypes
 import errno
+import mmap
 import os
 import platform
 import struct
@@ -118,6 +119,18 @@ def enter_root(target: str) -> None:
     syscall("pivot_root", here, here)
     _checked(_libc().umount2(b".", ctypes.c_int(MNT_DETACH)))
     os.chdir("/")
+
+
+def try_new_code() -> None:
+    """Try to make writable memory executable. Raise OSError when it is refused."""
+    page = mmap.mmap(-1, mmap.PAGESIZE)
+    start = ctypes.c_char.from_buffer(page)
+    try:
+        address = ctypes.addressof(start)
+        syscall("mprotect", address, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC)
+    finally:
+        del start  # it holds the page
+        page.close()
 
 
 def close_from(first: int, last: int) -> None:

@@ -5,9 +5,9 @@ What ordinary Python or C code may try on its way to an error message (opening a
 for a traceback, asking for a terminal) is refused with an error instead.
 
 The host gets its listening socket and its threads before the filter is loaded, so that
-nothing that makes sockets, opens files or starts programs is on the list. Two of the
-forbidden calls answer EPERM to arguments that could do nothing anyway, so that a host
-can ask whether the filter is there and live (`vmhost.confine`).
+nothing that makes sockets, opens files or starts programs is on the list. Some of the
+forbidden calls answer EPERM to arguments that could do nothing anyway (`probes`), so
+that a host can ask whether the filter is there and live (`vmhost.confine`).
 
 Comparisons look at the low 32 bits of an argument: that is all the kernel itself looks
 at in each argument compared here (int, flags below 2**32, one bit of `prot`).
@@ -43,8 +43,11 @@ _PR_SET_NAME: Final = 15
 _PROT_EXEC: Final = 4
 _FCNTL_HARMLESS: Final = (0, 1, 2, 3, 4, 1030)  # DUPFD GETFD SETFD GETFL SETFL, CLOEXEC
 _IPPROTO_TCP: Final = 6
-NO_SUCH_DOMAIN: Final = 0x7FFF
-"""An address family that does not exist: what a host asks socket() for as a probe."""
+_CLONE_THREAD: Final = 0x00010000
+_NO_SUCH: Final = 0x7FFF  # address family, signal, ptrace request
+
+Probe = tuple[str, tuple[int, ...]]
+"""A forbidden call and arguments for which no kernel does anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +116,30 @@ def rules(pid: int, *, jit: bool, tcp: bool) -> list[Rule]:
     if tcp:
         listed.append(Rule("setsockopt", ALLOW, (Argument(1, _IPPROTO_TCP),)))
     listed.append(Rule("setsockopt", refuse(errno.EPERM)))
-    probe = Argument(0, NO_SUCH_DOMAIN)
-    listed.append(Rule("socket", refuse(errno.EPERM), (probe,)))
-    nothing = Argument(0, 0)
-    listed.append(Rule("execve", refuse(errno.EPERM), (nothing,)))
+    for name, values in probes(jit=jit):
+        tests = [Argument(index, value) for index, value in enumerate(values)]
+        listed.append(Rule(name, refuse(errno.EPERM), tuple(tests)))
     return listed
+
+
+def probes(*, jit: bool) -> list[Probe]:
+    """Return the calls that a host tries behind its filter: EPERM, and it lives on.
+
+    Without a filter the kernel answers each with another error.
+    """
+    found: list[Probe] = [
+        ("socket", (_NO_SUCH,)),
+        ("execve", (0,)),
+        ("clone", (_CLONE_THREAD,)),  # not without CLONE_SIGHAND: clone(2)
+        ("kill", (0, _NO_SUCH)),
+        ("ptrace", (_NO_SUCH, 0)),
+    ]
+    if not jit:
+        found.append(("mmap", (0, 0, _PROT_EXEC)))  # of no length
+        found.append(
+            ("mprotect", (1, 0, _PROT_EXEC))
+        )  # at an address that is no page's
+    return found
 
 
 def compile_rules(listed: Iterable[Rule], processor: Architecture) -> bytes:

@@ -46,12 +46,6 @@ def map_executable() -> None:
     mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC).close()
 
 
-def make_executable() -> None:
-    page = mmap.mmap(-1, 4096)
-    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
-    kernel.syscall("mprotect", address, 4096, mmap.PROT_READ | mmap.PROT_EXEC)
-
-
 def fork() -> None:
     if os.fork() == 0:
         os._exit(0)
@@ -92,7 +86,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "bpf": lambda: kernel.syscall("bpf", 0, 0, 0),
     "userfaultfd": lambda: kernel.syscall("userfaultfd", 0),
     "executable mmap": map_executable,
-    "executable mprotect": make_executable,
+    "executable mprotect": kernel.try_new_code,
     "rlimit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
     "signal": lambda: signal.signal(signal.SIGALRM, signal.SIG_IGN),
     "thread": start_thread,

@@ -7,12 +7,13 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from luafarm.messages import HostUp
-from tests.vmhost.fakehost import attempt, connect, make_executable
+from tests.vmhost.fakehost import attempt, connect
 from tests.vmhost.supervised import (
     Supervised,
     children_of,
@@ -22,7 +23,7 @@ from tests.vmhost.supervised import (
     supervised,
     until,
 )
-from vmhost import confine, deaths, kernel
+from vmhost import confine, deaths, kernel, seccomp
 from vmhost.confine import Confinement
 from vmhost.layers import LAYERS, Layer
 
@@ -285,7 +286,7 @@ def test_memory_never_becomes_executable_even_without_the_filter() -> None:
     def try_it(layers: list[Layer]) -> str:
         if not holds(layers, "mdwe"):
             return "EACCES"  # a kernel before 6.3
-        return attempt(make_executable)
+        return attempt(kernel.try_new_code)
 
     assert inside(wanted(), try_it) == "EACCES"
 
@@ -375,13 +376,44 @@ def test_a_layer_that_cannot_be_had_is_reported_with_its_reason() -> None:
         assert answer.startswith("uid: started without root")
 
 
+def test_a_root_with_files_in_it_is_no_layer() -> None:
+    kept = frozenset({kernel.CAP_SYS_CHROOT} if os.geteuid() == 0 else ())
+
+    def about_root(layers: list[Layer]) -> str:
+        return next(layer.sentence for layer in layers if layer.name == "root")
+
+    policy = replace(wanted(), empty="/etc")
+    if kept:
+        answer = inside(
+            policy, about_root, before=lambda: kernel.set_capabilities(kept, kept)
+        )
+        assert answer == "root: self-test: chroot to an empty directory has files"
+
+
+def test_a_filter_that_is_not_there_is_found_out() -> None:
+    """Each probe is answered by EPERM behind a filter only."""
+
+    def probe(_layers: list[Layer]) -> str:
+        return " ".join(
+            attempt(partial(kernel.syscall, name, *values))
+            for name, values in seccomp.probes(jit=False)
+        )
+
+    answers = inside(replace(wanted(), trusted=True), probe).split()
+    assert len(answers) == len(seccomp.probes(jit=False))
+    assert "EPERM" not in answers
+    assert "ok" not in answers
+
+
 @needs_root
-def test_in_a_container_without_namespaces_the_other_layers_still_hold() -> None:
+def test_in_a_container_without_namespaces_the_other_layers_still_hold(
+    tmp_path: Path,
+) -> None:
     kept = frozenset(
         {kernel.CAP_SETUID, kernel.CAP_SETGID, kernel.CAP_SETPCAP}
         | {kernel.CAP_SYS_CHROOT}
     )
-    policy = replace(wanted(), empty="/var")
+    policy = replace(wanted(), empty=str(tmp_path))
 
     def seal(layers: list[Layer]) -> str:
         sealed = [*layers, *confine.seal(policy)]

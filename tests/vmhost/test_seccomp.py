@@ -134,13 +134,21 @@ def test_what_no_host_needs_kills(name: str) -> None:
         ("fcntl", (3, 8), refuse(errno.EPERM)),  # F_SETOWN: signals to others
         ("setsockopt", (3, 6, 1), refuse(errno.EPERM)),
         ("socket", (1, 1, 0), KILL),
-        ("socket", (seccomp.NO_SUCH_DOMAIN,), refuse(errno.EPERM)),
+        ("kill", (PID, 0), KILL),
+        ("kill", (0, 9), KILL),
+        ("ptrace", (16, PID), KILL),
         ("execve", (0x7FFE0000,), KILL),
         ("execve", (0,), refuse(errno.EPERM)),
     ],
 )
 def test_arguments_decide(name: str, arguments: tuple[int, ...], action: int) -> None:
     assert verdict(name, *arguments) == action
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_probe_is_answered_and_kills_nobody(jit: bool) -> None:
+    for name, values in seccomp.probes(jit=jit):
+        assert verdict(name, *values, jit=jit) == refuse(errno.EPERM)
 
 
 def test_executable_memory_is_for_the_compiler_only() -> None:
