@@ -229,6 +229,8 @@ class Dispatch:
             hosts = hosts[cut:] + hosts[:cut]
         if hosts or place.verdict != Verdict.READY or not entry.queue:
             entry.asked = -1.0  # else the answer was of no use: ask again, not at once
+        if hosts and not entry.hosts:
+            entry.placed = now
         self._backlog.set_hosts(entry, hosts)
         actions: list[Action] = []
         if place.asked and place.asked != place.script:

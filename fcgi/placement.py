@@ -114,6 +114,7 @@ class Entry:
         self.verdict: Verdict = Verdict.READY
         self.epoch: int = 0
         self.hosts: list[Host] = []  # in hunting order
+        self.placed: float = 0.0  # when there began to be any; before it was cold
         self.wall_s: float = 0.0
         self.error: ScriptError | None = None
         self.refused_until: float = 0.0

@@ -29,7 +29,9 @@ class Usage:
         use.requests += 1
         use.busy_us += service_us
         use.sojourn_s += now - pending.arrival
-        use.waited_s += pending.sent - pending.arrival
+        since = pending.arrival if pending.arrival > entry.placed else entry.placed
+        if pending.sent > since:
+            use.waited_s += pending.sent - since
         use.last = now
         if not ok:
             use.errors += 1
