@@ -23,6 +23,7 @@ HOT = [
     "broker/bulletin.py",
     "broker/census.py",
     "broker/cloning.py",
+    "broker/evictions.py",
     "broker/farm.py",
     "broker/files.py",
     "broker/heat.py",

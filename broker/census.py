@@ -332,7 +332,8 @@ class Census:
         self._turn.count("lost_states")
         record = state.record
         if event.reason not in NO_FAULT:
-            record.last_eviction = f"closed by its host: {event.reason}"
+            why = f"closed by its host: {event.reason}"
+            farm.evictions.note(record.script, why, self._turn.now)
         farm.lose(state)
         if event.reason in EXHAUSTING:
             self._blame(event.script, BUDGET_WEIGHT, f"budget={event.reason} exceeded")

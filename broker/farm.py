@@ -10,6 +10,7 @@ from typing import Final
 
 from broker.actions import Drop, Fence, Keep, Load
 from broker.bulletin import Bulletin
+from broker.evictions import Evictions
 from broker.files import Files
 from broker.heat import Fading, key, worth
 from broker.missing import Missing
@@ -55,6 +56,7 @@ class Farm:
         self.missing = Missing(self.pools, self.files, settings.broker.missing)
         self.quarantine = Quarantine(settings.broker)
         self.victims = Victims()
+        self.evictions = Evictions()
         self.waits = Waits()
         #: scripts that have no state and wait for none: only their heat is remembered
         self.ghosts: dict[Script, None] = {}

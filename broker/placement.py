@@ -122,9 +122,8 @@ class Placement:
         record = state.record
         worth_s = farm.worth_s(state)
         heat = state.heat.now(farm.lived())
-        record.last_eviction = (
-            f"{reason}: heat {heat:.2f}, worth {worth_s * 1000:.2f} ms was the least"
-        )
+        worth = f"heat {heat:.2f}, worth {worth_s * 1000:.2f} ms was the least"
+        farm.evictions.note(record.script, f"{reason}: {worth}", self._turn.now)
         self._turn.count("evictions")
         farm.fading.stayed(self._turn.now - state.born_at, self._turn.now)
         farm.drop(state)

@@ -5,9 +5,11 @@ import os
 import time
 
 from broker.machine import Machine
-from broker.tables import SLOW, Host, Record
+from broker.tables import SLOW, Generation, Host, Record
+from luafarm.names import TERM_SHIFT
 
 _MOST_SCRIPTS = 10_000
+_MOST_EVICTIONS = 50
 
 
 def status(
@@ -45,6 +47,10 @@ def status(
                 "times": times,
             }
             for script, left_s, why, times in farm.quarantine.refused(now)
+        ],
+        "evictions": [
+            {"script": os.fsdecode(script), "ago_s": round(now - at, 1), "why": why}
+            for script, at, why in farm.evictions.recent(_MOST_EVICTIONS)
         ],
         "files": files,
         "machines": {
@@ -94,6 +100,7 @@ def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
     farm = machine.farm
     refused_s = farm.quarantine.remaining_s(record.script, now)
     failure = record.failure
+    evicted = farm.evictions.of(record.script)
     if refused_s:
         verdict = "refused"
     elif record.current is not None:
@@ -108,6 +115,7 @@ def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
         "verdict": verdict,
         "refused_s": round(refused_s, 1),
         "error": failure.error.message if failure is not None else "",
+        "generation": _number(record.current),
         "epoch": record.current.epoch if record.current is not None else 0,
         "heat": round(record.heat.now(farm.fading.at(now)), 3),
         "requests": record.requests,
@@ -123,5 +131,11 @@ def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
         "states": [s.host.id for s in record.states],
         "loading": list(record.loads),
         "waiting": len(record.waiting),
-        "evicted": record.last_eviction,
+        "evicted": evicted[1] if evicted is not None else "",
+        "evicted_s": round(now - evicted[0], 1) if evicted is not None else None,
     }
+
+
+def _number(generation: Generation | None) -> int:
+    """Return the number of a generation among those of its broker; 0: there is none."""
+    return generation.epoch & ((1 << TERM_SHIFT) - 1) if generation is not None else 0

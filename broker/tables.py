@@ -200,8 +200,6 @@ class Record:
         self.is_moving = False
         #: content of the script when it was last loaded, empty when never
         self.digest = b""
-        #: why it lost its last state, and which that was
-        self.last_eviction = ""
 
     def stopped(self, budget: str, times: int, last: str) -> None:
         """Count what a budget stopped."""

@@ -17,6 +17,8 @@ from luafarm.loglines import printable
 Row = Mapping[str, object]
 
 _UNKNOWN: Final = "-"
+_EVICTIONS: Final = 5  # that people are shown
+_POLLED: Final = 5
 
 
 class Parts(Enum):
@@ -50,11 +52,15 @@ def _farm(document: Row) -> str:
         lines.append("machines " + (", ".join(sorted(machines)) or "none"))
     files = document.get("files")
     if isinstance(files, dict):
-        polled = files.get("polling") or []
+        polled = _rows(cast("Row", files), "polling")
         lines.append(
             f"files    {_cell(files, 'paths')} known, {_cell(files, 'watches')} "
-            f"directories watched, {len(cast('list[object]', polled))} polled"
+            f"directories watched, {len(polled)} polled"
         )
+        lines += [
+            f"polled   {_cell(one, 'directory')}: {_cell(one, 'reason')}"
+            for one in polled[:_POLLED]
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -155,15 +161,16 @@ def _scripts(document: Row, width: int) -> str:
     scripts = _rows(document, "scripts")
     below = _common([_cell(script, "script") for script in scripts])
     table = tables.render(
-        ["script", "is", "states", "requests", "errors", "stops", "ms", "KiB"],
+        ["script", "is", "heat", "states", "gen", "requests", "errors", "ms", "KiB"],
         [
             [
                 _cell(script, "script").removeprefix(below),
                 _cell(script, "verdict"),
+                _number(script, "heat", 1),
                 str(len(list(cast("list[object]", script.get("states") or [])))),
+                _cell(script, "generation"),
                 _cell(script, "requests"),
                 _cell(script, "errors"),
-                str(sum(_stops(script).values())),
                 _number(script, "service_ms", 2),
                 _number(script, "kib", 0),
             ]
@@ -177,6 +184,11 @@ def _scripts(document: Row, width: int) -> str:
         lines += [line for text in _troubles(script) for line in _wrapped(text, width)]
     for one in _rows(document, "quarantined"):
         lines += _wrapped(_quarantined(one), width)
+    evictions = _rows(document, "evictions")
+    for one in evictions[:_EVICTIONS]:
+        lines += _wrapped(_evicted(one, below), width)
+    if len(evictions) > _EVICTIONS:
+        lines.append("further evictions: --json")
     return "\n".join(lines) + "\n"
 
 
@@ -209,6 +221,12 @@ def _quarantined(one: Row) -> str:
         f"({_number(one, 'left_s', 0)} s), quarantine {_cell(one, 'times')}: "
         f"{_cell(one, 'why')}"
     )
+
+
+def _evicted(one: Row, below: str) -> str:
+    name = _cell(one, "script").removeprefix(below)
+    why = _cell(one, "why").replace(f"room for {below}", "room for ")
+    return f"evicted {_number(one, 'ago_s', 0)} s ago: {name}: {why}"
 
 
 def _stops(script: Row) -> dict[str, int]:

@@ -133,8 +133,9 @@ def test_the_state_worth_least_makes_room() -> None:
     paper.ask(C)
     assert drops(paper) == [(B, "h1")]
     assert paper.places[B].hosts == ()
-    reason = paper.machine.farm.records[B].last_eviction
-    assert reason.startswith("room for /r/c.lua: heat 2.00")
+    found = paper.machine.farm.evictions.of(B)
+    assert found is not None
+    assert found[1].startswith("room for /r/c.lua: heat 2.00")
 
 
 def test_uses_fade_so_that_yesterdays_favourite_goes() -> None:
@@ -244,7 +245,7 @@ def test_a_host_full_of_memory_loses_what_is_worth_least_there() -> None:
         served(paper, path, "h1", requests)
     paper.ask(C)
     assert drops(paper) == [(B, "h1")]
-    assert "memory of host h1" in paper.machine.farm.records[B].last_eviction
+    assert "memory of host h1" in str(paper.machine.farm.evictions.of(B))
 
 
 # ---- clones --------------------------------------------------------------------------

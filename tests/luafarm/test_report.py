@@ -22,7 +22,11 @@ STATUS = {
         }
     ],
     "machines": {"web2": 0.1, "web1": 0.2},
-    "files": {"paths": 3, "watches": 2, "polling": ["/nfs"]},
+    "files": {
+        "paths": 3,
+        "watches": 2,
+        "polling": [{"directory": "/mnt/www", "reason": "nfs"}],
+    },
     "fronts": [
         {"name": "front-1", "silent_s": 0.34, "requests": 7, "errors": 0, "queued": 0},
     ],
@@ -57,6 +61,7 @@ STATUS = {
             "verdict": "ready",
             "states": ["web1-main-1-aa"],
             "heat": 1.25,
+            "generation": 42,
             "requests": 7,
             "errors": 1,
             "stops": {"cpu": 3, "memory": 1},
@@ -121,13 +126,31 @@ def test_scripts_show_their_errors_and_stops_below() -> None:
     text = rendered(Parts.SCRIPTS)
     rows = text.splitlines()
     assert rows[0] == "scripts in /srv/"
-    assert " ".join(rows[2].split()) == "a/slow.lua ready 1 7 1 4 12.35 126"
+    assert " ".join(rows[2].split()) == "a/slow.lua ready 1.2 1 42 7 1 12.35 126"
     assert rows[3].split()[1] == "refused"
     joined = " ".join(text.split())
     assert "bad.lua: first" in joined
     assert "second" not in text
     told = "/srv/a/slow.lua: stopped by cpu 3, memory 1, the end of VM hosts 2; last "
     assert f"{told}cpu: line 5: CPU time of 0.1 s used up, after 0.103 s" in joined
+
+
+def test_evictions_are_told_with_their_reason_and_when() -> None:
+    rows = [
+        {"script": f"/srv/{n}.lua", "ago_s": 3.4, "why": "room for /srv/b.lua: heat 0"}
+        for n in range(7)
+    ]
+    text = report.render(
+        json.dumps({**STATUS, "evictions": rows}).encode(), Parts.SCRIPTS
+    )
+    assert "evicted 3 s ago: 0.lua: room for b.lua: heat 0\n" in text
+    assert "4.lua" in text
+    assert "5.lua" not in text
+    assert text.endswith("further evictions: --json\n")
+
+
+def test_directories_that_are_polled_are_named_with_the_reason() -> None:
+    assert "polled   /mnt/www: nfs\n" in rendered(Parts.ALL)
 
 
 def test_who_is_quarantined_is_told_with_the_reason_and_the_end() -> None:
