@@ -15,10 +15,10 @@ The prelude is precompiled once a process (`prepare`), because a confined host h
 file system and because loading bytecode is quicker than compiling text.
 """
 
+import ctypes
 import importlib
 import os
 import random
-import sys
 import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
@@ -97,16 +97,12 @@ def _runtime(module: Any, max_bytes: int) -> Any:  # noqa: ANN401
 def prepare(dialect: Dialect, *, c_modules: bool = False) -> _Code:
     """Import and compile what states of this dialect need; before files are shut off.
 
-    c_modules: make the Lua symbols of lupa's library visible to Lua's C modules. That
-    works only for the first dialect that a process imports.
+    c_modules: make the Lua symbols of lupa's library visible to Lua's C modules; of one
+    dialect in a process. It may have been imported before, by the zygote.
     """
-    flags = sys.getdlopenflags()
+    module: Any = importlib.import_module(f"lupa.{dialect}")
     if c_modules:
-        sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)
-    try:
-        module: Any = importlib.import_module(f"lupa.{dialect}")
-    finally:
-        sys.setdlopenflags(flags)
+        ctypes.CDLL(module.__file__, os.RTLD_NOW | os.RTLD_GLOBAL)
     compiler = _runtime(module, 64 * 1024 * 1024)
     dump = compiler.execute(_COMPILE)
     return _Code(
