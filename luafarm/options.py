@@ -104,7 +104,10 @@ class Option:
         if "\0" in text:
             raise ValueError("a NUL byte is not allowed here")
         if self.choices and text not in self.choices:
-            raise ValueError("one of " + ", ".join(self.choices) + " belongs here")
+            why = _REFUSED.get((self.name, text), "")
+            raise ValueError(
+                why + "one of " + ", ".join(self.choices) + " belongs here"
+            )
         if self.unit == "path" and text:
             return _absolute(text, base)
         if self.unit == "listener" and text.startswith("unix:"):
@@ -146,6 +149,11 @@ class Option:
         kind = int if self.kind is int else float
         return self.show(kind(number)).strip('"')
 
+
+_REFUSED: Final = {
+    ("dialect", "luajit20"): "it cannot limit the memory of a state; ",
+}
+"""What might be chosen but for a reason, by the name of the setting and the value."""
 
 _ARTICLE: Final[dict[type, str]] = {int: "a whole number", float: "a number"}
 

@@ -12,6 +12,7 @@ from luafarm.errors import SettingsError
 from luafarm.settings import Security
 
 PR_GET_PDEATHSIG: Final = 2  # linux/prctl.h
+PR_SET_NO_NEW_PRIVS: Final = 38
 
 
 def ids(security: Security) -> tuple[int, int] | None:
@@ -34,8 +35,8 @@ def ids(security: Security) -> tuple[int, int] | None:
 def drop(security: Security) -> bool:
     """Become the configured user for good; return whether there was anything to do.
 
-    The kernel forgets the parent-death signal when a process changes its user; it is
-    asked for again.
+    No program that it might start could gain anything again. The kernel forgets the
+    parent-death signal when a process changes its user; it is asked for again.
     """
     target = ids(security)
     if target is None:
@@ -48,6 +49,8 @@ def drop(security: Security) -> bool:
     os.initgroups(security.user, gid)
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+    if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "no_new_privs")
     if wanted.value:
         prctl(PR_SET_PDEATHSIG, wanted.value, 0, 0, 0)
         if os.getppid() != parent:  # it ended in between

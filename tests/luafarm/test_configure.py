@@ -333,6 +333,11 @@ def test_a_wrong_file_is_refused_with_the_place_and_the_reason(
             f"executable memory and its loops cannot be stopped {HERE}",
         ),
         (
+            "[pool.a]\ndialect = 'luajit20'\ntrust = 'trusted'",
+            '[pool.a] dialect = "luajit20": it cannot limit the memory of a state; '
+            "one of luajit21, lua51, lua52, lua53, lua54, lua55 belongs here " + HERE,
+        ),
+        (
             "[pool.a]\ndialect = 'lua51'",
             '[pool.a] dialect = "lua51": not in a sandboxed pool: scripts can crash '
             "PUC Lua 5.1 and write to its memory (CVE-2014-5461, unpack, string "

@@ -1,0 +1,206 @@
+"""What each process of a whole farm may do, as the kernel says while it serves."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.vmhost.supervised import (
+    NOBODY,
+    children_of,
+    environment,
+    needs_root,
+    python_for_all,
+    until,
+)
+from vmhost.layers import LAYERS
+from vmhost.rights import KEPT
+
+pytestmark = pytest.mark.process
+
+PROGRAM = "import sys; from luafarm.cli import main; sys.exit(main())"
+ROLES = ("luafarm-front", "luafarm-broker", "luafarm-supervisor", "luafarm-zygote")
+HOST = "luafarm-vmhost"
+HERE = Path(__file__).parents[2]
+
+
+@dataclass
+class Process:
+    """One process of a farm: its title, and what /proc/PID/status says."""
+
+    title: str
+    status: dict[str, str]
+
+    def mask(self, name: str) -> int:
+        return int(self.status[name], 16)
+
+    @property
+    def uids(self) -> set[int]:
+        return {int(word) for word in self.status["Uid"].split()}
+
+
+@dataclass
+class Farm:
+    """A farm that serves."""
+
+    command: list[str]
+    uid: int | None
+    pid: int
+
+    def ask(self) -> dict[str, Any]:
+        """Return what `luafarm status --json` says; nothing while it cannot."""
+        asked = subprocess.run(
+            [*self.command[:4], "status", "--json", *self.command[5:]],
+            env=setting(),
+            user=self.uid,
+            capture_output=True,
+            cwd="/",
+            check=False,
+        )
+        told: dict[str, Any] = json.loads(asked.stdout) if not asked.returncode else {}
+        return told
+
+    def processes(self) -> dict[str, Process]:
+        """Return its processes by title; of the hosts, one."""
+        found: dict[str, Process] = {}
+        pids = [self.pid]
+        while pids:
+            pid = pids.pop()
+            pids += children_of(pid)
+            title = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            pairs = [line.partition(":") for line in lines]
+            status = {key: value.strip() for key, _, value in pairs}
+            name = HOST if title.startswith(HOST) else title.strip()
+            found[name] = Process(name, status)
+        return found
+
+
+def setting() -> dict[str, str]:
+    found = environment()
+    return {**found, "PYTHONPATH": f"{HERE}:{found['PYTHONPATH']}"}
+
+
+@contextmanager
+def farm(uid: int | None, *more: str) -> Iterator[Farm]:
+    """Run `luafarm up` by this uid until its hosts serve."""
+    with tempfile.TemporaryDirectory(prefix="lf", ignore_cleanup_errors=True) as name:
+        home = Path(name)
+        home.chmod(0o755)
+        root = home / "root"
+        root.mkdir()
+        config = home / "luafarm.toml"
+        config.write_text(
+            f'[paths]\nrun = "{home}/run/r"\n[vmhost]\nmachine = "m"\n'
+            f'[pool.main]\nroot = "{root}"\nhosts = 1\n' + "\n".join(more)
+        )
+        (home / "run").mkdir()
+        (home / "run").chmod(0o777)
+        command = [python_for_all(), "-P", "-c", PROGRAM, "up", "--config", str(config)]
+        listener = f"--listen=unix:{home}/run/front.sock"
+        log = home / "log"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [*command, listener],
+                env=setting(),
+                user=uid,
+                group=uid,
+                extra_groups=None if uid is None else [],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                cwd="/",
+                start_new_session=True,
+            )
+        running = Farm(command, uid, process.pid)
+        try:
+            until(lambda: bool(running.ask().get("hosts")), "a host to serve")
+            yield running
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@needs_root
+def test_started_as_root_every_process_gives_up_what_it_does_not_need() -> None:
+    with farm(None, '[security]\nuser = "nobody"') as running:
+        processes = running.processes()
+        layers = running.ask()["hosts"][0]["layers"]
+    for title in ("luafarm-front", "luafarm-broker"):
+        process = processes[title]
+        assert process.uids == {NOBODY}
+        assert process.status["NoNewPrivs"] == "1"
+        for held in ("CapPrm", "CapEff", "CapInh", "CapAmb"):
+            assert process.mask(held) == 0, (title, held)
+    kept = sum(1 << capability for capability in KEPT)
+    for title in ("luafarm-supervisor", "luafarm-zygote"):
+        process = processes[title]
+        assert process.uids == {NOBODY}
+        assert process.mask("CapPrm") & ~kept == 0
+        assert process.mask("CapBnd") & ~kept == 0
+    host = processes[HOST]
+    assert host.uids.isdisjoint({0, NOBODY})
+    assert layers == list(LAYERS)
+    _check_host(host)
+
+
+def test_started_by_an_ordinary_user_no_process_has_any_privilege() -> None:
+    uid = NOBODY if os.geteuid() == 0 else None
+    with farm(uid) as running:
+        processes = running.processes()
+        status = running.ask()["hosts"][0]
+    own = NOBODY if uid is not None else os.geteuid()
+    for title in (*ROLES, HOST):
+        assert processes[title].uids == {own}
+        assert processes[title].mask("CapEff") == 0
+    _check_host(processes[HOST])
+    missing = [sentence.partition(":")[0] for sentence in status["missing"]]
+    assert "uid" in missing
+    assert {"seccomp", "no_new_privs"} <= set(status["layers"])
+    assert set(status["layers"]) | set(missing) == set(LAYERS)
+
+
+def _check_host(host: Process) -> None:
+    assert host.status["NoNewPrivs"] == "1"
+    assert host.status["Seccomp"] == "2"
+    for held in ("CapPrm", "CapEff", "CapInh", "CapAmb", "CapBnd"):
+        assert host.mask(held) == 0, held
+
+
+def test_a_pool_is_not_served_without_the_layers_that_it_requires() -> None:
+    uid = NOBODY if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="lf", ignore_cleanup_errors=True) as name:
+        home = Path(name)
+        home.chmod(0o777)
+        config = home / "luafarm.toml"
+        config.write_text(
+            f'[paths]\nrun = "{home}/r"\n'
+            f'[pool.main]\nroot = "/"\nhosts = 1\nrequire_layers = ["uid"]\n'
+        )
+        ended = subprocess.run(
+            [python_for_all(), "-P", "-m", "vmhost", "--config", str(config)],
+            env=setting(),
+            user=uid,
+            group=uid,
+            extra_groups=None if uid is None else [],
+            capture_output=True,
+            cwd="/",
+            timeout=50,
+            check=False,
+        )
+    assert ended.returncode == 2
+    said = ended.stderr.decode()
+    assert "pool=main is not served: [pool.main] require_layers names what" in said
+    assert "uid: started without root: shares uid" in said
