@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench import daemon
+from luafarm.settings import Front
 from tests.servers import farm, nginx
 from tests.servers.client import ask
 from tests.servers.conftest import INSTALL
@@ -65,6 +66,27 @@ def test_wrong_settings_are_not_tried_again_and_again() -> None:
 def test_the_roles_of_one_machine_meet_in_one_directory() -> None:
     for unit in SERVICES:
         assert "LUAFARM_PATHS__RUN=/run/luafarm" in values(unit, "Environment")
+
+
+def test_only_the_parent_is_told_to_stop_and_tells_its_children() -> None:
+    for unit in SERVICES:
+        assert values(unit, "KillMode") == ["mixed"], unit.name
+
+
+def test_every_connection_of_a_front_may_be_open() -> None:
+    for unit in SERVICES:
+        (files,) = values(unit, "LimitNOFILE")
+        assert int(files) >= 4 * Front().max_connections, unit.name
+
+
+def test_nothing_is_taken_that_the_sandbox_of_vm_hosts_is_made_of() -> None:
+    for name in ("luafarm.service", "luafarm-vmhost.service"):
+        unit = UNITS / name
+        for directive in (
+            *("RestrictNamespaces", "PrivateUsers", "SystemCallFilter"),
+            *("ProtectProc", "ProtectHostname", "MemoryDenyWriteExecute"),
+        ):
+            assert values(unit, directive) == [], (name, directive)
 
 
 def test_the_commands_of_the_split_units_make_a_farm(place: Path) -> None:
