@@ -165,6 +165,8 @@ class ScriptSettings:
     memory: int | None = setting(None, "As in the pool.", unit="bytes", least=MIB, most=64 * GIB)
     cpu: float | None = setting(None, "As in the pool.", unit="s", least=0.001, most=86400)
     wall: float | None = setting(None, "As in the pool.", unit="s", least=0.001, most=86400)
+    load_cpu: float | None = setting(None, "As in the pool.", unit="s", least=0.001, most=86400)
+    load_wall: float | None = setting(None, "As in the pool.", unit="s", least=0.001, most=86400)
     reply: int | None = setting(None, "As in the pool.", unit="bytes")
     log_lines: int | None = setting(None, "As in the pool.")
     log_bytes: int | None = setting(None, "As in the pool.", unit="bytes", most=16 * MIB)

@@ -1,0 +1,141 @@
+"""A script that keeps killing or exhausting VM hosts is refused, and nobody else is."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.farm.client import Reply, ask
+from tests.farm.farms import Farm, hosts_of, until, up
+
+pytestmark = pytest.mark.process
+
+SETTINGS = """
+[broker]
+quarantine_deaths = 2
+quarantine = "{pause} s"
+quarantine_window = "300 s"
+
+[[script]]
+pattern = "kills*"
+cpu = "200 ms"
+wall = "300 ms"
+
+[[script]]
+pattern = "exhausts*"
+cpu = "50 ms"
+
+[[script]]
+pattern = "fresh*"
+cpu = "50 ms"
+state = "fresh"
+"""
+
+KILLS = "function main() return (('a'):rep(30000)):find('.-.-.-b') end"
+EXHAUSTS = "function main() while true do end end"
+GOOD = "local n = 0 function main(env, con) n = n + 1 con:puts(tostring(n)) end"
+
+
+@pytest.fixture
+def farm() -> Iterator[Farm]:
+    with up(SETTINGS.replace("{pause}", "600"), hosts=2) as running:
+        yield running
+
+
+def until_refused(farm: Farm, name: str, most: int) -> tuple[Reply, int]:
+    """Ask until it is refused; return that reply and how many were not."""
+    for number in range(most + 1):
+        reply = ask(farm.socket, farm.root / name)
+        if "retry-after" in reply.headers:
+            assert reply.status == 503
+            return reply, number
+        assert reply.status in {504, 502}, reply.body
+        until(lambda: len(hosts_of(farm)) == 2, "the hosts are whole")
+    raise AssertionError(f"{name} was not refused after {most} requests")
+
+
+def counts(farm: Farm) -> tuple[int, int]:
+    """Return the loads and the lost hosts so far."""
+    found: dict[str, Any] = farm.status()["counts"]
+    return found.get("loads", 0), found.get("hosts_lost", 0)
+
+
+def test_a_killer_is_refused_without_a_load_or_a_lost_host_until_its_file_changes(
+    farm: Farm,
+) -> None:
+    farm.write("kills.lua", KILLS)
+    good = farm.write("good.lua", GOOD)
+    refused, deaths = until_refused(farm, "kills.lua", 6)
+    assert deaths >= 2
+    assert 0 < int(refused.headers["retry-after"]) <= 601
+    assert ask(farm.socket, good).status == 200
+    before, hosts = counts(farm), hosts_of(farm)
+    served = int(ask(farm.socket, good).body)
+    for number in range(20):
+        assert ask(farm.socket, farm.root / "kills.lua").status == 503
+        # another of the pool keeps its state
+        assert int(ask(farm.socket, good).body) == served + number + 1
+    assert counts(farm) == before
+    assert hosts_of(farm) == hosts
+    farm.write("kills.lua", "function main(env, con) con:puts('mended') end")
+    until(
+        lambda: ask(farm.socket, farm.root / "kills.lua").body == b"mended",
+        "the changed file is served",
+    )
+    assert farm.status()["quarantined"] == []
+
+
+def test_the_culprit_is_named_in_log_and_status(farm: Farm) -> None:
+    script = farm.write("kills.lua", KILLS)
+    until_refused(farm, "kills.lua", 6)
+    log = farm.log()
+    assert f"lost reason=wall script={script}" in log
+    assert f"script={script} is refused for " in log
+    assert "died of it: wall; see [broker] quarantine_deaths" in log
+    status = farm.status()
+    [quarantined] = status["quarantined"]
+    assert quarantined["script"] == str(script)
+    assert 0 < quarantined["left_s"] <= 600
+    assert "died of it: wall" in quarantined["why"]
+    [known] = [s for s in status["scripts"] if s["script"] == str(script)]
+    assert (known["verdict"], known["kills"]) == ("refused", 2)
+    text = " ".join(farm.command("status").stdout.split())
+    assert "1 quarantined" in text
+    assert f"{script}: refused until {quarantined['until'][:13]}" in text
+
+
+@pytest.mark.parametrize("name", ["exhausts.lua", "fresh.lua"])
+def test_one_that_exhausts_is_refused_too_and_costs_no_host(
+    farm: Farm, name: str
+) -> None:
+    farm.write(name, EXHAUSTS)
+    hosts = hosts_of(farm)
+    _, stopped = until_refused(farm, name, 30)
+    assert stopped >= 8  # four stops weigh as much as one death
+    assert hosts_of(farm) == hosts
+    [quarantined] = farm.status()["quarantined"]
+    assert quarantined["why"] == "budget=cpu exceeded"
+
+
+def test_the_back_off_ends_and_is_longer_the_next_time() -> None:
+    with up(SETTINGS.replace("{pause}", "0.5"), hosts=2) as farm:
+        farm.write("kills.lua", KILLS)
+        until_refused(farm, "kills.lua", 6)
+        _, deaths = until_refused_again(farm)
+        assert deaths == 1  # one more is enough
+        [quarantined] = farm.status()["quarantined"] or [{"times": 2}]
+        assert quarantined["times"] >= 2
+
+
+def until_refused_again(farm: Farm) -> tuple[Reply, int]:
+    """Wait for the end of the back-off, then ask until it is refused once more."""
+    replies: list[Reply] = []
+
+    def runs() -> bool:
+        replies.append(ask(farm.socket, farm.root / "kills.lua"))
+        return replies[-1].status == 504
+
+    until(runs, "it is tried again")
+    until(lambda: len(hosts_of(farm)) == 2, "the hosts are whole")
+    refused, more = until_refused(farm, "kills.lua", 1)
+    return refused, more + 1
