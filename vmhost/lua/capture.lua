@@ -44,6 +44,7 @@ function T.crypto()
   local native = T.native
   local ok, found = native.pcall(function()
     local ffi = open_ffi()
+    package.loaded.ffi = nil  -- it has registered itself
     ffi.cdef [[
       unsigned char *MD5(const unsigned char *text, size_t size, unsigned char *sum);
       int EVP_EncodeBlock(unsigned char *code, const unsigned char *text, int size);
