@@ -26,7 +26,7 @@ from fcgi.backlog import Backlog
 from fcgi.catalogue import Catalogue
 from fcgi.placement import LEARN, Entry, Host, Pending
 from fcgi.refusal import TIME_BUDGETS, Refusal, hard_stop, of_error
-from fcgi.room import MAX_RUNS, bind, choose, release, time_trip
+from fcgi.room import MAX_RUNS, bind, choose, hunt, release, time_trip
 from fcgi.usage import Usage
 from luafarm.messages import SAFE, Miss, Place, Pressure, Report, Verdict
 from luafarm.names import HostId, RequestId, Script
@@ -51,7 +51,7 @@ class Dispatch:
         remembered: int = 4096,
     ) -> None:
         self._ids = ids
-        self._turn = turn  # fronts start hunting at different hosts
+        self._turn = turn  # of this front; the first keeps to the published order
         self._backlog = Backlog(queue, queue_per_script)
         self._queue_timeout_s = queue_timeout_s
         self._catalogue = Catalogue(remembered)
@@ -224,9 +224,8 @@ class Dispatch:
         entry.error = place.error
         entry.refused_until = now + place.retry_after_s
         hosts = [self._hosts[h] for h in place.hosts if h in self._hosts]
-        if hosts and self._turn:
-            cut = self._turn % len(hosts)
-            hosts = hosts[cut:] + hosts[:cut]
+        if self._turn and len(hosts) > 1:
+            hosts = hunt(hosts, self._turn)
         if hosts or place.verdict != Verdict.READY or not entry.queue:
             entry.asked = -1.0  # else the answer was of no use: ask again, not at once
         if hosts and not entry.hosts:

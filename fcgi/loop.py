@@ -85,7 +85,8 @@ class _Front:
         settings, family = self._settings, self._family
         machine = machine_name(settings)
         name = f"{machine}-front-{family.number}"
-        service = Service(loop, settings, name, machine, broker, keys)
+        turn = family.number - 1
+        service = Service(loop, settings, name, machine, broker, keys, turn)
         handover = None
         if family.handover is not None:
             handover = Handover(*family.handover)
@@ -95,10 +96,10 @@ class _Front:
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)
-        knows_farm = await self._wait_for_farm(service)
+        await self._wait_for_farm(service)
         server.listen(self._listening.fastcgi)
         web = self._serve_http(service)
-        family.say_ready(knows_farm=knows_farm)
+        family.say_ready(knows_farm=service.knows_farm)
         front = settings.front
         logger.info("serving listen=%s http=%s", front.listen, front.http)
         await self._changed.wait()
@@ -113,15 +114,14 @@ class _Front:
         self._is_retiring = True
         self._changed.set()
 
-    async def _wait_for_farm(self, service: Service) -> bool:
-        """Wait until requests can be served, at most READY_S; False: they cannot."""
+    async def _wait_for_farm(self, service: Service) -> None:
+        """Wait until requests can be served, at most READY_S."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + READY_S
-        while not service.knows_farm():
+        while not service.is_ready():
             if loop.time() >= deadline or self._is_stopping:
-                return False
+                return
             await asyncio.sleep(POLL_S)
-        return True
 
     def _serve_http(self, service: Service) -> "_Web | None":
         sock = self._listening.http

@@ -69,7 +69,9 @@ class Service:
         machine: Machine,
         broker: str,
         keys: curve.Keys | None,
+        turn: int = 0,
     ) -> None:
+        """turn: of this front among those of its machine, from 0."""
         self._loop = loop
         self._name = name
         self._machine = machine
@@ -80,7 +82,7 @@ class Service:
         self._context.set(zmq.MAX_SOCKETS, 4096)
         self._dispatch = Dispatch(
             _request_ids(),
-            turn=sum(name.encode()),
+            turn=turn,
             queue=settings.front.queue,
             queue_per_script=settings.front.queue_per_script,
             queue_timeout_s=settings.front.queue_timeout,
@@ -98,7 +100,7 @@ class Service:
         self.requests = 0
         self.errors = 0
         self.term = 0  # of the broker in contact; 0: none
-        self._has_snapshot = False
+        self.knows_farm = False  # a broker has told everything
         self._broker = Link(
             loop,
             self._context,
@@ -132,9 +134,9 @@ class Service:
             await asyncio.wait({answer}, timeout=ASK_S)
         return answer.result()
 
-    def knows_farm(self) -> bool:
-        """Return whether the broker has told everything and its VM hosts answer."""
-        return self._has_snapshot and self._dispatch.is_ready()
+    def is_ready(self) -> bool:
+        """Return whether the farm is known and every VM host answers."""
+        return self.knows_farm and self._dispatch.is_ready()
 
     @property
     def outstanding(self) -> int:
@@ -293,7 +295,7 @@ class Service:
         for name in [name for name in self._hosts if name not in named]:
             self._forget_host(name, RequestId(0), (), "unknown to the broker")
         self._act(self._dispatch.snapshot(places, time.monotonic()))
-        self._has_snapshot = True
+        self.knows_farm = True
 
     # ---- VM hosts ------------------------------------------------------------------
 

@@ -1,11 +1,14 @@
 """The front's decisions: events in, exact actions out."""
 
-from itertools import count
+from itertools import combinations, count
+
+import pytest
 
 from fcgi.actions import Action, Answer, CancelRun, Send, Tell
-from fcgi.dispatch import ASK_AGAIN_S, MAX_RUNS, OVERDUE_S, Dispatch
-from fcgi.placement import STALL_S, WINDOW_S, Pending
+from fcgi.dispatch import ASK_AGAIN_S, OVERDUE_S, Dispatch
+from fcgi.placement import STALL_S, WINDOW_S, Host, Pending
 from fcgi.refusal import Refusal
+from fcgi.room import MAX_RUNS, hunt
 from luafarm.messages import SAFE, Miss, Place, Pressure, ScriptError, Verdict
 from luafarm.names import Epoch, HostId, Pool, RequestId, Script
 
@@ -384,6 +387,33 @@ def test_a_report_counts_each_use_once() -> None:
     [row] = dispatch.report(1.0, {}).uses
     assert (row.script, row.host, row.requests, row.busy_us) == (ONE, A, 2, 100)
     assert dispatch.report(2.0, {}).uses == ()
+
+
+def test_a_wait_for_the_first_state_is_no_wait_for_want_of_clones() -> None:
+    dispatch = front(A)
+    dispatch.arrive(request(now=0.0), 0.0)
+    (send,) = dispatch.place(place(ONE, A), 0.5)
+    assert isinstance(send, Send)
+    dispatch.arrive(request(now=0.6), 0.6)
+    dispatch.finish(A, send.pending.id, 1000, 0.8, ok=True)
+    (send,) = dispatch.fill(A, 0.8)
+    assert isinstance(send, Send)
+    dispatch.finish(A, send.pending.id, 1000, 0.9, ok=True)
+    [row] = dispatch.report(1.0, {}).uses
+    assert (row.requests, row.waited_us) == (2, 200_000)
+    assert row.sojourn_us == pytest.approx(1_100_000, abs=2)
+
+
+@pytest.mark.parametrize("fronts", [2, 3, 4])
+@pytest.mark.parametrize("number", [8, 16, 33])
+def test_fronts_meet_late_when_they_hunt(fronts: int, number: int) -> None:
+    hosts = [Host(HostId(f"h{n}")) for n in range(number)]
+    orders = [hunt(hosts, turn) for turn in range(fronts)]
+    assert orders[0] == hosts
+    for order in orders:
+        assert sorted(h.name for h in order) == sorted(h.name for h in hosts)
+    firsts = [{h.name for h in order[: number // 4]} for order in orders]
+    assert not any(one & other for one, other in combinations(firsts, 2))
 
 
 def test_fronts_start_hunting_at_different_hosts() -> None:
