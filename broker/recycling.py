@@ -137,13 +137,15 @@ class Recycling:
         """Renew old states; replace hosts whose states are elsewhere."""
         self._age()
         for host in list(self._retiring.values()):
+            if not host.retiring_for:
+                continue  # ordered; the next one waits until it has left
             is_late = self._turn.now - host.retiring_since > _MOVING_S
             under_way = any(host.id not in r.loads and r.loads for r in self._of(host))
             if is_late or not under_way:
                 for record in self._of(host):
                     self._farm.bulletin.publish(record)
                 self._recycle(host, host.retiring_for)
-                del self._retiring[host.id]
+                host.retiring_for = ""
 
     def _of(self, host: Host) -> list[Record]:
         return [state.record for state in host.states.values()]

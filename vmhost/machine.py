@@ -41,6 +41,8 @@ TICK_S: Final = 0.25  # deadlines are the kernel timers' first; this is what is 
 SILENT_S: Final = 5.0  # an idle host says twice a second that its loop is alive
 ZYGOTE_S: Final = 30.0  # for a zygote to import everything, on a busy machine
 GIVE_UP: Final = 3  # zygotes that never became warm: it will not get better
+RECYCLED: Final = 2  # times the limits of a host's requests and age, by which the
+# supervisor replaces it; at the limits the broker does, which saves its states first
 _STORY: Final = 200  # events that the machine remembers
 _ERRORS_SAID: Final = 1000  # of a dead host's standard error, in the log
 
@@ -348,8 +350,8 @@ class Supervisor:
             return self._kill(seat, Cause(deaths.SILENT, text))
         plan = seat.pool.plan
         assert seat.ready_at is not None
-        spent = 0 < plan.host_requests <= reading.requests
-        old = 0 < plan.host_age_s <= now - seat.ready_at
+        spent = 0 < plan.host_requests * RECYCLED <= reading.requests
+        old = 0 < plan.host_age_s * RECYCLED <= now - seat.ready_at
         if (spent or old) and not self._is_leaving(seat.pool):
             why = "host_requests" if spent else "host_age"
             return self._drain(seat, Cause(deaths.STOPPED, f"recycled: {why}"), now)

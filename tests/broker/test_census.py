@@ -510,11 +510,16 @@ def test_a_host_is_replaced_after_its_hot_states_are_elsewhere() -> None:
 def test_only_one_host_of_a_pool_is_replaced_at_a_time() -> None:
     paper = old_host(host_age=10.0)
     paper.tick(20.0)
+    for _ in range(3):
+        paper.report()
+        paper.run()
+        paper.tick(6.0)
+    hosts = paper.machine.farm.roster.hosts.values()
+    assert len([host for host in hosts if host.is_retiring]) == 1
+    ((first, _),) = recycled(paper)
+    paper.die(first, "recycled")
     paper.report()
-    paper.report()
-    assert (
-        len([h for h in paper.machine.farm.roster.hosts.values() if h.is_retiring]) == 1
-    )
+    assert len([host for host in hosts if host.is_retiring]) == 1
 
 
 def test_a_host_whose_memory_grew_is_replaced() -> None:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,9 +106,17 @@ def until(claim: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
 
 @contextlib.contextmanager
 def up(
-    settings: str = "", *, hosts: int = 4, pool: str = "", folders: tuple[str, ...] = ()
+    settings: str = "",
+    *,
+    hosts: int = 4,
+    pool: str = "",
+    folders: tuple[str, ...] = (),
+    files: Mapping[str, str] | None = None,
 ) -> Iterator[Farm]:
-    """Run `luafarm up` on an empty root; folders: made beside it, in `{place}`."""
+    """Run `luafarm up` on a root with these files, or none.
+
+    folders: made beside the root, in `{place}`.
+    """
     with directory() as place:
         root = place / "root"
         for folder in (root, *[place / name for name in folders]):
@@ -120,6 +128,8 @@ def up(
             + settings.replace("{place}", str(place))
         )
         farm = Farm(place, root, config, str(place / "front.sock"))
+        for name, text in (files or {}).items():
+            farm.write(name, text)
         command = [*LUAFARM, "up", "--config", str(config)]
         command += ["--listen", f"unix:{farm.socket}"]
         with daemon.running(command, place / "up.log") as process:
@@ -153,7 +163,7 @@ def during(look: Callable[[], None]) -> Iterator[None]:
     def watch() -> None:
         try:
             look()
-            while not over.wait(1.0):
+            while not over.wait(0.5):
                 look()
         except BaseException as error:  # noqa: BLE001 - raised where it is seen
             failures.append(error)

@@ -26,6 +26,7 @@ from vmhost.events import Event
 from vmhost.layers import Layer
 from vmhost.machine import (
     GIVE_UP,
+    RECYCLED,
     SILENT_S,
     TICK_S,
     ZYGOTE_S,
@@ -467,8 +468,8 @@ def test_orders_about_unknown_hosts_change_nothing() -> None:
     )
 
 
-def test_hosts_are_replaced_after_their_requests_one_at_a_time() -> None:
-    started = warm(pool("a", 2, host_requests=100))
+def test_hosts_are_replaced_long_after_their_requests_one_at_a_time() -> None:
+    started = warm(pool("a", 2, host_requests=100 // RECYCLED))
     first, second = started.machine.serving()
     spent = Reading(None, 100, 0, 0, 0, 0)
     assert started.look(readings={first: spent, second: spent}) == [Drain(first)]
@@ -480,8 +481,8 @@ def test_hosts_are_replaced_after_their_requests_one_at_a_time() -> None:
     assert started.look(readings={second: spent}) == [Drain(second)]
 
 
-def test_hosts_are_replaced_at_their_age() -> None:
-    started = warm(pool(host_age_s=3600.0))
+def test_hosts_are_replaced_long_after_their_age() -> None:
+    started = warm(pool(host_age_s=3600.0 / RECYCLED))
     host = only_host(started)
     assert started.look(3599.0, readings={host: IDLE}) == []
     assert started.look(1.0, readings={host: IDLE}) == [Drain(host)]
