@@ -20,7 +20,8 @@ local T = TRUSTED
 TRUSTED = nil
 local getinfo, getmetatable = T.library.debug.getinfo, T.library.debug.getmetatable
 local native, rawget, next = T.native, T.native.rawget, T.native.next
-local insert, concat, sort = T.library.table.insert, T.library.table.concat, T.library.table.sort
+local table = T.library.table
+local insert, concat, sort = table.insert, table.concat, table.sort
 local type, tostring, pairs = type, T.native.tostring, T.native.pairs
 local modules = {}
 for _, name in ipairs { "luafarm", "luafcgid", "md5", "base64", "json" } do
@@ -61,7 +62,7 @@ local function walk(value, path)
         if rawget(meta, key) ~= nil then insert(odd, path .. " has " .. key) end
       end
     end
-    if rawget(meta, "__metatable") ~= false then insert(odd, path .. " shows its metatable") end
+    if rawget(meta, "__metatable") ~= false then insert(odd, path .. " shows it") end
     for key, inner in next, meta do walk(inner, path .. "<" .. tostring(key) .. ">") end
   end
   if kind ~= "table" or seen[value] then return end
@@ -86,11 +87,10 @@ local function look(env, con)
   walk(package, "package")
   for name, f in pairs(own) do _G[name] = f end
   if next(T.real) ~= nil then insert(odd, "the real globals are not empty") end
-  if next(native.package.loaded) ~= nil then insert(odd, "package.loaded is not empty") end
+  if next(native.package.loaded) ~= nil then insert(odd, "something is loaded") end
   for name, value in pairs(env or {}) do
-    if type(name) ~= "string" or type(value) ~= "string" and name ~= "LUAFCGID_VERSION" then
-      insert(odd, "env." .. tostring(name))
-    end
+    local is_text = type(value) == "string" or name == "LUAFCGID_VERSION"
+    if type(name) ~= "string" or not is_text then insert(odd, tostring(name)) end
   end
   sort(lines)
   return concat(odd, "; ") .. "|" .. concat(lines, "\\n")

@@ -60,7 +60,8 @@ def reachable(dialect: Dialect) -> set[str]:
 def listed(dialect: Dialect) -> set[str]:
     """Return the same from the table in docs/sandbox.md."""
     page = PAGE.read_text("utf-8")
-    head, *lines = page[page.index("| name |") :].splitlines()
+    table, _, _ = page[page.index("| name |") :].partition("\n\n")
+    head, *lines = table.splitlines()
     columns = [cell.strip() for cell in head.strip("|").split("|")]
     found = set()
     for line in lines:
