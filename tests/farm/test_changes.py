@@ -109,3 +109,16 @@ def test_a_symlink_out_of_the_root_is_not_served(farm: Farm) -> None:
     reply = ask(farm.socket, farm.root / "escape.lua")
     assert reply.status == 404
     assert b"secret" not in reply.body
+
+
+def test_what_a_script_says_on_its_way_out_is_in_the_log(farm: Farm) -> None:
+    hook = " function shutdown() print('last words') error('and a slip') end"
+    farm.write("bye.lua", says("one") + hook)
+    assert body(farm, "bye.lua") == b"one"
+    farm.write("bye.lua", says("two"))
+    until(lambda: body(farm, "bye.lua") == b"two", "the new content is served")
+    until(lambda: "last words" in farm.log(), "the words are logged")
+    until(lambda: "shutdown: " in farm.log(), "the slip is logged")
+    lines = [line for line in farm.log().splitlines() if "bye.lua" in line]
+    assert any(line.endswith("bye.lua last words") for line in lines), lines
+    assert any("and a slip" in line and " error " in line for line in lines), lines
