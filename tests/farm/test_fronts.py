@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bench import daemon
+from bench import daemon, procfs
 from tests.farm.client import Client, ask, connected
 from tests.farm.farms import LUAFARM, Farm, directory, kill, until, up
 from tests.servers import nginx
@@ -363,6 +363,32 @@ def test_a_socket_left_over_is_replaced_with_its_mode_and_owner() -> None:
             if os.geteuid() == 0:
                 assert (found.st_uid, found.st_gid) == (65534, 65534)
         assert not path.exists()
+
+
+def test_connections_over_tcp_outlive_a_front_that_retires() -> None:
+    with directory() as place:
+        address = ("127.0.0.1", daemon.free_port())
+        arguments = ["--set", "front.listen={}:{}".format(*address)]
+        arguments += ["--set", "front.ping_path=/ping"]
+        with (
+            daemon.running(fcgi(place, *arguments), place / "log") as process,
+            contextlib.ExitStack() as stack,
+        ):
+            process.wait_until(lambda: daemon.accepts(address), "it listens")
+            clients = [stack.enter_context(connected(address)) for _ in range(20)]
+            for client in clients:
+                client.send("/ping")
+                assert client.receive().body == b"pong"
+            [front] = titled(process.pid, "luafarm-front 1")
+            kill(front, signal.SIGUSR2)
+            until(lambda: front not in titled(process.pid, "luafarm-front"), "it ends")
+            for client in clients:
+                client.send("/ping")
+                assert client.receive().body == b"pong"
+
+
+def titled(parent: int, title: str) -> list[int]:
+    return [pid for pid in procfs.tree(parent) if procfs.title(pid).startswith(title)]
 
 
 def test_a_file_in_place_of_the_socket_stays() -> None:
