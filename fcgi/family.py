@@ -85,10 +85,13 @@ class Handover:
     def take(self) -> socket.socket | None:
         """Take a connection out of the queue; None: there is none."""
         try:
-            _, fds, _, _ = socket.recv_fds(self._take, 1, 1, socket.MSG_CMSG_CLOEXEC)
+            _, fds, _, _ = socket.recv_fds(self._take, 1, 1)
         except (BlockingIOError, InterruptedError):
             return None
-        return socket.socket(fileno=fds[0]) if fds else None
+        if not fds:
+            return None
+        os.set_inheritable(fds[0], False)
+        return socket.socket(fileno=fds[0])
 
     def close(self) -> None:
         """Let go of both ends; what is in the queue stays for the others."""

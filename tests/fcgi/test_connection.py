@@ -816,3 +816,33 @@ def test_eof_of_an_idle_connection_closes_it() -> None:
     play = Play()
     assert play.machine.eof(0.0) == []
     assert play.machine.closing == CLOSE
+
+
+def test_a_connection_is_idle_between_requests_only() -> None:
+    play = Play()
+    assert play.machine.is_idle()
+    data = req(SMALL, b"", keep=True)
+    for part in (data[:4], data[4:30]):
+        play.give(part)
+        assert not play.machine.is_idle()
+    request = play.one(data[30:])
+    assert not play.machine.is_idle()
+    play.answer(request)
+    assert play.machine.is_idle()
+
+
+def test_a_connection_that_is_about_to_close_is_not_idle() -> None:
+    play = Play()
+    play.machine.drain()
+    assert not play.machine.is_idle()
+    half = Play()
+    half.machine.eof(0.0)
+    assert not half.machine.is_idle()
+
+
+def test_a_connection_with_an_unsaid_answer_is_not_idle() -> None:
+    play = Play()
+    play.give(rec(wire.GET_VALUES, 0, b""))
+    assert not play.machine.is_idle()
+    assert play.said()
+    assert play.machine.is_idle()
