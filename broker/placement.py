@@ -108,13 +108,26 @@ class Placement:
         farm = self._farm
         limit_kib = farm.settings.pool[host.pool].host_memory * FULL / 1024
         while host.kib > limit_kib:
-            least: State | None = None
-            for state in host.states.values():
-                if state.position >= 0 and (least is None or state.key < least.key):
-                    least = state
-            if least is None:
+            if not self.shed(host):
                 return
+
+    def shed(self, host: Host, but: Record | None = None) -> bool:
+        """Drop the state of a host that is worth least; False when there is none.
+
+        but: whose state goes only if there is no other.
+        """
+        least: State | None = None
+        for state in host.states.values():
+            if state.position < 0:
+                continue
+            if least is None or (state.record is but, state.key) < (
+                least.record is but,
+                least.key,
+            ):
+                least = state
+        if least is not None:
             self.evict(least, f"memory of host {host.id}")
+        return least is not None
 
     def evict(self, state: State, reason: str) -> None:
         """Order a state to close for want of room."""

@@ -24,7 +24,7 @@ _AGAIN_S: Final = 1.0
 _SPREAD: Final = 10  # percent by which ages differ, so that a farm does not age at once
 
 _RSS_FACTOR: Final = 1.25
-"""Resident memory of a host, relative to its limit, at which it has grown too much."""
+"""Growth of a host's resident memory, relative to its limit, that is too much."""
 
 
 _Age = tuple[float, int, Epoch, State]
@@ -87,7 +87,7 @@ class Recycling:
             reason = "age"
         elif pool.host_requests and host.requests >= pool.host_requests * spread:
             reason = "requests"
-        elif host.rss_kib * 1024 > pool.host_memory * _RSS_FACTOR:
+        elif self._has_grown(host, pool.host_memory):
             reason = "memory"
         if not reason or host.is_retiring or not host.is_known:
             return
@@ -99,6 +99,13 @@ class Recycling:
         self._retiring[host.id] = host
         for state in list(host.states.values()):
             self._save(state.record, host)
+
+    def _has_grown(self, host: Host, limit_bytes: int) -> bool:
+        """Say whether a host takes much more than when it was new."""
+        if not host.first_rss_kib:
+            host.first_rss_kib = host.rss_kib
+        grown_kib = host.rss_kib - host.first_rss_kib
+        return grown_kib * 1024 > limit_bytes * _RSS_FACTOR
 
     def _save(self, record: Record, host: Host) -> None:
         """Load elsewhere what is hot and only on a host that retires."""

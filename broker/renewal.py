@@ -17,7 +17,7 @@ from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.resolve import is_below, shown
 from broker.tables import Failure, Generation, Host, Loading, Record, State
-from luafarm.messages import Dependency, ScriptError, Verdict
+from luafarm.messages import HOST_ERROR, Dependency, ScriptError, Verdict
 from luafarm.names import Epoch, Pool, Script
 
 EMPTY: Final = bytes.fromhex("cae66941d9efbd404e4d88758ea67670")
@@ -27,6 +27,10 @@ MOST_STALE: Final = 5
 """A state whose files changed while it was loaded is not served but loaded again, so
 often; then the files never rest, and it is served as it is."""
 
+REFUSED_S: Final = 0.5
+"""A host that refused a load gets no other one for so long."""
+
+_SAY_AGAIN_S: Final = 60.0
 _FIRST_RETRY_S: Final = 1.0
 _LONGER: Final = 0.1  # weights of a measurement
 _SHORTER: Final = 0.5
@@ -42,6 +46,8 @@ class Renewal:
         self._placement = placement
         self._recycling = recycling
         self._last_good = farm.settings.broker.last_good
+        #: scripts with a load that a host refused: when to try again
+        self._refused: dict[Script, float] = {}
 
     # -- files -----------------------------------------------------------------------
 
@@ -355,7 +361,7 @@ class Renewal:
         if beside is not None and beside not in fenced:
             fenced.append(beside)
         for state in record.states:
-            if state.generation is not generation and state.host.id not in record.loads:
+            if state.generation is not generation and self._may_load(state):
                 farm.begin(record, state.host, generation, background=False)
         for host in fenced:
             farm.fence(host, record.script, generation.epoch)
@@ -373,6 +379,9 @@ class Renewal:
         farm.end(loading)
         if loading.stray:
             farm.close(host, event.script, loading.stray)
+        if event.error.kind == HOST_ERROR:
+            self._refused_load(loading, event.error)
+            return
         self._turn.count("failed_loads")
         if event.error.budget:
             record.stopped(event.error.budget, 1, f"loading: {event.error.message}")
@@ -389,6 +398,30 @@ class Renewal:
         elif generation is record.current:
             self._failed_again(record, generation, host, event.error)
         self.tend(record)
+
+    def _refused_load(self, loading: Loading, error: ScriptError) -> None:
+        """Take a load that its host did not try: the script is not to blame."""
+        now = self._turn.now
+        record, host, generation = loading.record, loading.host, loading.generation
+        self._turn.count("refused_loads")
+        if now - host.refused_until > _SAY_AGAIN_S:
+            text = f"host={host.id} does not load script={shown(record.script)}"
+            self._turn.log("warning", f"{text}: {error.message}")
+        host.refused_until = now + REFUSED_S
+        self._refused[record.script] = host.refused_until
+        if error.budget:  # full: with one state less it may do
+            self._placement.shed(host, record)
+        elif generation in (record.next, record.current):
+            # its fence is above what this broker knew of: only a newer one will do
+            record.next = self.following(record, generation.digest, generation)
+        self.tend(record)
+
+    def _may_load(self, state: State) -> bool:
+        """Say whether a state can be renewed where it is, now."""
+        host = state.host
+        return host.id not in state.record.loads and (
+            host.refused_until <= self._turn.now
+        )
 
     def _failed_again(
         self, record: Record, generation: Generation, host: Host, error: ScriptError
@@ -458,6 +491,11 @@ class Renewal:
     def retry(self) -> None:
         """Try again what did not load where the reason may have been the moment."""
         farm = self._farm
+        for script, due in list(self._refused.items()):
+            if due <= self._turn.now:
+                del self._refused[script]
+                if script in farm.records:
+                    self.tend(farm.records[script])
         for record in list(farm.failed.values()):
             failure = record.failure
             assert failure is not None
@@ -496,7 +534,7 @@ class Renewal:
     def _tend_states(self, record: Record, current: Generation) -> None:
         farm = self._farm
         for state in record.states:
-            if state.generation is not current and state.host.id not in record.loads:
+            if state.generation is not current and self._may_load(state):
                 farm.begin(record, state.host, current, background=True)
         if record.waiting and not record.states:
             if record.loads:
@@ -521,7 +559,9 @@ class Renewal:
             # the canary, or something of no use any more whose end brings us back
             self._hurry(record)
         elif record.states:
-            farm.begin(record, record.states[0].host, generation, background=True)
+            hosts = [state.host for state in record.states if self._may_load(state)]
+            if hosts:  # else `retry` comes back
+                farm.begin(record, hosts[0], generation, background=True)
         else:
             self._placement.place(record, generation)
 

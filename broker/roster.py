@@ -193,7 +193,7 @@ class Roster:
         compared = 0
         for i in range(len(idle)):
             host = self.hosts.get(idle[(self._turn + i) % len(idle)])
-            if host is None or host.lane != lane or not _can_take(record, host):
+            if host is None or host.lane != lane or not _can_take(record, host, now):
                 continue
             burden = self._burden(record, host, now)
             if best is None or burden < least:
@@ -214,7 +214,7 @@ class Roster:
         start = self._turn * _COMPARED
         for i in range(len(hosts)):
             host = hosts[(start + i) % len(hosts)]
-            if not _can_take(record, host):
+            if not _can_take(record, host, now):
                 continue
             burden = self._burden(record, host, now)
             if best is None or burden < least:
@@ -258,9 +258,10 @@ class Roster:
             assert lanes == [sum(h.lane == n for h in members) for n in (QUICK, SLOW)]
 
 
-def _can_take(record: Record, host: Host) -> bool:
+def _can_take(record: Record, host: Host, now: float) -> bool:
     return (
         host.is_known
+        and host.refused_until <= now
         and not host.is_retiring
         and host.pool == record.pool
         and record.script not in host.states

@@ -141,6 +141,8 @@ class Host:
         self.is_retiring = False
         self.retiring_since = 0.0
         self.retiring_for = ""
+        #: had no room for a load: gets none before this time
+        self.refused_until = 0.0
         #: of its states, as they were after loading
         self.kib = 0
         self.states: dict[Script, State] = {}
@@ -154,6 +156,7 @@ class Host:
         self.joined_at = 0.0
         self.requests = 0
         self.rss_kib = 0
+        self.first_rss_kib = 0  # as it was reported first
         self.running = b""
 
 

@@ -163,6 +163,10 @@ class Cancel:
     request: RequestId
 
 
+HOST_ERROR: Final = "Host Error"
+"""Kind of an error that is none of the script: the VM host did not try to load it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScriptError:
     """Why a script did not load or did not finish."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from luafarm.loglines import printable
-from luafarm.messages import ScriptError
+from luafarm.messages import HOST_ERROR, ScriptError
 from vmhost.held import Held
 from vmhost.operation import Op, Step
 
@@ -60,7 +60,7 @@ def _of_memory(held: Held) -> str:
 def full_error(max_bytes: int) -> ScriptError:
     """Return the error of a script for which the host has no memory."""
     message = f"the states of this VM host use up its {max_bytes >> 20} MiB"
-    return ScriptError("Memory Error", message, "", "", 0, "", MEMORY)
+    return ScriptError(HOST_ERROR, message, "", "", 0, "", MEMORY)
 
 
 def log_of(step: Step) -> bytes:

@@ -22,6 +22,7 @@ from typing import Final
 from luafarm import wire
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
+    HOST_ERROR,
     SAFE,
     Body,
     Cancel,
@@ -371,7 +372,7 @@ class HostMachine:
             budget = "states"
         else:
             return False
-        error = ScriptError("Host Error", reason, "", "", 0, "", budget)
+        error = ScriptError(HOST_ERROR, reason, "", "", 0, "", budget)
         failed = LoadFailed(load.script, load.epoch, error, (), b"")
         self.peers.tell_brokers(failed)
         return True

@@ -525,8 +525,12 @@ def test_only_one_host_of_a_pool_is_replaced_at_a_time() -> None:
 def test_a_host_whose_memory_grew_is_replaced() -> None:
     paper = old_host(host_memory=64 << 20)
     host = paper.places[B].hosts[0]
-    paper.report(of=host, rss_kib=70 << 10)
-    paper.report(of=host, rss_kib=90 << 10)
+    paper.report(of=host, rss_kib=40 << 10)
+    paper.report(of=host, rss_kib=110 << 10)
+    paper.run()
+    paper.tick()
+    assert recycled(paper) == []
+    paper.report(of=host, rss_kib=130 << 10)
     paper.run()
     paper.tick()
     assert recycled(paper) == [(host, "memory")]

@@ -6,8 +6,8 @@ import pytest
 
 from broker import actions as act
 from broker import events as ev
-from broker.renewal import EMPTY, MOST_STALE
-from luafarm.messages import HostLost, ScriptError, Verdict
+from broker.renewal import EMPTY, MOST_STALE, REFUSED_S
+from luafarm.messages import HOST_ERROR, HostLost, ScriptError, Verdict
 from luafarm.names import HostId, RequestId, Script
 from luafarm.settings import ScriptSettings
 from tests.broker.paper import POOL, Paper, script, settings
@@ -712,3 +712,75 @@ def test_fronts_hear_of_a_change_before_it_is_acknowledged() -> None:
         if isinstance(a, act.Answer) or (isinstance(a, act.Tell) and a.front == b"")
     ]
     assert order == ["Tell", "Answer"]
+
+
+# ---- hosts that refuse ---------------------------------------------------------------
+
+
+def refuse(paper: Paper, name: HostId, budget: str = "memory") -> None:
+    """Let a host refuse its next order, which is a load."""
+    load = paper.hosts[name].orders.popleft()
+    assert isinstance(load, act.Load)
+    error = ScriptError(HOST_ERROR, "no room", "", "", 0, "", budget)
+    paper.play(ev.LoadFailed(name, load.script, load.epoch, error))
+
+
+def test_a_load_that_a_full_host_refuses_goes_to_another_one() -> None:
+    paper = farm("h1", "h2")
+    paper.miss(B)
+    first = loading(paper, B)
+    refuse(paper, first)
+    assert paper.verdicts[-1].script == A  # nobody was told anything of b yet
+    paper.run()
+    assert paper.verdicts[-1].verdict == Verdict.READY
+    assert paper.places[B].hosts != (first,)
+    assert paper.machine.farm.records[B].failure is None
+    assert paper.count("refused_loads") == 1
+    assert paper.count("failed_loads") == 0
+
+
+def test_where_all_hosts_are_full_a_request_waits_until_one_has_room() -> None:
+    paper = farm("h1")
+    paper.use(A, H1)
+    paper.miss(B)
+    refuse(paper, H1)
+    # the state worth least makes room on the host that refused
+    assert [a.script for a in paper.orders if isinstance(a, act.Drop)] == [A]
+    paper.run()
+    assert B in paper.asked
+    paper.tick(2 * REFUSED_S)
+    paper.run()
+    assert paper.verdicts[-1].verdict == Verdict.READY
+
+
+@pytest.mark.parametrize("budget", ["memory", ""])
+def test_a_renewal_that_is_refused_is_tried_again_and_the_old_one_served(
+    budget: str,
+) -> None:
+    paper = farm("h1")
+    for name in "bcd":  # they make room, although they are worth more
+        paper.write(script(name))
+        paper.ask(script(name))
+        paper.use(script(name), H1, 100)
+    paper.use(A, H1)
+    before = paper.places[A]
+    paper.write(A)
+    paper.settle(b"t")
+    for _ in range(3):
+        refuse(paper, H1, budget)
+        assert paper.places[A] == before
+        assert answered(paper) is None
+        while paper.hosts[H1].orders:  # to drop what makes room
+            paper.work(H1)
+            paper.deliver(H1)
+        paper.tick(2 * REFUSED_S)
+    paper.run()
+    assert answered(paper) == (True, "")
+    assert contents(paper, A) == {paper.files[A]}
+    warned = [a for a in paper.orders if isinstance(a, act.Log)]
+    assert len(warned) == 1
+
+
+def loading(paper: Paper, path: Script) -> HostId:
+    (host,) = paper.machine.farm.records[path].loads
+    return host
