@@ -22,7 +22,7 @@ from fcgi.peer import SAFE_METHODS
 from fcgi.placement import Pending
 from fcgi.refusal import Refusal
 from fcgi.service import Service
-from fcgi.spool import BodySpool
+from fcgi.spool import BodySpool, Room
 from luafarm.errors import SettingsError
 from luafarm.messages import SAFE, ScriptError
 from luafarm.settings import Settings
@@ -107,6 +107,7 @@ class HttpListener:
     def __init__(self, settings: Settings, service: Service) -> None:
         self.heads = reply.Heads(settings.front.max_reply_header)
         self._front = settings.front
+        self._room = Room(settings.front.spool)
         self._service = service
         self._roots = [
             os.fsencode(root).rstrip(b"/")
@@ -181,7 +182,7 @@ class HttpListener:
             size += len(piece)
             if size <= self._front.max_body:
                 if size > self._front.inline_body and exchange.spool is None:
-                    exchange.spool = BodySpool()
+                    exchange.spool = BodySpool(self._room)
                     for kept in pieces:
                         exchange.spool.write(0, kept)
                     pieces = []

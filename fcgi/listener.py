@@ -23,6 +23,7 @@ from fcgi.family import Handover
 from fcgi.peer import FcgiExchange, Peer
 from fcgi.request import Limits
 from fcgi.service import Service
+from fcgi.spool import Room
 from luafarm.settings import Settings
 
 logger = logging.getLogger("luafarm.front")
@@ -65,6 +66,7 @@ class Server:
             idle_s=front.idle_timeout,
             receive_s=front.receive_timeout,
         )
+        self.room = Room(front.spool)
         self.peers: set[Peer] = set()
         self._loop = loop
         self._sockets: list[socket.socket] = []

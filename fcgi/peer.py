@@ -278,7 +278,7 @@ class Peer:
 
     def _keep(self, data: bytes) -> None:
         if self._spool is None:
-            self._spool = ReplySpool()
+            self._spool = ReplySpool(self.server.room)
         try:
             self._spool.write(data)
         except OSError as error:
@@ -334,7 +334,7 @@ class Peer:
         exchange = self._exchange(chunk.request)
         try:
             if exchange.spool is None:
-                exchange.spool = BodySpool()
+                exchange.spool = BodySpool(self.server.room)
             exchange.spool.write(int(chunk.stream == records.DATA), chunk.data)
         except OSError as error:
             logger.error("body spool: %s; the request is refused", error)  # noqa: TRY400

@@ -1,5 +1,6 @@
 """Bytes that are too many for memory: unlinked temporary files."""
 
+import errno
 import tempfile
 from collections.abc import Callable
 from typing import BinaryIO, Final
@@ -7,14 +8,31 @@ from typing import BinaryIO, Final
 CHUNK: Final = 256 * 1024
 
 
+class Room:
+    """What all temporary files of a front may take."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.left = max_bytes
+
+    def take(self, size: int) -> None:
+        """Count bytes that are to be written. Raises OSError when it is full."""
+        if size > self.left:
+            raise OSError(errno.ENOSPC, "[front] spool is used up")
+        self.left -= size
+
+
 class BodySpool:
     """The streams of one long request body, written once, read by offset."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room) -> None:
         self._files = (_temporary(), _temporary())
+        self._room = room
+        self._written = 0
 
     def write(self, stream: int, data: bytes) -> None:
-        """Append to a stream: 0 STDIN, 1 DATA. Raises OSError when the disk is full."""
+        """Append to a stream: 0 STDIN, 1 DATA. Raises OSError when there is no room."""
+        self._room.take(len(data))
+        self._written += len(data)
         self._files[stream].write(data)
 
     def read(self, stream: int, offset: int, max_bytes: int) -> bytes:
@@ -25,6 +43,8 @@ class BodySpool:
 
     def close(self) -> None:
         """Give the files back."""
+        self._room.left += self._written
+        self._written = 0
         for file in self._files:
             file.close()
 
@@ -32,8 +52,9 @@ class BodySpool:
 class ReplySpool:
     """First in, first out, for a client that reads more slowly than scripts write."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room) -> None:
         self._file = _temporary()
+        self._room = room
         self._read = 0
         self._written = 0
 
@@ -42,10 +63,12 @@ class ReplySpool:
         return self._written - self._read
 
     def write(self, data: bytes) -> None:
-        """Append. Raises OSError when the disk is full."""
-        self._file.seek(self._written)
-        self._file.write(data)
+        """Append. Raises OSError when there is no room."""
+        self._room.take(len(data))
+        start = self._written
         self._written += len(data)
+        self._file.seek(start)
+        self._file.write(data)
 
     def drain(
         self, send: Callable[[bytes], None], may_send: Callable[[], bool]
@@ -59,11 +82,16 @@ class ReplySpool:
         if self._read == self._written:
             self._file.seek(0)
             self._file.truncate()
-            self._read = self._written = 0
+            self._free()
 
     def close(self) -> None:
         """Give the file back."""
+        self._free()
         self._file.close()
+
+    def _free(self) -> None:
+        self._room.left += self._written
+        self._read = self._written = 0
 
 
 def _temporary() -> BinaryIO:

@@ -76,6 +76,7 @@ class Front:
     inline_body: int = setting(64 * KIB, "Bodies up to this size travel with the request; larger ones are spooled to an unlinked temporary file and pulled by the script.", unit="bytes", most=16 * MIB)
     max_reply_header: int = setting(7 * KIB, "Header of a reply; more is answered 502. nginx's fastcgi_buffer_size must hold it.", unit="bytes", least=512, most=16 * MIB)
     reply_memory: int = setting(1 * MIB, "Reply bytes kept in memory for a client that reads slowly; what is over goes to an unlinked temporary file.", unit="bytes", least=64 * KIB)
+    spool: int = setting(4 * GIB, "Temporary files of each front in all: replies for clients that read slowly, long bodies; what is over costs the client its connection, or is answered 503.", unit="bytes")
     idle_timeout: float = setting(75.0, "An idle kept connection is closed after this; longer than the web server's own keepalive_timeout.", unit="s", least=0.01)
     receive_timeout: float = setting(60.0, "A request that has begun but not arrived whole is given up after this.", unit="s", least=0.01)
     send_timeout: float = setting(60.0, "A client that takes no byte of its reply for this long is disconnected.", unit="s", least=0.01)

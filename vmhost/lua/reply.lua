@@ -92,6 +92,9 @@ end
 -- Send what there is; where Lua cannot yield it stays buffered.
 local function flush()
   if sent and count == 0 then return end
+  if total > config.reply_bytes then
+    halt("reply", format("reply of more than %d bytes", config.reply_bytes))
+  end
   local top, chunk = rest()
   local lines = T.take_log()
   if operate(OP.FLUSH, top, chunk, lines) == REFUSED then return T.put_log_back(lines) end
@@ -104,12 +107,7 @@ local function put(text)
   local size = #text
   body[count + 1] = text  -- first what can fail
   count, bytes, total = count + 1, bytes + size, total + size
-  if bytes > part_bytes then
-    if total > config.reply_bytes then
-      halt("reply", format("reply of more than %d bytes", config.reply_bytes))
-    end
-    flush()
-  end
+  if bytes > part_bytes then flush() end
 end
 T.put = put
 

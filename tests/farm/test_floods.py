@@ -1,0 +1,232 @@
+"""Floods, end to end: what scripts and clients pour out costs a bounded amount.
+
+Each flood is let loose on one farm, while a script of another pool is asked: it is
+answered all the time, and front, broker and supervisor keep their size.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.farm.client import TIMEOUT_S, Client, ask, connected
+from tests.farm.farms import Farm, until, up
+from tests.fcgi import wire
+
+pytestmark = pytest.mark.process
+
+MIB = 1 << 20
+GROWTH_KIB = 48 * 1024
+"""More than the front may keep for a client in memory, and the interpreter's habits."""
+
+LOG_RATE = 4096
+PATHS = 4000
+SETTINGS = """
+[front]
+spool = "24 MiB"
+receive_timeout = "5 s"
+
+[broker]
+states = 40
+missing = 500
+quarantine_deaths = 0
+
+[pool.bystander]
+root = ["{place}/other"]
+hosts = 1
+"""
+POOL = f"""
+reply = "16 MiB"
+cpu = "2 s"
+log_rate = {LOG_RATE}
+"""
+
+HELLO = "function main(env, con) con:puts('hello') end"
+ENDLESS = """
+function main(env, con)
+  local piece = ("x"):rep(65536)
+  while true do con:puts(piece) con:flush() end
+end
+"""
+LOGS = """
+function main(env, con)
+  for index = 1, 300 do con:log(("l"):rep(100)) end
+  con:puts("logged")
+end
+"""
+HEADERS = """
+function main(env, con)
+  for index = 1, 1e6 do con:header("X-" .. index, ("h"):rep(100)) end
+end
+"""
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    with up(SETTINGS, hosts=2, pool=POOL, folders=("other",)) as running:
+        (running.place / "other" / "hello.lua").write_text(HELLO)
+        running.write("endless.lua", ENDLESS)
+        running.write("logs.lua", LOGS)
+        running.write("headers.lua", HEADERS)
+        running.write("hello.lua", HELLO)
+        yield running
+
+
+def resident_kib(farm: Farm) -> dict[str, int]:
+    """Return the memory of front, broker and supervisor, by title."""
+    found: dict[str, int] = {}
+    for title in ("luafarm-front", "luafarm-broker", "luafarm-supervisor"):
+        [pid] = farm.titled(title)
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        found[title] = pages * os.sysconf("SC_PAGE_SIZE") // 1024
+    return found
+
+
+@contextlib.contextmanager
+def bounded(farm: Farm) -> Iterator[None]:
+    """Ask the bystander while the block runs; compare what memory is used after it."""
+    script = farm.place / "other" / "hello.lua"
+    ask(farm.socket, script)
+    before = resident_kib(farm)
+    over = threading.Event()
+    wrong: list[object] = []
+    asked = 0
+
+    def run() -> None:
+        nonlocal asked
+        is_over = False
+        while not is_over:
+            is_over = over.wait(0.005)
+            reply = ask(farm.socket, script)
+            asked += 1
+            if (reply.status, reply.body) != (200, b"hello"):
+                wrong.append(reply)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    assert wrong == []
+    assert asked >= 1
+    for title, kib in resident_kib(farm).items():
+        grown = kib - before[title]
+        assert grown < GROWTH_KIB, f"{title} has grown by {grown} KiB"
+
+
+def deleted_bytes(farm: Farm) -> int:
+    """Return the size of the front's temporary files, which have no name."""
+    [front] = farm.titled("luafarm-front")
+    total = 0
+    for fd in Path(f"/proc/{front}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if "(deleted)" in str(fd.readlink()):
+                total += fd.stat().st_size
+    return total
+
+
+def test_replies_without_end_to_clients_that_do_not_read(farm: Farm) -> None:
+    with contextlib.ExitStack() as stack, bounded(farm):
+        for _ in range(6):  # 96 MiB, if all were kept
+            client = stack.enter_context(connected(farm.socket))
+            client.send(farm.root / "endless.lua")
+        until(lambda: "the client is cut off" in farm.log(), "the room is used up", 30)
+        assert deleted_bytes(farm) <= 24 * MIB
+    until(lambda: deleted_bytes(farm) == 0, "the room is free again")
+    with connected(farm.socket) as client, bounded(farm):
+        client.send(farm.root / "endless.lua")  # alone it comes to its budget
+        until(lambda: "budget=reply" in farm.log(), "its budget ends it", 30)
+    until(lambda: deleted_bytes(farm) == 0, "the room is free again")
+
+
+def test_log_lines_without_end(farm: Farm) -> None:
+    log = farm.daemons["up"].log
+    before = log.stat().st_size
+    with bounded(farm):
+        for _ in range(
+            150
+        ):  # 4.5 MB of text; 200 lines of each request are let through
+            assert ask(farm.socket, farm.root / "logs.lua").body == b"logged"
+        until(lambda: "logs too much: " in farm.log(), "what is left out is told")
+    written = log.stat().st_size - before
+    # at once ten seconds' worth and one request, then the rate, for a slow machine
+    assert written < 20 * LOG_RATE + 60 * LOG_RATE
+
+
+def test_headers_without_end(farm: Farm) -> None:
+    with bounded(farm):
+        for _ in range(5):
+            reply = ask(farm.socket, farm.root / "headers.lua")
+            assert reply.status in {500, 503, 504}
+            assert len(reply.headers) < 20
+
+
+def test_scripts_without_end_each_asked_for_once(farm: Farm) -> None:
+    number = 1100
+    for index in range(number):
+        path = farm.root / f"many_{index}.lua"
+        path.write_text(HELLO)
+    with bounded(farm):
+        for index in range(number):
+            reply = ask(farm.socket, farm.root / f"many_{index}.lua")
+            assert reply.status == 200, (index, reply)
+    status = farm.status()
+    assert status["states"] <= 40
+    assert status["remembered"] <= 1000  # scripts without a state: for their heat
+    known = [s for s in status["scripts"] if s["script"].endswith("other/hello.lua")]
+    assert known  # the bystander kept its state, it was worth more
+    assert known[0]["states"]
+
+
+def test_paths_without_end_that_do_not_exist(farm: Farm) -> None:
+    with bounded(farm), connected(farm.socket) as client:
+        for index in range(PATHS):
+            client.send(f"{farm.root}/none_{index}.lua/{index}")
+            assert client.receive().status == 404
+    status = farm.status()
+    assert status["missing"] <= 500
+    assert status["files"]["paths"] < 2000  # a few for each of those
+
+
+def test_many_connections_with_half_a_request(farm: Farm) -> None:
+    begun = wire.req({"SCRIPT_FILENAME": f"{farm.root}/hello.lua"}, b"")[:40]
+    clients: list[Client] = []
+    try:
+        with bounded(farm):
+            for _ in range(300):
+                client = Client(farm.socket)
+                client.socket.sendall(begun)
+                clients.append(client)
+            # each is given up after receive_timeout
+            until(lambda: all(map(is_answered, clients)), "all are given up", 60.0)
+    finally:
+        for client in clients:
+            client.close()
+
+
+def is_answered(client: Client) -> bool:
+    client.socket.setblocking(False)
+    try:
+        return client.socket.recv(1, 2) is not None  # MSG_PEEK
+    except BlockingIOError:
+        return False
+    finally:
+        client.socket.settimeout(TIMEOUT_S)
+
+
+def test_parameters_without_end(farm: Farm) -> None:
+    pairs = {"SCRIPT_FILENAME": f"{farm.root}/hello.lua", "HTTP_X": "p" * 60_000}
+    with bounded(farm):
+        for _ in range(20):
+            with connected(farm.socket) as client:
+                more = {f"HTTP_X{index}": "p" * 60_000 for index in range(40)}
+                with contextlib.suppress(OSError):  # it may stop to read
+                    client.socket.sendall(wire.req({**pairs, **more}, b""))
+                with contextlib.suppress(OSError):
+                    assert client.receive().status in {0, 431}
+    assert ask(farm.socket, farm.root / "hello.lua").status == 200
