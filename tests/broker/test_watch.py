@@ -1,33 +1,42 @@
 """Changes on a real file system: inotify gives the hint, the file is the truth.
 
-One test for each row of the inotify pitfalls, and for the ways in which editors, tools
-and deploys write files. Events are queued by the kernel before the call that causes
-them returns, so nothing here waits.
+One test for each pitfall of inotify, and for the ways in which editors, tools and
+deploys write files. Events are queued by the kernel before the call that causes them
+returns, so nothing here waits. Of the tests below, and in test_watch_silent (*):
+
+    a watch on a file dies with a replace  every_way_of_writing_a_file_is_noticed
+    editors: vim, emacs, sed, rsync, git   the same; git_itself
+    a deploy by a symlink                  a_flipped_symlink, ln_sfn, chains_of_symlinks
+    new nested directories                 no_file_in_new_nested_directories_is_missed
+    overflow of the queue                  an_overflow_of_the_queue*, _of_a_tiny_queue*
+    limit of watches (ENOSPC)              beyond_the_watch_limit*, at_the_watch_limit*
+    limit of instances (EMFILE)            without_any_inotify_instance*
+    a renamed ancestor                     a_renamed_ancestor*, the_root_itself_may_go
+    moved and swapped directories          a_moved_directory, two_directories_swapped
+    hard links                             a_write_through_another_hard_link*
+    mmap                                   every_way_of_writing[mapped]
+    bind mounts                            a_bind_mount_over*, a_write_through_a_bind*
+    network file systems                   on_a_network_file_system*, told_by_statfs*
+    a replace that keeps mtime and size    a_replace_that_keeps_size_and_mtime
+    half-written files                     a_file_that_is_still_open, _half_written
+    stale events, descriptors used again   events_of_a_watch_that_was_given_up
+    "I saved, then reloaded"               check_looks_at_once, tests/farm/test_reload
+    rapid creation and deletion            a_file_that_comes_and_goes_rapidly
+    deleted and made again                 deleted_and_created_again, a_deleted_tree
+    modules and data files                 test_renewal, tests/farm/test_changes
 """
 
-import errno
 import mmap
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from broker.notifier import Notifier, new_inotify
-from broker.watch import ALONE, LONGEST
-from tests.broker.tree import GONE, POOL, SETTLE_S, Tree, of
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Iterator[Tree]:
-    (tmp_path / "root").mkdir()
-    tree = Tree(tmp_path / "root")
-    tree.write("a.lua", "one")
-    yield tree
-    tree.close()
-
+from broker.watch import ALONE, LONGEST, PAUSE
+from tests.broker.tree import GONE, POOL, SETTLE_S, Tree, of, replace_with
 
 # ---- how files are written -----------------------------------------------------------
 
@@ -75,6 +84,22 @@ def emacs(path: Path) -> None:
     path.write_text("two")
     lock.unlink()
     auto.unlink()
+
+
+def vim_itself(path: Path) -> None:
+    if shutil.which("vim") is None:
+        pytest.skip("vim is not installed")
+    command = [
+        "vim",
+        "-es",
+        "-u",
+        "NONE",
+        "-c",
+        "%s/.*/two/",
+        "-c",
+        "set noeol nofixeol",
+    ]
+    subprocess.run([*command, "-c", "wq", path], check=True, capture_output=True)
 
 
 def sed(path: Path) -> None:
@@ -134,6 +159,7 @@ WAYS = [
     replace_from_elsewhere,
     vim_backupcopy_no,
     vim_backupcopy_yes,
+    vim_itself,
     emacs,
     sed,
     rsync,
@@ -156,12 +182,6 @@ def test_every_way_of_writing_a_file_is_noticed_again_and_again(
         assert tree.changes() == {"a.lua": of("two")}
         replace_with(tree.root / "a.lua", "one")
         assert tree.changes() == {"a.lua": of("one")}
-
-
-def replace_with(path: Path, text: str) -> None:
-    other = path.with_name(".other")
-    other.write_text(text)
-    other.rename(path)
 
 
 def test_a_replace_that_keeps_size_and_mtime_is_noticed(tree: Tree) -> None:
@@ -216,6 +236,50 @@ def test_a_file_becomes_a_directory_and_a_file_again(tree: Tree) -> None:
     shutil.rmtree(tree.root / "a.lua")
     tree.write("a.lua", "two")
     assert tree.changes() == {"a.lua": of("two"), "a.lua/init.lua": GONE}
+
+
+def test_a_file_that_comes_and_goes_rapidly_ends_as_it_is(tree: Tree) -> None:
+    tree.follow("a.lua", "late.lua")
+    path = tree.root / "late.lua"
+    for turn in range(200):
+        path.write_text(f"turn {turn}")
+        if turn % 50 == 49:
+            assert tree.changes() == {"late.lua": of(f"turn {turn}")}
+        path.unlink()
+    assert tree.changes() == {"late.lua": GONE}
+    for turn in range(200):
+        path.write_text(f"turn {turn}")
+        path.rename(tree.root / "a.lua")
+    assert tree.changes() == {"a.lua": of("turn 199")}
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_git_itself_changes_files_in_a_way_that_is_noticed(tree: Tree) -> None:
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(
+            ["git", *identity, *arguments],
+            cwd=tree.root,
+            check=True,
+            capture_output=True,
+        )
+
+    tree.write("lib/m.lua", "one")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "one")
+    tree.write("a.lua", "two")
+    (tree.root / "lib/m.lua").unlink()
+    tree.write("lib/n.lua", "two")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "two")
+    tree.follow("a.lua", "lib/m.lua", "lib/n.lua")
+    git("checkout", "--quiet", "HEAD~1")
+    one = {"a.lua": of("one"), "lib/m.lua": of("one"), "lib/n.lua": GONE}
+    assert tree.changes() == one
+    git("checkout", "--quiet", "-")
+    two = {"a.lua": of("two"), "lib/m.lua": GONE, "lib/n.lua": of("two")}
+    assert tree.changes() == two
 
 
 # ---- directories ---------------------------------------------------------------------
@@ -377,139 +441,6 @@ def test_a_loop_of_links_is_an_error_and_no_hang(tree: Tree) -> None:
     assert tree.changes() == {"a.lua": of("two")}
 
 
-# ---- where inotify is silent ---------------------------------------------------------
-
-
-def test_a_write_through_another_hard_link_is_found_by_polling(
-    tree: Tree, tmp_path: Path
-) -> None:
-    (tmp_path / "other").hardlink_to(tree.root / "a.lua")
-    tree.follow("a.lua")
-    (tmp_path / "other").write_text("two")
-    assert not tree.hinted()
-    assert tree.polled() == {"a.lua": of("two")}
-
-
-def test_a_renamed_ancestor_is_noticed(tmp_path: Path) -> None:
-    (tmp_path / "x/y/root").mkdir(parents=True)
-    tree = Tree(tmp_path / "x/y/root")
-    tree.write("a.lua", "one")
-    tree.follow("a.lua")
-    (tmp_path / "x").rename(tmp_path / "z")
-    assert tree.changes() == {"a.lua": GONE}
-    tree.close()
-
-
-def test_polling_comes_round_to_every_path(tree: Tree, tmp_path: Path) -> None:
-    names = [f"f{i}.lua" for i in range(1000)]
-    for name in names:
-        tree.write(name, "one")
-        (tmp_path / name).hardlink_to(tree.root / name)
-    tree.follow(*names)
-    for name in names:
-        (tmp_path / name).write_text("two!")
-    found: dict[str, str] = {}
-    for _ in range(5):
-        found.update(tree.polled())
-    assert found == dict.fromkeys(names, of("two!"))
-
-
-def test_an_overflow_of_the_queue_has_everything_looked_at(tree: Tree) -> None:
-    tree.write("b.lua", "one")
-    tree.follow("a.lua", "b.lua")
-    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
-    if limit > 100_000:
-        pytest.skip(f"it takes {limit} events to overflow the queue")
-    noise = tree.root / "noise"
-    for _ in range(limit // 2 + 1):
-        noise.touch()
-        noise.unlink()
-    replace_with(tree.root / "a.lua", "two")
-    assert tree.changes() == {"a.lua": of("two")}
-    assert tree.watcher.overflows == 1
-    replace_with(tree.root / "b.lua", "three")
-    assert tree.changes() == {"b.lua": of("three")}
-
-
-class Limited:
-    """An inotify with room for a number of watches."""
-
-    def __init__(self, watches: int) -> None:
-        self.real = new_inotify()
-        self.watches = watches
-        self.known: set[int] = set()
-
-    def fileno(self) -> int:
-        return self.real.fileno()
-
-    def add_watch(self, path: bytes, mask: int) -> int:
-        if len(self.known) >= self.watches:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        wd = self.real.add_watch(path, mask)
-        self.known.add(wd)
-        return wd
-
-    def rm_watch(self, wd: int) -> None:
-        self.real.rm_watch(wd)
-        self.known.discard(wd)
-
-    def read(self, timeout: int) -> Iterable[tuple[int, int, int, str]]:
-        return self.real.read(timeout)
-
-    def close(self) -> None:
-        self.real.close()
-
-
-def test_beyond_the_watch_limit_files_are_polled_and_the_status_says_so(
-    tmp_path: Path,
-) -> None:
-    limited = Limited(0)
-    tree = Tree(tmp_path, notifier=lambda: limited)
-    tree.write("a.lua", "one")
-    tree.follow("a.lua")
-    tree.write("a.lua", "two")
-    assert not tree.hinted()
-    assert tree.polled() == {"a.lua": of("two")}
-    polling = tree.watcher.status()["polling"]
-    reason = "watch limit: raise fs.inotify.max_user_watches"
-    assert {"directory": str(tmp_path), "reason": reason} in polling  # type: ignore[operator]
-    # the limit is raised: the next poll watches again
-    limited.watches = 1000
-    assert tree.polled() == {}
-    assert tree.watcher.status()["polling"] == []
-    tree.write("a.lua", "three")
-    assert tree.changes() == {"a.lua": of("three")}
-    tree.close()
-
-
-def test_without_any_inotify_instance_everything_is_polled(tmp_path: Path) -> None:
-    def refuse() -> Notifier:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    tree = Tree(tmp_path, notifier=refuse)
-    tree.write("a.lua", "one")
-    tree.follow("a.lua", "b.lua")
-    tree.write("a.lua", "two")
-    tree.write("b.lua", "new")
-    assert tree.watcher.fileno() == -1
-    assert tree.watcher.trouble
-    assert tree.polled() == {"a.lua": of("two"), "b.lua": of("new")}
-    assert tree.changes() == {}
-    tree.close()
-
-
-def test_on_a_network_file_system_files_are_polled_as_well(tmp_path: Path) -> None:
-    root = os.fsencode(tmp_path)
-    tree = Tree(tmp_path, is_silent=lambda at: "nfs" if at == root else "")
-    tree.write("a.lua", "one")
-    tree.follow("a.lua")
-    polling = tree.watcher.status()["polling"]
-    assert polling == [{"directory": str(tmp_path), "reason": "nfs"}]
-    tree.write("a.lua", "two")
-    assert tree.polled() == {"a.lua": of("two")}
-    tree.close()
-
-
 # ---- watches come and go -------------------------------------------------------------
 
 
@@ -577,6 +508,55 @@ def test_one_change_is_acted_on_soon_and_several_when_they_rest(tree: Tree) -> N
     assert tree.watcher.settles_at() is None
 
 
+def test_a_part_of_a_script_waits_for_others_and_a_symlink_does_not(
+    tmp_path: Path,
+) -> None:
+    for n in (1, 2):
+        (tmp_path / f"{n}").mkdir()
+        (tmp_path / f"{n}/part.lua").write_text(f"release {n}")
+    (tmp_path / "current").symlink_to("1")
+    tree = Tree(tmp_path, is_single=lambda _: False)
+    tree.follow("current/part.lua")
+    replace_with(tmp_path / "1/part.lua", "edited")
+    assert tree.hinted()
+    assert tree.watcher.settles_at() == pytest.approx(tree.now + SETTLE_S)
+    assert tree.watcher.is_gathering()
+    assert tree.changes() == {"current/part.lua": of("edited")}
+    flip(tmp_path / "current", "2")
+    assert tree.hinted()
+    assert tree.watcher.settles_at() == pytest.approx(tree.now + SETTLE_S * ALONE)
+    assert not tree.watcher.is_gathering()
+    tree.close()
+
+
+def test_files_that_nobody_uses_yet_belong_to_the_same_deploy(tree: Tree) -> None:
+    tree.write("b.lua", "one")
+    tree.follow("a.lua", "b.lua")
+    replace_with(tree.root / "unused.lua", "two")
+    assert not tree.hinted()
+    replace_with(tree.root / "a.lua", "two")
+    replace_with(tree.root / "b.lua", "two")
+    assert tree.hinted()
+    tree.now += SETTLE_S / 2
+    replace_with(tree.root / "unused.lua", "three")
+    assert tree.hinted()
+    assert tree.watcher.settles_at() == pytest.approx(tree.now + SETTLE_S)
+
+
+def test_what_has_come_slowly_may_pause_for_longer(tree: Tree) -> None:
+    tree.write("b.lua", "one")
+    tree.follow("a.lua", "b.lua")
+    for step in range(20):
+        name = "ab"[step % 2]
+        replace_with(tree.root / f"{name}.lua", f"at {step}")
+        assert tree.hinted()
+        tree.now += SETTLE_S / 2
+    tree.now -= SETTLE_S / 2
+    quiet_s = SETTLE_S / 2 * 19 * PAUSE
+    assert quiet_s > SETTLE_S
+    assert tree.watcher.settles_at() == pytest.approx(tree.now + quiet_s)
+
+
 def test_changes_that_never_rest_are_acted_on_in_the_end(tree: Tree) -> None:
     tree.write("b.lua", "one")
     tree.follow("a.lua", "b.lua")
@@ -613,6 +593,15 @@ def test_a_file_that_polling_finds_half_written_is_left_to_rest(tree: Tree) -> N
         assert tree.polled() == {}
         tree.clock_ahead_s = 1.0
         assert tree.polled() == {"a.lua": of("half")}
+
+
+def test_a_path_is_meant_by_its_real_name_as_well(releases: Tree) -> None:
+    releases.follow("a.lua")
+    key = (POOL, releases.path("a.lua"))
+    real = releases.root.resolve()
+    for scope in (b"", key[1], os.fsencode(real / "a.lua"), os.fsencode(real)):
+        assert releases.watcher.meant(scope) == [key]
+    assert releases.watcher.meant(os.fsencode(real.parent.parent / "3")) == []
 
 
 def test_check_looks_at_once_at_a_path_a_directory_or_all(tree: Tree) -> None:

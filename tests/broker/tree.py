@@ -25,6 +25,7 @@ class Tree:
         *libraries: Path,
         notifier: Callable[[], Notifier] = new_inotify,
         is_silent: Callable[[bytes], str] = silent_file_system,
+        is_single: Callable[[tuple[Pool, bytes]], bool] = lambda _: True,
     ) -> None:
         self.root = root
         paths = PoolPaths(
@@ -33,7 +34,9 @@ class Tree:
         # files are never young: the clock is an hour ahead of them
         self.clock_ahead_s = 3600.0
         self.sources = Sources({POOL: paths}, 1 << 20, self.wall_clock)
-        self.watcher = Watcher(self.sources, SETTLE_S, POLL_S, notifier, is_silent)
+        self.watcher = Watcher(
+            self.sources, SETTLE_S, POLL_S, notifier, is_silent, is_single
+        )
         self.now = 10.0
 
     def wall_clock(self) -> float:
@@ -93,3 +96,10 @@ def of(text: str) -> str:
 
 
 GONE = ""
+
+
+def replace_with(path: Path, text: str) -> None:
+    """Put another file in its place, as a careful editor does."""
+    other = path.with_name(".other")
+    other.write_text(text)
+    other.rename(path)
