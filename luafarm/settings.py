@@ -97,9 +97,9 @@ class Broker:
     states: int = setting(1000, "Lua states in the whole farm.", least=1)
     clones: int = setting(32, "States of one script, on as many VM hosts.", least=1)
     min_clones: int = setting(1, "States of a script that is loaded, which cooling does not take away.")
-    settle: float = setting(0.02, "A change of files is acted on after so long without a further one; longer groups bigger deploys.", unit="s", most=10)
+    settle: float = setting(0.02, "A change of files is acted on after so long without a further one; longer groups bigger deploys. A flipped symlink, or a script without modules, need not wait for more: a quarter of it.", unit="s", most=10)
     poll: float = setting(1.0, "Files where inotify is silent (network file systems, watch limits) are compared this often.", unit="s", least=0.01)
-    last_good: bool = setting(True, "A script whose new content does not load goes on being served in its last good generation; off: the error page is served.")
+    last_good: bool = setting(True, "A script whose new content does not load, or is empty, goes on being served in its last good generation; off: the error page is served.")
     heat_half_life: float = setting(60.0, "A script's heat halves in this time; in a farm where states stay long it lasts longer by itself (docs/placement.md).", unit="s", least=0.1)
     state_floor: float = setting(0.0005, "What losing a state costs besides loading it again, as seconds of waiting: the persistent values it held.", unit="s")
     clone_cpu_share: float = setting(0.03, "Share of the farm's CPU that loading clones may take.", most=1)
@@ -151,8 +151,8 @@ class PoolSettings:
     state_requests: int = setting(0, "A state is renewed after so many requests; 0: never.")
     state_age: float = setting(0.0, "A state is renewed at this age; 0: never.", unit="s")
     host_requests: int = setting(0, "A VM host is replaced after so many requests; 0: never.")
-    host_age: float = setting(0.0, "A VM host is replaced at this age; 0: never.", unit="s")
-    preload: tuple[str, ...] = setting((), "Patterns of scripts, relative to a root, that are loaded when the farm starts.")
+    host_age: float = setting(0.0, "A VM host is replaced at this age, one at a time; 0: never.", unit="s")
+    preload: tuple[str, ...] = setting((), "Patterns of scripts, relative to a root, that are loaded when the farm starts, as soon as there are VM hosts; a request that comes before waits for the load.")
 
 
 @dataclass(frozen=True, slots=True)
