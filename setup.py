@@ -23,6 +23,7 @@ HOT = [
     "broker/bulletin.py",
     "broker/census.py",
     "broker/cloning.py",
+    "broker/convergence.py",
     "broker/evictions.py",
     "broker/farm.py",
     "broker/files.py",

@@ -8,12 +8,12 @@ states saw, so those that are stale show up as changed and are renewed.
 from typing import Final
 
 from broker.actions import Drop, Fence, Forget, Kill
+from broker.convergence import Convergence, load_error
 from broker.events import Accused, HostJoined, Inventoried, StateGone
 from broker.farm import Farm
 from broker.placement import Placement
 from broker.quarantine import BUDGET_WEIGHT, EXHAUSTING
 from broker.recycling import Recycling
-from broker.renewal import Renewal, load_error
 from broker.resolve import shown
 from broker.tables import Generation, Host, Record, State
 from luafarm.messages import HostLost, StateRow, StopRow, Verdict
@@ -38,13 +38,13 @@ class Census:
         self,
         farm: Farm,
         placement: Placement,
-        renewal: Renewal,
+        convergence: Convergence,
         recycling: Recycling,
     ) -> None:
         self._farm = farm
         self._turn = farm.turn
         self._placement = placement
-        self._renewal = renewal
+        self._convergence = convergence
         self._recycling = recycling
         #: when each supervisor was heard last
         self.machines: dict[Machine, float] = {}
@@ -95,7 +95,7 @@ class Census:
                 adopted.append(record)
         for record in adopted:
             farm.bulletin.publish(record)
-            self._renewal.tend(record)
+            self._convergence.tend(record)
 
     def _repeat(self, host: Host, told: dict[Script, Epoch]) -> None:
         """Give the orders again that the host may not have got."""
@@ -126,7 +126,7 @@ class Census:
                 touched.append(state.record)
         for record in touched:
             self._farm.bulletin.publish(record)
-            self._renewal.tend(record)
+            self._convergence.tend(record)
 
     def _adopt(self, host: Host, row: StateRow) -> Record | None:
         """Take over a state that the host holds, of whatever age it is."""
@@ -224,7 +224,7 @@ class Census:
             return False
         text = f"loading it ended its VM host: {lost.reason}. {lost.detail}"
         error = load_error(lost.script, "Load Error", text, budget)
-        self._renewal.reject(record, generation, error)
+        self._convergence.reject(record, generation, error)
         return record.current is not None
 
     def _forget(self, host: Host, lost: HostLost) -> None:
@@ -249,12 +249,12 @@ class Census:
         farm.bulletin.tell(lost)
         self._turn.out.append(Forget(host.id))
         for script in farm.waits.lost(host.id):
-            self._renewal.answer_waits(script)
+            self._convergence.answer_waits(script)
         for record in hot:
             self._rebuild(record)
         for record in touched.values():
             farm.bulletin.publish(record)
-            self._renewal.tend(record)
+            self._convergence.tend(record)
 
     def _rebuild(self, record: Record) -> None:
         """Load a hot script again that lost its last state, before somebody asks."""
@@ -283,7 +283,7 @@ class Census:
         """Give orders again; lose the hosts of machines that are silent."""
         unsent, self._unsent = self._unsent, {}
         for record in unsent.values():
-            self._renewal.tend(record)
+            self._convergence.tend(record)
         silent = self._turn.now - MACHINE_SILENCE_S
         for machine, heard_at in list(self.machines.items()):
             if heard_at >= silent:
@@ -322,9 +322,9 @@ class Census:
             if event.reason == UNSENT:
                 # the files are about to be looked at; until then it would end the same
                 self._unsent[event.script] = loading.record
-                self._renewal.unsendable(loading.record)
+                self._convergence.unsendable(loading.record)
             else:
-                self._renewal.tend(loading.record)
+                self._convergence.tend(loading.record)
             return
         state = host.states.get(event.script)
         if state is None or state.epoch != event.epoch or event.reason == "replaced":
@@ -338,7 +338,7 @@ class Census:
         if event.reason in EXHAUSTING:
             self._blame(event.script, BUDGET_WEIGHT, f"budget={event.reason} exceeded")
         farm.bulletin.publish(record)
-        self._renewal.tend(record)
+        self._convergence.tend(record)
 
     def stopped(self, row: StopRow) -> None:
         """Take note of requests that a budget stopped."""
@@ -379,7 +379,7 @@ class Census:
         for script in self._farm.quarantine.released(self._turn.now):
             record = self._farm.records.get(script)
             if record is not None:
-                self._renewal.tend(record)
+                self._convergence.tend(record)
 
 
 def _is_same(one: Generation, other: Generation) -> bool:

@@ -13,6 +13,7 @@ from typing import Final, assert_never
 from broker import invariants
 from broker.actions import Action, Tell
 from broker.census import Census
+from broker.convergence import EMPTY, Convergence
 from broker.events import (
     Accused,
     Changed,
@@ -39,7 +40,7 @@ from broker.farm import Farm
 from broker.missing import is_user
 from broker.placement import Placement
 from broker.recycling import Recycling
-from broker.renewal import EMPTY, Renewal
+from broker.renewal import Renewal
 from broker.resolve import pool_of
 from broker.tables import Generation, Key, Record, State
 from broker.turn import Turn
@@ -79,8 +80,9 @@ class Machine:
         self.farm = Farm(settings, self._turn, term, memory_kib)
         self.placement = Placement(self.farm, cores)
         self._recycling = Recycling(self.farm, self.placement)
-        self._renewal = Renewal(self.farm, self.placement, self._recycling)
-        self.census = Census(self.farm, self.placement, self._renewal, self._recycling)
+        convergence = self._convergence = Convergence(self.farm, self.placement)
+        self._renewal = Renewal(self.farm, self.placement, self._recycling, convergence)
+        self.census = Census(self.farm, self.placement, convergence, self._recycling)
         self.fronts: dict[bytes, Front] = {}
         self._takeover_s = settings.broker.takeover
         self._opens_at = now + self._takeover_s
@@ -213,7 +215,7 @@ class Machine:
             farm.bulletin.reply(event.front, event.asked, place)
             return
         record.idle = event.idle
-        self._renewal.tend(record)
+        self._convergence.tend(record)
 
     def _preloaded(self, event: Preloaded) -> None:
         if not self.farm.bulletin.is_open:
@@ -221,7 +223,7 @@ class Machine:
                 self._early.append(event)
             return
         if event.found.digest != EMPTY:
-            self._renewal.tend(self._found(event.found))
+            self._convergence.tend(self._found(event.found))
 
     def _pressed(self, event: Pressed) -> None:
         if self.farm.bulletin.is_open:
@@ -287,7 +289,7 @@ class Machine:
 
     def _fenced(self, event: FenceRaised) -> None:
         if self.farm.waits.confirmed(event.host, event.script, event.epoch):
-            self._renewal.answer_waits(event.script)
+            self._convergence.answer_waits(event.script)
         host = self.farm.roster.hosts.get(event.host)
         state = host.states.get(event.script) if host is not None else None
         if state is None or state.epoch >= event.epoch:
@@ -310,9 +312,9 @@ class Machine:
         self.census.tick()
         self.census.release()
         self._recycling.tick()
-        self._renewal.retry()
+        self._convergence.retry()
         for record in self.farm.bulletin.expire():
-            self._renewal.tend(record)
+            self._convergence.tend(record)
         for name, front in list(self.fronts.items()):
             if front.heard_at < self._turn.now - FRONT_SILENCE_S:
                 del self.fronts[name]
@@ -328,7 +330,7 @@ class Machine:
         farm.bulletin.is_open = True
         for record in list(farm.records.values()):
             farm.bulletin.publish(record)
-            self._renewal.tend(record)
+            self._convergence.tend(record)
         for name in self.fronts:
             self._turn.out.append(Tell(name, farm.bulletin.snapshot()))
         early, self._early = self._early, []

@@ -2,52 +2,45 @@
 
 A settled change gives a new generation, whose first state (the canary) is loaded beside
 an old one. Once it is ready fronts are told, the other old states are renewed and
-fenced. If it does not load, the last good generation goes on being served. `tend`
-brings a script to what its row asks for, whatever happened before; it may be called at
-any time.
+fenced. If it does not load, the last good generation goes on being served. Here rows
+are changed; `broker.convergence` orders what they ask for.
 """
 
 from typing import Final
 
 from broker.actions import Answer, Drop, Watch
+from broker.convergence import EMPTY, Convergence
 from broker.events import Changed, FileNow, LoadFailed, StateLoaded
 from broker.farm import MAX_DEPENDENCIES, Farm
 from broker.missing import asked_of, is_user
 from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.resolve import is_below, shown
-from broker.tables import Failure, Generation, Host, Loading, Record, State
+from broker.tables import Generation, Host, Record, State
 from luafarm.messages import HOST_ERROR, Dependency, ScriptError, Verdict
 from luafarm.names import Epoch, Pool, Script
-
-EMPTY: Final = bytes.fromhex("cae66941d9efbd404e4d88758ea67670")
-"""Digest (BLAKE2b, 16 bytes) of an empty file, which is no script."""
 
 MOST_STALE: Final = 5
 """A state whose files changed while it was loaded is not served but loaded again, so
 often; then the files never rest, and it is served as it is."""
 
-REFUSED_S: Final = 0.5
-"""A host that refused a load gets no other one for so long."""
-
-_SAY_AGAIN_S: Final = 60.0
-_FIRST_RETRY_S: Final = 1.0
-_LONGER: Final = 0.1  # weights of a measurement
-_SHORTER: Final = 0.5
-_MOST_RETRIES: Final = 6
-
 
 class Renewal:
     """Decides about generations."""
 
-    def __init__(self, farm: Farm, placement: Placement, recycling: Recycling) -> None:
+    def __init__(
+        self,
+        farm: Farm,
+        placement: Placement,
+        recycling: Recycling,
+        convergence: Convergence,
+    ) -> None:
         self._farm = farm
         self._turn = farm.turn
         self._placement = placement
         self._recycling = recycling
+        self._convergence = convergence
         self._last_good = farm.settings.broker.last_good
-        #: scripts with a load that a host refused: when to try again
-        self._refused: dict[Script, float] = {}
 
     # -- files -----------------------------------------------------------------------
 
@@ -61,7 +54,7 @@ class Renewal:
         self._farm.waits.wait(event.ticket, awaited)
         self._review_all(scripts)
         for script in awaited:
-            self.answer_waits(script)
+            self._convergence.answer_waits(script)
         if event.ticket and not awaited:
             self._turn.out.append(Answer(event.ticket, True, "", Script(b"")))
 
@@ -102,7 +95,7 @@ class Renewal:
             record = self._farm.records.get(script)
             if record is not None:
                 self.review(record)
-                self.tend(record)
+                self._convergence.tend(record)
 
     def _pending(self, event: Changed) -> list[Script]:
         """Return the scripts with a file in scope whose last change is not in force.
@@ -168,27 +161,11 @@ class Renewal:
             farm.rewatch(record)
         else:
             self._turn.count("generations")
-            record.next = self.following(record, digest, newest)
+            record.next = self._convergence.following(record, digest, newest)
 
     def has_last_good(self, record: Record) -> bool:
         """Say whether a generation is served that an emptied file does not end."""
         return record.current is not None and self._last_good
-
-    def following(
-        self, record: Record, digest: bytes, newest: Generation | None
-    ) -> Generation:
-        """Return a generation of this content, with what older ones used as it is now.
-
-        That much is sent with the order to load, to spare the host its questions.
-        """
-        farm = self._farm
-        following = Generation(farm.next_epoch(), digest)
-        for old in (record.current, newest):
-            if old is not None:
-                for name, dependency in old.dependencies.items():
-                    now = farm.files.resolved(record, name, dependency)
-                    following.dependencies[name] = now
-        return following
 
     def _delete(self, record: Record, digest: bytes) -> None:
         farm = self._farm
@@ -225,7 +202,7 @@ class Renewal:
         if record is None or loading is None or loading.epoch != event.epoch:
             self._used_further(record, host, event)
             return
-        record.load_s = _learned(record.load_s, event.load_s)
+        record.learn_load(event.load_s)
         generation = loading.generation
         replaced = host.states.get(event.script)
         old_epoch = replaced.epoch if replaced is not None else Epoch(0)
@@ -246,7 +223,7 @@ class Renewal:
             if record.current is None and record.next is None:
                 farm.drop(state)  # deleted or refused meanwhile
         farm.bulletin.publish(record)
-        self.tend(record)
+        self._convergence.tend(record)
         self._placement.relieve(host)
 
     def _judge_canary(
@@ -302,7 +279,7 @@ class Renewal:
             return
         self._note(record, state.generation, event.dependencies, event.changed)
         self.review(record)
-        self.tend(record)
+        self._convergence.tend(record)
 
     def doubt(self, state: State, epoch: Epoch) -> None:
         """Renew a state that an earlier broker still replaced, or fenced off.
@@ -314,7 +291,7 @@ class Renewal:
         state.epoch = epoch
         state.generation = Generation(epoch, b"")
         self._farm.bulletin.publish(state.record)
-        self.tend(state.record)
+        self._convergence.tend(state.record)
 
     def _note(
         self,
@@ -361,7 +338,7 @@ class Renewal:
         if beside is not None and beside not in fenced:
             fenced.append(beside)
         for state in record.states:
-            if state.generation is not generation and self._may_load(state):
+            if state.generation is not generation and self._convergence.may_load(state):
                 farm.begin(record, state.host, generation, background=False)
         for host in fenced:
             farm.fence(host, record.script, generation.epoch)
@@ -380,7 +357,7 @@ class Renewal:
         if loading.stray:
             farm.close(host, event.script, loading.stray)
         if event.error.kind == HOST_ERROR:
-            self._refused_load(loading, event.error)
+            self._convergence.refused(loading, event.error)
             return
         self._turn.count("failed_loads")
         if event.error.budget:
@@ -394,34 +371,10 @@ class Renewal:
                 record.stale_loads += 1
                 self.review(record)
             else:
-                self.reject(record, generation, event.error)
+                self._convergence.reject(record, generation, event.error)
         elif generation is record.current:
             self._failed_again(record, generation, host, event.error)
-        self.tend(record)
-
-    def _refused_load(self, loading: Loading, error: ScriptError) -> None:
-        """Take a load that its host did not try: the script is not to blame."""
-        now = self._turn.now
-        record, host, generation = loading.record, loading.host, loading.generation
-        self._turn.count("refused_loads")
-        if now - host.refused_until > _SAY_AGAIN_S:
-            text = f"host={host.id} does not load script={shown(record.script)}"
-            self._turn.log("warning", f"{text}: {error.message}")
-        host.refused_until = now + REFUSED_S
-        self._refused[record.script] = host.refused_until
-        if error.budget:  # full: with one state less it may do
-            self._placement.shed(host, record)
-        elif generation in (record.next, record.current):
-            # its fence is above what this broker knew of: only a newer one will do
-            record.next = self.following(record, generation.digest, generation)
-        self.tend(record)
-
-    def _may_load(self, state: State) -> bool:
-        """Say whether a state can be renewed where it is, now."""
-        host = state.host
-        return host.id not in state.record.loads and (
-            host.refused_until <= self._turn.now
-        )
+        self._convergence.tend(record)
 
     def _failed_again(
         self, record: Record, generation: Generation, host: Host, error: ScriptError
@@ -434,174 +387,4 @@ class Renewal:
             farm.drop(old)
         if not record.states and not record.loads:
             record.current = None
-            self.reject(record, generation, error)
-
-    def died(self, loading: Loading, error: ScriptError) -> None:
-        """Take a new generation whose loading cost its host the life."""
-        if loading.generation is loading.record.next:
-            self.reject(loading.record, loading.generation, error)
-
-    def reject(
-        self, record: Record, generation: Generation, error: ScriptError
-    ) -> None:
-        """Do not serve this generation; go on with the last good one, if any."""
-        farm = self._farm
-        before = record.failure
-        is_same = (
-            before is not None
-            and before.generation.digest == generation.digest
-            and (bool(generation.digest) or before.error.message == error.message)
-        )
-        attempts = before.attempts + 1 if before is not None and is_same else 1
-        retry_at = self._turn.now + _FIRST_RETRY_S * 2.0**attempts
-        record.next = None
-        record.stale_loads = 0
-        farm.fail(record, Failure(generation, error, attempts, retry_at))
-        if not is_same:
-            text = f"script={shown(record.script)} does not load: {error.message}"
-            self._turn.log("error", text)
-        if record.current is not None and self._last_good:
-            self._turn.count("last_good")
-            farm.keep(record, record.current)
-            farm.rewatch(record)
-            return
-        for host in farm.holders(record, None):
-            farm.fence(host, record.script, generation.epoch)
-        for state in list(record.states):
-            farm.drop(state)
-        record.current = None
-        farm.rewatch(record)
-        farm.bulletin.refuse(record, Verdict.BROKEN, error, 0.0)
-
-    def unsendable(self, record: Record) -> None:
-        """Take it that the sources of an order are not to be had.
-
-        A last good generation without states is lost with its sources.
-        """
-        farm = self._farm
-        failure = record.failure
-        if failure is None or record.next is not None or record.states:
-            return
-        self._turn.log("warning", f"script={shown(record.script)}: last good is lost")
-        record.current = None
-        farm.keep(record, None)
-        farm.rewatch(record)
-        farm.bulletin.refuse(record, Verdict.BROKEN, failure.error, 0.0)
-
-    def retry(self) -> None:
-        """Try again what did not load where the reason may have been the moment."""
-        farm = self._farm
-        for script, due in list(self._refused.items()):
-            if due <= self._turn.now:
-                del self._refused[script]
-                if script in farm.records:
-                    self.tend(farm.records[script])
-        for record in list(farm.failed.values()):
-            failure = record.failure
-            assert failure is not None
-            if self._turn.now < failure.retry_at or record.next is not None:
-                continue
-            if record.current is None:
-                farm.fail(record, None)
-                farm.bulletin.forget(record.script, record.pool)
-                self.tend(record)
-            elif failure.error.budget and failure.attempts < _MOST_RETRIES:
-                again = failure.generation
-                record.next = self.following(record, again.digest, again)
-                self.tend(record)
-        while len(farm.failed) > farm.settings.broker.missing:
-            record = next(iter(farm.failed.values()))
-            farm.fail(record, None)
-            self.tend(record)
-
-    # -- convergence -----------------------------------------------------------------
-
-    def tend(self, record: Record) -> None:
-        """Order what the row asks for and is not under way."""
-        farm = self._farm
-        if farm.records.get(record.script) is not record:
-            return
-        is_refused = farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0
-        if farm.bulletin.is_open and not is_refused:
-            if record.next is not None:
-                self._tend_canary(record, record.next)
-            elif record.current is not None:
-                self._tend_states(record, record.current)
-        if farm.is_unused(record) and record.script not in farm.ghosts:
-            farm.cool(record)
-        self.answer_waits(record.script)
-
-    def _tend_states(self, record: Record, current: Generation) -> None:
-        farm = self._farm
-        for state in record.states:
-            if state.generation is not current and self._may_load(state):
-                farm.begin(record, state.host, current, background=True)
-        if record.waiting and not record.states:
-            if record.loads:
-                self._hurry(record)
-            else:
-                self._placement.place(record, current)
-        self._placement.move(record)
-        self._placement.top_up(record)
-
-    def _tend_canary(self, record: Record, generation: Generation) -> None:
-        farm = self._farm
-        error = farm.files.error((record.pool, record.script))
-        if generation.digest == EMPTY:
-            error = "the file is empty"
-        if error:
-            self.reject(record, generation, _unreadable(record.script, error))
-            return
-        for loading in list(record.loads.values()):
-            if loading.generation is not generation and not loading.sent:
-                farm.end(loading)
-        if record.loads:
-            # the canary, or something of no use any more whose end brings us back
-            self._hurry(record)
-        elif record.states:
-            hosts = [state.host for state in record.states if self._may_load(state)]
-            if hosts:  # else `retry` comes back
-                farm.begin(record, hosts[0], generation, background=True)
-        else:
-            self._placement.place(record, generation)
-
-    def _hurry(self, record: Record) -> None:
-        """Load at once what stands in a backlog, if a request waits for it."""
-        if record.waiting and not any(x.sent for x in record.loads.values()):
-            self._farm.send(next(iter(record.loads.values())))
-
-    def answer_waits(self, script: Script) -> None:
-        """Answer those who wait for a change of this script that is in force."""
-        farm = self._farm
-        if not farm.waits.is_awaited(script):
-            return
-        record = farm.records.get(script)
-        error = ""
-        if record is not None:
-            if record.next is not None:
-                return
-            if record.failure is not None:
-                error = record.failure.error.message
-        if not error and not farm.waits.is_fenced(script):
-            return
-        for ticket, failed, why in farm.waits.settled(script, error):
-            self._turn.out.append(Answer(ticket, not why, why, failed))
-
-
-def _learned(known_s: float, load_s: float) -> float:
-    """Return what loading a script takes, by a further measurement.
-
-    One that is longer than the others tells more of the moment than of the script.
-    """
-    if known_s <= 0.0:
-        return load_s
-    return known_s + (load_s - known_s) * (_LONGER if load_s > known_s else _SHORTER)
-
-
-def _unreadable(script: Script, error: str) -> ScriptError:
-    return load_error(script, "File Error", error, "")
-
-
-def load_error(script: Script, kind: str, message: str, budget: str) -> ScriptError:
-    """Return an error that is not the script's own words."""
-    return ScriptError(kind, message, "", shown(script), 0, "", budget)
+            self._convergence.reject(record, generation, error)

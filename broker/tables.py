@@ -5,6 +5,7 @@ in hunting order; the host's row finds them by script.
 """
 
 from collections import deque
+from typing import Final
 
 from broker.heat import Heat
 from luafarm.messages import Dependency, HostUp, Limits, ScriptError
@@ -15,6 +16,9 @@ SLOW = 1
 
 MAX_BUDGETS = 16
 """That are counted for one script: their names come from VM hosts."""
+
+_LONGER: Final = 0.1  # weights of a measurement of loading
+_SHORTER: Final = 0.5
 
 DependencyName = tuple[int, bytes]
 """(NeedKind, name): what a script asks for."""
@@ -210,3 +214,14 @@ class Record:
             return
         self.stops[budget] = self.stops.get(budget, 0) + times
         self.last_stop = f"{budget}: {last}"
+
+    def learn_load(self, load_s: float) -> None:
+        """Learn what loading takes.
+
+        A measurement above the others tells more of the moment than of the script.
+        """
+        if self.load_s <= 0.0:
+            self.load_s = load_s
+        else:
+            weight = _LONGER if load_s > self.load_s else _SHORTER
+            self.load_s += (load_s - self.load_s) * weight

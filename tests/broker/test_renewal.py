@@ -6,7 +6,8 @@ import pytest
 
 from broker import actions as act
 from broker import events as ev
-from broker.renewal import EMPTY, MOST_STALE, REFUSED_S
+from broker.convergence import EMPTY, REFUSED_S
+from broker.renewal import MOST_STALE
 from luafarm.messages import HOST_ERROR, HostLost, ScriptError, Verdict
 from luafarm.names import HostId, RequestId, Script
 from luafarm.settings import ScriptSettings
