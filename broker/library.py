@@ -51,7 +51,7 @@ class Library:
     @property
     def listens(self) -> bool:
         """Say whether to poll the descriptor: not while a deploy is gathering."""
-        return not self._watcher.is_gathering()
+        return not self._watcher.hints.is_gathering()
 
     @property
     def trouble(self) -> str:
@@ -71,7 +71,7 @@ class Library:
     def due_at(self) -> float:
         """Return when `turn` wants to be called."""
         due = [self._watcher.polls_at(), *[held[0] for held in self._held]]
-        settles_at = self._watcher.settles_at()
+        settles_at = self._watcher.hints.settles_at()
         return min(due if settles_at is None else [settles_at, *due])
 
     def turn(self, now: float) -> list[FileNow]:
@@ -87,7 +87,7 @@ class Library:
         return changed
 
     def _has_settled(self, now: float) -> bool:
-        settles_at = self._watcher.settles_at()
+        settles_at = self._watcher.hints.settles_at()
         return settles_at is not None and now >= settles_at
 
     def release(self, now: float) -> None:
@@ -123,14 +123,14 @@ class Library:
             return False
         if not any(self._is_unsettled(pool, path) for path in paths):
             return False
-        settles_at = self._watcher.settles_at()
+        settles_at = self._watcher.hints.settles_at()
         due = settles_at if settles_at is not None else now + self._settle_s
         self._held.append((due, since, again))
         return True
 
     def _is_unsettled(self, pool: Pool, path: bytes) -> bool:
         if self._watcher.is_followed((pool, path)):
-            return self._watcher.is_hinted((pool, path))
+            return (pool, path) in self._watcher.hints
         return self._sources.is_young(path, self._settle_s)
 
     # -- what the machine orders -----------------------------------------------------

@@ -20,6 +20,7 @@ from typing import Final
 from inotify_simple import flags
 
 from broker.events import FileNow
+from broker.hints import Hints
 from broker.notifier import Notifier, new_inotify, silent_file_system
 from broker.resolve import is_below
 from broker.sources import Sources
@@ -40,23 +41,8 @@ _SELF: Final = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNOR
 
 _MAX_LINKS: Final = 40  # symlinks in one path, as in the kernel (path_resolution(7))
 
-ALONE: Final = 0.25
-"""Part of the settle time after which a hint about a single name is acted on, if that
-is a script without modules, or a symlink or directory: an atomic replace or a flipped
-symlink is whole at once; what may come in steps waits."""
-
-LONGEST: Final = 250.0
-"""Settle times after which hints are acted on although new ones keep coming."""
-
-PAUSE: Final = 0.25
-"""Part of the time that a batch has taken so far during which it may pause: what is
-copied slowly comes with long gaps."""
-
-_SWEEP: Final = 256
-"""Paths that `poll` looks at in one go where inotify is not known to be silent."""
-
-_REARMED: Final = 16
-"""Directories that could not be watched and are tried again at each `poll`."""
+_SWEEP: Final = 256  # paths that `poll` looks at where inotify should not be silent
+_REARMED: Final = 16  # directories that could not be watched and are tried again
 
 
 class _Directory:
@@ -103,16 +89,9 @@ class Watcher:
         self._paths: dict[Key, _Path] = {}
         self._directories: dict[bytes, _Directory] = {}
         self._by_wd: dict[int, bytes] = {}
-        #: suspected paths; True: their steps may be others as well
-        self._hinted: dict[Key, bool] = {}
+        self.hints = Hints(settle_s)
         #: directories that were watched anew in this round
         self._armed: set[bytes] = set()
-        #: names that hints came from, by directory
-        self._hinted_names: dict[bytes, set[bytes]] = {}
-        #: a change of what is hinted may be a part of another one's
-        self._is_partial = False
-        self._first_hint = 0.0
-        self._last_hint = 0.0
         self._next_poll = 0.0
         self._sweep: list[Key] = []
         self.overflows = 0
@@ -151,7 +130,7 @@ class Watcher:
         path = self._paths.pop(key, None)
         if path is not None:
             self._leave(key, path.steps)
-            self._hinted.pop(key, None)
+            self.hints.drop(key)
 
     def _walk(self, key: Key, path: _Path, *, anew: bool) -> None:
         """Find the directories that hold a component of the path, and watch them.
@@ -255,11 +234,7 @@ class Watcher:
 
     def hint(self, key: Key, now: float) -> None:
         """Have this path looked at soon."""
-        if not self._hinted:
-            self._first_hint = now
-        self._hinted[key] = True
-        self._hinted_names.setdefault(b"", set()).add(key[1])
-        self._last_hint = now
+        self.hints.add([(key, True)], b"", key[1], now)
 
     def read_events(self, now: float) -> None:
         """Take what inotify has to say."""
@@ -289,60 +264,24 @@ class Watcher:
     def _hint_name(self, at: bytes, name: bytes, now: float) -> None:
         keys = self._directories[at].names.get(name)
         if not keys:
-            if at in self._hinted_names and not self._is_alone():
-                self._last_hint = now  # of one deploy, although nobody uses this file
+            self.hints.go_on(at, now)
             return
-        if not self._hinted:
-            self._first_hint = now
+        hinted: list[tuple[Key, bool]] = []
+        is_partial = False
         for key in keys:
             path = self._paths[key]
             is_last = path.is_whole and path.steps[-1] == (at, name)
-            self._is_partial |= is_last and not self._is_single(key)
-            self._hinted[key] = self._hinted.get(key, False) or not is_last
-        self._hinted_names.setdefault(at, set()).add(name)
-        self._last_hint = now
+            is_partial |= is_last and not self._is_single(key)
+            hinted.append((key, not is_last))
+        self.hints.add(hinted, at, name, now, is_partial=is_partial)
 
     def is_followed(self, key: Key) -> bool:
         """Say whether changes of this path are reported."""
         return key in self._paths
 
-    def is_hinted(self, key: Key) -> bool:
-        """Say whether a change of this path is suspected and not yet looked at."""
-        return key in self._hinted
-
-    def settles_at(self) -> float | None:
-        """Return when the hints will have settled; None when there are none."""
-        if not self._hinted:
-            return None
-        if self._is_alone():
-            quiet_s = self._settle_s * ALONE
-        else:
-            taken_s = self._last_hint - self._first_hint
-            quiet_s = max(self._settle_s, taken_s * PAUSE)
-        return min(
-            self._last_hint + quiet_s, self._first_hint + self._settle_s * LONGEST
-        )
-
-    def is_gathering(self) -> bool:
-        """Say whether files change one after the other.
-
-        Then events need not be read before `settles_at`; read at once, each of a
-        thousand renames would cost the broker a turn, and the deploy a pause.
-        """
-        return bool(self._hinted) and not self._is_alone()
-
-    def _is_alone(self) -> bool:
-        """Say whether all hints come from one name, which is whole at once."""
-        if self._is_partial:
-            return False
-        return sum(map(len, self._hinted_names.values())) == 1
-
     def changes(self) -> list[FileNow]:
         """Look at all hinted paths; return those that are others than before."""
-        hinted, self._hinted = self._hinted, {}
-        self._hinted_names.clear()
-        self._is_partial = False
-        return self._look_at(hinted)
+        return self._look_at(self.hints.take())
 
     def meant(self, scope: bytes) -> list[Key]:
         """Return what is at a path or below, symlinks followed; empty: everything."""
@@ -358,7 +297,7 @@ class Watcher:
         """Look at the path, or all below a directory (empty: at all), right now."""
         keys = self.meant(scope)
         for key in keys:
-            self._hinted.pop(key, None)
+            self.hints.drop(key)
         return self._look_at(dict.fromkeys(keys, True))
 
     def _look_at(self, keys: dict[Key, bool]) -> list[FileNow]:

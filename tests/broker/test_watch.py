@@ -35,7 +35,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.watch import ALONE, LONGEST, PAUSE
+from broker.hints import ALONE, LONGEST, PAUSE
 from tests.broker.tree import GONE, POOL, SETTLE_S, Tree, of, replace_with
 
 # ---- how files are written -----------------------------------------------------------
@@ -495,17 +495,17 @@ def test_one_change_is_acted_on_soon_and_several_when_they_rest(tree: Tree) -> N
     tree.follow("a.lua", "b.lua", "c.lua", "d.lua")
     replace_with(tree.root / "a.lua", "two")
     assert tree.hinted()
-    assert tree.watcher.settles_at() == pytest.approx(tree.now + SETTLE_S * ALONE)
+    assert tree.watcher.hints.settles_at() == pytest.approx(tree.now + SETTLE_S * ALONE)
     tree.now += SETTLE_S / 10
     replace_with(tree.root / "b.lua", "two")
     assert tree.hinted()
-    assert tree.watcher.settles_at() == pytest.approx(tree.now + SETTLE_S)
+    assert tree.watcher.hints.settles_at() == pytest.approx(tree.now + SETTLE_S)
     tree.now += SETTLE_S / 2
     replace_with(tree.root / "c.lua", "two")
     assert tree.hinted()
-    assert tree.watcher.settles_at() == pytest.approx(tree.now + SETTLE_S)
+    assert tree.watcher.hints.settles_at() == pytest.approx(tree.now + SETTLE_S)
     assert set(tree.settled()) == {"a.lua", "b.lua", "c.lua"}
-    assert tree.watcher.settles_at() is None
+    assert tree.watcher.hints.settles_at() is None
 
 
 def test_a_part_of_a_script_waits_for_others_and_a_symlink_does_not(
@@ -519,13 +519,13 @@ def test_a_part_of_a_script_waits_for_others_and_a_symlink_does_not(
     tree.follow("current/part.lua")
     replace_with(tmp_path / "1/part.lua", "edited")
     assert tree.hinted()
-    assert tree.watcher.settles_at() == pytest.approx(tree.now + SETTLE_S)
-    assert tree.watcher.is_gathering()
+    assert tree.watcher.hints.settles_at() == pytest.approx(tree.now + SETTLE_S)
+    assert tree.watcher.hints.is_gathering()
     assert tree.changes() == {"current/part.lua": of("edited")}
     flip(tmp_path / "current", "2")
     assert tree.hinted()
-    assert tree.watcher.settles_at() == pytest.approx(tree.now + SETTLE_S * ALONE)
-    assert not tree.watcher.is_gathering()
+    assert tree.watcher.hints.settles_at() == pytest.approx(tree.now + SETTLE_S * ALONE)
+    assert not tree.watcher.hints.is_gathering()
     tree.close()
 
 
@@ -540,7 +540,7 @@ def test_files_that_nobody_uses_yet_belong_to_the_same_deploy(tree: Tree) -> Non
     tree.now += SETTLE_S / 2
     replace_with(tree.root / "unused.lua", "three")
     assert tree.hinted()
-    assert tree.watcher.settles_at() == pytest.approx(tree.now + SETTLE_S)
+    assert tree.watcher.hints.settles_at() == pytest.approx(tree.now + SETTLE_S)
 
 
 def test_what_has_come_slowly_may_pause_for_longer(tree: Tree) -> None:
@@ -554,7 +554,7 @@ def test_what_has_come_slowly_may_pause_for_longer(tree: Tree) -> None:
     tree.now -= SETTLE_S / 2
     quiet_s = SETTLE_S / 2 * 19 * PAUSE
     assert quiet_s > SETTLE_S
-    assert tree.watcher.settles_at() == pytest.approx(tree.now + quiet_s)
+    assert tree.watcher.hints.settles_at() == pytest.approx(tree.now + quiet_s)
 
 
 def test_changes_that_never_rest_are_acted_on_in_the_end(tree: Tree) -> None:
@@ -565,7 +565,7 @@ def test_changes_that_never_rest_are_acted_on_in_the_end(tree: Tree) -> None:
         replace_with(tree.root / "a.lua", f"at {tree.now}")
         replace_with(tree.root / "b.lua", f"at {tree.now}")
         assert tree.hinted()
-        settles_at = tree.watcher.settles_at()
+        settles_at = tree.watcher.hints.settles_at()
         assert settles_at is not None
         if settles_at <= tree.now:
             break

@@ -56,7 +56,7 @@ class Tree:
         for name in names:
             key = (POOL, self.path(name))
             self.watcher.follow(key, self.sources.look(*key).digest, self.now)
-        assert self.watcher.settles_at() is None
+        assert self.watcher.hints.settles_at() is None
 
     def unfollow(self, *names: str) -> None:
         for name in names:
@@ -65,7 +65,7 @@ class Tree:
     def hinted(self) -> bool:
         """Read events; say whether they mean anything."""
         self.watcher.read_events(self.now)
-        return self.watcher.settles_at() is not None
+        return self.watcher.hints.settles_at() is not None
 
     def changes(self) -> dict[str, str]:
         """Read events and return the changed paths with their texts' digests."""
