@@ -183,7 +183,9 @@ class _Loop:
         while self._caught:
             number = self._caught.pop(0)
             if number == signal.SIGHUP:
-                logger.info("HUP: nothing is changed; restart this role for new settings")
+                logger.info(
+                    "HUP: nothing is changed; restart this role for new settings"
+                )
             else:
                 logger.info("stopping: running requests may finish")
                 found.append(events.StopWanted())

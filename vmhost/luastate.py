@@ -228,18 +228,14 @@ class LuaState:
     def load(
         self,
         source: bytes,
-        chunk_name: bytes,
+        name: bytes,
         state_id: bytes = b"",
         generation: int = 0,
         ticket: int = 0,
     ) -> Step:
-        """Run the main chunk, then `startup()` if the script has one.
-
-        ticket: what `crier` calls when its wall-clock time is over, here and elsewhere.
-        """
+        """Run the main chunk, then `startup()` if the script has one."""
         assert self._idle, "load on a state that waits or must close"
-        arguments = (source, chunk_name, state_id, generation, ticket)
-        return self._enter(self._load, arguments)
+        return self._enter(self._load, (source, name, state_id, generation, ticket))
 
     def run(
         self,
@@ -253,6 +249,7 @@ class LuaState:
 
         params: FastCGI name-value pairs. body: all of STDIN; None when the host has it,
         `body_bytes` of it: then the script asks with READ. data_bytes: size of DATA.
+        ticket, here and elsewhere: what `crier` calls when the wall-clock time is over.
         """
         stdin = body or b""
         more = body is None and body_bytes > 0

@@ -268,7 +268,7 @@ def test_a_full_host_loads_nothing_more(tmp_path: Path, dialect: Dialect) -> Non
         broker.load(A, b"s = ('x'):rep(7.5 * 2^20) " + COUNTER)
         broker.say(load(B, COUNTER))
         error = broker.expect(LoadFailed).error
-        assert (error.kind, error.budget) == ("Memory Error", "memory")
+        assert (error.kind, error.budget) == ("Host Error", "memory")
 
 
 @pytest.mark.parametrize("dialect", Dialect)
