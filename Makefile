@@ -52,9 +52,9 @@ bench: .venv-wheel/.ready ## measure against php-fpm, Lua in nginx, mod_lua, uWS
 	tests/servers/packages.sh bench
 	$(WHEEL_BIN)/python -m bench
 
-bench-quick: .venv-wheel/.ready ## a subset of it, in two minutes
-	tests/servers/packages.sh bench
-	$(WHEEL_BIN)/python -m bench --quick
+bench-quick: .venv-wheel/.ready ## count the main paths, compare with the kept figures
+	tests/servers/packages.sh guard
+	$(WHEEL_BIN)/python -m bench.guard
 
 # ---- checking ------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install the Debian packages that the tests (default) or the benchmark need.
 #
-#   tests/servers/packages.sh [test|bench]
+#   tests/servers/packages.sh [test|bench|guard]
 #
 # As root, missing ones are installed without questions, and no service is started or
 # enabled by it. As anybody else, what is missing is named and left to you: tests and
@@ -12,8 +12,9 @@ purpose=${1:-test}
 case $purpose in
 test) wanted="nginx apache2-bin lighttpd haproxy libfcgi-bin" ;;
 bench) wanted="nginx libnginx-mod-http-lua apache2-bin php-fpm wrk" ;;
+guard) wanted="valgrind" ;;
 *)
-    echo "usage: $0 [test|bench]" >&2
+    echo "usage: $0 [test|bench|guard]" >&2
     exit 2
     ;;
 esac

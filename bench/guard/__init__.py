@@ -1,0 +1,1 @@
+"""Instruction counts and CPU time of the main paths, held against kept figures."""

@@ -1,0 +1,373 @@
+"""The main paths of a request in one process: no sockets, no clock, no other process.
+
+Each path does the same work at every turn, a batch of requests, so that the
+instructions of one request can be counted to the digit. Clocks are replaced, as the
+paths decide by time and a counted process is fifty times slower.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+import fcgi.peer
+import fcgi.service
+import vmhost.host
+import vmhost.hostlua
+import vmhost.hostmail
+from fcgi import params, records
+from fcgi.listener import Server
+from fcgi.peer import Peer
+from fcgi.service import Service
+from luafarm import wire
+from luafarm.messages import (
+    PROTOCOL,
+    SAFE,
+    Hello,
+    HostUp,
+    Limits,
+    Load,
+    Outcome,
+    Place,
+    Role,
+    Snapshot,
+    Verdict,
+    Welcome,
+)
+from luafarm.names import Epoch, HostId, Machine, Pool, Script
+from luafarm.settings import Settings
+from vmhost import scoreboard
+from vmhost.host import Host
+from vmhost.hostconfig import HostConfig
+from vmhost.hostlink import Link, Sent
+from vmhost.scoreboard import HostSlot
+
+if TYPE_CHECKING:
+    import asyncio
+
+BATCH: Final = 16
+"""Requests of a turn: about what a busy front sends a VM host at a time."""
+
+HOST: Final = HostId("host")
+MACHINE: Final = Machine("machine")
+SCRIPT: Final = Script(b"/srv/www/hello.lua")
+HEAD: Final = b"Status: 200 OK\r\nContent-Type: text/html"
+BODY: Final = b"Hello World"
+SCRIPTS: Final = Path(__file__).resolve().parents[1] / "scripts" / "luafarm"
+DAY_MS: Final = 86_400_000
+LIMITS: Final = Limits(
+    1 << 25, DAY_MS, DAY_MS, DAY_MS, DAY_MS, 1 << 25, 100, 1 << 15, fresh=False
+)
+FRONT: Final = b"front"
+BROKER: Final = b"broker"
+EVERYBODY: Final = frozenset(Role)
+
+ENVIRONMENT: Final = {
+    "QUERY_STRING": "a=1&b=2",
+    "REQUEST_METHOD": "GET",
+    "CONTENT_TYPE": "",
+    "CONTENT_LENGTH": "",
+    "SCRIPT_NAME": "/hello.lua",
+    "REQUEST_URI": "/hello.lua?a=1&b=2",
+    "DOCUMENT_URI": "/hello.lua",
+    "DOCUMENT_ROOT": "/srv/www",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "REQUEST_SCHEME": "http",
+    "GATEWAY_INTERFACE": "CGI/1.1",
+    "SERVER_SOFTWARE": "nginx/1.22.1",
+    "REMOTE_ADDR": "127.0.0.1",
+    "REMOTE_PORT": "50000",
+    "SERVER_ADDR": "127.0.0.1",
+    "SERVER_PORT": "80",
+    "SERVER_NAME": "localhost",
+    "REDIRECT_STATUS": "200",
+    "SCRIPT_FILENAME": SCRIPT.decode(),
+    "HTTP_HOST": "localhost",
+    "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/128.0",
+    "HTTP_ACCEPT": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "HTTP_ACCEPT_LANGUAGE": "en-US,en;q=0.5",
+    "HTTP_ACCEPT_ENCODING": "gzip, deflate",
+    "HTTP_CONNECTION": "keep-alive",
+    "HTTP_COOKIE": "session=0123456789abcdef0123456789abcdef",
+}
+"""What nginx sends for a browser's GET with its fastcgi_params."""
+
+
+class RequestPath(Protocol):
+    """One path of a request."""
+
+    def run(self, turns: int) -> list[int]:
+        """Do so many batches, once; return the CPU time of each in nanoseconds.
+
+        Raises AssertionError when a reply is missing.
+        """
+        ...
+
+
+class Clock:
+    """A clock that moves by what a hello takes at each look."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000_000_000
+
+    def monotonic_ns(self) -> int:
+        """Return nanoseconds."""
+        self.now_ns += 5_000
+        return self.now_ns
+
+    def monotonic(self) -> float:
+        """Return seconds."""
+        return self.monotonic_ns() / 1e9
+
+    thread_time_ns = monotonic_ns
+
+
+class Timer:
+    """A timer that never fires."""
+
+    def cancel(self) -> None:
+        """Forget it."""
+
+
+class Loop:
+    """An event loop without time and sockets."""
+
+    def __init__(self) -> None:
+        self._soon: deque[Callable[[], object]] = deque()
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Call it at the next `run`."""
+        self._soon.append(callback)
+
+    def call_later(self, _delay: float, *_: object) -> Timer:
+        """Do nothing: it is never later here."""
+        return Timer()
+
+    def run(self) -> None:
+        """Call what is due."""
+        while self._soon:
+            self._soon.popleft()()
+
+
+class Wire:
+    """In the place of `fcgi.links.Link`: keeps what is sent, and is told what comes."""
+
+    made: Final[list["Wire"]] = []
+
+    def __init__(
+        self,
+        loop: object,
+        context: object,
+        endpoint: str,
+        on_frame: Callable[[bytes], None],
+        on_connected: Callable[[], None],
+        *_: object,
+    ) -> None:
+        self.endpoint = endpoint
+        self.on_frame = on_frame
+        self.on_connected = on_connected
+        self.sent: list[bytes] = []
+        Wire.made.append(self)
+
+    def send(self, frame: bytes) -> bool:
+        """Keep a frame."""
+        self.sent.append(frame)
+        return True
+
+
+class Transport:
+    """Keeps what was written last."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        """Keep it."""
+        self.written = data
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        """Buffer nothing."""
+
+
+class FrontPath:
+    """nginx's bytes to a frame of runs, and a frame of replies to nginx's bytes."""
+
+    def __init__(self) -> None:
+        clock = Clock()
+        replace(fcgi.peer, time=clock)
+        replace(fcgi.service, time=clock, Link=Wire)
+        self._loop = Loop()
+        loop = cast("asyncio.AbstractEventLoop", self._loop)
+        settings = Settings()
+        service = Service(loop, settings, "front", MACHINE, "broker", None)
+        server = Server(loop, settings, service, settings.front.max_connections)
+        broker = Wire.made[0]
+        broker.on_frame(wire.encode(Welcome(PROTOCOL, Role.BROKER, "broker", 1)))
+        up = HostUp(HOST, Pool("p"), MACHINE, "host", b"", "", b"", (), (), 1, 1)
+        broker.on_frame(wire.encode(Snapshot((up,), ())))
+        self._host = Wire.made[1]
+        self._host.on_connected()
+        self._host.on_frame(wire.encode(Welcome(PROTOCOL, Role.HOST, HOST, 0)))
+        place = Place(
+            b"", SCRIPT, Pool("p"), Verdict.READY, Epoch(1), (HOST,), DAY_MS, 0, None
+        )
+        broker.on_frame(wire.encode(place))
+        self._host.sent.clear()
+        self._request = request_bytes(ENVIRONMENT)
+        self._transports = [Transport() for _ in range(BATCH)]
+        self._peers = [self._connect(server, one) for one in self._transports]
+
+    def run(self, turns: int) -> list[int]:
+        """Serve batches, each request on a connection of its own."""
+        times = [time.thread_time_ns()]
+        for _ in range(turns):
+            self._turn()
+            times.append(time.thread_time_ns())
+        return differences(times)
+
+    def _turn(self) -> None:
+        for peer in self._peers:
+            peer.data_received(self._request)
+        answered = 0
+        while answered < BATCH:  # the window lets so many go at a time
+            self._loop.run()
+            [frame] = self._host.sent
+            self._host.sent.clear()
+            rows = wire.run_rows(wire.unpack(frame))
+            dones = [(row[0], 0, HEAD, BODY, b"", b"", 10) for row in rows]
+            self._host.on_frame(wire.encode_dones(dones))
+            answered += len(rows)
+        for transport in self._transports:
+            if BODY not in transport.written:
+                raise AssertionError("a reply is missing")
+            transport.written = b""
+
+    @staticmethod
+    def _connect(server: Server, transport: Transport) -> Peer:
+        peer = Peer(server)
+        peer.connection_made(cast("asyncio.BaseTransport", transport))
+        return peer
+
+
+class Inbox:
+    """In the place of `vmhost.hostlink.Link`: frames in a row, then the end."""
+
+    def __init__(self) -> None:
+        self.is_stopped = False
+        self.waiting: deque[tuple[bytes, bytes]] = deque()
+        self.sent: list[bytes] = []
+        self.times: list[int] = []  # at which frames were taken
+
+    def receive(self, _wait_ms: int) -> tuple[bytes, bytes, frozenset[Role]] | None:
+        """Return the next frame; stop the host at the end."""
+        self.times.append(time.thread_time_ns())
+        if not self.waiting:
+            self.is_stopped = True
+            return None
+        peer, frame = self.waiting.popleft()
+        return peer, frame, EVERYBODY
+
+    def has_input(self) -> bool:
+        """Return False: the host does one frame's work before it hears the next."""
+        return False
+
+    def send(self, _peer: bytes, frame: bytes) -> Sent:
+        """Keep it."""
+        self.sent.append(frame)
+        return Sent.YES
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+class HostPath:
+    """A frame of runs to a frame of replies, through a real Lua state."""
+
+    def __init__(self, script: str) -> None:
+        clock = Clock()
+        for module in (vmhost.host, vmhost.hostlua, vmhost.hostmail):
+            replace(module, time=clock)
+        self._source = (SCRIPTS / f"{script}.lua").read_bytes()
+
+    def run(self, turns: int) -> list[int]:
+        """Be a VM host for so many batches."""
+        config = HostConfig(
+            host=HOST,
+            pool=Pool("p"),
+            machine=MACHINE,
+            endpoint="",
+            dialect="luajit21",
+            jit=False,
+            trusted=False,
+            cpath="",
+            max_states=10,
+            max_bytes=1 << 30,
+        )
+        inbox = Inbox()
+        load = Load(SCRIPT, Epoch(1), b"digest", self._source, (), LIMITS)
+        for peer, message in (
+            (FRONT, Hello(PROTOCOL, Role.FRONT, "x", MACHINE)),
+            (BROKER, Hello(PROTOCOL, Role.BROKER, "x", MACHINE)),
+            (BROKER, load),
+        ):
+            inbox.waiting.append((peer, wire.encode(message)))
+        first = len(inbox.waiting)
+        inbox.waiting += [(FRONT, runs_frame())] * turns
+        page = scoreboard.create()
+        Host(config, cast("Link", inbox), HostSlot(page)).live()
+        os.close(page)
+        answered = 0
+        for frame in inbox.sent:
+            value = wire.unpack(frame)
+            if value[0] == wire.DONES:
+                answered += sum(row[1] == Outcome.OK for row in wire.done_rows(value))
+        if answered != turns * BATCH:
+            raise AssertionError(f"{answered} good replies of {turns * BATCH}")
+        return differences(inbox.times[first:])
+
+
+def runs_frame() -> bytes:
+    """Return BATCH requests as a front sends them."""
+    pairs = params.encode_pairs(
+        [(name.encode(), value.encode()) for name, value in ENVIRONMENT.items()]
+    )
+    numbers = range(1, BATCH + 1)
+    return wire.encode_runs(
+        [(number, SCRIPT, 1, SAFE, pairs, b"", 0, 0) for number in numbers]
+    )
+
+
+def request_bytes(environment: dict[str, str]) -> bytes:
+    """Return a GET as nginx sends it on a kept connection."""
+    pairs = [(name.encode(), value.encode()) for name, value in environment.items()]
+    begin = bytes((0, records.RESPONDER, records.KEEP_CONN, 0, 0, 0, 0, 0))
+    return b"".join(
+        (
+            records.record(records.BEGIN_REQUEST, 1, begin),
+            records.record(records.PARAMS, 1, params.encode_pairs(pairs)),
+            records.record(records.PARAMS, 1),
+            records.record(records.STDIN, 1),
+        )
+    )
+
+
+def differences(times: list[int]) -> list[int]:
+    """Return how long it was from each to the next."""
+    return [after - before for before, after in pairwise(times)]
+
+
+def replace(module: object, **names: object) -> None:
+    """Put something else in the place of what a module has under these names."""
+    for name, value in names.items():
+        setattr(module, name, value)
+
+
+PATHS: Final[dict[str, Callable[[], RequestPath]]] = {
+    "front, hello": FrontPath,
+    "host, hello": lambda: HostPath("hello"),
+    "host, dump": lambda: HostPath("dump"),
+    "host, bench1": lambda: HostPath("bench1"),
+}
