@@ -87,11 +87,7 @@ class Hints:
         return min(self._last_at + quiet_s, self._first_at + self._settle_s * LONGEST)
 
     def is_gathering(self) -> bool:
-        """Say whether files change one after the other.
-
-        Then events need not be read before `settles_at`; read at once, each of a
-        thousand renames would cost the broker a turn, and the deploy a pause.
-        """
+        """Say whether files change one after the other."""
         return bool(self._keys) and not self._is_alone()
 
     def _is_alone(self) -> bool:

@@ -23,6 +23,10 @@ from luafarm.settings import Settings
 _MAX_BLOBS: Final = 16 << 20
 """Bytes of modules that travel with a Load; what is over is asked for with Need."""
 
+_GLANCE: Final = 0.25
+"""Part of the settle time after which events of a deploy that gathers are read: each by
+itself would cost the broker a turn, and whoever deploys a pause."""
+
 _MAX_HELD: Final = 10_000
 _LONGEST_HOLD_S: Final = 1.0
 
@@ -43,6 +47,7 @@ class Library:
             self._sources, self._settle_s, settings.broker.poll, is_single=is_single
         )
         self._held: list[_Held] = []
+        self._read_at = 0.0
 
     def fileno(self) -> int:
         """Return the descriptor to poll for reading, -1 when there is none."""
@@ -71,12 +76,16 @@ class Library:
     def due_at(self) -> float:
         """Return when `turn` wants to be called."""
         due = [self._watcher.polls_at(), *[held[0] for held in self._held]]
+        if not self.listens:
+            due.append(self._read_at + self._settle_s * _GLANCE)
         settles_at = self._watcher.hints.settles_at()
         return min(due if settles_at is None else [settles_at, *due])
 
     def turn(self, now: float) -> list[FileNow]:
         """Return what has changed and rested; poll what is due."""
         changed: list[FileNow] = []
+        if not self.listens and now >= self._read_at + self._settle_s * _GLANCE:
+            self.read_events()
         if self._has_settled(now):
             # this process may have been kept waiting: is it quiet until this moment?
             self.read_events()
@@ -101,7 +110,8 @@ class Library:
 
     def read_events(self) -> None:
         """Take what inotify has to say."""
-        self._watcher.read_events(time.monotonic())
+        self._read_at = time.monotonic()
+        self._watcher.read_events(self._read_at)
 
     def later(self, due: float, again: Callable[[float], None]) -> None:
         """Do this at that time."""
