@@ -89,7 +89,7 @@ class Placement:
         while farm.taken >= farm.limit or self._is_memory_full(record):
             if farm.draining >= max(16, farm.limit >> 3):
                 return False  # so many are told to close that room is imaginary
-            victim = farm.victims.least_but(record)
+            victim = self._victim(record)
             if victim is None:
                 return False
             if limit_s is not None:
@@ -98,6 +98,22 @@ class Placement:
                     return False
             self.evict(victim, f"room for {shown(record.script)}")
         return True
+
+    def _victim(self, record: Record) -> State | None:
+        """Return the state that is worth least, if any may go.
+
+        A script's first `min_clones` states go together, so they count as much as the
+        best of them does.
+        """
+        victims = self._farm.victims
+        while True:
+            victim = victims.least_but(record)
+            if victim is None or _spare(victim.record) > 0:
+                return victim
+            most = max([s.key for s in victim.record.states if s.position >= 0])
+            if most <= victim.key:
+                return victim
+            victims.put(victim, most)
 
     def _is_memory_full(self, record: Record) -> bool:
         limit = self._farm.memory_limit_kib
@@ -140,6 +156,9 @@ class Placement:
         self._turn.count("evictions")
         farm.fading.stayed(self._turn.now - state.born_at, self._turn.now)
         farm.drop(state)
+        if _spare(record) < 0:
+            for other in [s for s in record.states if s.position >= 0]:
+                farm.drop(other)
         farm.bulletin.publish(record)
         if farm.is_unused(record):
             farm.cool(record)
@@ -274,6 +293,11 @@ class Placement:
             del farm.young[state]
             state.served = True
             farm.rank(state)
+
+
+def _spare(record: Record) -> int:
+    """Return how many states more a script has than it should at least."""
+    return len(record.states) - record.policy.min_clones
 
 
 def _hosts(record: Record) -> set[HostId]:

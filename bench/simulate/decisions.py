@@ -14,6 +14,7 @@ from luafarm.settings import Broker, PoolSettings, Settings
 
 POOL = Pool("p")
 FRONT = b"front"
+ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def measure(
             farm.play(ev.Ticked())
     costs = [_cost(name, times) for name, times in sorted(farm.spent.items())]
     everything = [t for times in farm.spent.values() for t in times]
-    return [*costs, _cost("all", everything)]
+    return [*costs, _cost(ALL, everything)]
 
 
 def _cost(name: str, times: list[float]) -> Cost:
@@ -130,12 +131,3 @@ def is_compiled() -> bool:
     import broker.machine as module
 
     return not (module.__file__ or "").endswith(".py")
-
-
-if __name__ == "__main__":
-    print(f"compiled={is_compiled()}")
-    for cost in measure():
-        print(
-            f"{cost.name:16} {cost.decisions:8} mean {cost.mean_us:8.1f} us"
-            f"  p99 {cost.p99_us:8.1f}  worst {cost.worst_us:9.1f}"
-        )

@@ -41,9 +41,8 @@ class Arrival:
 class Outcome:
     """What happened in a run."""
 
-    sojourns: list[tuple[float, float]] = field(
-        default_factory=list
-    )  # service, sojourn
+    answered: list[tuple[Arrival, float]] = field(default_factory=list)  # sojourn
+    loaded: list[tuple[float, int]] = field(default_factory=list)  # when, script
     loads: int = 0
     evictions: int = 0
     cold: int = 0  # requests that came when their script had no state
@@ -51,12 +50,20 @@ class Outcome:
 
     def percentile(self, part: float, shortest_s: float, longest_s: float) -> float:
         """Return the sojourn below which this part of such requests stays."""
-        times = sorted(
-            sojourn
-            for service, sojourn in self.sojourns
-            if shortest_s <= service < longest_s
+        return percentile(
+            [
+                sojourn
+                for arrival, sojourn in self.answered
+                if shortest_s <= arrival.service_s < longest_s
+            ],
+            part,
         )
-        return times[min(int(len(times) * part), len(times) - 1)] if times else 0.0
+
+
+def percentile(times: list[float], part: float) -> float:
+    """Return the time below which this part of them stays; 0 of none."""
+    ordered = sorted(times)
+    return ordered[min(int(len(ordered) * part), len(ordered) - 1)] if times else 0.0
 
 
 @dataclass(slots=True)
@@ -65,6 +72,7 @@ class _Job:
     script: int
     work: float
     request: int = 0
+    front: int = 0
     epoch: int = 0
 
 
@@ -78,6 +86,7 @@ class Farm:
         broker: ControlPlane | None,
         load_s: Callable[[int], float],
         warm_s: float = 0.0,
+        fronts: int = 1,
     ) -> None:
         self._cores = Cores(cores)
         self._queues: list[deque[_Job]] = [deque() for _ in range(hosts)]
@@ -85,7 +94,10 @@ class Farm:
         self._states: list[dict[int, int]] = [{} for _ in range(hosts)]
         self._broker = broker
         names = list(range(hosts))
-        self._front = Front(say.Config(hosts=names, states=1, clones=1))
+        self._fronts = [
+            Front(say.Config(hosts=names, states=1, clones=1, seed=n + 1))
+            for n in range(fronts)
+        ]
         self._load_s = load_s
         self._warm_s = warm_s
         self._arrivals: dict[int, Arrival] = {}
@@ -133,7 +145,7 @@ class Farm:
     def _happen(self, now: float, kind: str, what: Any) -> None:  # noqa: ANN401
         match kind:
             case "front":
-                self._to_front(now, what)
+                self._to_front(now, *what)
             case "broker":
                 self._to_broker(now, what)
             case "host":
@@ -152,20 +164,21 @@ class Farm:
         if self._broker is None and arrival.script not in self._published:
             self._published.add(arrival.script)
             hosts = tuple(range(len(self._queues)))
-            self._to_front(now, say.Publish(arrival.script, hosts, 1))
+            for front in range(len(self._fronts)):
+                self._to_front(now, front, say.Publish(arrival.script, hosts, 1))
         elif self._broker is not None and not self._resident.get(arrival.script):
             self.outcome.cold += now >= self._warm_s
-        self._to_front(now, say.Arrive(n, arrival.script))
+        self._to_front(now, n % len(self._fronts), say.Arrive(n, arrival.script))
 
-    def _to_front(self, now: float, event: Any) -> None:  # noqa: ANN401
-        for action in self._front.handle(now, event):
+    def _to_front(self, now: float, front: int, event: Any) -> None:  # noqa: ANN401
+        for action in self._fronts[front].handle(now, event):
             match action:
                 case say.Send(request, host):
                     arrival = self._arrivals[request]
-                    job = _Job("run", arrival.script, arrival.service_s, request)
+                    job = _Job("run", arrival.script, arrival.service_s, request, front)
                     self._at(now + DELAY_S, "host", (host, job))
                 case say.SetTimer(at, tag):
-                    self._at(max(at, now), "front", say.Timer(tag))
+                    self._at(max(at, now), "front", (front, say.Timer(tag)))
                 case say.ToBroker(said):
                     if self._broker is not None:
                         self._at(now + DELAY_S, "broker", said)
@@ -184,7 +197,8 @@ class Farm:
                     self._at(now + DELAY_S, "host", (host, _Job("evict", script, 0.0)))
                     self.outcome.evictions += now >= self._warm_s
                 case say.Publish():
-                    self._at(now + DELAY_S, "front", action)
+                    for front in range(len(self._fronts)):
+                        self._at(now + DELAY_S, "front", (front, action))
                 case _:
                     pass
 
@@ -200,7 +214,7 @@ class Farm:
                 self._at(now + DELAY_S, "broker", say.Gone(job.script, host))
             elif self._is_absent(host, job):
                 returned = say.Returned(host, (job.request,))
-                self._at(now + DELAY_S, "front", returned)
+                self._at(now + DELAY_S, "front", (job.front, returned))
             else:
                 self._running[host] = job
                 self._cores.start(now, host, job.work)
@@ -224,16 +238,17 @@ class Farm:
         if job.script not in self._states[host]:
             self._resident[job.script] = self._resident.get(job.script, 0) + 1
         self._states[host][job.script] = job.epoch
+        self.outcome.loaded.append((now, job.script))
         done = say.Loaded(job.script, host, job.epoch, job.work, 100)
         self._at(now + DELAY_S, "broker", done)
 
     def _answered(self, now: float, host: int, job: _Job) -> None:
         arrival = self._arrivals.pop(job.request)
         reply = say.Reply(job.request, host, job.work)
-        self._at(now + DELAY_S, "front", reply)
+        self._at(now + DELAY_S, "front", (job.front, reply))
         if arrival.at >= self._warm_s:
             sojourn = now + DELAY_S - arrival.at
-            self.outcome.sojourns.append((arrival.service_s, sojourn))
+            self.outcome.answered.append((arrival, sojourn))
 
 
 def central_queue(arrivals: list[Arrival], cores: int) -> Outcome:
@@ -244,5 +259,5 @@ def central_queue(arrivals: list[Arrival], cores: int) -> Outcome:
     for arrival in arrivals:
         end = max(heapq.heappop(free), arrival.at) + arrival.service_s
         heapq.heappush(free, end)
-        outcome.sojourns.append((arrival.service_s, end - arrival.at))
+        outcome.answered.append((arrival, end - arrival.at))
     return outcome

@@ -14,8 +14,3 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
         ]
         lines.append("  " + "  ".join(cells))
     return "\n".join(lines) + "\n"
-
-
-def ratio(value: float, reference: float) -> str:
-    """Return how many times the reference a value is."""
-    return f"{value / reference:.2f}" if reference else "-"

@@ -245,5 +245,5 @@ def test_a_farm_with_little_room_answers_every_request() -> None:
     machine = Broker(say.Config(hosts=list(range(16)), states=80, clones=8, cores=4))
     outcome = Farm(16, 4, machine, lambda n: scripts.load_s[n]).run(trace)
     assert outcome.unanswered == 0
-    assert len(outcome.sojourns) == len(trace)
+    assert len(outcome.answered) == len(trace)
     assert outcome.evictions > 0

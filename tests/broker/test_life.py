@@ -173,6 +173,17 @@ class FarmLife(RuleBasedStateMachine):
     # -- what must hold --------------------------------------------------------------
 
     @invariant()
+    def states_of_a_script_are_recycled_one_at_a_time(self) -> None:
+        for record in self.farm.machine.farm.records.values():
+            renewed = [
+                state
+                for state in record.states
+                if record.script in state.host.loads
+                and state.host.loads[record.script].generation is state.generation
+            ]
+            assert len(renewed) <= 1, record.script
+
+    @invariant()
     def an_acknowledged_deploy_is_in_force(self) -> None:
         for ticket, answer in self.farm.answers.items():
             if ticket in self.checked:

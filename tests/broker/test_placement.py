@@ -367,6 +367,41 @@ def test_min_clones_are_loaded_at_once_and_made_up_for() -> None:
     assert len(where(paper, A)) == 2
 
 
+def twins(states: int) -> Paper:
+    """Return a full farm where A has two states at least, of which one is used."""
+    least = ScriptSettings(pattern="a.lua", min_clones=2)
+    paper = Paper(settings(scripts=(least,), states=states))
+    for name in "abcd":
+        paper.write(script(name))
+    paper.join("h1", "h2", "h3", "h4")
+    paper.ask(A)
+    for path in (B, C)[: states - 2]:
+        paper.ask(path)
+    first, second = where(paper, A)
+    served(paper, A, first, 100)
+    served(paper, A, second, 1)
+    return paper
+
+
+def test_an_idle_state_stays_while_a_script_would_have_too_few() -> None:
+    paper = twins(states=3)
+    served(paper, B, where(paper, B)[0], 10)  # more than the second state of A
+    paper.ask(C)
+    assert [path for path, _ in drops(paper)] == [B]
+    assert len(where(paper, A)) == 2
+
+
+def test_a_script_that_cools_goes_as_a_whole() -> None:
+    paper = twins(states=3)
+    served(paper, B, where(paper, B)[0], 1000)
+    paper.ask(C)
+    assert [path for path, _ in drops(paper)] == [A, A]
+    assert where(paper, A) == []
+    assert paper.places[A].hosts == ()
+    paper.ask(D)
+    assert len(drops(paper)) == 2
+
+
 def test_min_clones_wait_for_hosts() -> None:
     paper = Paper(settings(scripts=(ScriptSettings(pattern="a.lua", min_clones=2),)))
     paper.write(A)
