@@ -346,9 +346,14 @@ class Service:
         self._loop.call_later(NOTICE_S, self._give_up, name)
 
     def _give_up(self, name: HostId) -> None:
-        """Take out a host of which nobody has said how it ended."""
+        """Take out a host of which nobody has said how it ended.
+
+        If it lives it is of no use to this front any more: its identity and endpoint
+        are never used twice. So it is to be replaced.
+        """
         if name not in self._hosts:
             return
+        self._broker.send(wire.encode(Accuse(name, "its connection to a front broke")))
         oldest = self._dispatch.oldest_run(name)
         self._forget_host(name, oldest, (oldest,), "connection lost")
 
@@ -362,7 +367,12 @@ class Service:
             )
             # what it sent before it died is still an answer
             self._hosts[lost.host].drain()
-            self._forget_host(lost.host, lost.running, lost.begun, lost.reason)
+            running, begun = lost.running, lost.begun
+            if lost.reason == "protocol" and not running:
+                # it may have hidden what it ran: do not give the next one the same
+                running = self._dispatch.oldest_run(lost.host)
+                begun = (running,)
+            self._forget_host(lost.host, running, begun, lost.reason)
 
     def _forget_host(
         self,
