@@ -121,7 +121,7 @@ class Vmhost:
     endpoint: str = setting("", "Where VM hosts listen: empty for `ipc://` in the run directory, or `tcp://HOST:*` with an address that fronts and broker reach.")
     uid_range: str = setting("", "`FIRST-LAST`: VM hosts started by root each take a uid of their own from it; empty: 61184-65519 as root.")
     start_timeout: float = setting(10.0, "A VM host that is not ready by then is killed and started again.", unit="s", least=0.1)
-    grace: float = setting(0.5, "A running request that is this much over its wall-clock budget costs its VM host a SIGKILL.", unit="s", least=0.01)
+    grace: float = setting(0.5, "A running request that is this much over its wall-clock budget costs its VM host a SIGKILL, and after four fifths of it a timer in the host itself. Both are for what Lua cannot stop, or for a machine too busy to stop it in time.", unit="s", least=0.01)
     stop_timeout: float = setting(10.0, "How long running requests may take when the farm stops.", unit="s")
     spawn_max: float = setting(10.0, "Longest pause between starts of VM hosts that keep dying at the start; pauses double up to it.", unit="s", least=0.01)
 
