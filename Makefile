@@ -9,7 +9,7 @@ SOURCES := setup.py pyproject.toml README.md LICENSE \
 	$(shell find luafarm fcgi broker vmhost -name '*.py' -o -name '*.lua')
 
 .PHONY: hostile help setup run test check fmt lint types layers unit process compiled \
-	packages wheel bench bench-quick manual clean
+	packages wheel bench bench-quick bench-live manual clean
 .DELETE_ON_ERROR:
 
 help:           ## list the targets
@@ -55,6 +55,11 @@ bench: .venv-wheel/.ready ## measure against php-fpm, Lua in nginx, mod_lua, uWS
 bench-quick: .venv-wheel/.ready ## count the main paths, compare with the kept figures
 	tests/servers/packages.sh guard
 	$(WHEEL_BIN)/python -m bench.guard
+
+bench-live: .venv-wheel/.ready ## deploys under load, and little room as simulated
+	tests/servers/packages.sh bench
+	$(WHEEL_BIN)/python -m bench.live deploys
+	$(WHEEL_BIN)/python -m bench.live zipf
 
 # ---- checking ------------------------------------------------------------------------
 

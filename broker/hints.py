@@ -17,7 +17,7 @@ symlink is whole at once; what may come in steps waits."""
 LONGEST: Final = 250.0
 """Settle times after which hints are acted on although new ones keep coming."""
 
-PAUSE: Final = 0.25
+PAUSE: Final = 0.5
 """Part of the time that a batch has taken so far during which it may pause: what is
 copied slowly comes with long gaps."""
 

@@ -28,7 +28,7 @@ _GLANCE: Final = 0.25
 itself would cost the broker a turn, and whoever deploys a pause."""
 
 _MAX_HELD: Final = 10_000
-_LONGEST_HOLD_S: Final = 1.0
+_LONGEST_HOLD_S: Final = 5.0  # shorter than fronts let requests wait
 
 _Held = tuple[float, float, Callable[[float], None]]
 """(due, since, what to do then with `since`)."""
