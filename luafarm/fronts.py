@@ -34,8 +34,8 @@ def default_count(cores: int) -> int:
     One takes about as much CPU as the VM hosts that it keeps busy with short scripts,
     and fills one core when some three others run web server and VM hosts. So one is
     enough below eight cores, where a second would only cut the batches in which
-    requests travel (on two cores, two fronts cost half as much CPU again); then one for
-    each four. A fifth would wait for the web server.
+    requests travel (on two cores, two fronts cost about twice the CPU of one); then one
+    for each four. A fifth would wait for the web server.
     """
     return max(1, min(cores // _CORES_EACH, _MOST))
 
