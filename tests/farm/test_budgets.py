@@ -71,9 +71,16 @@ def farm() -> Iterator[Farm]:
         yield running
 
 
-def entry(farm: Farm, name: str) -> dict[str, Any]:
-    path = str(farm.root / name)
-    return next((s for s in farm.status()["scripts"] if s["script"] == path), {})
+def stopped(farm: Farm, name: str) -> dict[str, Any]:
+    """Return what the broker says of a script, once it knows of a stop."""
+    found: dict[str, Any] = {}
+
+    def knows() -> bool:
+        found.update(farm.script(name))
+        return bool(found.get("stops"))
+
+    until(knows, "the broker knows")
+    return found
 
 
 STOPS = [
@@ -100,8 +107,7 @@ def test_a_budget_stops_the_request_and_is_named_in_page_log_and_status(
     [line] = [x for x in log.split("\n") if f"{name}.lua: " in x and "budget=" in x]
     assert f"budget={budget}" in line
     assert told in line
-    until(lambda: bool(entry(farm, f"{name}.lua").get("stops")), "the broker knows")
-    known = entry(farm, f"{name}.lua")
+    known = stopped(farm, f"{name}.lua")
     assert known["stops"] == {budget: 1}
     assert told.partition(": ")[2] in known["last_stop"]
     assert hosts_of(farm) == hosts  # a soft stop: no process had to die
@@ -132,7 +138,7 @@ def test_each_budget_can_be_another_for_some_scripts(farm: Farm, name: str) -> N
 
 def test_the_status_for_people_tells_who_was_stopped(farm: Farm) -> None:
     ask(farm.socket, farm.root / "cpu.lua")
-    until(lambda: bool(entry(farm, "cpu.lua").get("stops")), "the broker knows")
+    stopped(farm, "cpu.lua")
     text = " ".join(farm.command("status", "--scripts").stdout.split())
     assert f"{farm.root}/cpu.lua: stopped by cpu " in text
     assert "line 2: CPU time of 0.3 s used up, after 0." in text

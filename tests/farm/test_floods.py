@@ -23,11 +23,11 @@ GROWTH_KIB = 48 * 1024
 """More than the front may keep for a client in memory, and the interpreter's habits."""
 
 LOG_RATE = 4096
-PATHS = 4000
+PATHS = 2500
 SETTINGS = """
 [front]
 spool = "24 MiB"
-receive_timeout = "5 s"
+receive_timeout = "2 s"
 
 [broker]
 states = 40

@@ -18,7 +18,7 @@ quarantine_window = "300 s"
 
 [[script]]
 pattern = "kills*"
-cpu = "200 ms"
+cpu = "20 s"
 wall = "300 ms"
 
 [[script]]

@@ -101,5 +101,5 @@ def test_a_flood_of_parts_from_a_rogue_does_not_hold_up_others(farm: Farm) -> No
     asking.start()
     for number in range(50):
         assert int(ask(farm.socket, counter).body) == count + number + 1
-    asking.join(30.0)  # its wall-clock time and the supervisor's patience are over
+    asking.join(30.0)
     assert not asking.is_alive()
