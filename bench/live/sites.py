@@ -5,8 +5,10 @@ that it requires. All of one number: the reply is whole. A deploy has two steps:
 writes what is new where nothing serves it, `switch` makes it the site, as people do it.
 """
 
+import itertools
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +42,8 @@ class Site(Protocol):
         """Write a generation where it is not served."""
         ...
 
-    def switch(self, generation: int) -> None:
-        """Serve what was staged."""
+    def switch(self, generation: int) -> float:
+        """Serve what was staged; return the longest pause between steps, seconds."""
         ...
 
 
@@ -64,6 +66,15 @@ def _staged(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 
 
+def _rename(paths: list[Path]) -> float:
+    """Put what is staged in place; return the longest pause meanwhile."""
+    at = [time.perf_counter()]
+    for path in paths:
+        _staged(path).rename(path)
+        at.append(time.perf_counter())
+    return max([b - a for a, b in itertools.pairwise(at[1:])], default=0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """One script, replaced by a rename."""
@@ -77,9 +88,8 @@ class File:
     def stage(self, generation: int) -> None:
         _stage(self.root / "file.lua", script(generation, []))
 
-    def switch(self, generation: int) -> None:
-        path = self.root / "file.lua"
-        _staged(path).rename(path)
+    def switch(self, generation: int) -> float:
+        return _rename([self.root / "file.lua"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +108,8 @@ class Module:
             _write(path, script(None, ["lib.module"]))
         _stage(self.root / "lib/module.lua", f"return {generation}")
 
-    def switch(self, generation: int) -> None:
-        path = self.root / "lib/module.lua"
-        _staged(path).rename(path)
+    def switch(self, generation: int) -> float:
+        return _rename([self.root / "lib/module.lua"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +126,8 @@ class Pair:
         _stage(self.root / "lib/part.lua", f"return {generation}")
         _stage(self.root / "pair.lua", script(generation, ["lib.part"]))
 
-    def switch(self, generation: int) -> None:
-        for path in (self.root / "lib/part.lua", self.root / "pair.lua"):
-            _staged(path).rename(path)
+    def switch(self, generation: int) -> float:
+        return _rename([self.root / "lib/part.lua", self.root / "pair.lua"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +146,12 @@ class Symlink:
         for name in ("app.lua", "other.lua"):
             _write(release / name, script(generation, ["part"]))
 
-    def switch(self, generation: int) -> None:
+    def switch(self, generation: int) -> float:
         fresh = self.root / "current.new"
         fresh.symlink_to(f"releases/{generation}")
         fresh.rename(self.root / "current")
         shutil.rmtree(self.root / f"releases/{generation - 3}", ignore_errors=True)
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +182,8 @@ class Tree:
         for path, text in self._all(generation).items():
             _stage(path, text)
 
-    def switch(self, generation: int) -> None:
-        for path in list(self._all(generation)):
-            _staged(path).rename(path)
+    def switch(self, generation: int) -> float:
+        return _rename(list(self._all(generation)))
 
 
 # ---- broken ones ---------------------------------------------------------------------

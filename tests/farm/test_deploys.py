@@ -28,14 +28,14 @@ def port(farm: Farm) -> Iterator[int]:
 
 
 def test_no_deploy_is_seen_by_half_or_undone(farm: Farm, port: int) -> None:
-    deploys = Deploys(port, farm.root, clients=6, files=200)
+    deploys = Deploys(port, farm.root, clients=6, files=200, settle_s=0.15)
     with deploys.load():
-        deploys.rounds(15)
+        deploys.rounds(10)
         deploys.broken(
             len(sites.BROKEN), lambda: farm.status()["counts"].get("last_good", 0)
         )
     outcome = deploys.outcome
     assert outcome.is_clean, str(outcome)
-    assert sum(map(len, outcome.delays.values())) == 15 + 1
+    assert sum(map(len, outcome.delays.values())) == 10 + 1
     assert outcome.broken == len(sites.BROKEN)
     assert outcome.requests > 100
