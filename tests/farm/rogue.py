@@ -6,6 +6,7 @@ of other pools are real. `python -m tests.farm.rogue FD DIALECT...` is its zygot
 """
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -145,6 +146,7 @@ def serve(
     """Be a host of this pool."""
     if config.pool != POOL:
         host.serve(config, listen_fd, slot, report_fd, seal)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     rogue = Rogue(config, listen_fd)
     time.sleep(0.05)  # libzmq's thread has started
     seal()
