@@ -23,7 +23,7 @@ _MOVING_S: Final = 5.0
 _AGAIN_S: Final = 1.0
 _SPREAD: Final = 10  # percent by which ages differ, so that a farm does not age at once
 
-_RSS_FACTOR: Final = 1.25
+_RSS_FACTOR: Final = 0.95
 """Growth of a host's resident memory, relative to its limit, that is too much."""
 
 

@@ -526,7 +526,7 @@ def test_a_host_whose_memory_grew_is_replaced() -> None:
     paper = old_host(host_memory=64 << 20)
     host = paper.places[B].hosts[0]
     paper.report(of=host, rss_kib=40 << 10)
-    paper.report(of=host, rss_kib=110 << 10)
+    paper.report(of=host, rss_kib=100 << 10)
     paper.run()
     paper.tick()
     assert recycled(paper) == []

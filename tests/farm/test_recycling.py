@@ -64,7 +64,7 @@ def test_states_are_renewed_at_an_age() -> None:
             until(lambda: counts(farm, "recycled_states") >= 6, "all are renewed", 30)
         assert failed(seen) == []
         numbers = [int(one.reply.body) for one in seen]
-        assert numbers.count(1) >= 4
+        assert numbers.count(1) >= 2
 
 
 def test_a_state_over_its_memory_ends_alone() -> None:
