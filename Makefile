@@ -8,7 +8,7 @@ HTTP ?= 127.0.0.1:8080
 SOURCES := setup.py pyproject.toml README.md LICENSE \
 	$(shell find luafarm fcgi broker vmhost -name '*.py' -o -name '*.lua')
 
-.PHONY: hostile help setup run test check fmt lint types layers unit process compiled \
+.PHONY: hostile simulate help setup run test check fmt lint types layers unit process compiled \
 	packages wheel bench bench-quick bench-live manual clean
 .DELETE_ON_ERROR:
 
@@ -60,6 +60,9 @@ bench-live: .venv-wheel/.ready ## deploys under load, and little room as simulat
 	tests/servers/packages.sh bench
 	$(WHEEL_BIN)/python -m bench.live deploys
 	$(WHEEL_BIN)/python -m bench.live zipf
+
+simulate: .venv-wheel/.ready ## judge the policies by simulation, against their targets
+	$(WHEEL_BIN)/python -m bench.simulate
 
 # ---- checking ------------------------------------------------------------------------
 

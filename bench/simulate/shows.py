@@ -20,7 +20,7 @@ from bench.simulate.traces import Shape, Trace
 Shown = tuple[str, list[Target]]
 """(table, targets)"""
 
-_SHAPE: Final = Shape(scripts=2000, seconds=240.0, pollers=50)
+_SHAPE: Final = Shape(scripts=2000, seconds=180.0, pollers=50)
 _DISPATCH_CORES: Final = 16
 _FARM_CORES: Final = 8
 _FARM_HOSTS: Final = 32

@@ -141,6 +141,8 @@ class Recorded(Trace):
             else:
                 self.requests += [(entry["at"], script)] * entry["requests"]
         self.requests.sort()
+        #: by number
+        self.names = list(numbers)
         known = [costs.get(name, (0.002, 100)) for name in numbers]
         self.load_s = [load_s for load_s, _ in known]
         self.kib = [kib for _, kib in known]
