@@ -14,7 +14,7 @@ HOSTS: Final = 32
 _SCRIPTS: Final = 300
 _BUSY: Final = 0.3  # by the daily work
 _BEGINS_S: Final = 3.0
-_LASTS_S: Final = 1.0
+_LASTS_S: Final = 2.0
 _CALM_S: Final = 0.010  # beyond what loading takes: longer is a queue
 _BUCKET_S: Final = 0.005
 
