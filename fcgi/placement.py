@@ -57,6 +57,7 @@ class Pending:
         self.entry: Entry | None = None
         self.host: Host | None = None  # None while it waits
         self.begun: bool = False  # a part of its reply went to the client
+        self.part_bytes: int = 0  # of these parts, as the host sent them
         self.cancelled: bool = False  # the client went away
 
     def row(self) -> RunRow:

@@ -447,7 +447,11 @@ class Service:
             stderr = self._script_log.lines(pending, log) if log else b""
             exchange = _exchange(pending)
             if pending.begun:
-                exchange.finish(stderr)
+                if head == b"%d" % pending.part_bytes:
+                    exchange.finish(stderr)
+                else:
+                    logger.warning("host %s: a piece of a reply is missing", name)
+                    self._refuse(pending, Refusal.HOST_LOST)
                 return
             try:
                 exchange.reply(head, body, stderr)
@@ -465,6 +469,7 @@ class Service:
             self._act(self._dispatch.cancel(pending))
             return
         pending.begun = True
+        pending.part_bytes += len(chunk)
 
     def _bad_reply(self, pending: Pending, error: BadHeaderError) -> None:
         self._script_log.bad_reply(pending, error)

@@ -29,7 +29,7 @@ class Usage:
         use.requests += 1
         use.busy_us += service_us
         use.sojourn_s += now - pending.arrival
-        since = pending.arrival if pending.arrival > entry.placed else entry.placed
+        since = max(entry.placed, pending.arrival)
         if pending.sent > since:
             use.waited_s += pending.sent - since
         use.last = now

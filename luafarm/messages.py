@@ -106,8 +106,10 @@ waits at the front: pull it with `Want`. `body bytes` is its whole length.
 DoneRow = tuple[int, int, bytes, bytes, bytes, bytes, int]
 """(request, Outcome, head, body, log, error, service in microseconds).
 
-`head`: CGI header lines joined by CRLF, without the blank line; empty when `Part`s
-carried it before. `log`: lines for STDERR and the log, see `luafarm.loglines`.
+`head`: CGI header lines joined by CRLF, without the blank line; when `Part`s carried it
+before, the number of bytes of their chunks, in decimal, so that a front can tell that one
+is missing.
+`log`: lines for STDERR and the log, see `luafarm.loglines`.
 `error`: an encoded `ScriptError` or empty.
 """
 

@@ -25,6 +25,7 @@ class Dialogue:
         self.request = 0
         self.is_cancelled = False  # nobody wants the reply any more
         self.has_begun = False  # parts of the reply are on their way
+        self.part_bytes = 0  # of these parts
         self.answer: Source | Body | None = None  # to `need` or `want`
         self._peers = peers
         self._sources = sources
@@ -39,6 +40,7 @@ class Dialogue:
         self.request = request
         self.is_cancelled = False
         self.has_begun = False
+        self.part_bytes = 0
 
     def end(self) -> Held:
         """End it and return whose it was."""
@@ -84,6 +86,7 @@ class Dialogue:
     def part(self, head: bytes, body: bytes, log: bytes) -> None:
         """Send a piece of the reply before its end."""
         self.has_begun = True
+        self.part_bytes += len(body)
         request = RequestId(self.request)
         for at in range(0, len(body) or 1, PIECE):
             piece = body[at : at + PIECE]

@@ -273,7 +273,7 @@ class HostMachine:
         if held.has_news:
             self.tell_loaded(held)
         size = len(row[3])
-        if size > PIECE or (size and dialogue.has_begun):
+        if size > PIECE or (dialogue.has_begun and row[1] == Outcome.OK):
             row = self._finish_parts(row)
         dialogue.end()
         if peer not in self.peers.roles:
@@ -353,8 +353,10 @@ class HostMachine:
         """Send the body as parts; return the row that ends them."""
         request, outcome, head, body, log, error, service_us = row
         self.flush()
-        self.dialogue.part(head, body, b"")
-        return request, outcome, b"", b"", log, error, service_us
+        if body or not self.dialogue.has_begun:
+            self.dialogue.part(head, body, b"")
+        count = b"%d" % self.dialogue.part_bytes
+        return request, outcome, count, b"", log, error, service_us
 
     def _is_answered(self, load: Load) -> bool:
         """Answer a load that needs no state; False: make one."""

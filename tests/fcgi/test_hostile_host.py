@@ -34,7 +34,7 @@ from luafarm.messages import (
     Verdict,
     Welcome,
 )
-from luafarm.names import Epoch, HostId, Machine, Pool, Script
+from luafarm.names import Epoch, HostId, Machine, Pool, RequestId, Script
 from luafarm.settings import Settings
 
 pytestmark = pytest.mark.process
@@ -273,6 +273,24 @@ def test_a_host_cannot_answer_for_another(tmp_path: Path) -> None:
             await play.hosts["good"].say(done(stolen, body=b"true"))
             await victim.done.wait()
             assert victim.ends == [b"true"]
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(("count", "end"), [(b"3", "finished"), (b"6", None)])
+def test_a_reply_whose_pieces_did_not_all_arrive_is_cut_visibly(
+    tmp_path: Path, count: bytes, end: str | None
+) -> None:
+    async def play() -> None:
+        async with stage(tmp_path) as play, asyncio.timeout(20):
+            recorder = play.ask()
+            request = await play.run_of("bad")
+            host = play.hosts["bad"]
+            await host.say(Part(RequestId(request), GOOD_HEAD, b"abc", b""))
+            row = (request, 0, count, b"", b"", b"", 10)
+            await host.say(wire.encode_dones([row]))
+            await recorder.done.wait()
+            assert recorder.ends == [end or Refusal.HOST_LOST]
 
     asyncio.run(play())
 
