@@ -107,8 +107,7 @@ DoneRow = tuple[int, int, bytes, bytes, bytes, bytes, int]
 """(request, Outcome, head, body, log, error, service in microseconds).
 
 `head`: CGI header lines joined by CRLF, without the blank line; when `Part`s carried it
-before, the number of bytes of their chunks, in decimal, so that a front can tell that one
-is missing.
+before, the number of bytes of their chunks in decimal: a missing one shows.
 `log`: lines for STDERR and the log, see `luafarm.loglines`.
 `error`: an encoded `ScriptError` or empty.
 """
