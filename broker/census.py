@@ -166,7 +166,7 @@ class Census:
         farm = self._farm
         if farm.pools[host.pool].root_of(row.script) is None:
             return False
-        if farm.taken >= farm.limit:
+        if farm.taken >= farm.limit or farm.is_pool_full(host.pool):
             return False
         if known is None:
             return True

@@ -28,7 +28,7 @@ from broker.tables import (
     State,
 )
 from broker.turn import Turn
-from broker.victims import Victims
+from broker.victims import PoolVictims
 from broker.waits import Waits
 from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool, Script
 from luafarm.settings import Settings
@@ -55,7 +55,7 @@ class Farm:
         self.files = Files(self.pools)
         self.missing = Missing(self.pools, self.files, settings.broker.missing)
         self.quarantine = Quarantine(settings.broker)
-        self.victims = Victims()
+        self.victims = PoolVictims()
         self.evictions = Evictions()
         self.waits = Waits()
         #: scripts that have no state and wait for none: only their heat is remembered
@@ -66,6 +66,8 @@ class Farm:
         self.young: dict[State, None] = {}
         #: pairs of script and host that have a state or get one
         self.taken = 0
+        #: those of each pool
+        self.taken_by = dict.fromkeys(self.pools, 0)
         self.draining = 0
         #: hosts with an order to close a state that is not confirmed
         self.closing: dict[Script, dict[HostId, Host]] = {}
@@ -186,7 +188,7 @@ class Farm:
         epoch = generation.epoch
         old = host.states.get(record.script)
         if old is None:
-            self.taken += 1
+            self._take(record, 1)
         else:
             self.victims.remove(old)
             if old.epoch >= epoch:  # renewed as it is: a load has an epoch of its own
@@ -228,7 +230,7 @@ class Farm:
         del host.loads[record.script]
         old = host.states.get(record.script)
         if old is None:
-            self.taken -= 1
+            self._take(record, -1)
         else:
             self.rank(old)
         if host.background is loading:
@@ -274,13 +276,22 @@ class Farm:
         """Put a state that a host holds into the tables."""
         self._serial += 1
         state = State(record, host, generation, epoch, self._serial, self.turn.now)
-        self.taken += 1
+        self._take(record, 1)
         if not record.states and record.lane == SLOW:
             self.roster.count_slow(record.pool, 1)
         self._stand(record, state)
         host.states[record.script] = state
         self._weigh(state, kib)
         return state
+
+    def _take(self, record: Record, count: int) -> None:
+        self.taken += count
+        self.taken_by[record.pool] += count
+
+    def is_pool_full(self, pool: Pool) -> bool:
+        """Return whether a pool has as many states as it may."""
+        limit = self.settings.pool[pool].states
+        return limit > 0 and self.taken_by[pool] >= limit
 
     def _stand(self, record: Record, state: State) -> None:
         """Put a state into the hunting order: its own lane first, older ones first."""
@@ -319,7 +330,7 @@ class Farm:
         self.kib -= state.kib
         host.kib -= state.kib
         if record.script not in host.loads:
-            self.taken -= 1
+            self._take(record, -1)
         if record.states:
             self.rank(record.states[0])  # may have become the first
         elif record.lane == SLOW:

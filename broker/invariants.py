@@ -19,6 +19,10 @@ def check(farm: Farm) -> None:
     assert (taken, kib, draining) == (farm.taken, farm.kib, farm.draining)
     assert draining == sum(len(hosts) for hosts in farm.closing.values())
     assert farm.taken <= farm.limit, (farm.taken, farm.limit)
+    assert sum(farm.taken_by.values()) == farm.taken
+    for pool, pool_taken in farm.taken_by.items():
+        limit = farm.settings.pool[pool].states or farm.limit
+        assert pool_taken <= limit, (pool, pool_taken, limit)
     for script, record in farm.records.items():
         _check_record(farm, script, record)
     watched = {s: r.watched for s, r in farm.records.items() if r.watched}

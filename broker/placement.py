@@ -86,10 +86,14 @@ class Placement:
     def make_room(self, record: Record, limit_s: float | None) -> bool:
         """Make room for one state more, if what must go is worth less than this."""
         farm = self._farm
-        while farm.taken >= farm.limit or self._is_memory_full(record):
+        while True:
+            own_pool = farm.is_pool_full(record.pool)
+            is_full = farm.taken >= farm.limit or self._is_memory_full(record)
+            if not (own_pool or is_full):
+                return True
             if farm.draining >= max(16, farm.limit >> 3):
                 return False  # so many are told to close that room is imaginary
-            victim = self._victim(record)
+            victim = self._victim(record, own_pool=own_pool)
             if victim is None:
                 return False
             if limit_s is not None:
@@ -97,17 +101,16 @@ class Placement:
                 if limit_s <= 0.0:
                     return False
             self.evict(victim, f"room for {shown(record.script)}")
-        return True
 
-    def _victim(self, record: Record) -> State | None:
+    def _victim(self, record: Record, *, own_pool: bool) -> State | None:
         """Return the state that is worth least, if any may go.
 
-        A script's first `min_clones` states go together, so they count as much as the
-        best of them does.
+        own_pool: only such of the record's pool help. A script's first `min_clones`
+        states go together, so they count as much as the best of them does.
         """
         victims = self._farm.victims
         while True:
-            victim = victims.least_but(record)
+            victim = victims.least_but(record, own_pool=own_pool)
             if victim is None or _spare(victim.record) > 0:
                 return victim
             most = max([s.key for s in victim.record.states if s.position >= 0])

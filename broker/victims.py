@@ -3,7 +3,12 @@
 One heap gives it in O(log n): nothing is scanned and no timer halves anything.
 """
 
+from typing import TYPE_CHECKING
+
 from broker.tables import Record, State
+
+if TYPE_CHECKING:
+    from luafarm.names import Pool
 
 
 class Victims:
@@ -101,6 +106,46 @@ class Victims:
             assert state.position == i, state.record.script
             if i:
                 assert not _before(state, self._heap[(i - 1) >> 1]), i
+
+
+class PoolVictims:
+    """The victims of each pool. Pools are few: the least of all is looked for."""
+
+    def __init__(self) -> None:
+        self._pools: dict[Pool, Victims] = {}
+
+    def least_but(self, record: Record, *, own_pool: bool) -> State | None:
+        """Return the state worth least of those of other scripts, or None.
+
+        own_pool: of scripts of the record's pool only.
+        """
+        if own_pool:
+            mine = self._pools.get(record.pool)
+            return mine.least_but(record) if mine is not None else None
+        least: State | None = None
+        for victims in self._pools.values():
+            found = victims.least_but(record)
+            if found is not None and (least is None or _before(found, least)):
+                least = found
+        return least
+
+    def put(self, state: State, key: float) -> None:
+        """Insert the state, or move it to where this key belongs."""
+        pool = state.record.pool
+        victims = self._pools.get(pool)
+        if victims is None:
+            victims = self._pools[pool] = Victims()
+        victims.put(state, key)
+
+    def remove(self, state: State) -> None:
+        """Take the state out, if it is in."""
+        if state.position >= 0:
+            self._pools[state.record.pool].remove(state)
+
+    def check(self) -> None:
+        """Raise AssertionError if order or positions are wrong."""
+        for victims in self._pools.values():
+            victims.check()
 
 
 def _before(a: State, b: State) -> bool:

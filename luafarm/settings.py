@@ -138,6 +138,7 @@ class PoolSettings:
     hosts: int = setting(0, "VM hosts of this pool on each machine; 0: two per processor, at least four, shared between the pools.", most=1024)
     cpath: str = setting("", "`package.cpath` of a trusted pool, for C modules.")
     require_layers: tuple[str, ...] = setting((), "Layers of the sandbox without which a VM host of this pool refuses to serve; every sandboxed pool requires `no_new_privs` and `seccomp` besides.", choices=LAYERS)
+    states: int = setting(0, "Lua states of this pool, so that it cannot take those of others; 0: no limit but `[broker] states`.")
     memory: int = setting(32 * MIB, "Memory of one state.", unit="bytes", least=MIB, most=64 * GIB)
     host_memory: int = setting(1024 * MIB, "Address space of one VM host beyond its own needs.", unit="bytes", least=64 * MIB)
     cpu: float = setting(10.0, "CPU time of one request.", unit="s", least=0.001, most=86400)

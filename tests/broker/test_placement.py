@@ -138,6 +138,20 @@ def test_the_state_worth_least_makes_room() -> None:
     assert found[1].startswith("room for /r/c.lua: heat 2.00")
 
 
+def test_a_full_pool_makes_room_from_its_own_states() -> None:
+    paper = Paper(settings(PoolSettings(root=("/r",), states=2), states=100))
+    for path in (A, B, C):
+        paper.write(path)
+    paper.join("h1")
+    for path, requests in ((A, 50), (B, 1)):
+        paper.ask(path)
+        served(paper, path, "h1", requests)
+    paper.ask(C)
+    assert drops(paper) == [(B, "h1")]
+    assert paper.machine.farm.taken == 2
+    paper.machine.check()
+
+
 def test_uses_fade_so_that_yesterdays_favourite_goes() -> None:
     paper = farm("h1", states=2)
     paper.ask(A)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from broker.heat import STAYS, Fading, Heat, key, worth
 from broker.tables import Generation, Host, Policy, Record, State
-from broker.victims import Victims
+from broker.victims import PoolVictims, Victims
 from luafarm.messages import Limits
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from tests.broker.paper import Paper
@@ -80,10 +80,10 @@ def test_the_order_of_keys_is_the_order_of_worths_at_any_later_time(
     assert abs(worth(keys[0], now) - worths[0]) <= 1e-6 * worths[0]
 
 
-def a_state(serial: int) -> State:
+def a_state(serial: int, pool: str = "p") -> State:
     limits = Limits(0, 0, 0, 0, 0, 0, 0, 0, fresh=False)
     policy = Policy(limits, 1, 1, 0, 0.0)
-    record = Record(Script(b"/s%d" % serial), Pool("p"), policy)
+    record = Record(Script(b"/s%d" % serial), Pool(pool), policy)
     host = Host(Paper().host_up(f"h{serial}"), 0)
     assert (host.id, host.up.machine) == (HostId(f"h{serial}"), Machine("m"))
     return State(record, host, Generation(Epoch(1), b""), Epoch(1), serial, 0.0)
@@ -113,3 +113,16 @@ def test_the_heap_is_a_sorted_list_by_key_then_age(
         least = victims.least()
         expected = min(((k, i) for i, k in model.items()), default=None)
         assert (least.serial if least else None) == (expected[1] if expected else None)
+
+
+def test_a_pool_that_is_full_spares_the_states_of_others() -> None:
+    victims = PoolVictims()
+    own, other, newcomer = a_state(1), a_state(2, "other"), a_state(3)
+    assert victims.least_but(newcomer.record, own_pool=True) is None
+    victims.put(other, 1.0)
+    victims.put(own, 2.0)
+    assert victims.least_but(newcomer.record, own_pool=True) is own
+    assert victims.least_but(newcomer.record, own_pool=False) is other
+    victims.remove(other)
+    assert victims.least_but(newcomer.record, own_pool=False) is own
+    victims.check()
