@@ -54,6 +54,8 @@ def _cold(client: Client, root: Path, count: int) -> tuple[list[float], list[flo
     names = [f"cold{number}" for number in range(count)]
     for name in names:
         (root / f"{name}.lua").write_text(SOURCE.format(marker=name))
+    (root / "ready.lua").write_text(SOURCE.format(marker="ready"))
+    _ask(client, "/ready.lua", "ready")  # waits for the first VM host of a new farm
     cold = [_ask(client, f"/{name}.lua", name) for name in names]
     return cold, [_ask(client, f"/{name}.lua", name) for name in names]
 
