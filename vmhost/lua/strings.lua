@@ -89,13 +89,23 @@ function library.rep(s, n, separator)
   return rep(s, n, separator)
 end
 
+local PLAIN = { string = true, number = true, boolean = true, ["nil"] = true }
+local known  -- the template that was looked at last: most loops have one
+
 -- Only %s and %p can tell an address, and only of these types.
 function library.format(template, ...)
-  if type(template) == "string" and find(template, "p", 1, true)
-    and find(gsub(template, "%%%%", ""), "%%[-+ #0-9.]*p") then
-    error("invalid option '%p' to 'format'", 2)
+  if template ~= known and type(template) == "string" then
+    if find(template, "p", 1, true)
+      and find(gsub(template, "%%%%", ""), "%%[-+ #0-9.]*p") then
+      error("invalid option '%p' to 'format'", 2)
+    end
+    known = template
   end
   local count = select("#", ...)
+  if count < 4 then
+    local a, b, c = ...
+    if PLAIN[type(a)] and PLAIN[type(b)] and PLAIN[type(c)] then return format(template, ...) end
+  end
   for i = 1, count do
     local kind = type((select(i, ...)))
     if kind == "table" or ADDRESSED[kind] then
