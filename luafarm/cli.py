@@ -22,6 +22,7 @@ from luafarm import (
     once,
     preflight,
     report,
+    rundir,
     up,
 )
 from luafarm.arguments import DONE, FAILED, WRONG, parser
@@ -83,9 +84,15 @@ def _up(arguments: argparse.Namespace) -> int:
 
     configuration = configured()
     preflight.check(configuration, *up.ROLES)
-    logs.setup(configuration.settings.log, "luafarm-up")
+    settings = configuration.settings
+    logs.setup(settings.log, "luafarm-up")
     given = passed_on(configuration, arguments)
-    return up.Farm(configuration, given, configured, is_whole=True).run()
+    # before any role: fronts of a second farm would find the broker of the first
+    claim = rundir.Claim(rundir.prepare(settings.paths, settings.security.user), "farm")
+    try:
+        return up.Farm(configuration, given, configured, is_whole=True).run()
+    finally:
+        claim.release()
 
 
 def up_configuration(arguments: argparse.Namespace) -> Configuration:

@@ -86,6 +86,8 @@ def notices_endpoint(run: Path, machine: str) -> str:
 class Claim:
     """The lock by which a process is the only one of its role in a run directory.
 
+    "farm" is the role of `luafarm up`.
+
     It is held until `release` or the end of the process, however that comes.
     """
 

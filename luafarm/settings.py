@@ -97,7 +97,7 @@ class Broker:
     states: int = setting(1000, "Lua states in the whole farm.", least=1)
     clones: int = setting(32, "States of one script, on as many VM hosts.", least=1)
     min_clones: int = setting(1, "States of a script that is loaded, which cooling does not take away.")
-    settle: float = setting(0.02, "A change of files is acted on after so long without a further one; longer groups bigger deploys. A flipped symlink, or a script without modules, need not wait for more: a quarter of it.", unit="s", most=10)
+    settle: float = setting(0.01, "A change of files is acted on after so long without a further one; longer groups bigger deploys. A flipped symlink, or a script without modules, need not wait for more: a quarter of it.", unit="s", most=10)
     poll: float = setting(1.0, "Files where inotify is silent (network file systems, watch limits) are compared this often.", unit="s", least=0.01)
     last_good: bool = setting(True, "A script whose new content does not load, or is empty, goes on being served in its last good generation; off: the error page is served.")
     heat_half_life: float = setting(60.0, "A script's heat halves in this time; in a farm where states stay long it lasts longer by itself (docs/placement.md).", unit="s", least=0.1)

@@ -15,8 +15,10 @@ from typing import Final
 
 from bench.live import sites
 from bench.live.crowd import Asker, Crowd, Seen
+from luafarm.settings import Broker
 
 LIMIT_S: Final = 20.0  # a deploy that is not seen by then has failed
+SETTLE_S: Final = Broker().settle  # by default
 _SURE: Final = 0.8  # part of the settle time in which nothing is taken for complete
 _MS: Final = 1000.0
 
@@ -125,7 +127,7 @@ class Deploys:
         pause_s: float = 0.02,
         files: int = sites.TREE,
         every_s: float = 0.0,
-        settle_s: float = 0.02,
+        settle_s: float = SETTLE_S,
     ) -> None:
         self._settle_s = settle_s
         self._port = port
