@@ -45,8 +45,10 @@ def _scalar(kind: type) -> Checker:
 
 def _enum(kind: type[IntEnum]) -> Checker:
     def check(value: object) -> object:
+        if type(value) is not int:  # compiled, the cast itself is a TypeError
+            raise ProtocolError(f"{type(value).__name__} where {kind.__name__} belongs")
         try:
-            return kind(cast("int", value))
+            return kind(value)
         except ValueError:
             raise ProtocolError(f"{value!r} is no {kind.__name__}") from None
 

@@ -184,6 +184,16 @@ def test_any_array_is_a_message_or_a_protocol_error(
     survives(msgpack.packb(content))
 
 
+@pytest.mark.parametrize("role", [None, "1", b"1", 1.0, True, [1], 99, -1])
+def test_only_a_number_of_the_enumeration_is_one(role: object) -> None:
+    """Compiled too, where a value of another type would be a TypeError."""
+    hello = Hello(5, Role.FRONT, "f", Machine("m"))
+    content = cast("list[object]", msgpack.unpackb(wire.encode(hello)))
+    content[content.index(Role.FRONT, 1)] = role
+    with pytest.raises(ProtocolError, match="role"):
+        wire.decode(msgpack.packb(content))
+
+
 @given(PLAIN)
 def test_any_value_is_a_message_or_a_protocol_error(value: object) -> None:
     survives(msgpack.packb(value))
