@@ -64,9 +64,7 @@ class Farm:
         self.failed: dict[Script, Record] = {}
         #: states that have not served yet, in order of loading
         self.young: dict[State, None] = {}
-        #: pairs of script and host that have a state or get one
-        self.taken = 0
-        #: those of each pool
+        #: pairs of script and host that have a state or get one, by pool
         self.taken_by = dict.fromkeys(self.pools, 0)
         self.draining = 0
         #: hosts with an order to close a state that is not confirmed
@@ -188,7 +186,7 @@ class Farm:
         epoch = generation.epoch
         old = host.states.get(record.script)
         if old is None:
-            self._take(record, 1)
+            self.taken_by[record.pool] += 1
         else:
             self.victims.remove(old)
             if old.epoch >= epoch:  # renewed as it is: a load has an epoch of its own
@@ -230,7 +228,7 @@ class Farm:
         del host.loads[record.script]
         old = host.states.get(record.script)
         if old is None:
-            self._take(record, -1)
+            self.taken_by[record.pool] -= 1
         else:
             self.rank(old)
         if host.background is loading:
@@ -270,28 +268,29 @@ class Farm:
 
     # -- states ----------------------------------------------------------------------
 
+    @property
+    def taken(self) -> int:
+        """Pairs of script and host that have a state or get one."""
+        return sum(self.taken_by.values())
+
+    def is_pool_full(self, pool: Pool) -> bool:
+        """Return whether a pool has as many states as it may."""
+        limit = self.settings.pool[pool].states
+        return limit > 0 and self.taken_by[pool] >= limit
+
     def adopt(
         self, record: Record, host: Host, generation: Generation, epoch: Epoch, kib: int
     ) -> State:
         """Put a state that a host holds into the tables."""
         self._serial += 1
         state = State(record, host, generation, epoch, self._serial, self.turn.now)
-        self._take(record, 1)
+        self.taken_by[record.pool] += 1
         if not record.states and record.lane == SLOW:
             self.roster.count_slow(record.pool, 1)
         self._stand(record, state)
         host.states[record.script] = state
         self._weigh(state, kib)
         return state
-
-    def _take(self, record: Record, count: int) -> None:
-        self.taken += count
-        self.taken_by[record.pool] += count
-
-    def is_pool_full(self, pool: Pool) -> bool:
-        """Return whether a pool has as many states as it may."""
-        limit = self.settings.pool[pool].states
-        return limit > 0 and self.taken_by[pool] >= limit
 
     def _stand(self, record: Record, state: State) -> None:
         """Put a state into the hunting order: its own lane first, older ones first."""
@@ -330,7 +329,7 @@ class Farm:
         self.kib -= state.kib
         host.kib -= state.kib
         if record.script not in host.loads:
-            self._take(record, -1)
+            self.taken_by[record.pool] -= 1
         if record.states:
             self.rank(record.states[0])  # may have become the first
         elif record.lane == SLOW:

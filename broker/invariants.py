@@ -10,16 +10,16 @@ def check(farm: Farm) -> None:
     farm.victims.check()
     farm.roster.check()
     farm.bulletin.check()
-    taken = kib = draining = 0
+    taken = dict.fromkeys(farm.taken_by, 0)
+    kib = draining = 0
     for host in farm.roster.hosts.values():
         _check_host(farm, host)
-        taken += len(host.states.keys() | host.loads.keys())
+        taken[host.pool] += len(host.states.keys() | host.loads.keys())
         draining += len(host.draining)
         kib += host.kib
-    assert (taken, kib, draining) == (farm.taken, farm.kib, farm.draining)
+    assert (taken, kib, draining) == (farm.taken_by, farm.kib, farm.draining)
     assert draining == sum(len(hosts) for hosts in farm.closing.values())
     assert farm.taken <= farm.limit, (farm.taken, farm.limit)
-    assert sum(farm.taken_by.values()) == farm.taken
     for pool, pool_taken in farm.taken_by.items():
         limit = farm.settings.pool[pool].states or farm.limit
         assert pool_taken <= limit, (pool, pool_taken, limit)

@@ -12,7 +12,7 @@ from typing import Final
 from broker import actions as act
 from broker.events import FileNow, Found
 from broker.policies import pool_paths
-from broker.resolve import is_below, shown
+from broker.resolve import is_in, shown
 from broker.sources import Sources
 from broker.tables import Key
 from broker.watch import Watcher
@@ -210,11 +210,7 @@ class Library:
         """Return why nothing that is served can be at a path; empty when it may be."""
         if not scope or self._watcher.meant(scope):
             return ""
-        places = self._places
-        if not any(
-            place == scope or is_below(scope, place) or is_below(place, scope)
-            for place in places
-        ):
+        if not any(is_in(scope, p) or is_in(p, scope) for p in self._places):
             return f"{shown(scope)} is in no script root and no library"
         if not os.path.lexists(scope):
             return f"{shown(scope)}: no such file or directory"

@@ -15,7 +15,7 @@ from broker.farm import MAX_DEPENDENCIES, Farm
 from broker.missing import asked_of, is_user
 from broker.placement import Placement
 from broker.recycling import Recycling
-from broker.resolve import is_below, shown
+from broker.resolve import is_in, shown
 from broker.tables import Generation, Host, Record, State
 from luafarm.messages import HOST_ERROR, Dependency, ScriptError, Verdict
 from luafarm.names import Epoch, Pool, Script
@@ -113,9 +113,8 @@ class Renewal:
         record = self._farm.records.get(script)
         if record is None or not record.watched:
             return True
-        scope = event.scope
         return any(
-            path == scope or is_below(path, scope) or path in event.meant
+            is_in(path, event.scope) or path in event.meant
             for _, path in record.watched
         )
 

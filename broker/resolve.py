@@ -56,6 +56,11 @@ def shown(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
 
 
+def is_in(path: bytes, scope: bytes) -> bool:
+    """Say whether the path is this one or inside it, by its text."""
+    return path == scope or is_below(path, scope)
+
+
 def is_below(path: bytes, directory: bytes) -> bool:
     """Say whether the path is inside the directory, by its text."""
     if directory == b"/":

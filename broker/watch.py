@@ -22,7 +22,7 @@ from inotify_simple import flags
 from broker.events import FileNow
 from broker.hints import Hints
 from broker.notifier import Notifier, new_inotify, silent_file_system
-from broker.resolve import is_below
+from broker.resolve import is_in
 from broker.sources import Sources
 from broker.tables import Key
 
@@ -289,8 +289,8 @@ class Watcher:
             key
             for key, path in self._paths.items()
             if not scope
-            or _is_in(key[1], scope)
-            or any(_is_in(_joined(at, name), scope) for at, name in path.steps)
+            or is_in(key[1], scope)
+            or any(is_in(_joined(at, name), scope) for at, name in path.steps)
         ]
 
     def check(self, scope: bytes) -> list[FileNow]:
@@ -369,10 +369,6 @@ class Watcher:
 
 def _joined(at: bytes, name: bytes) -> bytes:
     return at + name if at == b"/" else at + b"/" + name
-
-
-def _is_in(path: bytes, scope: bytes) -> bool:
-    return path == scope or is_below(path, scope)
 
 
 def _is_file(at: bytes, name: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 Lua knows CPU time and whole seconds, no clock that could end a request in time on a
 busy machine. But the main thread of a VM host has nothing to do: it sleeps until the
-running task's time is over and then calls the task's ticket (`kernel.TownCrier`) where
+running task's time is over and then calls the task's ticket (`vmhost.crier`) where
 the hook of every state hears it. A task that ended meanwhile does not care: each has a
 ticket of its own.
 
