@@ -104,10 +104,11 @@ class HttpExchange:
 class HttpListener:
     """Serves the roots of all pools over HTTP."""
 
-    def __init__(self, settings: Settings, service: Service) -> None:
+    def __init__(self, settings: Settings, service: Service, room: Room) -> None:
+        """Serve nothing yet; room: of the front, for all its temporary files."""
         self.heads = reply.Heads(settings.front.max_reply_header)
         self._front = settings.front
-        self._room = Room(settings.front.spool)
+        self._room = room
         self._service = service
         self._roots = [
             os.fsencode(root).rstrip(b"/")
@@ -157,42 +158,57 @@ class HttpListener:
     async def _serve_one(
         self, scope: Scope, receive: Receive, send: Send, exchange: HttpExchange
     ) -> None:
-        body_bytes = await self._read_body(receive, exchange)
-        if body_bytes < 0:
+        body = await self._read_body(receive, exchange)
+        if body is None:
             return  # the client went away
-        if body_bytes > self._front.max_body:
-            exchange.refuse(Refusal.BODY_TOO_LARGE)
+        if isinstance(body, Refusal):
+            exchange.refuse(body, 1 if body is Refusal.OVERLOADED else 0)
         else:
-            self._submit(scope, exchange, body_bytes)
+            self._submit(scope, exchange, body)
         watch = asyncio.ensure_future(_gone(receive))
         try:
             await self._answer(send, exchange, watch)
         finally:
             watch.cancel()
 
-    async def _read_body(self, receive: Receive, exchange: HttpExchange) -> int:
-        """Take the request body; its size, more than max_body, or -1 for a loss."""
+    async def _read_body(
+        self, receive: Receive, exchange: HttpExchange
+    ) -> int | Refusal | None:
+        """Take the request body; its size, why it is refused, or None for a loss."""
         size = 0
         pieces: list[bytes] = []
+        refusal: Refusal | None = None
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return -1
+                return None
             piece: bytes = message.get("body", b"")
             size += len(piece)
-            if size <= self._front.max_body:
-                if size > self._front.inline_body and exchange.spool is None:
-                    exchange.spool = BodySpool(self._room)
-                    for kept in pieces:
-                        exchange.spool.write(0, kept)
-                    pieces = []
-                if exchange.spool is not None:
-                    exchange.spool.write(0, piece)
-                else:
-                    pieces.append(piece)
+            if size > self._front.max_body:
+                refusal = Refusal.BODY_TOO_LARGE
+            elif refusal is None and not self._keep(exchange, pieces, piece, size):
+                refusal = Refusal.OVERLOADED
             if not message.get("more_body", False):
                 exchange.body = b"".join(pieces)
-                return size
+                return refusal or size
+
+    def _keep(
+        self, exchange: HttpExchange, pieces: list[bytes], piece: bytes, size: int
+    ) -> bool:
+        """Keep a piece of a body, which has this size with it; False: no room."""
+        try:
+            if size > self._front.inline_body and exchange.spool is None:
+                exchange.spool = BodySpool(self._room)
+                exchange.spool.write(0, b"".join(pieces))
+                pieces.clear()
+            if exchange.spool is not None:
+                exchange.spool.write(0, piece)
+            else:
+                pieces.append(piece)
+        except OSError as error:
+            logger.error("body spool: %s; the request is refused", error)  # noqa: TRY400
+            return False
+        return True
 
     def _submit(self, scope: Scope, exchange: HttpExchange, body_bytes: int) -> None:
         path = unquote_to_bytes(scope["raw_path"].partition(b"?")[0])

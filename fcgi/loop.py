@@ -14,6 +14,7 @@ from fcgi.family import Family, Handover
 from fcgi.http import HttpListener
 from fcgi.listener import Server
 from fcgi.service import Service
+from fcgi.spool import Room
 from luafarm import curve, limits, privileges, rundir
 from luafarm.errors import SettingsError
 from luafarm.names import Machine
@@ -98,7 +99,7 @@ class _Front:
         gc.set_threshold(*GC_THRESHOLDS)
         await self._wait_for_farm(service)
         server.listen(self._listening.fastcgi)
-        web = self._serve_http(service)
+        web = self._serve_http(service, server.room)
         family.say_ready(knows_farm=service.knows_farm)
         front = settings.front
         logger.info("serving listen=%s http=%s", front.listen, front.http)
@@ -123,11 +124,11 @@ class _Front:
                 return
             await asyncio.sleep(POLL_S)
 
-    def _serve_http(self, service: Service) -> "_Web | None":
+    def _serve_http(self, service: Service, room: Room) -> "_Web | None":
         sock = self._listening.http
         if sock is None:
             return None
-        listener = HttpListener(self._settings, service)
+        listener = HttpListener(self._settings, service, room)
         task = asyncio.get_running_loop().create_task(listener.serve(sock))
         return _Web(listener, task)
 

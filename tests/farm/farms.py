@@ -90,6 +90,16 @@ class Farm:
                         found.append(pid)
         return sorted(set(found))
 
+    def spooled_bytes(self) -> int:
+        """Return the size of the front's temporary files, which have no name."""
+        [front] = self.titled("luafarm-front")
+        total = 0
+        for fd in Path(f"/proc/{front}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if "(deleted)" in str(fd.readlink()):
+                    total += fd.stat().st_size
+        return total
+
     def log(self) -> str:
         """Return what all processes logged."""
         texts = [d.log.read_text(errors="replace") for d in self.daemons.values()]

@@ -119,29 +119,18 @@ def bounded(farm: Farm) -> Iterator[None]:
         assert grown < GROWTH_KIB, f"{title} has grown by {grown} KiB"
 
 
-def deleted_bytes(farm: Farm) -> int:
-    """Return the size of the front's temporary files, which have no name."""
-    [front] = farm.titled("luafarm-front")
-    total = 0
-    for fd in Path(f"/proc/{front}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if "(deleted)" in str(fd.readlink()):
-                total += fd.stat().st_size
-    return total
-
-
 def test_replies_without_end_to_clients_that_do_not_read(farm: Farm) -> None:
     with contextlib.ExitStack() as stack, bounded(farm):
         for _ in range(6):  # 96 MiB, if all were kept
             client = stack.enter_context(connected(farm.socket))
             client.send(farm.root / "endless.lua")
         until(lambda: "the client is cut off" in farm.log(), "the room is used up", 30)
-        assert deleted_bytes(farm) <= 24 * MIB
-    until(lambda: deleted_bytes(farm) == 0, "the room is free again")
+        assert farm.spooled_bytes() <= 24 * MIB
+    until(lambda: farm.spooled_bytes() == 0, "the room is free again")
     with connected(farm.socket) as client, bounded(farm):
         client.send(farm.root / "endless.lua")  # alone it comes to its budget
         until(lambda: "budget=reply" in farm.log(), "its budget ends it", 30)
-    until(lambda: deleted_bytes(farm) == 0, "the room is free again")
+    until(lambda: farm.spooled_bytes() == 0, "the room is free again")
 
 
 def test_log_lines_without_end(farm: Farm) -> None:
