@@ -90,6 +90,15 @@ class Farm:
                         found.append(pid)
         return sorted(set(found))
 
+    def resident_kib(self) -> dict[str, int]:
+        """Return the memory of front, broker and supervisor, by title."""
+        found: dict[str, int] = {}
+        for title in ("luafarm-front", "luafarm-broker", "luafarm-supervisor"):
+            [pid] = self.titled(title)
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            found[title] = pages * os.sysconf("SC_PAGE_SIZE") // 1024
+        return found
+
     def spooled_bytes(self) -> int:
         """Return the size of the front's temporary files, which have no name."""
         [front] = self.titled("luafarm-front")
@@ -165,7 +174,7 @@ def behind_nginx(farm: Farm) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def during(look: Callable[[], None]) -> Iterator[None]:
+def during(look: Callable[[], None], pause_s: float = 0.5) -> Iterator[None]:
     """Look again and again, at least once, while the block runs."""
     over = threading.Event()
     failures: list[BaseException] = []
@@ -173,7 +182,7 @@ def during(look: Callable[[], None]) -> Iterator[None]:
     def watch() -> None:
         try:
             look()
-            while not over.wait(0.5):
+            while not over.wait(pause_s):
                 look()
         except BaseException as error:  # noqa: BLE001 - raised where it is seen
             failures.append(error)

@@ -5,15 +5,12 @@ answered all the time, and front, broker and supervisor keep their size.
 """
 
 import contextlib
-import os
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.farm.client import TIMEOUT_S, Client, ask, connected
-from tests.farm.farms import Farm, until, up
+from tests.farm.farms import Farm, during, until, up
 from tests.fcgi import wire
 
 pytestmark = pytest.mark.process
@@ -75,46 +72,19 @@ def farm() -> Iterator[Farm]:
         yield running
 
 
-def resident_kib(farm: Farm) -> dict[str, int]:
-    """Return the memory of front, broker and supervisor, by title."""
-    found: dict[str, int] = {}
-    for title in ("luafarm-front", "luafarm-broker", "luafarm-supervisor"):
-        [pid] = farm.titled(title)
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        found[title] = pages * os.sysconf("SC_PAGE_SIZE") // 1024
-    return found
-
-
 @contextlib.contextmanager
 def bounded(farm: Farm) -> Iterator[None]:
     """Ask the bystander while the block runs; compare what memory is used after it."""
-    script = farm.place / "other" / "hello.lua"
-    ask(farm.socket, script)
-    before = resident_kib(farm)
-    over = threading.Event()
-    wrong: list[object] = []
-    asked = 0
 
-    def run() -> None:
-        nonlocal asked
-        is_over = False
-        while not is_over:
-            is_over = over.wait(0.005)
-            reply = ask(farm.socket, script)
-            asked += 1
-            if (reply.status, reply.body) != (200, b"hello"):
-                wrong.append(reply)
+    def look() -> None:
+        reply = ask(farm.socket, farm.place / "other" / "hello.lua")
+        assert (reply.status, reply.body) == (200, b"hello")
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    look()
+    before = farm.resident_kib()
+    with during(look, pause_s=0.005):
         yield
-    finally:
-        over.set()
-        thread.join()
-    assert wrong == []
-    assert asked >= 1
-    for title, kib in resident_kib(farm).items():
+    for title, kib in farm.resident_kib().items():
         grown = kib - before[title]
         assert grown < GROWTH_KIB, f"{title} has grown by {grown} KiB"
 

@@ -125,13 +125,3 @@ def _furnish(place: Path, root: Path) -> None:
     (root / "loop.txt").symlink_to("loop.txt")
     (root / "device.txt").symlink_to("/dev/zero")
     os.mkfifo(root / "fifo.txt")
-
-
-def resident_kib(farm: Farm) -> dict[str, int]:
-    """Return the memory of front, broker and supervisor, by title."""
-    found: dict[str, int] = {}
-    for title in ("luafarm-front", "luafarm-broker", "luafarm-supervisor"):
-        [pid] = farm.titled(title)
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        found[title] = pages * os.sysconf("SC_PAGE_SIZE") // 1024
-    return found

@@ -45,7 +45,7 @@ class Outcome:
 def outcome() -> Outcome:
     with colony.settled({dialect.value: dialect for dialect in DIALECTS}) as farm:
         pools = [Pool(farm, dialect.value, dialect) for dialect in DIALECTS]
-        before = colony.resident_kib(farm)
+        before = farm.resident_kib()
         verdicts: dict[Key, Verdict] = {}
         threads = [
             threading.Thread(target=_try_all, args=(pool, verdicts)) for pool in pools
@@ -54,7 +54,7 @@ def outcome() -> Outcome:
             thread.start()
         for thread in threads:
             thread.join()
-        after = colony.resident_kib(farm)
+        after = farm.resident_kib()
         expected = sum(verdict.deaths for verdict in verdicts.values())
         until(
             lambda: farm.status()["counts"].get("hosts_lost", 0) >= expected, "deaths"
