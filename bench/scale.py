@@ -24,7 +24,7 @@ from typing import cast
 import uvloop
 
 from bench import daemon, plot, procfs
-from fcgi import params, records
+from bench.question import question
 from luafarm import tables
 
 CONFIGURATION = """\
@@ -89,34 +89,25 @@ class Row:
 
 
 def request(path: Path) -> bytes:
-    """Return a GET as nginx sends it, with id 1, over a connection that is kept."""
-    name = f"/{path.name}".encode()
-    pairs = params.encode_pairs(
-        [
-            (b"SCRIPT_FILENAME", str(path).encode()),
-            (b"QUERY_STRING", b""),
-            (b"REQUEST_METHOD", b"GET"),
-            (b"CONTENT_TYPE", b""),
-            (b"CONTENT_LENGTH", b""),
-            (b"SCRIPT_NAME", name),
-            (b"REQUEST_URI", name),
-            (b"DOCUMENT_URI", name),
-            (b"DOCUMENT_ROOT", str(path.parent).encode()),
-            (b"SERVER_PROTOCOL", b"HTTP/1.1"),
-            (b"GATEWAY_INTERFACE", b"CGI/1.1"),
-            (b"REMOTE_ADDR", b"127.0.0.1"),
-            (b"SERVER_NAME", b"localhost"),
-            (b"HTTP_HOST", b"localhost"),
-        ]
-    )
-    begin = bytes((0, records.RESPONDER, records.KEEP_CONN, 0, 0, 0, 0, 0))
-    return b"".join(
-        [
-            records.record(records.BEGIN_REQUEST, 1, begin),
-            records.record(records.PARAMS, 1, pairs),
-            records.record(records.PARAMS, 1),
-            records.record(records.STDIN, 1),
-        ]
+    """Return a GET of a script at the root of its site."""
+    name = f"/{path.name}"
+    return question(
+        {
+            "SCRIPT_FILENAME": str(path),
+            "QUERY_STRING": "",
+            "REQUEST_METHOD": "GET",
+            "CONTENT_TYPE": "",
+            "CONTENT_LENGTH": "",
+            "SCRIPT_NAME": name,
+            "REQUEST_URI": name,
+            "DOCUMENT_URI": name,
+            "DOCUMENT_ROOT": str(path.parent),
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "GATEWAY_INTERFACE": "CGI/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "SERVER_NAME": "localhost",
+            "HTTP_HOST": "localhost",
+        }
     )
 
 

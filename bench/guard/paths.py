@@ -18,7 +18,7 @@ import fcgi.service
 import vmhost.host
 import vmhost.hostlua
 import vmhost.hostmail
-from fcgi import params, records
+from bench.question import parameters, question
 from fcgi.listener import Server
 from fcgi.peer import Peer
 from fcgi.service import Service
@@ -216,7 +216,7 @@ class FrontPath:
         )
         broker.on_frame(wire.encode(place))
         self._host.sent.clear()
-        self._request = request_bytes(ENVIRONMENT)
+        self._request = question(ENVIRONMENT)
         self._transports = [Transport() for _ in range(BATCH)]
         self._peers = [self._connect(server, one) for one in self._transports]
 
@@ -331,26 +331,10 @@ class HostPath:
 
 def runs_frame() -> bytes:
     """Return BATCH requests as a front sends them."""
-    pairs = params.encode_pairs(
-        [(name.encode(), value.encode()) for name, value in ENVIRONMENT.items()]
-    )
+    pairs = parameters(ENVIRONMENT)
     numbers = range(1, BATCH + 1)
     return wire.encode_runs(
         [(number, SCRIPT, 1, SAFE, pairs, b"", 0, 0) for number in numbers]
-    )
-
-
-def request_bytes(environment: dict[str, str]) -> bytes:
-    """Return a GET as nginx sends it on a kept connection."""
-    pairs = [(name.encode(), value.encode()) for name, value in environment.items()]
-    begin = bytes((0, records.RESPONDER, records.KEEP_CONN, 0, 0, 0, 0, 0))
-    return b"".join(
-        (
-            records.record(records.BEGIN_REQUEST, 1, begin),
-            records.record(records.PARAMS, 1, params.encode_pairs(pairs)),
-            records.record(records.PARAMS, 1),
-            records.record(records.STDIN, 1),
-        )
     )
 
 
