@@ -121,6 +121,7 @@ class Log:
 
     level: str  # "info", "warning" or "error"
     text: str
+    pool: Pool | None = None  # whose scripts have a say in the text
 
 
 Action = (

@@ -128,7 +128,7 @@ class Convergence:
         farm.fail(record, Failure(generation, error, attempts, retry_at))
         if not is_same:
             text = f"script={shown(record.script)} does not load: {error.message}"
-            self._turn.log("error", text)
+            self._turn.log("error", text, record.pool)
         if record.current is not None and self._last_good:
             self._turn.count("last_good")
             farm.keep(record, record.current)

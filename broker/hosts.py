@@ -5,7 +5,6 @@ modest sizes or plausible numbers. Those are cut; who breaks the protocol is acc
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,9 +16,9 @@ from broker import events as ev
 from broker import links
 from broker.library import Library
 from broker.links import HostLink
+from broker.scriptlog import ScriptLog
 from luafarm import curve, wire
 from luafarm.errors import ProtocolError
-from luafarm.loglines import decode as log_lines
 from luafarm.messages import (
     PROTOCOL,
     Fenced,
@@ -35,7 +34,7 @@ from luafarm.messages import (
     TakeInventory,
     Welcome,
 )
-from luafarm.names import TERM_SHIFT, Epoch, HostId, Script
+from luafarm.names import TERM_SHIFT, Epoch, HostId
 
 logger = logging.getLogger(f"luafarm.{__name__}")
 
@@ -44,7 +43,6 @@ _BATCH: Final = 256  # messages from one host before the others have a turn
 MAX_DEPENDENCIES: Final = 10_000  # of one state; an honest script reads fewer files
 _MAX_TEXT: Final = 16 << 10  # of one text in an error: fronts get it, people read it
 _MAX_REASON: Final = 200
-_MAX_LOG: Final = 64 << 10  # of one load or closing
 _MAX_KIB: Final = 1 << 30  # a tebibyte
 _MAX_LOAD_S: Final = 3600.0
 
@@ -60,6 +58,7 @@ class Hosts:
         context: links.Context,
         keys: curve.Keys | None,
         library: Library,
+        script_log: ScriptLog,
         hello: Hello,
         term: int,
         tell: Callable[[ev.Event], None],
@@ -69,6 +68,7 @@ class Hosts:
         self._context = context
         self._keys = keys
         self._library = library
+        self._script_log = script_log
         self._hello = hello
         self._tell = tell
         self._links: dict[HostId, HostLink] = {}
@@ -174,7 +174,7 @@ class Hosts:
                 self._loaded(link, message, time.monotonic())
             case Gone(script, epoch, reason, log):
                 self._check_epoch(epoch)
-                _log_script(link, script, log)
+                self._script_log.lines(link.up.pool, script, log, time.monotonic())
                 self._tell(ev.StateGone(host, script, epoch, reason[:_MAX_REASON]))
             case Fenced(script, epoch):
                 self._check_epoch(epoch)
@@ -203,7 +203,7 @@ class Hosts:
         if self._library.waits(pool, paths, since, again):
             return
         changed = self._library.changed(pool, used)
-        _log_script(link, script, message.log)
+        self._script_log.lines(pool, script, message.log, time.monotonic())
         if isinstance(message, Loaded):
             self._tell(
                 ev.StateLoaded(
@@ -257,11 +257,3 @@ def _cut(error: ScriptError) -> ScriptError:
         excerpt=error.excerpt[:_MAX_TEXT],
         budget=error.budget[:_MAX_REASON],
     )
-
-
-def _log_script(link: HostLink, script: Script, log: bytes) -> None:
-    if not log or link.logs.take(time.monotonic()) > 0.0:
-        return  # a host that floods the log: what it says is not worth the disk
-    for level, text in log_lines(log[:_MAX_LOG]):
-        number = getattr(logging, level.upper())
-        logger.log(number, "script=%s %s", os.fsdecode(script), text)

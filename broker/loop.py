@@ -26,6 +26,7 @@ from broker.machine import Machine
 from broker.preload import preloads
 from broker.recorder import Recorder
 from broker.resolve import shown
+from broker.scriptlog import ScriptLog
 from luafarm import curve
 from luafarm.messages import (
     PROTOCOL,
@@ -76,7 +77,10 @@ class Loop:
         self._library = Library(settings, self.machine.is_single)
         hello = Hello(PROTOCOL, Role.BROKER, NAME, MachineName(settings.vmhost.machine))
         tell = self._events.append
-        self._hosts = Hosts(self._context, keys, self._library, hello, term, tell)
+        self._script_log = ScriptLog(settings.pool)
+        self._hosts = Hosts(
+            self._context, keys, self._library, self._script_log, hello, term, tell
+        )
         self._callers = Callers(
             self._router, self.machine, self._library, self._connect, tell, self._work
         )
@@ -157,6 +161,7 @@ class Loop:
             self._events.append(ev.Ticked())
             self._callers.tick()
             self._hosts.greet()
+            self._script_log.tick(now)
         self._work()
 
     def _listen(self) -> None:
@@ -214,8 +219,11 @@ class Loop:
                 self._callers.tell_supervisor(machine, Kill(host, reason))
             case act.Forget(host):
                 self._hosts.disconnect(host, self._poller)
-            case act.Log(level, text):
-                logger.log(getattr(logging, level.upper()), "%s", text)
+            case act.Log(level, text, pool):
+                if pool is None:
+                    logger.log(getattr(logging, level.upper()), "%s", text)
+                else:
+                    self._script_log.write(pool, level, text, time.monotonic())
             case _:
                 assert_never(action)
 

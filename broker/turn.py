@@ -1,6 +1,7 @@
 """One turn of the machine: what time it is, and the orders that it gives."""
 
 from broker.actions import Action, Log
+from luafarm.names import Pool
 
 
 class Turn:
@@ -22,6 +23,6 @@ class Turn:
         """Count something that happened."""
         self.counts[name] = self.counts.get(name, 0) + number
 
-    def log(self, level: str, text: str) -> None:
-        """Have a line written to the log."""
-        self.out.append(Log(level, text))
+    def log(self, level: str, text: str, pool: Pool | None = None) -> None:
+        """Have a line written to the log; pool: whose scripts have a say in it."""
+        self.out.append(Log(level, text, pool))

@@ -54,6 +54,10 @@ function main(env, con)
   con:puts("logged")
 end
 """
+LOADS = """
+for index = 1, 200 do print(("l"):rep(100)) end
+error("e" .. ("e"):rep(1000))
+"""
 HEADERS = """
 function main(env, con)
   for index = 1, 1e6 do con:header("X-" .. index, ("h"):rep(100)) end
@@ -115,6 +119,21 @@ def test_log_lines_without_end(farm: Farm) -> None:
     written = log.stat().st_size - before
     # at once ten seconds' worth and one request, then the rate, for a slow machine
     assert written < 20 * LOG_RATE + 60 * LOG_RATE
+
+
+def test_log_lines_without_end_of_scripts_that_do_not_load(farm: Farm) -> None:
+    log = farm.daemons["up"].log
+    before = log.stat().st_size
+    with bounded(farm):
+        for index in range(100):  # 2 MB of text, told to the broker
+            path = farm.write(f"loads_{index}.lua", LOADS)
+            assert ask(farm.socket, path).status == 500
+        until(
+            lambda: "luafarm-broker warning pool=web logs too much: " in farm.log(),
+            "what is left out is told",
+        )
+    # by the broker and by the front, which logs the errors
+    assert log.stat().st_size - before < 2 * (20 * LOG_RATE + 60 * LOG_RATE)
 
 
 def test_headers_without_end(farm: Farm) -> None:
