@@ -19,9 +19,6 @@ logger = logging.getLogger(f"luafarm.{__name__}")
 NEEDS: Final = 2000  # files that a host may ask for at once
 NEEDS_PER_S: Final = 500.0
 """And then so many a second: each costs the broker some file system calls."""
-LOGS: Final = 1000  # messages with log lines that a host may send at once
-LOGS_PER_S: Final = 20.0
-"""And then so many a second: scripts say something when they are loaded or closed."""
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
@@ -68,8 +65,6 @@ class HostLink:
         self.asked_at = 0.0
         #: how often it may have the broker look for files
         self.needs = Allowance(NEEDS, NEEDS_PER_S)
-        #: how often it may have the broker write log lines of scripts
-        self.logs = Allowance(LOGS, LOGS_PER_S)
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.sndhwm = _HOST_QUEUE
