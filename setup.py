@@ -18,7 +18,9 @@ from setuptools.extension import Extension
 # On the way of every request or deciding about the whole farm, and strictly typed.
 HOT = [
     "luafarm/loglines.py",
+    "luafarm/stream.py",
     "luafarm/wire.py",
+    "luafarm/zmtp.py",
     "broker/allowance.py",
     "broker/bulletin.py",
     "broker/census.py",
@@ -56,6 +58,7 @@ HOT = [
     "fcgi/room.py",
     "fcgi/scriptname.py",
     "fcgi/service.py",
+    "fcgi/streamlink.py",
     "fcgi/usage.py",
     "vmhost/conversation.py",
     "vmhost/curfew.py",
@@ -68,6 +71,7 @@ HOT = [
     "vmhost/hosttimer.py",
     "vmhost/luastate.py",
     "vmhost/scoreboard.py",
+    "vmhost/streamlink.py",
 ]
 
 WANTED = os.environ.get("LUAFARM_COMPILE", "")

@@ -72,8 +72,9 @@ class HostLink:
         self.socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_FRAME)
         self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
-        _keep_alive(self.socket, up.endpoint)
         if up.server_key and keys is not None:
+            # not without keys: it hears between two runs, and is on this machine
+            _keep_alive(self.socket, up.endpoint)
             curve.connect(self.socket, keys.own, up.server_key)
         #: tells when a broken connection is whole again; an ipc one breaks for good
         self.monitor: Socket | None = None

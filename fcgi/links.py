@@ -18,7 +18,6 @@ _HWM: Final = 2000  # messages
 HOST_HWM: Final = 32  # that a VM host may be ahead of us: 8 MiB of pieces
 _TURN_BYTES: Final = 64 << 10  # of one peer before all others have a turn
 _FRAME_BYTES: Final = 4 << 10  # what a frame of no size counts
-_LINGER_MS: Final = 1000
 
 # Plain numbers: arithmetic on the enum members of pyzmq costs microseconds each.
 _DONTWAIT: Final = int(zmq.DONTWAIT)
@@ -48,7 +47,6 @@ class Link:
         self._on_lost = on_lost
         self._socket = context.socket(zmq.DEALER)
         self._socket.set(zmq.IMMEDIATE, 1)
-        self._socket.set(zmq.LINGER, _LINGER_MS)
         self._socket.set(zmq.MAXMSGSIZE, MAX_FRAME)
         self._socket.set(zmq.SNDHWM, _HWM)
         self._socket.set(zmq.RCVHWM, ahead)
@@ -103,15 +101,15 @@ class Link:
             self._on_frame(frame)
         self._read_soon()
 
-    def close(self, linger_ms: int = 0) -> None:
-        """Close the socket; what was not sent is dropped after `linger_ms`."""
+    def close(self) -> None:
+        """Close the socket; what was not sent is dropped."""
         if not self._is_open:
             return
         self._is_open = False
         self._loop.remove_reader(self._fd)
         self._loop.remove_reader(self._monitor_fd)
         self._socket.disable_monitor()
-        self._socket.close(linger=linger_ms)
+        self._socket.close(linger=0)
 
     def _has_input(self) -> bool:
         return cast("int", self._socket.get(_EVENTS)) & _POLLIN != 0

@@ -1,7 +1,8 @@
 """The front's service: requests in from any source, runs out to VM hosts, replies back.
 
-Joins the decisions of `fcgi.dispatch` with the sockets of `fcgi.links`. Runs that are
-decided in one turn of the loop travel in one frame per host; a lone one goes at once.
+Joins the decisions of `fcgi.dispatch` with the sockets of `fcgi.links` and
+`fcgi.streamlink`. Runs that are decided in one turn of the loop travel in one frame per
+host; a lone one goes at once.
 What comes from a VM host is hostile until checked: a host that breaks the protocol is
 taken out and accused at the broker.
 """
@@ -25,6 +26,7 @@ from fcgi.refusal import Refusal, of_error
 from fcgi.reply import BadHeaderError
 from fcgi.scriptlog import ScriptLog
 from fcgi.stops import Stops
+from fcgi.streamlink import StreamLink
 from luafarm import curve, loglines, wire
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
@@ -57,6 +59,9 @@ REPORT_S: Final = 1.0  # a report with nothing to say, as a sign of life
 ASK_S: Final = 0.2  # until a question to a broker that may not be there is repeated
 NOTICE_S: Final = 0.25  # how long HostLost may come after the connection broke
 
+HostLink = Link | StreamLink
+"""A connection to a VM host, with keys and without."""
+
 
 class Service:
     """Everything of a front but its listeners."""
@@ -88,7 +93,7 @@ class Service:
             queue_timeout_s=settings.front.queue_timeout,
             remembered=settings.broker.missing,
         )
-        self._hosts: dict[HostId, Link] = {}
+        self._hosts: dict[HostId, HostLink] = {}
         self._notices: dict[str, Link] = {}
         self._batches: dict[HostId, list[RunRow]] = {}
         self._asked: dict[bytes, asyncio.Future[Place]] = {}  # `ask` waits for these
@@ -241,7 +246,7 @@ class Service:
 
     # ---- the broker ----------------------------------------------------------------
 
-    def _greet(self, link: Link) -> None:
+    def _greet(self, link: HostLink) -> None:
         link.send(wire.encode(Hello(PROTOCOL, Role.FRONT, self._name, self._machine)))
 
     def _greet_broker(self) -> None:
@@ -303,20 +308,40 @@ class Service:
         name = up.host
         if not self._dispatch.host_up(name):
             return
-        link = Link(
-            self._loop,
-            self._context,
-            up.endpoint,
-            lambda frame: self._host_says(name, frame),
-            lambda: self._greet(link),
-            lambda: self._connection_lost(name),
-            self._keys.own if self._keys else None,
-            up.server_key,
-            HOST_HWM,
-        )
+        link = self._connect(up)
         self._hosts[name] = link
         if up.notices and up.notices not in self._notices:
             self._listen(up)
+
+    def _connect(self, up: HostUp) -> HostLink:
+        name = up.host
+
+        def hear(frame: bytes) -> None:
+            self._host_says(name, frame)
+
+        def greet() -> None:
+            self._greet(link)
+
+        def lose() -> None:
+            self._connection_lost(name)
+
+        link: HostLink
+        if up.server_key:
+            own = self._keys.own if self._keys else None
+            link = Link(
+                self._loop,
+                self._context,
+                up.endpoint,
+                hear,
+                greet,
+                lose,
+                own,
+                up.server_key,
+                HOST_HWM,
+            )
+        else:
+            link = StreamLink(self._loop, up.endpoint, hear, greet, lose)
+        return link
 
     def _listen(self, up: HostUp) -> None:
         """Connect to the notices of a supervisor."""

@@ -25,6 +25,7 @@ from vmhost import luastate, report
 from vmhost.conversation import BrokenStateError
 from vmhost.crier import crier
 from vmhost.curfew import Curfew
+from vmhost.curvelink import CurveLink
 from vmhost.deaths import EXIT_PROTOCOL
 from vmhost.dialect import choose
 from vmhost.hostconfig import HostConfig
@@ -34,6 +35,7 @@ from vmhost.hostmachine import PATIENCE_NS, HostMachine, LoadWork
 from vmhost.hostmail import Mail
 from vmhost.layers import Layer
 from vmhost.scoreboard import HostSlot
+from vmhost.streamlink import StreamLink
 
 logger = logging.getLogger(f"luafarm.{__name__}")
 
@@ -54,7 +56,11 @@ def serve(
     """Be a VM host, in a process that `confine.enter` has confined; never return."""
     dialect = choose(config.dialect, trusted=config.trusted, jit=config.jit)
     luastate.prepare(dialect, c_modules=config.trusted and bool(config.cpath))
-    link = Link(config, listen_fd)
+    link: Link
+    if config.secret_key:
+        link = CurveLink(config, listen_fd)
+    else:
+        link = StreamLink(listen_fd)
     host = Host(config, link, slot)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

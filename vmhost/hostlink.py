@@ -1,33 +1,19 @@
-"""A VM host's socket: one ROUTER that never waits long for a peer.
+"""What a VM host's loop wants of its socket, and which kind of socket it gets.
 
 Peers connect, the host only accepts: its listening socket was made by the supervisor.
-A frame for a peer that is gone is dropped at once (ROUTER_MANDATORY tells). A peer that
-takes nothing for PATIENCE is deaf: its frames are dropped until it takes one again.
-
-A second, in-process connection lets the main thread end the wait for frames (`stop`).
+A frame for a peer that is gone is dropped at once. A peer that takes nothing for
+PATIENCE is deaf: its frames are dropped until it takes one again.
 """
 
-import secrets
-import time
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
-import zmq
-
-from luafarm import curve
 from luafarm.messages import Role
-from luafarm.wire import MAX_FRAME
-from vmhost.hostconfig import HostConfig
 
-HWM: Final = 64  # frames that may wait for a peer: 16 MiB of pieces
-BACKLOG_HWM: Final = 1000  # frames of one peer that may wait for us
 PATIENCE_S: Final = 1.0  # a living front takes frames at once, a busy one in time
-LINGER_MS: Final = 1000
-_RETRY_S: Final = 0.0005
-_STOP_ENDPOINT: Final = "inproc://stop"
-
-_SENDING: Final = zmq.DONTWAIT | zmq.SNDMORE
-_ALL: Final = frozenset({Role.FRONT, Role.BROKER})
+LINGER_MS: Final = 1000  # for what is on its way when the host ends
+ALL: Final = frozenset({Role.FRONT, Role.BROKER})
+"""What a peer may be where no keys tell them apart."""
 
 
 class Sent(Enum):
@@ -38,141 +24,26 @@ class Sent(Enum):
     DROPPED = 3  # the peer takes nothing
 
 
-class Link:
-    """The ROUTER of a VM host and who is at its other ends."""
+class Link(Protocol):
+    """The socket of a VM host and who is at its other ends."""
 
-    def __init__(self, config: HostConfig, listen_fd: int) -> None:
-        self.is_stopped = False  # somebody called `stop`
-        self._is_stopping = False  # the same, as the main thread sees it
-        self.dropped = 0  # frames that a deaf peer did not take
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-        self._roles: dict[str, frozenset[Role]] = {}
-        self._deaf: set[bytes] = set()
-        router = self._router = self._context.socket(zmq.ROUTER)
-        router.set(zmq.ROUTER_MANDATORY, 1)
-        router.set(zmq.SNDHWM, HWM)
-        router.set(zmq.RCVHWM, BACKLOG_HWM)
-        router.set(zmq.MAXMSGSIZE, MAX_FRAME)
-        router.set(zmq.LINGER, LINGER_MS)
-        self._stop_id = secrets.token_bytes(16)  # a peer cannot take it: it is taken
-        router.bind(_STOP_ENDPOINT)
-        self._stopper = self._context.socket(zmq.DEALER)
-        self._stopper.set(zmq.ROUTING_ID, self._stop_id)
-        self._stopper.set(zmq.LINGER, 0)
-        self._stopper.connect(_STOP_ENDPOINT)
-        self._zap = self._guard(config) if config.secret_key else None
-        router.set(zmq.USE_FD, listen_fd)
-        router.bind(config.endpoint)
-        self._wait_ms = -1
-        self._poller = zmq.Poller()
-        self._poller.register(router, zmq.POLLIN)
-        if self._zap is not None:
-            self._poller.register(self._zap.socket, zmq.POLLIN)
+    is_stopped: bool  # somebody called `stop`
+    dropped: int  # frames that a deaf peer did not take
 
     def stop(self) -> None:
         """End the wait of `receive`, from the main thread only; later calls do nothing.
 
         It may be called again when the link is closed already.
         """
-        if not self._is_stopping:
-            self._is_stopping = True
-            self._stopper.send(b"")
 
     def receive(self, wait_ms: int) -> tuple[bytes, bytes, frozenset[Role]] | None:
         """Return a peer, its next frame and what it may be; None: nothing came."""
-        if self._zap is not None:
-            return self._receive_guarded(self._zap, wait_ms)
-        router = self._router
-        if wait_ms != self._wait_ms:
-            router.set(zmq.RCVTIMEO, wait_ms)
-            self._wait_ms = wait_ms
-        try:
-            peer = router.recv()
-        except zmq.Again:
-            return None
-        frame = router.recv()
-        if router.get(zmq.RCVMORE):
-            self._skip()
-            return None
-        if peer == self._stop_id:
-            self.is_stopped = True
-            return None
-        return peer, frame, _ALL
 
     def has_input(self) -> bool:
         """Return whether `receive` would return at once."""
-        return int(self._router.get(zmq.EVENTS)) & zmq.POLLIN != 0
 
     def send(self, peer: bytes, frame: bytes) -> Sent:
         """Send one frame, within PATIENCE or not at all."""
-        give_up_s = 0.0
-        while True:
-            try:
-                self._router.send(peer, _SENDING)
-                self._router.send(frame, zmq.DONTWAIT)
-            except zmq.Again:
-                now_s = time.monotonic()
-                give_up_s = give_up_s or now_s + PATIENCE_S
-                if now_s >= give_up_s or peer in self._deaf:
-                    self._deaf.add(peer)
-                    self.dropped += 1
-                    return Sent.DROPPED
-                time.sleep(_RETRY_S)
-            except zmq.ZMQError as error:
-                if error.errno != zmq.EHOSTUNREACH:
-                    raise
-                self._deaf.discard(peer)
-                return Sent.LOST
-            else:
-                if self._deaf:
-                    self._deaf.discard(peer)
-                return Sent.YES
 
     def close(self) -> None:
-        """Send what is on its way, for a second at most, and close."""
-        if self._zap is not None:
-            self._zap.close()
-        self._stopper.close()
-        self._router.close()
-        self._context.term()
-
-    def _guard(self, config: HostConfig) -> curve.ZapHandler:
-        """Let in only who has a key, as what the key says."""
-        for role, keys in (
-            (Role.FRONT, config.front_keys),
-            (Role.BROKER, config.broker_keys),
-        ):
-            for key in keys:
-                name = key.decode()
-                self._roles[name] = self._roles.get(name, frozenset()) | {role}
-        public = zmq.curve_public(config.secret_key)
-        curve.serve(self._router, curve.KeyPair(public, config.secret_key))
-        allowed = config.front_keys + config.broker_keys
-        return curve.ZapHandler(self._context, allowed)
-
-    def _receive_guarded(
-        self, zap: curve.ZapHandler, wait_ms: int
-    ) -> tuple[bytes, bytes, frozenset[Role]] | None:
-        ready = dict(self._poller.poll(wait_ms))
-        if zap.socket in ready:
-            zap.handle()
-        if self._router not in ready:
-            return None
-        peer = self._router.recv()
-        frame = self._router.recv(copy=False)
-        if frame.more:
-            self._skip()
-            return None
-        if peer == self._stop_id:
-            self.is_stopped = True
-            return None
-        return (
-            peer,
-            frame.bytes,
-            self._roles.get(str(frame.get("User-Id")), frozenset()),
-        )
-
-    def _skip(self) -> None:
-        """Skip the rest of a message of more than one frame: it is none of ours."""
-        while self._router.get(zmq.RCVMORE):
-            self._router.recv()
+        """Send what is on its way, for LINGER at most, and close."""
