@@ -7,7 +7,6 @@ modest sizes or plausible numbers. Those are cut; who breaks the protocol is acc
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 import zmq
@@ -17,7 +16,7 @@ from broker import links
 from broker.library import Library
 from broker.links import HostLink
 from broker.scriptlog import ScriptLog
-from luafarm import curve, wire
+from luafarm import curve, scripterrors, wire
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
     PROTOCOL,
@@ -30,7 +29,6 @@ from luafarm.messages import (
     LoadFailed,
     Message,
     Need,
-    ScriptError,
     TakeInventory,
     Welcome,
 )
@@ -41,8 +39,6 @@ logger = logging.getLogger(f"luafarm.{__name__}")
 _BATCH: Final = 256  # messages from one host before the others have a turn
 
 MAX_DEPENDENCIES: Final = 10_000  # of one state; an honest script reads fewer files
-_MAX_TEXT: Final = 16 << 10  # of one text in an error: fronts get it, people read it
-_MAX_REASON: Final = 200
 _MAX_KIB: Final = 1 << 30  # a tebibyte
 _MAX_LOAD_S: Final = 3600.0
 
@@ -175,7 +171,9 @@ class Hosts:
             case Gone(script, epoch, reason, log):
                 self._check_epoch(epoch)
                 self._script_log.lines(link.up.pool, script, log, time.monotonic())
-                self._tell(ev.StateGone(host, script, epoch, reason[:_MAX_REASON]))
+                self._tell(
+                    ev.StateGone(host, script, epoch, reason[: scripterrors.MAX_WORD])
+                )
             case Fenced(script, epoch):
                 self._check_epoch(epoch)
                 self._tell(ev.FenceRaised(host, script, epoch))
@@ -222,7 +220,7 @@ class Hosts:
                     link.up.host,
                     script,
                     message.epoch,
-                    _cut(message.error),
+                    scripterrors.cut(message.error),
                     message.dependencies,
                     changed,
                 )
@@ -245,15 +243,3 @@ def _check_dependencies(number: int) -> None:
     if number > MAX_DEPENDENCIES:
         limit = f"the limit is {MAX_DEPENDENCIES}"
         raise ProtocolError(f"a state with {number} dependencies; {limit}")
-
-
-def _cut(error: ScriptError) -> ScriptError:
-    return replace(
-        error,
-        kind=error.kind[:_MAX_REASON],
-        message=error.message[:_MAX_TEXT],
-        traceback=error.traceback[:_MAX_TEXT],
-        file=error.file[:_MAX_TEXT],
-        excerpt=error.excerpt[:_MAX_TEXT],
-        budget=error.budget[:_MAX_REASON],
-    )

@@ -77,7 +77,7 @@ class Loop:
         self._library = Library(settings, self.machine.is_single)
         hello = Hello(PROTOCOL, Role.BROKER, NAME, MachineName(settings.vmhost.machine))
         tell = self._events.append
-        self._script_log = ScriptLog(settings.pool)
+        self._script_log = ScriptLog(settings)
         self._hosts = Hosts(
             self._context, keys, self._library, self._script_log, hello, term, tell
         )

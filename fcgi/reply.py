@@ -67,13 +67,13 @@ class Heads:
         head: lines joined by CRLF or LF, without the blank line.
         """
         known = self._trusted if is_trusted else self._untrusted
-        found = known.get(head)
-        if found is not None:
-            return found
-        if len(head) > self._limit:
+        if len(head) > self._limit:  # first: looking it up takes reading it
             raise BadHeaderError(
                 f"reply header of {len(head)} bytes; the limit is {self._limit}"
             )
+        found = known.get(head)
+        if found is not None:
+            return found
         parsed = parse(head, is_trusted)
         if len(head) <= _SHORT:
             if len(known) >= _REMEMBERED:

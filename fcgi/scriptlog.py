@@ -25,14 +25,15 @@ class ScriptLog:
 
     def __init__(self, settings: Settings) -> None:
         self._stderr = settings.front.stderr
-        self._rate = LogRate(settings.pool)
+        self._rate = LogRate(settings)
 
     def lines(self, pending: Pending, log: bytes) -> bytes:
         """Log what a script said."""
-        if not log or not self._admits(pending, len(log), log.count(b"\0")):
+        if not log:
             return b""
         script = _name(pending)
-        lines = loglines.decode(log)
+        size = len(script) + len(": ")
+        lines = self._rate.lines(_pool(pending), log, size, time.monotonic())
         for level, text in lines:
             logger.log(_LEVELS[level], "%s: %s", script, text)
         if not self._stderr:
@@ -40,33 +41,32 @@ class ScriptLog:
         return "".join([f"{script}: {text}\n" for _, text in lines]).encode()
 
     def error(self, pending: Pending, error: ScriptError) -> bytes:
-        """Log why a script failed."""
-        size = len(error.message) + len(error.traceback)
-        if not self._admits(pending, size, 1):
-            return b""
+        """Log why a script failed; the error is cut already."""
         budget = f" budget={error.budget}" if error.budget else ""
         if error.budget and error.line:
             budget += f" line={error.line}"
         text = f"{error.kind}{budget}: {error.message}\n{error.traceback}"
         text = f"{_name(pending)}: {loglines.printable(text)}".rstrip()
+        data = f"{text}\n".encode()
+        if not self._rate.admit(_pool(pending), len(data), time.monotonic()):
+            return b""
         logger.error("%s", text)
-        return f"{text}\n".encode() if self._stderr else b""
+        return data if self._stderr else b""
 
     def bad_reply(self, pending: Pending, error: Exception) -> None:
         """Log that what a script answered is no reply."""
-        text = str(error)
-        if self._admits(pending, len(text), 1):
-            logger.error("%s: %s", _name(pending), text)
+        text = f"{_name(pending)}: {error}"
+        if self._rate.admit(_pool(pending), len(text), time.monotonic()):
+            logger.error("%s", text)
 
     def tick(self, now: float) -> None:
         """Tell what was left out; now and then."""
         for pool, lines in self._rate.dropped(now):
             logger.warning("pool=%s logs too much: %d lines left out", pool, lines)
 
-    def _admits(self, pending: Pending, size: int, lines: int) -> bool:
-        pool = pending.entry.pool if pending.entry else ""
-        size += len(pending.path) * lines
-        return self._rate.admit(pool, size, lines, time.monotonic())
+
+def _pool(pending: Pending) -> str:
+    return pending.entry.pool if pending.entry else ""
 
 
 def _name(pending: Pending) -> str:

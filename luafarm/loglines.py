@@ -17,18 +17,22 @@ def encode(level: str, text: str) -> bytes:
 
 def decode(data: bytes) -> list[tuple[str, str]]:
     """Return (level, text) of every line, control characters made harmless."""
-    lines: list[tuple[str, str]] = []
-    for record in data.split(b"\0")[:-1]:
-        text = record.decode("utf-8", "backslashreplace")
-        level = LEVELS.get(text[:1], "info")
-        lines.append((level, printable(text[1:])))
-    return lines
+    return [line(record) for record in data.split(b"\0")[:-1]]
+
+
+def line(record: bytes) -> tuple[str, str]:
+    """Return (level, text) of one line without its NUL, made harmless."""
+    text = record.decode("utf-8", "backslashreplace")
+    return LEVELS.get(text[:1], "info"), printable(text[1:])
 
 
 def printable(text: str) -> str:
     """Return text that cannot forge a log line or drive a terminal."""
     if text.isprintable():
         return text
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text
-    ).replace("\n", "\n\t")
+    # asked once for each character that occurs, not for each occurrence
+    harmless = {
+        ord(c): f"\\x{ord(c):02x}" for c in set(text) - {"\t"} if not c.isprintable()
+    }
+    harmless[ord("\n")] = "\n\t"
+    return text.translate(harmless)

@@ -11,7 +11,7 @@ from broker.scriptlog import ScriptLog
 from luafarm.lograte import AT_ONCE_S
 from luafarm.messages import Gone, Load, LoadFailed, Miss, Place, ScriptError
 from luafarm.names import Epoch, Pool, Script
-from luafarm.settings import Broker, PoolSettings
+from luafarm.settings import Broker, PoolSettings, Settings
 from tests.broker.peers import DEADLINE_S, Bench
 
 RATE = 1024
@@ -87,7 +87,8 @@ def test_errors_of_loading_count_as_well(
 def test_lines_of_one_message_are_written_up_to_the_rate(
     written: Callable[[str], list[str]],
 ) -> None:
-    log = ScriptLog({"p": PoolSettings(log_rate=RATE), "q": PoolSettings()})
+    pools = {"p": PoolSettings(log_rate=RATE), "q": PoolSettings()}
+    log = ScriptLog(Settings(pool=pools))
     log.lines(Pool("p"), SCRIPT, b"w\0" * 10_000, 50.0)
     log.lines(Pool("q"), SCRIPT, b"wfrom another pool\0", 50.0)
     assert 0 < sum(map(len, written("script=/r/a.lua "))) < RATE * AT_ONCE_S

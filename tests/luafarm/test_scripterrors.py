@@ -1,0 +1,22 @@
+"""Errors as hostile VM hosts tell them."""
+
+from dataclasses import astuple
+
+from luafarm import scripterrors
+from luafarm.messages import ScriptError
+
+LONG = "x" * (1 << 20)
+
+
+def test_no_text_of_an_error_is_longer_than_anybody_reads() -> None:
+    error = scripterrors.cut(ScriptError(LONG, LONG, LONG, LONG, 7, LONG, LONG))
+    texts = [text for text in astuple(error) if isinstance(text, str)]
+    assert len(texts) == 6
+    assert max(map(len, texts)) == scripterrors.MAX_TEXT
+    assert len(error.kind) == len(error.budget) == scripterrors.MAX_WORD
+    assert error.line == 7
+
+
+def test_an_error_of_usual_size_is_as_it_was() -> None:
+    error = ScriptError("Runtime Error", "m", "t", "a.lua", 1, "1| x", "cpu")
+    assert scripterrors.cut(error) == error
