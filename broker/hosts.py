@@ -70,6 +70,8 @@ class Hosts:
         self._links: dict[HostId, HostLink] = {}
         self._sockets: dict[links.Socket, HostId] = {}
         self._monitors: dict[links.Socket, HostId] = {}
+        #: hosts that took no more orders last time; all and only those that were logged
+        self._stuck: set[HostId] = set()
 
     # -- connections -----------------------------------------------------------------
 
@@ -91,6 +93,7 @@ class Hosts:
         link = self._links.pop(host, None)
         if link is None:
             return
+        self._stuck.discard(host)
         del self._sockets[link.socket]
         poller.unregister(link.socket)
         if link.monitor is not None:
@@ -108,8 +111,11 @@ class Hosts:
         if link is None:
             return False
         if not link.send(message):
-            logger.error("host=%s takes no more orders", host)
+            if host not in self._stuck:
+                self._stuck.add(host)
+                logger.error("host=%s takes no more orders", host)
             return False
+        self._stuck.discard(host)
         return True
 
     def greet(self) -> None:
