@@ -148,7 +148,7 @@ class PoolSettings:
     reply: int = setting(64 * MIB, "Reply of one request.", unit="bytes")
     log_lines: int = setting(200, "Log lines of one request; further ones are counted, not kept.")
     log_bytes: int = setting(32 * KIB, "Log text of one request.", unit="bytes", most=16 * MIB)
-    log_rate: int = setting(64 * KIB, "Log text of the whole pool that each process writes in a second, and ten times as much at once; further lines are counted, not written.", unit="bytes", least=KIB)
+    log_rate: int = setting(64 * KIB, "Log text of the whole pool that each front and the broker write in a second, and ten times as much at once; further lines are counted, not written.", unit="bytes", least=KIB)
     state_requests: int = setting(0, "A state is renewed after so many requests; 0: never.")
     state_age: float = setting(0.0, "A state is renewed at this age; 0: never.", unit="s")
     host_requests: int = setting(0, "A VM host is replaced after so many requests; 0: never.")
