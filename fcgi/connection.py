@@ -211,8 +211,7 @@ class Connection:
         """
         if request.stage != RUNNING:
             return b""
-        size = len(head) + len(body)
-        if size > records.CHUNK or stderr or not size:
+        if stderr or not (head or body) or len(head) >= records.CHUNK:
             return self.stdout(request, head + body) + self.end(request, stderr)
         out = records.reply(request.id, head, body)
         self._end(request)

@@ -72,15 +72,26 @@ def stream(kind: int, request_id: int, data: bytes) -> bytes:
     size = len(data)
     if size <= CHUNK:
         return record(kind, request_id, data) if size else b""
-    parts: list[bytes] = []
-    full = header(kind, request_id, CHUNK, 0)
-    last = size - size % CHUNK
-    for start in range(0, last, CHUNK):
-        parts.append(full)
-        parts.append(data[start : start + CHUNK])
-    if last < size:
-        parts.append(record(kind, request_id, data[last:]))
+    parts: list[bytes | memoryview] = []
+    _add_records(parts, kind, request_id, data, 0)
     return b"".join(parts)
+
+
+def _add_records(
+    parts: list[bytes | memoryview], kind: int, request_id: int, data: bytes, start: int
+) -> None:
+    """Add the records of data from a start on, without a copy of it."""
+    size = len(data)
+    view = memoryview(data)
+    full = header(kind, request_id, CHUNK, 0)
+    while size - start > CHUNK:
+        parts.append(full)
+        parts.append(view[start : start + CHUNK])
+        start += CHUNK
+    padding = start - size & 7
+    parts.append(header(kind, request_id, size - start, padding))
+    parts.append(view[start:])
+    parts.append(_ZEROS[:padding])
 
 
 def end(request_id: int, app_status: int, protocol_status: int) -> bytes:
@@ -97,8 +108,18 @@ def unknown_type(kind: int) -> bytes:
 
 
 def reply(request_id: int, head: bytes, body: bytes) -> bytes:
-    """Return a whole answer of at most CHUNK bytes: one STDOUT record, and `last`."""
+    """Return a whole answer, not empty, its head of less than CHUNK bytes.
+
+    The head travels in the first record of STDOUT with the start of the body.
+    """
     size = len(head) + len(body)
+    if size > CHUNK:
+        start = CHUNK - len(head)
+        full = header(STDOUT, request_id, CHUNK, 0)
+        parts: list[bytes | memoryview] = [full, head, memoryview(body)[:start]]
+        _add_records(parts, STDOUT, request_id, body, start)
+        parts.append(last(request_id))
+        return b"".join(parts)
     padding = -size & 7
     return b"".join(
         (

@@ -10,6 +10,7 @@ taken out and accused at the broker.
 import asyncio
 import logging
 import secrets
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +28,7 @@ from fcgi.reply import BadHeaderError
 from fcgi.scriptlog import ScriptLog
 from fcgi.stops import Stops
 from fcgi.streamlink import StreamLink
-from luafarm import curve, loglines, wire
+from luafarm import curve, loglines, scripterrors, wire
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
     PROTOCOL,
@@ -57,6 +58,7 @@ logger = logging.getLogger("luafarm.front")
 TICK_S: Final = 0.1
 REPORT_S: Final = 1.0  # a report with nothing to say, as a sign of life
 ASK_S: Final = 0.2  # until a question to a broker that may not be there is repeated
+_ID_BLOCK: Final = struct.Struct("=512Q")
 NOTICE_S: Final = 0.25  # how long HostLost may come after the connection broke
 
 HostLink = Link | StreamLink
@@ -512,7 +514,7 @@ class Service:
             self._refuse(pending, Refusal.HOST_LOST, log=log)
             return
         try:
-            why = wire.decode_error(error)
+            why = scripterrors.cut(wire.decode_error(error))
         except ProtocolError:
             self._refuse(pending, Refusal.BAD_REPLY, log=log)
             raise
@@ -532,11 +534,8 @@ def _request_ids() -> Callable[[], int]:
 
     def next_id() -> int:
         if not pool:
-            block = secrets.token_bytes(8 * 512)
-            for i in range(0, len(block), 8):
-                number = int.from_bytes(block[i : i + 8]) >> 1
-                if number:
-                    pool.append(number)
+            numbers = _ID_BLOCK.unpack(secrets.token_bytes(_ID_BLOCK.size))
+            pool.extend([number >> 1 for number in numbers if number > 1])
         return pool.pop()
 
     return next_id

@@ -12,7 +12,7 @@ from typing import Final
 from luafarm import zmtp
 from luafarm.zmtp import Session
 
-_READ_BYTES: Final = 64 << 10
+_READ_BYTES: Final = 128 << 10  # in one look; others wait for their turn meanwhile
 _MAX_READ_BYTES: Final = 256 << 10  # what a socket holds, of a frame that has begun
 _MAX_PIECES: Final = 64  # in one system call
 _JOINED_BYTES: Final = 16 << 10  # less is copied behind its head: cheaper than two

@@ -29,6 +29,9 @@ _MAX_ITEMS: Final = 100_000  # rows of the largest honest array: a snapshot of a
 _RUN_FIELDS: Final = 8
 _DONE_FIELDS: Final = 7
 
+_pack: Final = msgpack.Packer().pack
+"""One packer for all: to make one costs more than to pack a message."""
+
 Checker = Callable[[object], object]
 _CHECKERS: Final[dict[type, list[tuple[str, Checker]]]] = {}
 
@@ -153,7 +156,7 @@ def unpack(frame: bytes) -> list[object]:
 def encode(message: Message) -> bytes:
     """Return the frame of a message."""
     row = [_KIND_OF[type(message)], *cast("list[object]", _flat(message))]
-    return cast("bytes", msgpack.packb(row))
+    return cast("bytes", _pack(row))
 
 
 def decode(frame: bytes) -> Message:
@@ -175,12 +178,12 @@ def build(value: list[object]) -> Message:
 
 def encode_runs(rows: list[RunRow]) -> bytes:
     """Return the frame of `Runs`."""
-    return cast("bytes", msgpack.packb((RUNS, rows)))
+    return cast("bytes", _pack((RUNS, rows)))
 
 
 def encode_dones(rows: list[DoneRow]) -> bytes:
     """Return the frame of `Dones`."""
-    return cast("bytes", msgpack.packb((DONES, rows)))
+    return cast("bytes", _pack((DONES, rows)))
 
 
 def run_rows(value: list[object]) -> list[RunRow]:
@@ -235,7 +238,7 @@ def done_rows(value: list[object]) -> list[DoneRow]:
 
 def encode_error(error: ScriptError) -> bytes:
     """Return a script error as it travels in a row of `Dones`."""
-    return cast("bytes", msgpack.packb(_flat(error)))
+    return cast("bytes", _pack(_flat(error)))
 
 
 def decode_error(data: bytes) -> ScriptError:

@@ -1,14 +1,16 @@
-"""The main paths of a request in one process: no sockets, no clock, no other process.
+"""The main paths of a request in one process: no web server, clock or other process.
 
 Each path does the same work at every turn, a batch of requests, so that the
 instructions of one request can be counted to the digit. Clocks are replaced, as the
 paths decide by time and a counted process is fifty times slower.
 """
 
+import contextlib
 import os
+import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -22,7 +24,7 @@ from bench.question import parameters, question
 from fcgi.listener import Server
 from fcgi.peer import Peer
 from fcgi.service import Service
-from luafarm import wire
+from luafarm import wire, zmtp
 from luafarm.messages import (
     PROTOCOL,
     SAFE,
@@ -39,6 +41,7 @@ from luafarm.messages import (
 )
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from luafarm.settings import Settings
+from luafarm.stream import Stream
 from vmhost import scoreboard
 from vmhost.host import Host
 from vmhost.hostconfig import HostConfig
@@ -133,10 +136,20 @@ class Timer:
 
 
 class Loop:
-    """An event loop without time and sockets."""
+    """An event loop without time, that looks at a descriptor when it is told to."""
 
     def __init__(self) -> None:
         self._soon: deque[Callable[[], object]] = deque()
+        self.readers: list[Callable[[], object]] = []
+
+    def create_task(self, steps: Coroutine[None, None, None]) -> None:
+        """Run it: it waits for nothing."""
+        with contextlib.suppress(StopIteration):
+            steps.send(None)
+
+    def add_reader(self, _fd: int, callback: Callable[[], object]) -> None:
+        """Keep whom to tell that something has come in."""
+        self.readers.append(callback)
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         """Call it at the next `run`."""
@@ -153,7 +166,7 @@ class Loop:
 
 
 class Wire:
-    """In the place of `fcgi.links.Link`: keeps what is sent, and is told what comes."""
+    """In the place of `fcgi.links.Link`, to the broker: it is told what comes."""
 
     made: Final[list["Wire"]] = []
 
@@ -163,19 +176,34 @@ class Wire:
         context: object,
         endpoint: str,
         on_frame: Callable[[bytes], None],
-        on_connected: Callable[[], None],
         *_: object,
     ) -> None:
-        self.endpoint = endpoint
         self.on_frame = on_frame
-        self.on_connected = on_connected
-        self.sent: list[bytes] = []
         Wire.made.append(self)
 
-    def send(self, frame: bytes) -> bool:
-        """Keep a frame."""
-        self.sent.append(frame)
+    def send(self, _frame: bytes) -> bool:
+        """Send nothing."""
         return True
+
+
+class HostEnd:
+    """The other end of the front's connection to a VM host, on a real socket."""
+
+    def __init__(self) -> None:
+        name = f"\0luafarm-guard-{os.getpid()}"  # without a file: unix(7)
+        self.endpoint = f"ipc://{name}"
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(name)
+        self._listener.listen()
+
+    def accept(self) -> Stream:
+        """Return the connection that the front has made."""
+        connection = self._listener.accept()[0]
+        connection.setblocking(False)
+        stream = Stream(connection.detach(), zmtp.ROUTER, zmtp.DEALER)
+        stream.open()
+        stream.read()
+        return stream
 
 
 class Transport:
@@ -206,16 +234,19 @@ class FrontPath:
         server = Server(loop, settings, service, settings.front.max_connections)
         broker = Wire.made[0]
         broker.on_frame(wire.encode(Welcome(PROTOCOL, Role.BROKER, "broker", 1)))
-        up = HostUp(HOST, Pool("p"), MACHINE, "host", b"", "", b"", (), (), 1, 1)
+        end = HostEnd()
+        up = HostUp(HOST, Pool("p"), MACHINE, end.endpoint, b"", "", b"", (), (), 1, 1)
         broker.on_frame(wire.encode(Snapshot((up,), ())))
-        self._host = Wire.made[1]
-        self._host.on_connected()
-        self._host.on_frame(wire.encode(Welcome(PROTOCOL, Role.HOST, HOST, 0)))
+        self._host = end.accept()
+        [self._hear] = self._loop.readers
+        self._hear()
+        self._host.read()  # Hello
+        self._host.write(wire.encode(Welcome(PROTOCOL, Role.HOST, HOST, 0)))
+        self._hear()
         place = Place(
             b"", SCRIPT, Pool("p"), Verdict.READY, Epoch(1), (HOST,), DAY_MS, 0, None
         )
         broker.on_frame(wire.encode(place))
-        self._host.sent.clear()
         self._request = question(ENVIRONMENT)
         self._transports = [Transport() for _ in range(BATCH)]
         self._peers = [self._connect(server, one) for one in self._transports]
@@ -234,11 +265,11 @@ class FrontPath:
         answered = 0
         while answered < BATCH:  # the window lets so many go at a time
             self._loop.run()
-            [frame] = self._host.sent
-            self._host.sent.clear()
+            [frame] = self._host.read()
             rows = wire.run_rows(wire.unpack(frame))
             dones = [(row[0], 0, HEAD, BODY, b"", b"", 10) for row in rows]
-            self._host.on_frame(wire.encode_dones(dones))
+            self._host.write(wire.encode_dones(dones))
+            self._hear()
             answered += len(rows)
         for transport in self._transports:
             if BODY not in transport.written:

@@ -42,6 +42,26 @@ def test_a_stream_is_cut_into_records_of_at_most_32_kib(size: int) -> None:
     assert all((len(r.content) + r.padding) % 8 == 0 for r in found)
 
 
+@pytest.mark.parametrize("head_size", [0, 1, 40, 32767])
+@pytest.mark.parametrize("total", [1, 32767, 32768, 32769, 65536, 65537, 100_001])
+def test_a_whole_answer_has_its_head_in_the_first_record(
+    head_size: int, total: int
+) -> None:
+    head = b"h" * min(head_size, total)
+    body = bytes(i % 251 for i in range(total - len(head)))
+    *found, empty, end = wire.all_records(records.reply(7, head, body))
+    assert b"".join(r.content for r in found) == head + body
+    assert found[0].content.startswith(head)
+    assert {(r.type, r.id) for r in found} == {(records.STDOUT, 7)}
+    assert all(0 < len(r.content) <= 32768 for r in found)
+    assert all((len(r.content) + r.padding) % 8 == 0 for r in found)
+    assert (empty.type, empty.content, end.type) == (
+        records.STDOUT,
+        b"",
+        records.END_REQUEST,
+    )
+
+
 def test_content_over_the_limit_is_our_bug() -> None:
     with pytest.raises(ValueError, match=r"65536 bytes; the limit is 65535"):
         records.record(records.STDOUT, 1, bytes(65536))
