@@ -26,7 +26,7 @@ from typing import Final
 from vmhost import kernel, landlock, seccomp
 from vmhost.layers import Layer
 
-_FDS: Final = 64  # listening socket, ZeroMQ's own (8), one per front and broker
+_FDS: Final = 64  # listening socket, its own few (libzmq: 8), one per front and broker
 _TRUSTED_FDS: Final = 1024  # scripts of trusted pools open files and sockets
 _PROCESSES: Final = 64  # threads of one host and of who else has its uid: 4 each
 _ROOT_OPTIONS: Final = "size=4k,nr_inodes=2,mode=755"

@@ -67,6 +67,8 @@ def _listen_tcp(address: str) -> Door:
     host, port = parse_host_port(address.replace(":*", ":0"))
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     sock = _bound(family, (host, port))
+    # for each connection from the start: a host may not set it, once it is confined
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Door(sock, f"{_TCP}{written}:{sock.getsockname()[1]}")
 
 
@@ -78,5 +80,5 @@ def _bound(family: int, address: str | tuple[str, int]) -> socket.socket:
     except OSError:
         sock.close()
         raise
-    sock.setblocking(False)  # libzmq accepts when epoll says so; never wait there
+    sock.setblocking(False)  # who accepts does so when epoll says so, and never waits
     return sock

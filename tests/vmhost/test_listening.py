@@ -51,6 +51,14 @@ def test_tcp_hosts_each_have_a_port_of_their_own(run: Path) -> None:
             listening.remove(door.endpoint)
 
 
+def test_a_connection_over_tcp_never_holds_a_small_frame_back(run: Path) -> None:
+    door = listening.listen("tcp://127.0.0.1:*", run, "x")
+    with door.sock, socket.create_connection(door.sock.getsockname()):
+        connection, _ = door.sock.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_an_ipv6_address_keeps_its_brackets(run: Path) -> None:
     try:
         door = listening.listen("tcp://[::1]:*", run, "x")
