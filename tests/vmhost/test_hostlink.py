@@ -1,5 +1,8 @@
 """Sockets of VM hosts, of both kinds: keys and roles, deaf and dead peers, a stop."""
 
+import contextlib
+import os
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +15,7 @@ import zmq
 from luafarm import curve
 from luafarm.messages import PROTOCOL, Hello, Role, TakeInventory, Welcome
 from luafarm.names import Machine
+from luafarm.zmtp import DEALER, ROUTER, Session
 from tests.vmhost.hosting import CONFIG, Process, hosting, run
 from vmhost.curvelink import CurveLink
 from vmhost.hostlink import Link, Sent
@@ -189,6 +193,48 @@ def test_a_link_may_be_stopped_again_also_when_it_is_closed(
     link.close()
     link.stop()
     assert link.is_stopped
+
+
+def test_without_descriptors_the_next_peer_waits_for_one_to_leave(
+    tmp_path: Path,
+) -> None:
+    link = new_link("stream", tmp_path)
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208
+    spare = [os.dup(0) for _ in range(most)]  # no gaps below
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare) + 3, before[1]))
+    try:
+        hello = Session(DEALER, ROUTER).opening() + b"\0\1x"
+        for client in clients:
+            client.connect(str(tmp_path / "s"))
+            client.sendall(hello)
+        assert [heard(link)[1] for _ in range(2)] == [b"x", b"x"]
+        assert link.receive(1) is None
+        assert not link.has_input()
+        clients[0].close()
+        assert heard(link)[1] == b"x"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for fd in spare:
+            os.close(fd)
+        for client in clients:
+            client.close()
+        link.close()
+
+
+def test_who_speaks_no_zmtp_is_let_go(tmp_path: Path) -> None:
+    link = new_link("stream", tmp_path)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(WAIT_MS / 1000)
+        client.connect(str(tmp_path / "s"))
+        client.sendall(b"GET / HTTP/1.1\r\n".ljust(64))
+        while link.receive(1) is None:
+            with contextlib.suppress(BlockingIOError):
+                data = client.recv(1 << 16, socket.MSG_DONTWAIT)
+                if not data:
+                    break
+    link.close()
 
 
 def test_no_peer_can_stop_the_link(link: Link, dealer: "zmq.Socket[bytes]") -> None:
