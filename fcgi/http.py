@@ -8,6 +8,7 @@ Error pages are those for developers, with the source around the error.
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 import time
@@ -17,88 +18,27 @@ from urllib.parse import unquote_to_bytes
 
 import uvicorn
 
-from fcgi import pages, params, reply, scriptname
+from fcgi import params, reply, scriptname
+from fcgi.httpconnection import HttpConnection
+from fcgi.httpexchange import HttpExchange
 from fcgi.peer import SAFE_METHODS
 from fcgi.placement import Pending
 from fcgi.refusal import Refusal
 from fcgi.service import Service
 from fcgi.spool import BodySpool, Room
 from luafarm.errors import SettingsError
-from luafarm.messages import SAFE, ScriptError
+from luafarm.messages import SAFE
 from luafarm.settings import Settings
 
 logger = logging.getLogger("luafarm.front")
 
 INDEX: Final = b"index.lua"
 SUFFIX: Final = b".lua"
+_SWEEP_S: Final = 1.0
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-class HttpExchange:
-    """One HTTP request; what is answered waits in a queue for the ASGI task."""
-
-    def __init__(self, listener: "HttpListener", method: bytes) -> None:
-        self.pending: Pending | None = None
-        self.body = b""
-        self.spool: BodySpool | None = None
-        self.elsewhere: Callable[[], bool] | None = None  # asks in the next root
-        self._listener = listener
-        self.method = method
-        self._stream = reply.Stream(listener.heads, method, is_trusted=False)
-        #: pieces of the answer: (head or None, chunk, is the end, is cut short)
-        self.out: asyncio.Queue[tuple[bytes | None, bytes, bool, bool]]
-        self.out = asyncio.Queue()
-
-    def reply(self, head: bytes, body: bytes, stderr: bytes) -> None:
-        """Send a whole reply; see `Exchange`."""
-        del stderr  # it is in the log
-        parsed = self._listener.heads.parse(head)
-        head, body = reply.whole(parsed, body, self.method)
-        self.out.put_nowait((head, body, True, False))
-
-    def part(self, head: bytes, chunk: bytes, stderr: bytes) -> None:
-        """Send a piece of a reply; see `Exchange`."""
-        del stderr
-        opening = self._stream.opening(head) or None
-        self.out.put_nowait((opening, self._stream.body(chunk), False, False))
-
-    def finish(self, stderr: bytes) -> None:
-        """End a reply that was sent in parts."""
-        del stderr
-        self.out.put_nowait((None, b"", True, self._stream.is_short()))
-
-    def refuse(
-        self,
-        refusal: Refusal,
-        retry_after_s: int = 0,
-        error: ScriptError | None = None,
-        stderr: bytes = b"",
-    ) -> None:
-        """Answer with a developer's page; see `Exchange`."""
-        del stderr
-        if self._stream.has_begun:
-            self.out.put_nowait((None, b"", True, True))
-            return
-        if refusal is Refusal.NOT_FOUND and self.elsewhere and self.elsewhere():
-            return
-        head, body = pages.developer(
-            refusal,
-            path=self.pending.path if self.pending else b"",
-            retry_after_s=retry_after_s,
-            error=error,
-        )
-        self.out.put_nowait(
-            (head, b"" if self.method == b"HEAD" else body, True, False)
-        )
-
-    def read_body(self, stream: int, offset: int, max_bytes: int) -> bytes:
-        """Return bytes of a body that did not travel with the request."""
-        if self.spool is not None:
-            return self.spool.read(stream, offset, max_bytes)
-        return self.body[offset : offset + max_bytes]
 
 
 class HttpListener:
@@ -106,7 +46,7 @@ class HttpListener:
 
     def __init__(self, settings: Settings, service: Service, room: Room) -> None:
         """Serve nothing yet; room: of the front, for all its temporary files."""
-        self.heads = reply.Heads(settings.front.max_reply_header)
+        self._heads = reply.Heads(settings.front.max_reply_header)
         self._front = settings.front
         self._room = room
         self._service = service
@@ -125,22 +65,34 @@ class HttpListener:
             self._app,
             interface="asgi3",
             proxy_headers=False,
-            http="h11",
+            http=HttpConnection,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             date_header=True,
-            timeout_keep_alive=int(self._front.idle_timeout),
+            timeout_keep_alive=math.ceil(self._front.idle_timeout),
         )
         self._server = _Server(config)
-        await self._server.serve(sockets=[sock])
+        sweeper = asyncio.ensure_future(self._sweep(self._server))
+        try:
+            await self._server.serve(sockets=[sock])
+        finally:
+            sweeper.cancel()
 
     def stop(self) -> None:
         """Finish what runs and stop."""
         if self._server is not None:
             self._server.should_exit = True
+
+    async def _sweep(self, server: uvicorn.Server) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = time.monotonic()
+            for connection in list(server.server_state.connections):
+                if isinstance(connection, HttpConnection):
+                    connection.sweep(now, self._front)
 
     # ---- ASGI ----------------------------------------------------------------------
 
@@ -148,28 +100,44 @@ class HttpListener:
         if scope["type"] != "http":
             return
         method = scope["method"].encode()
-        exchange = HttpExchange(self, method)
+        transport: asyncio.Transport = scope["state"]["connection"].transport
+        exchange = HttpExchange(
+            self._heads, self._front, self._room, method, transport.abort
+        )
+        gone: asyncio.Future[None] | None = None
         try:
-            await self._serve_one(scope, receive, send, exchange)
+            body = await self._body(receive, exchange)
+            if body is None:
+                return  # the client went away
+            self._begin(scope, exchange, body)
+            gone = asyncio.ensure_future(_gone(receive))
+            is_late = body is Refusal.RECEIVE_TIMEOUT  # the rest may still come
+            is_whole = await _answer(send, exchange, gone, closes=is_late)
+            if not is_whole:
+                transport.close()
+                await gone
         finally:
-            if exchange.spool is not None:
-                exchange.spool.close()
+            if gone is not None:
+                gone.cancel()
+            if exchange.pending is not None:
+                self._service.abandon(exchange.pending)
+            exchange.close()
 
-    async def _serve_one(
-        self, scope: Scope, receive: Receive, send: Send, exchange: HttpExchange
-    ) -> None:
-        body = await self._read_body(receive, exchange)
-        if body is None:
-            return  # the client went away
+    def _begin(self, scope: Scope, exchange: HttpExchange, body: int | Refusal) -> None:
         if isinstance(body, Refusal):
             exchange.refuse(body, 1 if body is Refusal.OVERLOADED else 0)
         else:
             self._submit(scope, exchange, body)
-        watch = asyncio.ensure_future(_gone(receive))
+
+    async def _body(
+        self, receive: Receive, exchange: HttpExchange
+    ) -> int | Refusal | None:
+        """Take the request body, in time; see `_read_body`."""
         try:
-            await self._answer(send, exchange, watch)
-        finally:
-            watch.cancel()
+            async with asyncio.timeout(self._front.receive_timeout):
+                return await self._read_body(receive, exchange)
+        except TimeoutError:
+            return Refusal.RECEIVE_TIMEOUT
 
     async def _read_body(
         self, receive: Receive, exchange: HttpExchange
@@ -240,6 +208,8 @@ class HttpListener:
         pairs: list[tuple[bytes, bytes]],
         body_bytes: int,
     ) -> None:
+        if exchange.is_closed:
+            return  # the client went away meanwhile
         blob = params.encode_pairs(pairs)
         found = scriptname.script_path(path, blob)
         longest = max(len(name) + len(value) for name, value in pairs)
@@ -256,28 +226,27 @@ class HttpListener:
         )
         self._service.submit(exchange, pending)
 
-    async def _answer(
-        self, send: Send, exchange: HttpExchange, gone: "asyncio.Future[None]"
-    ) -> None:
-        while True:
-            piece = asyncio.ensure_future(exchange.out.get())
-            either: set[asyncio.Future[Any]] = {piece, gone}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not piece.done():
-                piece.cancel()
-                if exchange.pending is not None:
-                    self._service.abandon(exchange.pending)
-                return
-            head, chunk, is_end, is_cut = piece.result()
-            if head is not None:
-                await send(_start(head))
-            if is_cut:
-                raise ConnectionAbortedError("the script failed amid its reply")
-            await send(
-                {"type": "http.response.body", "body": chunk, "more_body": not is_end}
-            )
-            if is_end:
-                return
+
+async def _answer(
+    send: Send, exchange: HttpExchange, gone: "asyncio.Future[None]", *, closes: bool
+) -> bool:
+    """Send what is answered; False: it is cut short, and that is to be seen."""
+    while True:
+        taking = asyncio.ensure_future(exchange.take())
+        either: set[asyncio.Future[Any]] = {taking, gone}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            taking.cancel()
+            return True
+        head, chunk, is_last, is_cut = taking.result()
+        if head is not None:
+            await send(_response_start(head, closes=closes))
+        is_end = is_last and not is_cut
+        await send(
+            {"type": "http.response.body", "body": chunk, "more_body": not is_end}
+        )
+        if is_last:
+            return not is_cut
 
 
 async def _gone(receive: Receive) -> None:
@@ -294,8 +263,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _start(head: bytes) -> dict[str, object]:
-    """Return the ASGI message of a CGI header block."""
+def _response_start(head: bytes, *, closes: bool) -> dict[str, object]:
+    """Return the ASGI message of a CGI header block; closes: the connection as well."""
     status = 200
     headers: list[tuple[bytes, bytes]] = []
     for line in head.split(b"\r\n"):
@@ -306,6 +275,8 @@ def _start(head: bytes) -> dict[str, object]:
             status = int(value.strip()[:3])
         else:
             headers.append((name.lower(), value.strip()))
+    if closes:
+        headers.append((b"connection", b"close"))
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 

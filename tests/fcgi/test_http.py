@@ -1,0 +1,313 @@
+"""The HTTP listener with slow and broken clients, in front of a service of the test."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from fcgi.exchange import Exchange
+from fcgi.http import HttpListener
+from fcgi.placement import Pending
+from fcgi.refusal import Refusal
+from fcgi.reply import BadHeaderError
+from fcgi.spool import Room
+from luafarm.settings import Front, PoolSettings, Settings
+
+if TYPE_CHECKING:
+    from fcgi.service import Service
+
+pytestmark = pytest.mark.process
+
+KIB = 1024
+MIB = 1024 * KIB
+ROOM = 64 * MIB
+HEAD = b"Status: 200 OK\r\nContent-Type: text/plain"
+GET = b"GET /a.lua HTTP/1.1\r\nHost: x\r\n\r\n"
+DEADLINE_S = 20
+
+
+@dataclass
+class FakeService:
+    """Keeps what it is given; the test answers."""
+
+    exchanges: list[Exchange] = field(default_factory=list)
+    abandoned: list[Pending] = field(default_factory=list)
+
+    def submit(self, exchange: Exchange, pending: Pending) -> None:
+        exchange.pending = pending
+        self.exchanges.append(exchange)
+
+    def abandon(self, pending: Pending) -> None:
+        self.abandoned.append(pending)
+
+
+@dataclass
+class Stage:
+    """A listener in front of a fake service."""
+
+    port: int
+    service: FakeService
+    room: Room
+
+    async def until(self, claim: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not claim():  # noqa: ASYNC110 - nobody tells the test
+                await asyncio.sleep(0.01)
+
+    async def asked(self, number: int = 1) -> Exchange:
+        """Return the newest request, once there are so many."""
+        await self.until(lambda: len(self.service.exchanges) >= number)
+        return self.service.exchanges[-1]
+
+
+@contextlib.asynccontextmanager
+async def stage(**front: object) -> AsyncIterator[Stage]:
+    given = Front(**front)  # type: ignore[arg-type]
+    settings = Settings(front=given, pool={"web": PoolSettings(root=("/srv",))})
+    service = FakeService()
+    room = Room(ROOM)
+    listener = HttpListener(settings, cast("Service", service), room)
+    sock = socket.create_server(("127.0.0.1", 0))
+    port: int = sock.getsockname()[1]
+    task = asyncio.ensure_future(listener.serve(sock))
+    try:
+        yield Stage(port, service, room)
+    finally:
+        listener.stop()
+        await asyncio.wait_for(task, DEADLINE_S)
+        sock.close()
+
+
+@contextlib.asynccontextmanager
+async def client(
+    port: int, sent: bytes
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect and send something; the kernel takes little unless it is read."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)
+    sock.connect(("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=16 * KIB)
+    try:
+        writer.write(sent)
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+def play(scene: Callable[[], Awaitable[None]]) -> None:
+    async def within() -> None:
+        async with asyncio.timeout(2 * DEADLINE_S):
+            await scene()
+
+    asyncio.run(within())
+
+
+# ---- slow clients --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parts", [1, 64])
+def test_a_long_reply_waits_on_disk_and_arrives_whole(parts: int) -> None:
+    body = bytes(range(256)) * (16 * MIB // 256)
+
+    async def scene() -> None:
+        async with stage(reply_memory=64 * KIB) as play:
+            async with client(play.port, GET) as (reader, _):
+                exchange = await play.asked()
+                if parts == 1:
+                    exchange.reply(HEAD, body, b"")
+                else:
+                    size = len(body) // parts
+                    for at in range(0, len(body), size):
+                        exchange.part(
+                            HEAD if not at else b"", body[at : at + size], b""
+                        )
+                    exchange.finish(b"")
+                assert exchange.pending is None
+                assert ROOM - play.room.left == len(body) - 64 * KIB
+                head = await reader.readuntil(b"\r\n\r\n")
+                if parts == 1:
+                    assert b"content-length: %d" % len(body) in head
+                    assert await reader.readexactly(len(body)) == body
+                else:
+                    assert await chunks(reader) == body
+            await play.until(lambda: play.room.left == ROOM)
+            assert not play.service.abandoned
+
+    play(scene)
+
+
+async def chunks(reader: asyncio.StreamReader) -> bytes:
+    """Return a body that comes in chunks (RFC 9112, 7.1)."""
+    pieces: list[bytes] = []
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        pieces.append(await reader.readexactly(size))
+        assert await reader.readexactly(2) == b"\r\n"
+    return b"".join(pieces)
+
+
+def test_a_client_that_goes_away_frees_the_room_and_ends_the_request() -> None:
+    async def scene() -> None:
+        async with stage(reply_memory=64 * KIB) as play:
+            async with client(play.port, GET):
+                exchange = await play.asked()
+                exchange.part(HEAD, b"x" * (8 * MIB), b"")
+                assert play.room.left < ROOM
+            await play.until(lambda: play.room.left == ROOM)
+            assert len(play.service.abandoned) == 1
+            exchange.part(b"", b"x" * MIB, b"")
+            assert play.room.left == ROOM
+
+    play(scene)
+
+
+def test_a_reply_without_room_costs_its_client_the_connection() -> None:
+    async def scene() -> None:
+        async with (
+            stage(reply_memory=64 * KIB) as play,
+            client(play.port, GET) as (reader, _),
+        ):
+            exchange = await play.asked()
+            exchange.part(HEAD, b"x" * MIB, b"")
+            play.room.left = 0
+            exchange.part(b"", b"y", b"")
+            await play.until(lambda: bool(play.service.abandoned))
+            with contextlib.suppress(ConnectionError):
+                assert b"\r\n0\r\n" not in await reader.read(-1)
+
+    play(scene)
+
+
+def test_a_client_that_takes_nothing_is_disconnected_in_time() -> None:
+    async def scene() -> None:
+        async with (
+            stage(reply_memory=64 * KIB, send_timeout=0.2) as play,
+            client(play.port, GET),
+        ):
+            exchange = await play.asked()
+            exchange.part(HEAD, b"x" * (16 * MIB), b"")
+            await play.until(lambda: bool(play.service.abandoned))
+            assert play.room.left == ROOM
+
+    play(scene)
+
+
+# ---- requests that do not come -------------------------------------------------------
+
+
+def test_a_body_that_is_late_is_answered_408_and_the_connection_ends() -> None:
+    async def scene() -> None:
+        post = b"POST /a.lua HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"
+        async with (
+            stage(receive_timeout=0.2) as play,
+            client(play.port, post) as (reader, _),
+        ):
+            answer = await reader.read(-1)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"connection: close" in answer.lower()
+            assert not play.service.exchanges
+
+    play(scene)
+
+
+def test_bodies_that_never_end_are_given_up() -> None:
+    async def scene() -> None:
+        post = b"POST /a.lua HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        async with (
+            stage(receive_timeout=0.2) as play,
+            client(play.port, post) as (reader, writer),
+        ):
+            with contextlib.suppress(ConnectionError):
+                while not reader.at_eof():
+                    writer.write(b"1\r\nx\r\n")
+                    await writer.drain()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(reader.read(KIB), 0.01)
+            assert not play.service.exchanges
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("sent", "short"),
+    [
+        (b"", "idle_timeout"),
+        (GET[:-2], "receive_timeout"),
+        (GET, "idle_timeout"),
+        (GET + GET[:-2], "receive_timeout"),
+    ],
+    ids=["nothing", "half a head", "one request", "one and a half"],
+)
+def test_a_connection_that_asks_nothing_more_ends(sent: bytes, short: str) -> None:
+    async def scene() -> None:
+        async with (
+            stage(**{short: 0.2}) as play,
+            client(play.port, sent) as (reader, _),
+        ):
+            if GET in sent:
+                (await play.asked()).reply(HEAD, b"hi", b"")
+            answer = await reader.read(-1)
+            assert answer.count(b"HTTP/1.1 200") == int(GET in sent)
+            assert len(play.service.exchanges) == int(GET in sent)
+
+    play(scene)
+
+
+def test_a_request_that_runs_long_is_waited_for() -> None:
+    async def scene() -> None:
+        async with (
+            stage(receive_timeout=0.01, idle_timeout=0.01, send_timeout=0.01) as play,
+            client(play.port, GET) as (reader, _),
+        ):
+            exchange = await play.asked()
+            began = time.monotonic()
+            await play.until(lambda: time.monotonic() - began > 2.5)  # two sweeps
+            exchange.reply(HEAD, b"at last", b"")
+            assert (await reader.read(-1)).endswith(b"at last")
+
+    play(scene)
+
+
+# ---- replies that are none -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", [b"X: a\x0bb", b"X: a\x0cb", b"Status: 700 Odd"])
+def test_a_header_that_http_cannot_say_is_refused_before_it_is_sent(
+    line: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        async with stage() as play, client(play.port, GET) as (reader, _):
+            exchange = await play.asked()
+            for send in (exchange.reply, exchange.part):
+                with pytest.raises(BadHeaderError):
+                    send(b"Content-Type: a/b\r\n" + line, b"", b"")
+            exchange.refuse(Refusal.BAD_REPLY)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 502 ")
+
+    caplog.set_level(logging.WARNING)
+    play(scene)
+    assert not caplog.records
+
+
+def test_a_reply_that_is_cut_ends_without_its_end_and_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene() -> None:
+        async with stage() as play, client(play.port, GET) as (reader, _):
+            exchange = await play.asked()
+            exchange.part(HEAD, b"begun", b"")
+            exchange.refuse(Refusal.HOST_LOST)
+            answer = await reader.read(-1)
+            assert answer.endswith(b"5\r\nbegun\r\n")
+            assert not play.service.abandoned
+
+    caplog.set_level(logging.WARNING)
+    play(scene)
+    assert not caplog.records
