@@ -8,6 +8,7 @@ from vmhost.operation import Op
 FILES: Final = (
     "capture",
     "memory",
+    "params",
     "budget",
     "coroutines",
     "strings",
@@ -16,7 +17,7 @@ FILES: Final = (
     "environment",
     "chunks",
     "log",
-    "params",
+    "urlencoded",
     "reply",
     "request",
     "handlers",

@@ -126,12 +126,12 @@ def opened(dialect: Dialect) -> luastate._Code:
 
 @pytest.fixture
 def audited(monkeypatch: pytest.MonkeyPatch) -> Callable[[Dialect, str], str]:
-    """Return a function that runs the audit by a handler of some era."""
+    """Return a function that runs a script that sees the trusted table."""
 
-    def audit(dialect: Dialect, era: str) -> str:
+    def audit(dialect: Dialect, source: str) -> str:
         code = opened(dialect)
         monkeypatch.setattr(luastate, "prepare", lambda *_, **__: code)
-        script = Script(AUDIT + ERAS[era], dialect)
+        script = Script(source, dialect)
         return script.run(params(QUERY_STRING="a=1")).text
 
     return audit
@@ -142,7 +142,7 @@ def audited(monkeypatch: pytest.MonkeyPatch) -> Callable[[Dialect, str], str]:
 def test_nothing_reachable_is_odd(
     audited: Callable[[Dialect, str], str], dialect: Dialect, era: str
 ) -> None:
-    odd, _, _ = audited(dialect, era).partition("|")
+    odd, _, _ = audited(dialect, AUDIT + ERAS[era]).partition("|")
     assert odd == ""
 
 
@@ -150,7 +150,8 @@ def test_nothing_reachable_is_odd(
 def test_every_native_function_is_the_one_that_its_name_says(
     audited: Callable[[Dialect, str], str], dialect: Dialect
 ) -> None:
-    _, _, lines = audited(dialect, "main(env, con)").partition("|")
+    source = AUDIT + ERAS["main(env, con)"]
+    _, _, lines = audited(dialect, source).partition("|")
     found = dict(line.split(" = ") for line in lines.splitlines())
     assert found
     for path, name in found.items():
@@ -158,6 +159,35 @@ def test_every_native_function_is_the_one_that_its_name_says(
             continue  # metamethods of strings, which no script can name
         short = path.removeprefix("_G.").removeprefix("package.loaded.")
         assert short.removeprefix("_G.") in {name, f"table.{name}"}, path
+
+
+# it names none of the functions for which `env` would be a plain table
+LOOK_AT_ENV = """
+local T = TRUSTED
+TRUSTED = nil
+local metatable_of, each = T.library.debug["get" .. "metatable"], T.native["ne" .. "xt"]
+function main(env, con)
+  local meta, lines = metatable_of(env), {}
+  for key in each, env do lines[#lines + 1] = "env has " .. tostring(key) end
+  if metatable_of(meta) ~= nil then lines[#lines + 1] = "it has a metatable" end
+  for key, value in each, meta do
+    local is_ours = type(value) == "function"
+      and ("=luafarm =?"):find(T.library.debug.getinfo(value, "S").source, 1, true)
+    lines[#lines + 1] = key .. " " .. (is_ours and "ours" or tostring(value))
+  end
+  table.sort(lines)
+  con:puts(table.concat(lines, ", "))
+end
+"""
+
+
+@every_sandboxed_dialect
+def test_an_environment_that_is_not_decoded_has_nothing_but_our_own_metamethods(
+    audited: Callable[[Dialect, str], str], dialect: Dialect
+) -> None:
+    assert audited(dialect, LOOK_AT_ENV) == (
+        "__index ours, __metatable false, __newindex ours, __pairs ours"
+    )
 
 
 def test_every_dialect_of_the_wheel_is_offered_or_refused_with_a_reason() -> None:

@@ -10,6 +10,7 @@ local byte, find, gmatch, gsub, match, sub = T.library.string.byte, T.library.st
   T.library.string.gmatch, T.library.string.gsub, T.library.string.match, T.library.string.sub
 local concat, getinfo = T.library.table.concat, T.library.debug.getinfo
 local operate, refuse, REFUSED, OP = T.operate, T.refuse, T.REFUSED, T.OP
+local look_for_raw, whole = T.look_for_raw, T.whole
 local trusted, is51, puc51 = T.config.trusted, T.is51, T.puc51
 
 local MAX_SOURCE = 8 * 1024 * 1024  -- bytes of text that one `load` compiles
@@ -36,6 +37,7 @@ local function compile(source, name, where)
   else
     f, message = native_load(source, name, "t", where)
   end
+  if f then look_for_raw(source) end
   T.tick()
   return f, message
 end
@@ -259,7 +261,7 @@ local function place(root, path)  -- the table a.b.c in root, made where missing
     elseif type(inner) ~= "table" or T.sealed[inner] then
       return nil
     end
-    at = inner
+    at = whole(inner)
   end
   return at
 end
@@ -272,7 +274,7 @@ function env.module(name, ...)
     if not module then error("name conflict for module '" .. name .. "'", 2) end
     loaded[name] = module
   end
-  if rawget(module, "_NAME") == nil then
+  if rawget(whole(module), "_NAME") == nil then
     module._M, module._NAME = module, name
     module._PACKAGE = match(name, "^(.-)[^.]*$")
   end
@@ -287,7 +289,7 @@ end
 
 function env.package.seeall(module)
   if type(module) ~= "table" then error("bad argument #1 to 'seeall' (table expected)", 2) end
-  local meta = getmetatable(module)
+  local meta = getmetatable(whole(module))
   if meta == nil then
     meta = {}
     native.setmetatable(module, meta)

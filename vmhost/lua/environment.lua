@@ -7,6 +7,7 @@ local native = T.native
 local error, getmetatable, ipairs, next = native.error, native.getmetatable, native.ipairs, native.next
 local rawget, rawset, setmetatable, type = native.rawget, native.rawset, native.setmetatable, native.type
 local collectgarbage, pairs = native.collectgarbage, native.pairs
+local undecoded, whole = T.undecoded, T.whole
 
 -- API tables cannot be changed: `seal` gives an empty table that reads from the real one.
 local sealed = {}  -- the tables that seal made: { members, name }
@@ -58,15 +59,20 @@ end
 
 function env.rawset(t, key, value)
   if sealed[t] then error("'" .. sealed[t].name .. "' is read-only", 2) end
+  if undecoded[t] then whole(t) end
   return rawset(t, key, value)
 end
 
 if T.is51 then
   env.unpack = native.unpack
-  env.setmetatable = setmetatable  -- there tables have no finalizers
-  function env.pairs(t)            -- nor is there __pairs
+  function env.setmetatable(t, meta)
+    if undecoded[t] then whole(t) end
+    return setmetatable(t, meta)
+  end
+  function env.pairs(t)  -- there is no __pairs
     local known = sealed[t]
     if known then return next, copied(known.list), nil end
+    if undecoded[t] then whole(t) end
     return pairs(t)
   end
 else
@@ -74,6 +80,7 @@ else
     if type(meta) == "table" and rawget(meta, "__gc") ~= nil then
       error("'__gc' is not allowed: a finalizer would run outside of any request", 2)
     end
+    if undecoded[t] then whole(t) end
     return setmetatable(t, meta)
   end
 end

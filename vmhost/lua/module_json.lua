@@ -8,7 +8,7 @@ local error, getmetatable, next = T.native.error, T.native.getmetatable, T.nativ
 local rawequal = T.native.rawequal
 local rawget, setmetatable, tonumber = T.native.rawget, T.native.setmetatable, T.native.tonumber
 local tostring, type = T.native.tostring, T.native.type
-local math_type = T.library.math.type
+local math_type, whole = T.library.math.type, T.whole
 
 local MAX_DEPTH = 200
 
@@ -51,7 +51,7 @@ end
 
 local function length_of(t)  -- of an array, or nil
   local count, last = 0, 0
-  for key in next, t do
+  for key in next, whole(t) do
     if type(key) ~= "number" or key < 1 or key ~= floor(key) then return nil end
     count = count + 1
     if key > last then last = key end

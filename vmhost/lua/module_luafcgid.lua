@@ -51,7 +51,7 @@ local function serialize(value, indent, out)
   elseif type(value) == "table" then
     if indent >= MAX_DEPTH then error("cannot serialize: nested deeper than " .. MAX_DEPTH, 0) end
     local keys, margin = {}, rep("  ", indent + 1)
-    for key in next, value do
+    for key in next, T.whole(value) do
       if type(key) == "string" or type(key) == "number" or type(key) == "boolean" then
         keys[#keys + 1] = key
       else

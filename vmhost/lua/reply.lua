@@ -8,7 +8,7 @@ local ipairs, next, rawget = T.native.ipairs, T.native.next, T.native.rawget
 local tonumber, tostring, type = T.native.tonumber, T.native.tostring, T.native.type
 local date, floor = T.library.os.date, T.library.math.floor
 local operate, REFUSED, OP, halt = T.operate, T.REFUSED, T.OP, T.halt
-local config, log = T.config, T.log
+local config, log, whole = T.config, T.log, T.whole
 
 local REASONS = {
   [200] = "OK", [201] = "Created", [202] = "Accepted", [203] = "Non-Authoritative Information",
@@ -174,7 +174,7 @@ end
 
 local function header_table(headers)  -- in the order of their names
   local names = {}
-  for name in next, headers do
+  for name in next, whole(headers) do
     if type(name) ~= "string" then
       return "a header's name must be a string, not a " .. type(name) .. " value"
     end

@@ -6,7 +6,7 @@ local T = ...
 local native, real = T.native, T.library.table
 local error, ipairs, rawget = native.error, native.ipairs, native.rawget
 local select, tonumber, type = native.select, native.tonumber, native.type
-local counted, getinfo = T.counted, T.library.debug.getinfo
+local counted, getinfo, whole = T.counted, T.library.debug.getinfo, T.whole
 local metatable_of = T.library.debug.getmetatable  -- whatever `__metatable` says
 
 local MAX_MOVE = 10000000  -- elements of one table.move: 50 ms
@@ -17,7 +17,7 @@ local function plain(t, name, level)
   if type(t) ~= "table" then
     error("bad argument #1 to '" .. name .. "' (table expected, got " .. type(t) .. ")", level)
   end
-  local meta = metatable_of(t)
+  local meta = metatable_of(whole(t))
   if meta == nil then return end
   for _, key in ipairs(ACCESS) do
     if rawget(meta, key) ~= nil then
@@ -45,7 +45,7 @@ if T.version >= 5.2 then
 else
   library.unpack = nil  -- `unpack` is a global in the 5.1 language
   function library.foreach(t, f)
-    for key, value in native.next, t do
+    for key, value in native.next, whole(t) do
       local result = f(key, value)
       if result ~= nil then return result end
     end

@@ -14,7 +14,7 @@ local TOKEN, OP, budget, names = T.TOKEN, T.OP, T.budget, T.chunk_names
 local DONE, ERROR = OP.DONE, OP.ERROR
 local environment, watch, cpu_s = T.environment, T.watch, config.cpu_s
 local begin_request, finish_reply, end_request = T.begin_request, T.finish_reply, T.end_request
-local end_log, decode_params, info = T.end_log, T.decode_params, T.info
+local end_log, params, info = T.end_log, T.params, T.info
 
 local MAX_MESSAGE, MAX_TRACEBACK, MAX_NAME = 4096, 8192, 4096  -- bytes
 local MAX_DIGITS = 9  -- of a line number; a message may say anything
@@ -25,10 +25,10 @@ local syntax = false         -- the error is one of compiling the main chunk
 
 -- ---- what runs in the coroutine: each returns a step --------------------------------------
 
-local function serve(params, body, more, data)
+local function serve(blob, body, more, data)
   info.requests = info.requests + 1
   begin_request(body, more, data)
-  run_adapter(decode_params(params))
+  run_adapter(params(blob))
   end_request()
   local head, rest = finish_reply()
   return DONE, head, rest, end_log()
