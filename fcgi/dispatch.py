@@ -35,6 +35,7 @@ ASK_AGAIN_S: Final = 0.25  # a Miss without a useful answer is repeated: nothing
 # of it while the broker is new, or does not know yet that a host is lost
 OVERDUE_S: Final = 5.0  # beyond its budget and the supervisor's grace
 MAX_IDLE: Final = 64  # hosts named as idle in one message
+MAX_SERVICE_US: Final = 86_400_000_000  # a day, the longest budget: hosts say anything
 
 
 class Dispatch:
@@ -96,6 +97,7 @@ class Dispatch:
             return None
         entry = pending.entry
         assert entry is not None
+        service_us = min(max(service_us, 0), MAX_SERVICE_US)
         service_s = service_us * 1e-6
         if not host.runs:
             time_trip(host, now - pending.sent - service_s)

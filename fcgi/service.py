@@ -20,7 +20,7 @@ import zmq
 
 from fcgi.actions import Action, Answer, CancelRun, Send
 from fcgi.dispatch import Dispatch
-from fcgi.exchange import Exchange
+from fcgi.exchange import Exchange, piece
 from fcgi.links import HOST_HWM, Link
 from fcgi.placement import Pending
 from fcgi.refusal import Refusal, of_error
@@ -419,7 +419,7 @@ class Service:
     def _host_says(self, name: HostId, frame: bytes) -> None:
         now = time.monotonic()
         try:
-            value = wire.unpack(frame)
+            value = wire.unpack(frame, wire.REPLY_VALUES)
             if value[0] == wire.DONES:
                 for row in wire.done_rows(value):
                     self._done(name, row, now)
@@ -447,7 +447,7 @@ class Service:
                 pending = self._dispatch.run(name, request)
                 data = b""
                 if pending is not None and not pending.cancelled:
-                    data = _exchange(pending).read_body(stream, offset, max_bytes)
+                    data = piece(_exchange(pending), stream, offset, max_bytes)
                 link = self._hosts[name]
                 link.send(wire.encode(Body(request, stream, offset, data)))
             case _:

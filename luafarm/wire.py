@@ -26,6 +26,12 @@ MAX_FRAME: Final = 80 << 20
 """Largest frame that any socket accepts: a reply of the greatest size and its head."""
 
 _MAX_ITEMS: Final = 100_000  # rows of the largest honest array: a snapshot of a farm
+_MAX_VALUES: Final = 20 * _MAX_ITEMS  # in a frame, however nested
+_ERROR_VALUES: Final = 64  # more than a ScriptError has fields
+
+REPLY_VALUES: Final = 4096
+"""Values in a frame of a VM host to a front: as many runs as one may have, and more."""
+
 _RUN_FIELDS: Final = 8
 _DONE_FIELDS: Final = 7
 
@@ -136,8 +142,58 @@ def _flat(value: object) -> object:
     return [_flat(getattr(value, name)) for name, _ in _checkers(cls)]
 
 
-def unpack(frame: bytes) -> list[object]:
-    """Return the array in a frame. Raise ProtocolError when it is anything else."""
+_SIZES: Final = (
+    (1, b"\x80\xc0\xc2\xc3"),
+    (2, b"\xcc\xd0"),
+    (3, b"\xc7\xcd\xd1\xdc\xde"),
+    (4, b"\xc8"),
+    (5, b"\xca\xce\xd2\xdd\xdf"),
+    (6, b"\xc9"),
+    (9, b"\xcb\xcf\xd3"),
+)
+_FIXED: Final = {kind: size for size, kinds in _SIZES for kind in kinds}
+"""Bytes of a msgpack value by its first one; arrays without what they hold. Maps and
+extensions are empty, or the end of what is unpacked."""
+
+_COUNTED: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
+"""Bytes of the length of msgpack's bytes and texts by the first one."""
+
+
+def has_more(frame: bytes, most: int) -> bool:
+    """Say whether a frame holds more values than this; look at no more of them.
+
+    An empty array is one byte in a frame and sixty in memory, and takes as long to make
+    as any other: what a frame costs is the number of its values, not its size.
+    """
+    at = 0
+    seen = 0
+    size = len(frame)
+    while at < size:
+        if seen == most:
+            return True
+        seen += 1
+        kind = frame[at]
+        if kind < 0x80 or kind >= 0xE0 or kind & 0xF0 == 0x90:
+            at += 1
+        elif kind & 0xE0 == 0xA0:
+            at += 1 + (kind & 0x1F)
+        elif kind in _COUNTED:
+            start = at + 1 + _COUNTED[kind]
+            at = start + int.from_bytes(frame[at + 1 : start], "big")
+        elif kind in _FIXED:
+            at += _FIXED[kind]
+        else:
+            return False  # whoever unpacks it comes no further either
+    return False
+
+
+def unpack(frame: bytes, most: int = _MAX_VALUES) -> list[object]:
+    """Return the array in a frame. Raise ProtocolError when it is anything else.
+
+    most: values that it may hold, in all arrays together.
+    """
+    if len(frame) > most and has_more(frame, most):
+        raise ProtocolError(f"a message of more than {most} values")
     try:
         value = msgpack.unpackb(
             frame,
@@ -243,4 +299,4 @@ def encode_error(error: ScriptError) -> bytes:
 
 def decode_error(data: bytes) -> ScriptError:
     """Return the script error of a row of `Dones`. Raise ProtocolError."""
-    return cast("ScriptError", _build(ScriptError, unpack(data)))
+    return cast("ScriptError", _build(ScriptError, unpack(data, _ERROR_VALUES)))

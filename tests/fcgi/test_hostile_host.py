@@ -12,11 +12,13 @@ import pytest
 import zmq
 import zmq.asyncio
 
+from fcgi.exchange import MAX_PIECE, piece
 from fcgi.placement import Pending
 from fcgi.refusal import Refusal
 from fcgi.reply import Heads
 from fcgi.service import Service
-from luafarm import wire
+from luafarm import scripterrors, wire
+from luafarm.lograte import AT_ONCE_S
 from luafarm.messages import (
     PROTOCOL,
     SAFE,
@@ -27,15 +29,17 @@ from luafarm.messages import (
     Miss,
     Part,
     Place,
+    Report,
     Role,
     Runs,
     ScriptError,
     Snapshot,
     Verdict,
+    Want,
     Welcome,
 )
 from luafarm.names import Epoch, HostId, Machine, Pool, RequestId, Script
-from luafarm.settings import Settings
+from luafarm.settings import PoolSettings, Settings
 
 pytestmark = pytest.mark.process
 
@@ -49,6 +53,9 @@ class Recorder:
 
     pending: Pending | None = None
     ends: list[object] = field(default_factory=list)
+    said: list[bytes] = field(default_factory=list)  # to the web server's log
+    wanted: list[tuple[int, int, int]] = field(default_factory=list)
+    error: ScriptError | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
     heads: Heads = field(default_factory=lambda: Heads(7168))
 
@@ -69,9 +76,12 @@ class Recorder:
         error: ScriptError | None = None,
         stderr: bytes = b"",
     ) -> None:
+        self.error = error
+        self.said.append(stderr)
         self._end(refusal)
 
     def read_body(self, stream: int, offset: int, max_bytes: int) -> bytes:
+        self.wanted.append((stream, offset, max_bytes))
         return b"body"[offset : offset + max_bytes]
 
     def _end(self, how: object) -> None:
@@ -202,6 +212,12 @@ GARBAGE: dict[str, Callable[[int], bytes]] = {
     ),
     "a message of the broker": lambda _: wire.encode(Miss(b"/x", ())),
     "nested without end": lambda _: b"\x91" * 5000 + b"\x90",
+    "more values than replies have": lambda r: bytes(
+        msgpack.packb([wire.DONES, [[r, 0, [[]] * 5000, b"", b"", b"", 1]]])
+    ),
+    "a body that is none": lambda r: wire.encode(Want(RequestId(r), 2, 0, 10)),
+    "a body before its start": lambda r: wire.encode(Want(RequestId(r), 0, -1, 10)),
+    "a body of less than nothing": lambda r: wire.encode(Want(RequestId(r), 0, 0, -1)),
 }
 
 
@@ -306,3 +322,48 @@ def test_an_answer_counts_once(tmp_path: Path) -> None:
             assert recorder.ends == [b"first"]
 
     asyncio.run(play())
+
+
+LONG = "\0" * (1 << 20)
+
+
+def test_neither_page_nor_logs_show_all_of_an_error_without_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play() -> None:
+        async with stage(tmp_path) as play, asyncio.timeout(20):
+            recorder = play.ask()
+            request = await play.run_of("bad")
+            error = ScriptError(LONG, LONG, LONG, LONG, 1, LONG, LONG)
+            row = (request, 1, b"", b"", LONG.encode(), wire.encode_error(error), 1)
+            await play.hosts["bad"].say(wire.encode_dones([row]))
+            await recorder.done.wait()
+            assert recorder.error == scripterrors.cut(error)
+            rate = PoolSettings().log_rate * AT_ONCE_S
+            most = rate + 4 * 3 * scripterrors.MAX_TEXT  # all of one text is written
+            assert sum(map(len, recorder.said)) < most
+            assert sum(map(len, caplog.messages)) < most
+
+    asyncio.run(play())
+
+
+def test_times_that_nothing_takes_do_not_stop_the_front(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with stage(tmp_path) as play, asyncio.timeout(20):
+            for service_us in (2**64 - 1, -(2**63), 2**64 - 1):
+                recorder = play.ask()
+                request = await play.run_of("bad")
+                row = (request, 0, GOOD_HEAD, b"hi", b"", b"", service_us)
+                await play.hosts["bad"].say(wire.encode_dones([row]))
+                await recorder.done.wait()
+            for _ in range(2):  # the clock ticks on
+                await play.broker.hear(lambda m: isinstance(m, Report))
+
+    asyncio.run(play())
+
+
+def test_a_host_gets_no_more_of_a_body_at_once_than_a_piece() -> None:
+    recorder = Recorder()
+    assert piece(recorder, 1, 2**64 - 1, 2**64 - 1) == b""
+    assert piece(recorder, 0, 1, 2) == b"od"
+    assert recorder.wanted == [(1, 1 << 40, MAX_PIECE), (0, 1, 2)]

@@ -1,5 +1,6 @@
 """Messages to bytes and back; hostile bytes raise ProtocolError and nothing else."""
 
+import contextlib
 from dataclasses import fields
 from enum import IntEnum
 from types import NoneType
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fcgi.room import MAX_RUNS
 from luafarm import messages, wire
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
@@ -273,3 +275,61 @@ def test_an_outcome_beyond_the_known_is_refused() -> None:
 def test_more_items_than_any_honest_message_has_are_refused() -> None:
     with pytest.raises(ProtocolError, match="no msgpack message"):
         wire.unpack(msgpack.packb([None] * 100_001))
+
+
+NESTED = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.floats(),
+        st.integers(-(2**63), 2**64 - 1),
+        st.binary(max_size=300),
+        st.text(max_size=80),
+        st.just({}),
+    ),
+    lambda inner: st.lists(inner, max_size=20),
+    max_leaves=60,
+)
+
+
+def values(value: object) -> int:
+    return 1 + (sum(map(values, value)) if isinstance(value, list) else 0)
+
+
+@given(NESTED)
+def test_the_values_of_a_frame_are_counted_however_nested(value: object) -> None:
+    frame = msgpack.packb(value)
+    number = values(value)
+    assert wire.has_more(frame, number - 1)
+    assert not wire.has_more(frame, number)
+
+
+@pytest.mark.parametrize("size", [0xFF, 0x100, 0xFFFF, 0x10000])
+def test_long_values_count_once(size: int) -> None:
+    content = [b"\x90" * size, "\x10" * size, [None] * (size // 1000)]
+    frame = msgpack.packb(content)
+    assert wire.has_more(frame, values(content) - 1)
+    assert not wire.has_more(frame, values(content))
+
+
+@given(st.binary(), st.integers(1, 50))
+def test_bytes_that_are_no_message_have_no_more_values_than_bytes(
+    data: bytes, most: int
+) -> None:
+    assert not wire.has_more(data, max(len(data), 1))
+    with contextlib.suppress(ProtocolError):
+        assert values(wire.unpack(data, most)) <= most
+
+
+def test_arrays_full_of_empty_ones_are_refused_unread() -> None:
+    frame = msgpack.packb([wire.DONES, [[[]] * 50_000] * 50])
+    with pytest.raises(ProtocolError, match="more than 2000000 values"):
+        wire.unpack(frame)
+    with pytest.raises(ProtocolError, match="more than 4096 values"):
+        wire.unpack(frame, wire.REPLY_VALUES)
+
+
+def test_the_longest_honest_reply_is_taken() -> None:
+    rows = [(2**63 - 1, 0, b"h" * 7168, b"\x90" * 9000, b"", b"", 10**9)] * MAX_RUNS
+    value = wire.unpack(wire.encode_dones(rows), wire.REPLY_VALUES)
+    assert wire.done_rows(value) == rows
