@@ -72,6 +72,7 @@ class HttpListener:
             access_log=False,
             server_header=False,
             date_header=True,
+            limit_concurrency=self._front.max_connections,
             timeout_keep_alive=math.ceil(self._front.idle_timeout),
         )
         self._server = _Server(config)

@@ -150,8 +150,8 @@ class Peer:
         self._spool: ReplySpool | None = None
         self._is_paused = False  # the transport takes no more
         self._is_finishing = False
-        self._stuck_since = 0.0
-        self._last_buffer = 0
+        self._left = 0  # bytes that the client has not taken, at the last sweep
+        self._taken_at = 0.0  # when it took some, or had none to take
 
     # ---- transport -----------------------------------------------------------------
 
@@ -191,7 +191,6 @@ class Peer:
     def pause_writing(self) -> None:
         """Stop writing and reading."""
         self._is_paused = True
-        self._stuck_since = time.monotonic()
         if self._transport is not None:
             self._transport.pause_reading()
 
@@ -233,14 +232,13 @@ class Peer:
         transport = self._transport
         if transport is None:
             return
-        if self._is_paused:
-            left = transport.get_write_buffer_size()
-            if left != self._last_buffer:
-                self._last_buffer = left
-                self._stuck_since = now
-            elif now - self._stuck_since >= self.server.front.send_timeout:
-                transport.abort()
-                return
+        left = transport.get_write_buffer_size()
+        if not left or left != self._left:
+            self._left = left
+            self._taken_at = now
+        elif now - self._taken_at >= self.server.front.send_timeout:
+            transport.abort()
+            return
         self._handle(self.connection.expired(now, self._is_paused))
         self._after()
 

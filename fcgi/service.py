@@ -58,6 +58,7 @@ logger = logging.getLogger("luafarm.front")
 TICK_S: Final = 0.1
 REPORT_S: Final = 1.0  # a report with nothing to say, as a sign of life
 ASK_S: Final = 0.2  # until a question to a broker that may not be there is repeated
+_CUT: Final = ProtocolError("a piece of the reply did not reach the front")
 _ID_BLOCK: Final = struct.Struct("=512Q")
 NOTICE_S: Final = 0.25  # how long HostLost may come after the connection broke
 
@@ -477,7 +478,7 @@ class Service:
                 if head == b"%d" % pending.part_bytes:
                     exchange.finish(stderr)
                 else:
-                    logger.warning("host %s: a piece of a reply is missing", name)
+                    self._script_log.bad_reply(pending, _CUT)
                     self._refuse(pending, Refusal.HOST_LOST)
                 return
             try:

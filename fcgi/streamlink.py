@@ -17,6 +17,7 @@ from luafarm.errors import ProtocolError
 from luafarm.stream import Stream
 
 MAX_WAITING: Final = 16 << 20  # bytes that a VM host has not taken: it is in trouble
+_TURN_FRAMES: Final = 64  # of one host before all others have a turn
 _RETRY_S: Final = 0.05  # until it listens, at first
 _RETRY_MAX_S: Final = 1.0
 _IPC: Final = "ipc://"
@@ -42,6 +43,7 @@ class StreamLink:
         self._stream: Stream | None = None
         self._is_open = True
         self._is_due = False  # the loop is to say when more can be sent
+        self._unheard: list[bytes] = []  # frames for the next turn
         self._opening: asyncio.Task[None] | None = loop.create_task(
             self._open(endpoint)
         )
@@ -102,24 +104,36 @@ class StreamLink:
             await self._loop.sock_connect(sock, address)
 
     def _read(self) -> bool:
-        """Hand what one look finds to the callback; False: there was nothing."""
+        """Hand some of what came in to the callback; False: there was nothing."""
         stream = self._stream
         assert stream is not None
-        was_ready = stream.is_ready
-        try:
-            frames = stream.read()
-        except BlockingIOError:
-            return False
-        except (OSError, ProtocolError):
-            self._break()
-            return False
-        if not was_ready and stream.is_ready:
-            self._on_connected()
+        frames = self._unheard
+        if not frames:
+            was_ready = stream.is_ready
+            try:
+                frames = stream.read()
+            except BlockingIOError:
+                return False
+            except (OSError, ProtocolError):
+                self._break()
+                return False
+            if not was_ready and stream.is_ready:
+                self._on_connected()
+        if len(frames) > _TURN_FRAMES:
+            self._unheard = frames[_TURN_FRAMES:]
+            del frames[_TURN_FRAMES:]
+            self._loop.call_soon(self._read_on)
+        elif self._unheard:
+            self._unheard = []
         for frame in frames:
             if self._stream is None:
                 break  # the frame before was one too many
             self._on_frame(frame)
         return True
+
+    def _read_on(self) -> None:
+        if self._unheard and self._stream is not None:
+            self._read()
 
     def _flush_later(self, stream: Stream) -> None:
         if not self._is_due:

@@ -15,11 +15,6 @@ def encode(level: str, text: str) -> bytes:
     return level[:1].encode() + clean + b"\0"
 
 
-def decode(data: bytes) -> list[tuple[str, str]]:
-    """Return (level, text) of every line, control characters made harmless."""
-    return [line(record) for record in data.split(b"\0")[:-1]]
-
-
 def line(record: bytes) -> tuple[str, str]:
     """Return (level, text) of one line without its NUL, made harmless."""
     text = record.decode("utf-8", "backslashreplace")

@@ -534,10 +534,10 @@ def test_a_flood_of_questions_is_answered_at_a_bounded_rate(bench: Bench) -> Non
     bench.supervisor(host)
     bench.front().say(Miss(path, ()))
     load = host.expect(Load)
-    for i in range(NEEDS + 50):
+    for i in range(NEEDS + 10):
         host.say(Need(i, load.script, load.epoch, NeedKind.MODULE, b"none"))
-    answers = [host.expect(Source) for _ in range(NEEDS + 50)]
-    assert [a.ticket for a in answers] == list(range(NEEDS + 50))
+    answers = [host.expect(Source) for _ in range(NEEDS + 10)]
+    assert [a.ticket for a in answers] == list(range(NEEDS + 10))
 
 
 # ---- the end -------------------------------------------------------------------------

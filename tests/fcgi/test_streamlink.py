@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -190,3 +191,30 @@ def test_nothing_is_heard_after_close(listener: socket.socket) -> None:
         links[0].close()
 
     uvloop.run(close())
+
+
+def test_a_host_that_says_much_at_once_leaves_others_a_turn(
+    listener: socket.socket,
+) -> None:
+    async def listen() -> None:
+        loop = asyncio.get_running_loop()
+        heard = Heard(loop, f"ipc://{listener.getsockname()}")
+        connection, _ = await asyncio.to_thread(listener.accept)
+        connection.send(OPENING)
+        await until(lambda: heard.connected == 1)
+        turns: list[int] = []
+
+        def turn() -> None:
+            turns.append(len(heard.frames))
+            if turns[-1] < 30_000:
+                loop.call_soon(turn)
+
+        turn()
+        connection.send((zmtp.head(1) + b"x") * 30_000)
+        await until(lambda: len(heard.frames) == 30_000)
+        steps = {after - before for before, after in pairwise(turns)}
+        assert max(steps) <= 128
+        heard.link.close()
+        connection.close()
+
+    uvloop.run(listen())

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luafarm import loglines
+from tests.loglines import decode
 
 
 @pytest.mark.parametrize(
@@ -33,10 +34,10 @@ def test_only_tabs_and_indented_lines_are_left_of_controls(text: str) -> None:
 def test_a_line_comes_back_with_its_level(level: str, text: str) -> None:
     clean = text.encode("utf-8", "replace").decode().replace("\0", "?")
     record = loglines.encode(level, text)
-    assert loglines.decode(record) == [(level, loglines.printable(clean))]
+    assert decode(record) == [(level, loglines.printable(clean))]
     assert loglines.line(record[:-1]) == (level, loglines.printable(clean))
 
 
 @given(st.binary())
 def test_no_bytes_are_too_odd(data: bytes) -> None:
-    assert len(loglines.decode(data)) == data.count(0)
+    assert len(decode(data)) == data.count(0)

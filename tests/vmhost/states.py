@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 
-from luafarm import loglines
 from luafarm.settings import Compat
+from tests.loglines import decode
 from vmhost.dialect import UNSOUND, Dialect
 from vmhost.luastate import LuaState, StateLimits
 from vmhost.operation import Op, Step
@@ -134,7 +134,7 @@ class Script:
             match step[0]:
                 case Op.DONE:
                     reply.head, reply.body = reply.head + step[1], reply.body + step[2]
-                    reply.log += loglines.decode(step[3])
+                    reply.log += decode(step[3])
                     return reply
                 case Op.ERROR:
                     kind, message, traceback, file = (
@@ -144,11 +144,11 @@ class Script:
                     reply.error = Failure(
                         kind, message, traceback, file, step[5], budget
                     )
-                    reply.log += loglines.decode(step[6])
+                    reply.log += decode(step[6])
                     return reply
                 case Op.FLUSH:
                     reply.head, reply.body = reply.head + step[1], reply.body + step[2]
-                    reply.log += loglines.decode(step[3])
+                    reply.log += decode(step[3])
                     step = self.state.resume(True)
                 case Op.READ:
                     chunk = streams[step[1]][: step[2]]

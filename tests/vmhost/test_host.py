@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from luafarm import loglines, wire
+from luafarm import wire
 from luafarm.messages import (
     PROTOCOL,
     Blob,
@@ -31,6 +31,7 @@ from luafarm.messages import (
     Welcome,
 )
 from luafarm.names import Epoch, Machine, RequestId, Script
+from tests.loglines import decode
 from tests.vmhost.hosting import (
     CONFIG,
     LIMITS,
@@ -246,12 +247,12 @@ def test_log_lines_travel_with_replies_and_loads(host: Process) -> None:
     broker = host.broker()
     loaded = broker.load(A, b"print('loading')\n" + COUNTER + b"print('loaded')")
     lines = [("info", "loading"), ("info", "loaded")]
-    assert loglines.decode(loaded.log) == lines
+    assert decode(loaded.log) == lines
     broker.load(B, b"function main(e, con) con:log('a') con:flush() print('b') end")
     front = host.front()
     front.runs(run(1, B))
-    assert loglines.decode(front.expect(Part).log) == [("info", "a")]
-    assert loglines.decode(front.expect(Dones).rows[0][4]) == [("info", "b")]
+    assert decode(front.expect(Part).log) == [("info", "a")]
+    assert decode(front.expect(Dones).rows[0][4]) == [("info", "b")]
 
 
 def test_a_queued_run_is_cancelled_and_never_started(host: Process) -> None:
@@ -297,7 +298,7 @@ def test_a_fresh_script_has_a_new_state_for_each_request(host: Process) -> None:
     rows = front.rows(5)
     assert [row[3] for row in rows] == [b"1"] * 5
     # the first one's log went with Loaded
-    logs = [loglines.decode(row[4]) for row in rows]
+    logs = [decode(row[4]) for row in rows]
     assert logs == [[]] + [[("info", "made")]] * 4
 
 

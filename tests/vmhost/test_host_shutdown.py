@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from luafarm.loglines import decode
 from luafarm.messages import Drop, Gone, Outcome, TakeInventory
 from luafarm.names import Epoch, Script
+from tests.loglines import decode
 from tests.vmhost.hosting import CONFIG, LIMITS, Peer, Process, hosting, run
 
 pytestmark = pytest.mark.process
