@@ -46,6 +46,7 @@ HOT = [
     "fcgi/alarms.py",
     "fcgi/backlog.py",
     "fcgi/catalogue.py",
+    "fcgi/channel.py",
     "fcgi/connection.py",
     "fcgi/dispatch.py",
     "fcgi/params.py",

@@ -16,9 +16,10 @@ import logging
 import os
 import socket
 import time
-from typing import Final, cast
+from typing import Final
 
 from fcgi import params, reply
+from fcgi.channel import Channel, Channels
 from fcgi.family import Handover
 from fcgi.peer import FcgiExchange, Peer
 from fcgi.request import Limits
@@ -68,6 +69,7 @@ class Server:
         )
         self.room = Room(front.spool)
         self.peers: set[Peer] = set()
+        self.channels = Channels(loop)
         self._loop = loop
         self._sockets: list[socket.socket] = []
         self._max_connections = max_connections
@@ -76,8 +78,6 @@ class Server:
         self._is_accepting = False
         self._is_draining = False
         self._retiring: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._opening = 0  # accepted, not in `peers` yet
         self._allowed = _web_server_addrs(front.web_server_addrs)
         self._ping = front.ping_path.encode()
         self._status = front.status_path.encode()
@@ -112,6 +112,7 @@ class Server:
         """Let go of everything."""
         self._stop_retiring()
         self._sweeper.cancel()
+        self.channels.close()
         os.close(self._spare)
         if self._handover is not None:
             self._handover.close()
@@ -124,7 +125,7 @@ class Server:
 
     def is_empty(self) -> bool:
         """Return whether no connection is left."""
-        return not self.peers and not self._opening
+        return not self.peers
 
     def gauges(self) -> dict[str, int]:
         """Return the counts of `luafarm status`."""
@@ -184,7 +185,7 @@ class Server:
 
     def _is_full(self) -> bool:
         """Return whether no more may be taken in; stop accepting if so."""
-        if len(self.peers) + self._opening < self._max_connections:
+        if len(self.peers) < self._max_connections:
             return False
         logger.warning(
             "max_connections=%d reached; no more are accepted until one closes",
@@ -194,25 +195,10 @@ class Server:
         return True
 
     def _take_in(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
-        self._opening += 1
-        task = self._loop.create_task(self._open(connection))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _open(self, connection: socket.socket) -> None:
         peer = Peer(self)
-        try:
-            await self._loop.connect_accepted_socket(
-                lambda: cast("asyncio.Protocol", peer), connection
-            )
-            if self._is_draining:  # it waited for us: its first request is on its way
-                self._loop.call_later(_FIRST_S, peer.drain)
-        except OSError as error:
-            logger.info("connection lost at its start: %s", error)
-            connection.close()
-        finally:
-            self._opening -= 1
+        peer.open(Channel(self.channels, connection, peer, self.front.reply_memory))
+        if self._is_draining:  # it waited for us: its first request is on its way
+            self._loop.call_later(_FIRST_S, peer.drain)
 
     def _accept_failed(self, sock: socket.socket, error: OSError) -> None:
         if error.errno not in {errno.EMFILE, errno.ENFILE}:

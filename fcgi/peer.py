@@ -1,20 +1,19 @@
-"""One FastCGI connection: its transport, its requests, and the way of their replies.
+"""One FastCGI connection: its channel, its requests, and the way of their replies.
 
 A connection's bytes go through the pure `fcgi.connection`; this module owns the
-transport and the spools, and decides nothing about the protocol. What a slow client
+channel and the spools, and decides nothing about the protocol. What a slow client
 does not take is kept in memory up to `reply_memory`, then in an unlinked temporary
 file, so that no script ever waits for a client; meanwhile the connection is not read.
 """
 
-import asyncio
 import logging
 import select
-import socket
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from fcgi import pages, records, reply, scriptname
+from fcgi.channel import Channel
 from fcgi.connection import CLOSE, LINGER, Connection
 from fcgi.placement import Pending
 from fcgi.refusal import Refusal
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("luafarm.front")
 
 SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-_WRITE: Final = 256 * 1024  # bytes given to a transport at a time
+_WRITE: Final = 256 * 1024  # bytes given to a channel at a time
 _ROLE_FLAGS: Final = {
     records.RESPONDER: 0,
     records.AUTHORIZER: AUTHORIZER,
@@ -140,32 +139,30 @@ class FcgiExchange:
 
 
 class Peer:
-    """One FastCGI connection: an asyncio.Protocol, without its base to be compiled."""
+    """One FastCGI connection, and the owner of its channel."""
 
     def __init__(self, server: "Server") -> None:
         self.server = server
         self.connection = Connection(server.limits, time.monotonic())
         self._exchanges: dict[Request, FcgiExchange] = {}  # with an event, not ended
-        self._transport: asyncio.Transport | None = None
+        self._channel: Channel | None = None
         self._spool: ReplySpool | None = None
-        self._is_paused = False  # the transport takes no more
+        self._is_paused = False  # the channel takes no more
         self._is_finishing = False
         self._left = 0  # bytes that the client has not taken, at the last sweep
         self._taken_at = 0.0  # when it took some, or had none to take
 
-    # ---- transport -----------------------------------------------------------------
+    # ---- channel -------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def open(self, channel: Channel) -> None:
         """Start."""
-        stream = cast("asyncio.Transport", transport)  # uvloop's is no subclass
-        self._transport = stream
-        stream.set_write_buffer_limits(high=self.server.front.reply_memory)
+        self._channel = channel
         self.server.peers.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self) -> None:
         """Stop what runs for nobody."""
         self._handle(self.connection.lost())
-        self._transport = None
+        self._channel = None
         if self._spool is not None:
             self._spool.close()
             self._spool = None
@@ -179,44 +176,43 @@ class Peer:
             self._handle(events)
         self._after()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> None:
         """Answer what is in; the peer may have shut down its sending half only."""
         if self._hung_up():
             self._handle(self.connection.lost())
         else:
             self._handle(self.connection.eof(time.monotonic()))
         self._after()
-        return True
 
     def pause_writing(self) -> None:
         """Stop writing and reading."""
         self._is_paused = True
-        if self._transport is not None:
-            self._transport.pause_reading()
+        if self._channel is not None:
+            self._channel.pause_reading()
 
     def resume_writing(self) -> None:
         """Go on with what waits."""
         self._is_paused = False
         if self._spool is not None:
             self._spool.drain(self._write, self._may_write)
-        if not self._is_paused and self._transport is not None:
-            self._transport.resume_reading()
+        if not self._is_paused and self._channel is not None:
+            self._channel.resume_reading()
         self._after()
 
     # ---- replies -------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
         """Write to the client, now or when it reads on."""
-        if not data or self._transport is None:
+        if not data or self._channel is None:
             return
         if self._spool:
             self._keep(data)
         elif len(data) <= _WRITE and not self._is_paused:
-            self._transport.write(data)
+            self._channel.write(data)
         else:
             at = 0
             while at < len(data) and not self._is_paused:
-                self._transport.write(data[at : at + _WRITE])
+                self._channel.write(data[at : at + _WRITE])
                 at += _WRITE
             if at < len(data):
                 self._keep(data[at:])
@@ -229,15 +225,15 @@ class Peer:
 
     def sweep(self, now: float) -> None:
         """Act on time; once a second."""
-        transport = self._transport
-        if transport is None:
+        channel = self._channel
+        if channel is None:
             return
-        left = transport.get_write_buffer_size()
+        left = channel.waiting
         if not left or left != self._left:
             self._left = left
             self._taken_at = now
         elif now - self._taken_at >= self.server.front.send_timeout:
-            transport.abort()
+            channel.abort()
             return
         self._handle(self.connection.expired(now, self._is_paused))
         self._after()
@@ -247,18 +243,17 @@ class Peer:
 
         give: takes its descriptor, and may say no; the connection stays then.
         """
-        transport = self._transport
+        channel = self._channel
         if (
-            transport is None
+            channel is None
             or self._spool
             or not self.connection.is_idle()
-            or transport.is_closing()
-            or transport.get_write_buffer_size()
+            or channel.is_closing
+            or channel.waiting
         ):
             return
-        sock = transport.get_extra_info("socket")
-        if give(sock.fileno()):
-            transport.abort()  # this descriptor; nothing of it reaches the client
+        if give(channel.fd):
+            channel.leave()
 
     def drain(self) -> None:
         """Close once what is in is answered."""
@@ -268,8 +263,8 @@ class Peer:
     # ---- inside --------------------------------------------------------------------
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
+        if self._channel is not None:
+            self._channel.write(data)
 
     def _may_write(self) -> bool:
         return not self._is_paused
@@ -281,8 +276,8 @@ class Peer:
             self._spool.write(data)
         except OSError as error:
             logger.error("reply spool: %s; the client is cut off", error)  # noqa: TRY400
-            if self._transport is not None:
-                self._transport.abort()
+            if self._channel is not None:
+                self._channel.abort()
 
     def _after(self) -> None:
         """Write what the machine has to say, and close when it is done."""
@@ -290,27 +285,26 @@ class Peer:
         out = connection.data_to_send()
         if out:
             self.send(out)
-        if not connection.closing or self._transport is None or self._spool:
+        if not connection.closing or self._channel is None or self._spool:
             return
         if connection.closing == CLOSE:
             if connection.error is not None:
                 logger.info("connection closed: %s", connection.error)
             if connection.last_words:
-                self._transport.write(connection.last_words)
-            self._transport.close()
+                self._channel.write(connection.last_words)
+            self._channel.close()
         elif connection.closing == LINGER and not self._is_finishing:
             self._is_finishing = True
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
+            self._channel.write_eof()
 
     def _hung_up(self) -> bool:
         """Whether the peer closed both halves; only UNIX sockets can tell."""
-        assert self._transport is not None
-        sock = self._transport.get_extra_info("socket")
-        if sock is None or sock.family != socket.AF_UNIX:
+        channel = self._channel
+        assert channel is not None
+        if not channel.is_unix:
             return False
         poller = select.poll()
-        poller.register(sock.fileno(), 0)
+        poller.register(channel.fd, 0)
         return any(mask & select.POLLHUP for _, mask in poller.poll(0))
 
     def _handle(self, events: list[Event]) -> None:

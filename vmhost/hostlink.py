@@ -38,12 +38,15 @@ class Link(Protocol):
 
     def receive(self, wait_ms: int) -> tuple[bytes, bytes, frozenset[Role]] | None:
         """Return a peer, its next frame and what it may be; None: nothing came."""
+        ...
 
     def has_input(self) -> bool:
         """Return whether `receive` would return at once."""
+        ...
 
     def send(self, peer: bytes, frame: bytes) -> Sent:
         """Send one frame, within PATIENCE or not at all."""
+        ...
 
     def close(self) -> None:
         """Send what is on its way, for LINGER at most, and close."""

@@ -21,6 +21,7 @@ import vmhost.host
 import vmhost.hostlua
 import vmhost.hostmail
 from bench.question import parameters, question
+from fcgi.channel import Channel
 from fcgi.listener import Server
 from fcgi.peer import Peer
 from fcgi.service import Service
@@ -206,20 +207,6 @@ class HostEnd:
         return stream
 
 
-class Transport:
-    """Keeps what was written last."""
-
-    def __init__(self) -> None:
-        self.written = b""
-
-    def write(self, data: bytes) -> None:
-        """Keep it."""
-        self.written = data
-
-    def set_write_buffer_limits(self, high: int) -> None:
-        """Buffer nothing."""
-
-
 class FrontPath:
     """nginx's bytes to a frame of runs, and a frame of replies to nginx's bytes."""
 
@@ -238,7 +225,7 @@ class FrontPath:
         up = HostUp(HOST, Pool("p"), MACHINE, end.endpoint, b"", "", b"", (), (), 1, 1)
         broker.on_frame(wire.encode(Snapshot((up,), ())))
         self._host = end.accept()
-        [self._hear] = self._loop.readers
+        self._attend, self._hear = self._loop.readers
         self._hear()
         self._host.read()  # Hello
         self._host.write(wire.encode(Welcome(PROTOCOL, Role.HOST, HOST, 0)))
@@ -248,8 +235,7 @@ class FrontPath:
         )
         broker.on_frame(wire.encode(place))
         self._request = question(ENVIRONMENT)
-        self._transports = [Transport() for _ in range(BATCH)]
-        self._peers = [self._connect(server, one) for one in self._transports]
+        self._clients = [self._connect(server) for _ in range(BATCH)]
 
     def run(self, turns: int) -> list[int]:
         """Serve batches, each request on a connection of its own."""
@@ -260,8 +246,9 @@ class FrontPath:
         return differences(times)
 
     def _turn(self) -> None:
-        for peer in self._peers:
-            peer.data_received(self._request)
+        for client in self._clients:
+            client.send(self._request)
+        self._attend()
         answered = 0
         while answered < BATCH:  # the window lets so many go at a time
             self._loop.run()
@@ -271,16 +258,17 @@ class FrontPath:
             self._host.write(wire.encode_dones(dones))
             self._hear()
             answered += len(rows)
-        for transport in self._transports:
-            if BODY not in transport.written:
+        for client in self._clients:
+            if BODY not in client.recv(4096):
                 raise AssertionError("a reply is missing")
-            transport.written = b""
 
     @staticmethod
-    def _connect(server: Server, transport: Transport) -> Peer:
+    def _connect(server: Server) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
         peer = Peer(server)
-        peer.connection_made(cast("asyncio.BaseTransport", transport))
-        return peer
+        peer.open(Channel(server.channels, theirs, peer, server.front.reply_memory))
+        return ours
 
 
 class Inbox:
