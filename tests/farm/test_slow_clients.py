@@ -1,0 +1,29 @@
+"""Web servers that stop reading: they are let go, whatever little is left for them."""
+
+import pytest
+
+from tests.farm.client import Client
+from tests.farm.farms import until, up
+
+pytestmark = pytest.mark.process
+
+SETTINGS = '[front]\nsend_timeout = "500 ms"\n'
+# more than a socket holds, less than `reply_memory`: nothing is paused
+LONG = 'function main(env, con) con:puts(string.rep("x", 600 * 1024)) end'
+
+
+def test_a_client_that_takes_nothing_is_cut_off_after_send_timeout() -> None:
+    with up(SETTINGS, hosts=1) as farm:
+        script = farm.write("long.lua", LONG)
+
+        def connections() -> int:
+            return sum(row.get("connections", 0) for row in farm.status()["fronts"])
+
+        client = Client(farm.socket)
+        client.send(script)
+        until(lambda: connections() == 1, "it is connected")
+        until(lambda: connections() == 0, "it is let go")
+        reply = client.receive()
+        assert not reply.whole
+        assert len(reply.body) < 600 * 1024
+        client.close()
