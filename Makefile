@@ -60,6 +60,7 @@ bench-live: .venv-wheel/.ready ## deploys under load, and little room as simulat
 	tests/servers/packages.sh bench
 	$(WHEEL_BIN)/python -m bench.live deploys
 	$(WHEEL_BIN)/python -m bench.live zipf
+	$(WHEEL_BIN)/python -m bench.live mix
 
 simulate: .venv-wheel/.ready ## judge the policies by simulation, against their targets
 	$(WHEEL_BIN)/python -m bench.simulate

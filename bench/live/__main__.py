@@ -1,7 +1,8 @@
-"""``python -m bench.live``: deploys, and little room, on a live farm behind nginx.
+"""``python -m bench.live``: what only a live farm behind nginx can show.
 
 deploys   100 deploys at one a second, and 20 broken ones, under load
 zipf      200 scripts, room for 50 states, against the simulator on the same trace
+mix       quick scripts among slow ones, against an ideal queue with the same arrivals
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import Any
 
 from bench import nginx
 from bench.daemon import DaemonError
-from bench.live import zipf
+from bench.live import mix, zipf
 from bench.live.deploys import DeployError, Deploys
 from bench.peers.luafarm import Luafarm, beside
 from bench.peers.peer import Room, Served
@@ -82,15 +83,32 @@ clones = 1
     return not outcome.failed and abs(off) <= 0.10
 
 
+def mixed(luafarm: str, seconds: float) -> bool:
+    """Ask for quick and slow scripts; print how long quick ones took."""
+    wanted = mix.Mix(cores=os.cpu_count() or 1, seconds=seconds)
+    with farm(luafarm, "") as (served, _):
+        mix.write(served.root)
+        outcome = mix.run(served.port, wanted)
+    for name, (half, most) in (("live", outcome.live), ("ideal", outcome.ideal)):
+        print(
+            f"quick scripts, {name:5}: 50 % {half * 1e3:.1f} ms, 99 % {most * 1e3:.1f}"
+        )
+    print(
+        f"99 % is {outcome.ratio:.2f} of the ideal queue's (at most {mix.TARGET}); "
+        f"failed requests: {len(outcome.failed)}"
+    )
+    return not outcome.failed and outcome.ratio <= mix.TARGET
+
+
 def main() -> int:
     """Run what was asked for; 0 when nothing was seen that must not be."""
     parser = argparse.ArgumentParser(prog="python -m bench.live")
-    parser.add_argument("what", choices=["deploys", "zipf"])
+    parser.add_argument("what", choices=["deploys", "zipf", "mix"])
     parser.add_argument("--luafarm", default=str(beside(Path(sys.executable))))
     parser.add_argument("--deploys", type=int, default=100)
     parser.add_argument("--broken", type=int, default=20)
     parser.add_argument("--every", type=float, default=1.0, help="seconds")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of zipf")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of zipf and mix")
     parser.add_argument("--rate", type=float, default=100.0, help="of zipf")
     chosen = parser.parse_args()
     absent = nginx.missing()
@@ -101,6 +119,8 @@ def main() -> int:
         if chosen.what == "zipf":
             shape = zipf.Shape(seconds=chosen.seconds, rate=chosen.rate)
             good = little_room(chosen.luafarm, shape)
+        elif chosen.what == "mix":
+            good = mixed(chosen.luafarm, chosen.seconds)
         else:
             good = deploys(chosen.luafarm, chosen.deploys, chosen.broken, chosen.every)
     except (DaemonError, DeployError, subprocess.SubprocessError) as error:
