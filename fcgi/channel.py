@@ -95,7 +95,7 @@ class Channel:
         """Read and write as the socket allows."""
         if events & _OUT:
             self._flush()
-        if events & _IN and self._mask & _IN:
+        if events & _IN and self._mask & _IN and not self.is_closing:
             self._read()
         elif events & _GONE:
             self._lose()

@@ -42,6 +42,7 @@ class StreamLink:
         self._on_lost = on_lost
         self._stream: Stream | None = None
         self._is_open = True
+        self._takes = True  # the host has not closed its end
         self._is_due = False  # the loop is to say when more can be sent
         self._unheard: list[bytes] = []  # frames for the next turn
         self._opening: asyncio.Task[None] | None = loop.create_task(
@@ -51,12 +52,12 @@ class StreamLink:
     def send(self, frame: bytes) -> bool:
         """Send a frame; False when the peer is gone or takes no more."""
         stream = self._stream
-        if stream is None or stream.waiting > MAX_WAITING:
+        if stream is None or not self._takes or stream.waiting > MAX_WAITING:
             return False
         try:
             stream.write(frame)
         except OSError:
-            self._break()
+            self._takes = False  # what it sent before is still to be read: then its end
             return False
         if stream.waiting:
             self._flush_later(stream)
@@ -146,8 +147,7 @@ class StreamLink:
         try:
             is_done = stream.flush()
         except OSError:
-            self._break()
-            return
+            self._takes, is_done = False, True
         if is_done:
             self._is_due = False
             self._loop.remove_writer(stream.fd)

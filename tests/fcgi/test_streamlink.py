@@ -160,6 +160,8 @@ def test_what_a_dead_host_sent_is_still_heard(listener: socket.socket) -> None:
         await until(lambda: heard.connected == 1)
         connection.send((zmtp.head(1) + b"x") * 50_000)
         connection.close()
+        assert not heard.link.send(b"to the dead")
+        assert not heard.link.send(b"again")
         heard.link.drain()
         assert heard.frames == [b"x"] * 50_000
         await until(lambda: heard.lost == 1)
