@@ -5,7 +5,7 @@ that word in a comment must say the same.
 """
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.vmhost.states import (
@@ -359,6 +359,9 @@ blobs = st.tuples(
 
 
 @given(blobs, st.lists(lines, max_size=12), st.sampled_from(SANDBOXED))
+@example(  # the length of the value is the first character of the name, too
+    ([(b"\1\1", b"A")], 0, b"", 0), ['say(env["\\001\\001"])'], SANDBOXED[0]
+)
 @settings(max_examples=300, deadline=None)
 def test_any_operations_on_any_parameters_do_what_a_plain_table_does(
     parts: tuple[list[tuple[bytes, bytes]], int, bytes, int],

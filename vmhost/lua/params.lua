@@ -108,7 +108,9 @@ local function value_of(blob, name)
       at = stride and at + stride or next_pair(blob, at)
     until at > target
     local bytes, _, from = pair_at(blob, start)
-    if from == target and (bytes == size or bytes > size and from + size > last) then
+    -- it may have been found too early as well, with a length that looks like its start
+    if (from == target or target < from and sub(blob, from, from + size - 1) == name)
+      and (bytes == size or bytes > size and from + size > last) then
       value = sub(blob, from + bytes, at - 1)
     end
     target = find(blob, name, at, true)
