@@ -18,6 +18,7 @@ from setuptools.extension import Extension
 # On the way of every request or deciding about the whole farm, and strictly typed.
 HOT = [
     "luafarm/loglines.py",
+    "luafarm/outgoing.py",
     "luafarm/stream.py",
     "luafarm/wire.py",
     "luafarm/zmtp.py",

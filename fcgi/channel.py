@@ -10,13 +10,12 @@ import asyncio
 import os
 import select
 import socket
-from collections import deque
-from itertools import islice
 from typing import Final, Protocol
+
+from luafarm.outgoing import Outgoing
 
 _EVENTS: Final = 64  # connections that have a turn before the loop's other work
 _READ_BYTES: Final = 64 << 10
-_MAX_PIECES: Final = 64  # written in one system call
 _IN: Final = int(select.EPOLLIN)
 _OUT: Final = int(select.EPOLLOUT)
 _GONE: Final = int(select.EPOLLHUP | select.EPOLLERR)
@@ -78,11 +77,10 @@ class Channel:
         sock.setblocking(False)
         self.fd = sock.detach()
         self.is_closing = False  # nothing more is read, and no owner's word is taken
-        self.waiting = 0  # bytes that the client has not taken
         self._channels = channels
         self._owner = owner
         self._high = high
-        self._out: deque[bytes] = deque()
+        self._out = Outgoing(self.fd)
         self._is_paused = False  # the owner was told to write no more
         self._is_reading = True
         self._is_ended = False  # the client has sent its last
@@ -90,6 +88,11 @@ class Channel:
         self._mask = _IN
         channels.open[self.fd] = self
         channels.epoll.register(self.fd, _IN)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the client has not taken."""
+        return self._out.waiting
 
     def attend(self, events: int) -> None:
         """Read and write as the socket allows."""
@@ -104,19 +107,13 @@ class Channel:
         """Send bytes, now or when the client takes them."""
         if self.is_closing or not data:
             return
-        if not self._out:
-            try:
-                sent = os.write(self.fd, data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._lose()
-                return
-            if sent == len(data):
-                return
-            data = data[sent:]
-        self._out.append(data)
-        self.waiting += len(data)
+        try:
+            self._out.send(data)
+        except OSError:
+            self._lose()
+            return
+        if not self.waiting:
+            return
         self._watch()
         if self.waiting > self._high and not self._is_paused:
             self._is_paused = True
@@ -125,7 +122,7 @@ class Channel:
     def write_eof(self) -> None:
         """End our half of the connection once all is written."""
         self._is_finishing = True
-        if not self._out and not self.is_closing:
+        if not self.waiting and not self.is_closing:
             self._finish()
 
     def pause_reading(self) -> None:
@@ -143,7 +140,7 @@ class Channel:
         if self.is_closing:
             return
         self.is_closing = True
-        if self._out:
+        if self.waiting:
             self._watch()
         else:
             self._let_go()
@@ -173,26 +170,15 @@ class Channel:
         self._owner.eof_received()
 
     def _flush(self) -> None:
-        out = self._out
-        while out:
-            try:
-                sent = os.writev(self.fd, list(islice(out, _MAX_PIECES)))
-            except BlockingIOError:
-                break
-            except OSError:
-                self._lose()
-                return
-            self.waiting -= sent
-            while sent:
-                piece = out.popleft()
-                if sent < len(piece):
-                    out.appendleft(piece[sent:])
-                    break
-                sent -= len(piece)
-        if not out and self.is_closing:
+        try:
+            is_done = self._out.flush()
+        except OSError:
+            self._lose()
+            return
+        if is_done and self.is_closing:
             self._let_go()
             return
-        if not out and self._is_finishing:
+        if is_done and self._is_finishing:
             self._finish()
         self._watch()
         if self._is_paused and not self.is_closing and self.waiting <= self._high // 4:
@@ -210,7 +196,7 @@ class Channel:
 
     def _watch(self) -> None:
         """Have the epoll look for what is wanted now."""
-        mask = _OUT if self._out else 0
+        mask = _OUT if self.waiting else 0
         if self._is_reading and not self._is_ended and not self.is_closing:
             mask |= _IN
         if mask != self._mask and self.fd in self._channels.open:
@@ -220,7 +206,6 @@ class Channel:
     def _lose(self) -> None:
         self.is_closing = True
         self._out.clear()
-        self.waiting = 0
         self._let_go()
 
     def _let_go(self) -> None:
