@@ -19,9 +19,17 @@ help:           ## list the targets
 
 setup: .venv/.ready       ## make .venv: the source tree, editable, with all tools
 
-.venv/.ready: pyproject.toml setup.py .ci/prepare
-	.ci/prepare $(PYTHON)
-	$(PYTHON) -m venv .venv
+# What serves and nothing else, so that the first `make run` is quick: plain modules.
+.venv/.serves: pyproject.toml setup.py .ci/prepare
+	@echo "1 of 3: a Python that can make virtual environments"
+	@.ci/prepare $(PYTHON)
+	@echo "2 of 3: a virtual environment in .venv"
+	@$(PYTHON) -m venv .venv
+	@echo "3 of 3: luafarm and the packages that it needs"
+	@LUAFARM_COMPILE=0 $(BIN)/pip install --quiet --editable .
+	@touch $@
+
+.venv/.ready: .venv/.serves
 	LUAFARM_COMPILE=0 $(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
@@ -45,8 +53,9 @@ packages:       ## install the web servers that the tests use (as root, on Debia
 
 # ---- running -------------------------------------------------------------------------
 
-run: .venv-wheel/.ready   ## serve the examples on http://127.0.0.1:8080/ (HTTP=...)
-	$(WHEEL_BIN)/luafarm up examples --http $(HTTP)
+run: .venv/.serves        ## serve the examples on http://127.0.0.1:8080/ (HTTP=...)
+	@echo "Plain Python, to try it; 'pip install .' compiles what is hot, for speed."
+	@$(BIN)/luafarm up examples --http $(HTTP)
 
 bench: .venv-wheel/.ready ## measure against php-fpm, Lua in nginx, mod_lua, uWSGI
 	tests/servers/packages.sh bench

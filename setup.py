@@ -76,6 +76,7 @@ HOT = [
     "vmhost/streamlink.py",
 ]
 
+MYPYC = "mypy[mypyc]==2.4.1"
 WANTED = os.environ.get("LUAFARM_COMPILE", "")
 EDITABLE = {"editable_wheel", "develop", "egg_info", "dist_info", "sdist"}
 
@@ -124,4 +125,9 @@ def extensions() -> list[Extension]:
         return []
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": OptionalBuild})
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_ext": OptionalBuild},
+    # what builds it asks for this first; plain Python needs no compiler of types
+    setup_requires=[] if WANTED == "0" else [MYPYC],
+)
