@@ -1,7 +1,8 @@
 """The settings written out: the commented example file, the manual, the effective ones.
 
 `python -m luafarm.manual` rewrites `config/luafarm.toml` and `docs/settings.md` of the
-source tree; a test fails when they are out of date.
+source tree, and nginx's lines in `README.md` and `config/nginx.conf`; a test fails when
+they are out of date.
 """
 
 import textwrap
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from luafarm import nginx
 from luafarm.options import SECTIONS, Option, Value, options
 from luafarm.settings import Settings
 
@@ -16,6 +18,9 @@ EXAMPLE_POOL: Final = "main"
 EXAMPLE_ROOT: Final = "/srv/lua"
 
 _WIDTH: Final = 88
+
+_NGINX_FENCE: Final = "```nginx\n"
+_NGINX_START: Final = "    upstream luafarm {\n"
 
 _ABOUT: Final = {
     "paths": "Where this machine's processes meet.",
@@ -87,6 +92,18 @@ def manual() -> str:
             lines.append(f"| `{option.name}` | {shown} | {text} |")
         result += "\n".join(lines) + "\n"
     return result
+
+
+def with_nginx_block(readme: str) -> str:
+    """Return `README.md` with nginx's lines as they are now."""
+    before, fence, rest = readme.partition(_NGINX_FENCE)
+    return before + fence + nginx.lines(nginx.EXAMPLE) + rest[rest.index("```\n") :]
+
+
+def with_nginx_lines(file: str) -> str:
+    """Return `config/nginx.conf` with nginx's lines as they are now: they end it."""
+    before = file[: file.index(_NGINX_START)]
+    return before + textwrap.indent(nginx.lines(nginx.EXAMPLE), "    ") + "}\n"
 
 
 def effective(settings: Settings) -> str:
@@ -169,11 +186,14 @@ def _cell(text: str) -> str:
 
 
 def main() -> None:
-    """Rewrite the two files of the source tree."""
+    """Rewrite the files of the source tree."""
     home = Path(__file__).resolve().parent.parent
+    readme, file = home / "README.md", home / "config" / "nginx.conf"
     for path, text in (
         (home / "config" / "luafarm.toml", example()),
         (home / "docs" / "settings.md", manual()),
+        (readme, with_nginx_block(readme.read_text(encoding="utf-8"))),
+        (file, with_nginx_lines(file.read_text(encoding="utf-8"))),
     ):
         path.write_text(text, encoding="utf-8")
 

@@ -45,7 +45,6 @@ RETRY = {
 }
 FRESH = {
     "keepalive 64; ": "# ",
-    "keepalive_requests 100000;": "",
     "keepalive_timeout 60s; ": "# ",
     "fastcgi_keep_conn on;": "",
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import daemon
 from bench.daemon import Daemon
+from tests.servers import content
 
 SCRIPTS = Path(__file__).with_name("scripts")
 
@@ -48,7 +49,7 @@ clones = 1
 
 @dataclass(frozen=True, slots=True)
 class Farm:
-    """A farm that serves; the root is a copy of the scripts that anybody may read."""
+    """A farm that serves; the root has the scripts and `content`, for anybody to read."""
 
     daemon: Daemon
     directory: Path
@@ -74,6 +75,7 @@ def serving(place: Path) -> Iterator[Farm]:
     root = place / "root"
     if not root.exists():
         shutil.copytree(SCRIPTS, root)
+        content.lay(root)
     configuration = place / "luafarm.toml"
     configuration.write_text(CONFIGURATION.format(directory=place, root=root))
     socket, port = place / "front.sock", daemon.free_port()

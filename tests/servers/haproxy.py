@@ -7,9 +7,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench import daemon
-from tests.servers.server import Application, Running, Server, shipped
+from tests.servers.server import Application, Running, Server, Variants, shipped
 
 MULTIPLEX = {"# option mpxs-conns": "option mpxs-conns"}
+FRONT_CONTROLLER = {
+    "    http-request replace-path ^(/[^/.]+)": "    # ",
+    "# http-request replace-path": "http-request replace-path",
+}
+ERROR_PAGES = {
+    "# http-error": "http-error",
+    "# http-response return": "http-response return",
+}
 CLOSE = {"    option keep-conn": "    no option keep-conn"}
 
 
@@ -40,22 +48,31 @@ def serve(
         yield Running(port, process, log)
 
 
+def _server(name: str, changes: Mapping[str, str], *, keeps: bool) -> Server:
+    return Server(
+        name,
+        missing,
+        functools.partial(serve, changes=changes),
+        keeps=keeps,
+        takes_chunked=False,
+        tells_abort=not keeps,
+        sees_files=False,
+        sees_scripts=False,
+        completes_directories=False,
+        follows_own_links=False,
+    )
+
+
 SERVERS = (
-    Server(
-        "haproxy", missing, serve, keeps=True, takes_chunked=False, tells_abort=False
-    ),
-    Server(
-        "haproxy-multiplexed",
-        missing,
-        functools.partial(serve, changes=MULTIPLEX),
-        keeps=True,
-        takes_chunked=False,
-        tells_abort=False,
-    ),
-    Server(
-        "haproxy-close",
-        missing,
-        functools.partial(serve, changes=CLOSE),
-        takes_chunked=False,
-    ),
+    _server("haproxy", {}, keeps=True),
+    _server("haproxy-multiplexed", MULTIPLEX, keeps=True),
+    _server("haproxy-close", CLOSE, keeps=False),
+)
+
+VARIANTS = Variants(
+    "haproxy",
+    missing,
+    functools.partial(serve, changes=FRONT_CONTROLLER),
+    functools.partial(serve, changes=ERROR_PAGES),
+    sees_files=False,
 )

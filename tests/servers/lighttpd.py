@@ -1,12 +1,24 @@
 """lighttpd with config/lighttpd.conf."""
 
 import contextlib
+import functools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench import daemon
-from tests.servers.server import Application, Running, Server, shipped
+from tests.servers.server import Application, Running, Server, Variants, shipped
+
+
+FRONT_CONTROLLER = {
+    "url.rewrite-once": "# url.rewrite-once",
+    "# # url.rewrite-once": "url.rewrite-once",
+    "# url.rewrite-if-not-file": "url.rewrite-if-not-file",
+}
+ERROR_PAGES = {
+    "# server.errorfile-prefix": "server.errorfile-prefix",
+    "# server.error-intercept": "server.error-intercept",
+}
 
 
 def missing() -> str | None:
@@ -14,13 +26,16 @@ def missing() -> str | None:
 
 
 @contextlib.contextmanager
-def serve(place: Path, application: Application) -> Iterator[Running]:
+def serve(
+    place: Path, application: Application, *, changes: Mapping[str, str] | None = None
+) -> Iterator[Running]:
     port, logs = daemon.free_port(), place / "logs"
     logs.mkdir()
     logs.chmod(0o777)  # lighttpd opens them after it dropped root
     text = shipped(
         "lighttpd.conf",
         {
+            **(changes or {}),
             "server.port          = 80": f"server.port = {port}",
             '"0.0.0.0"': '"127.0.0.1"',
             "/srv/lua": str(application.root),
@@ -40,4 +55,20 @@ def serve(place: Path, application: Application) -> Iterator[Running]:
         yield Running(port, process, logs / "error.log")
 
 
-SERVERS = (Server("lighttpd", missing, serve, tells_abort=False),)
+SERVERS = (
+    Server(
+        "lighttpd",
+        missing,
+        serve,
+        tells_abort=False,
+        completes_directories=False,
+        follows_own_links=False,
+    ),
+)
+
+VARIANTS = Variants(
+    "lighttpd",
+    missing,
+    functools.partial(serve, changes=FRONT_CONTROLLER),
+    functools.partial(serve, changes=ERROR_PAGES),
+)

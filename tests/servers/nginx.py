@@ -7,8 +7,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench import daemon
-from tests.servers.server import Application, Running, Server, shipped
+from tests.servers.server import Application, Running, Server, Variants, shipped
 
+INCLUDED = [Path("/etc/nginx/mime.types"), Path("/etc/nginx/fastcgi_params")]
+FRONT_CONTROLLER = {
+    "        rewrite ^(/[^/]+)": "        # rewrite ^(/[^/]+)",
+    "# rewrite ^(.*)$": "rewrite ^(.*)$",
+}
+ERROR_PAGES = {
+    "# error_page 404": "error_page 404",
+    "# error_page 500": "error_page 500",
+    "# fastcgi_intercept_errors": "fastcgi_intercept_errors",
+}
 TEMPORARY = "\n".join(
     f"    {kind}_temp_path {{place}}/{kind};"
     for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -42,6 +52,8 @@ def serve(
             + TEMPORARY.format(place=place),
         },
     )
+    for file in INCLUDED:
+        shutil.copy(file, place)
     configuration = place / "nginx.conf"
     configuration.write_text(text)
     command = ["nginx", "-p", str(place), "-e", str(log), "-c", str(configuration)]
@@ -66,4 +78,11 @@ SERVERS = (
             },
         ),
     ),
+)
+
+VARIANTS = Variants(
+    "nginx",
+    missing,
+    functools.partial(serve, changes=FRONT_CONTROLLER),
+    functools.partial(serve, changes=ERROR_PAGES),
 )

@@ -42,6 +42,21 @@ class Server:
     keeps: bool = False  # connections to the application are reused
     takes_chunked: bool = True  # request bodies without a length, of any size
     tells_abort: bool = True  # that a client has gone, while nothing is written
+    sees_files: bool = True  # and serves them
+    sees_scripts: bool = True  # knows which files are scripts, and where they end
+    completes_directories: bool = True  # with the slash that was forgotten
+    follows_own_links: bool = True  # symbolic links to files of their owner
+
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """What the comments of one web server's configuration offer."""
+
+    name: str
+    missing: Callable[[], str | None]
+    front_controller: Callable[[Path, Application], AbstractContextManager[Running]]
+    error_pages: Callable[[Path, Application], AbstractContextManager[Running]]
+    sees_files: bool = True
 
 
 def shipped(name: str, changes: Mapping[str, str]) -> str:
