@@ -110,6 +110,12 @@ def _add_fronts(command: _Parser) -> None:
         help="processes that share the listeners (default: by the number of "
         "processors)",
     )
+    command.add_argument(
+        "--listen-group",
+        metavar="GROUP",
+        help="group that may connect to unix: listeners, that of the web server "
+        "(default: as root www-data, nginx, http or apache, whichever there is)",
+    )
 
 
 def _add_status(commands: "_Commands[_Parser]") -> None:

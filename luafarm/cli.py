@@ -23,6 +23,7 @@ from luafarm import (
     preflight,
     report,
     rundir,
+    sockets,
     up,
 )
 from luafarm.arguments import DONE, FAILED, WRONG, parser
@@ -121,7 +122,7 @@ def _choices(arguments: argparse.Namespace, plain: Configuration) -> list[Given]
             configure.command_line(f"pool.{pool}.hosts", hosts, "--hosts")
             for pool in pools
         ]
-    given += _fronts(arguments)
+    given += _of_fronts(arguments)
     front = plain.settings.front
     if arguments.listen:
         listen = toml_list(arguments.listen)
@@ -133,16 +134,22 @@ def _choices(arguments: argparse.Namespace, plain: Configuration) -> list[Given]
     return given
 
 
-def _fronts(arguments: argparse.Namespace) -> list[Given]:
-    if arguments.fronts is None:
-        return []
-    text = str(arguments.fronts)
-    return [configure.command_line("front.processes", text, "--fronts")]
+def _of_fronts(arguments: argparse.Namespace) -> list[Given]:
+    """Return what the options that `up` and `fcgi` share set."""
+    given: list[Given] = []
+    if arguments.fronts is not None:
+        text = str(arguments.fronts)
+        given.append(configure.command_line("front.processes", text, "--fronts"))
+    if arguments.listen_group is not None:
+        group = str(arguments.listen_group)
+        option = "--listen-group"
+        given.append(configure.command_line("front.listen_group", group, option))
+    return given
 
 
 def _fcgi(arguments: argparse.Namespace) -> int:
     def configured() -> Configuration:
-        given = _fronts(arguments)
+        given = _of_fronts(arguments)
         return configure.load(arguments.config, arguments.sets, given=given)
 
     configuration = configured()
@@ -188,10 +195,14 @@ def _config(arguments: argparse.Namespace) -> int:
     configuration = configure.load(arguments.config, arguments.sets)
     file = configuration.file or "none"
     lines = [f"# configuration file: {file}"]
+    group = sockets.group(configuration.settings.front)
+    # what a default means here and now, where that depends on the machine
+    groups = {"front.listen_group": f": {group}" if group else ""}
     for header, name, rows in manual.tables(configuration.settings):
         lines += ["", header]
         for option, shown in rows:
-            origin = configuration.origins.get(f"{name}.{option.name}", "default")
+            place = f"{name}.{option.name}"
+            origin = configuration.origins.get(place, f"default{groups.get(place, '')}")
             lines.append(f"{option.name} = {shown}  # {origin}" if shown else "")
     sys.stdout.write("\n".join(lines) + "\n")
     return DONE

@@ -1,23 +1,17 @@
-"""What `luafarm up` says once the farm serves: where, and what nginx needs to know."""
+"""What `luafarm up` says once the farm serves: where, to whom, and nginx's lines."""
 
 import sys
+import textwrap
 from typing import Final
 
-from luafarm import endpoints
+from luafarm import endpoints, nginx, sockets
 from luafarm.settings import Settings
 from luafarm.version import VERSION
 
-_NGINX: Final = r"""
-nginx, inside a server whose root is {root}:
+_NGINX: Final = """
+nginx: these lines into http {}, for instance as /etc/nginx/sites-enabled/default in
+place of what is there. Apache, lighttpd and HAProxy: config/ of the sources.
 
-    location ~ [^/]\.lua(/|$) {{
-        fastcgi_split_path_info ^(.+?\.lua)(/.*)?$;
-        include fastcgi_params;
-        fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;
-        fastcgi_param PATH_INFO $fastcgi_path_info;
-        fastcgi_buffer_size 16k;
-        fastcgi_pass {address};
-    }}
 """
 
 
@@ -28,33 +22,30 @@ def show(settings: Settings) -> None:
 
 
 def text(settings: Settings) -> str:
-    """Return the greeting."""
+    """Return the greeting of a farm whose listeners are open."""
     front = settings.front
-    lines = [f"luafarm {VERSION}"]
-    roots: list[str] = []
+    said = [f"luafarm {VERSION}"]
     for name, pool in settings.pool.items():
-        roots += pool.root
         where = ", ".join(pool.root)
-        lines.append(f"  scripts   {where} (pool {name}, {pool.dialect}, {pool.trust})")
-    lines += [f"  FastCGI   {listener}" for listener in front.listen]
+        said.append(f"  scripts   {where} (pool {name}, {pool.dialect}, {pool.trust})")
+    for listener in front.listen:
+        said.append(f"  FastCGI   {listener}")
+        said += [f"            {line}" for line in access(listener)]
     if front.http:
         _, host, port, fd = endpoints.parse_web(front.http)
         shown = f"[{host}]" if ":" in host else host or "localhost"
         url = f"http://{shown}:{port}/" if fd < 0 else front.http
-        lines.append(f"  HTTP      {url}")
-    result = "\n".join(lines) + "\n"
-    address = next(filter(None, [_nginx_address(x) for x in front.listen]), "")
-    if address:
-        result += _NGINX.format(root=roots[0] if roots else "/", address=address)
-    return result + "\nCtrl-C finishes what runs and stops.\n"
+        said.append(f"  HTTP      {url}")
+    lines = nginx.lines(settings)
+    if lines:
+        said.append(_NGINX + textwrap.indent(lines, "    ").rstrip())
+    return "\n".join(said) + "\n\nCtrl-C finishes what runs and stops.\n"
 
 
-def _nginx_address(listener: str) -> str:
-    """Return what nginx's fastcgi_pass takes; empty for an inherited socket."""
-    parsed = endpoints.parse_listener(listener)
-    if parsed.fd >= 0:
-        return ""
-    if parsed.path:
-        return f"unix:{parsed.path}"
-    host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
-    return f"{host or '127.0.0.1'}:{parsed.port}"
+def access(listener: str) -> list[str]:
+    """Say in lines who may connect to a listener; nothing unless it is a path."""
+    path = endpoints.parse_listener(listener).path
+    try:
+        return sockets.access(path) if path else []
+    except OSError:  # somebody has removed it
+        return []

@@ -7,7 +7,6 @@ writes both). Whatever nginx must know of a setting is worked out here.
 
 import math
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from luafarm import endpoints
@@ -151,14 +150,10 @@ def _named_roots(pools: dict[str, PoolSettings]) -> list[tuple[str, str]]:
 
 def _patience_s(settings: Settings) -> int:
     """Return how long nginx must wait so that luafarm's own limits come first."""
-    owners = [*settings.pool.values(), *settings.script]
-    load = _longest([owner.load_wall for owner in owners])
-    wall = _longest([owner.wall for owner in owners])
+    pools, scripts = settings.pool.values(), settings.script
+    load = max([*[x.load_wall for x in pools], *[x.load_wall or 0.0 for x in scripts]])
+    wall = max([*[x.wall for x in pools], *[x.wall or 0.0 for x in scripts]])
     return math.ceil(settings.front.queue_timeout + load + wall + _PATIENCE_S)
-
-
-def _longest(durations: Iterable[float | None]) -> float:
-    return max([duration or 0.0 for duration in durations])
 
 
 def _buffer(header: int) -> int:

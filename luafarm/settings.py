@@ -61,9 +61,9 @@ class Front:
     """[front]"""
 
     listen: tuple[str, ...] = setting((), "FastCGI listeners: `unix:PATH`, `HOST:PORT`, or `fd:N` for a socket handed in (`fd:0` as the FastCGI specification starts applications).", unit="listener")
-    listen_mode: int = setting(0o666, "File mode of UNIX listeners, in octal.", unit="mode", most=0o777)
+    listen_mode: int = setting(0o660, "File mode of UNIX listeners, in octal. Whoever may connect can run every script with parameters of his choice.", unit="mode", most=0o777)
     listen_user: str = setting("", "User that UNIX listeners belong to; empty: the one that starts the front. Needs root.")
-    listen_group: str = setting("", "Group that UNIX listeners belong to, such as that of the web server with mode 0660; empty: the group of the one that starts the front.")
+    listen_group: str = setting("", "Group that UNIX listeners belong to: that of the web server; empty: as root the first that there is of `www-data`, `nginx`, `http` and `apache`, else the group of the one that starts the front.")
     backlog: int = setting(1024, "Connections that the kernel may queue before they are accepted.", least=1)
     http: str = setting("", "`HOST:PORT` of the embedded HTTP listener for development and small sites, or `fd:N`; empty: none.")
     processes: int = setting(0, "Fronts of this machine, which share the listeners; 0: one up to seven processors, then one for each four, at most four.", most=64)

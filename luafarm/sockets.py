@@ -14,10 +14,15 @@ import pwd
 import socket
 import stat
 from pathlib import Path
+from typing import Final
 
 from luafarm.endpoints import Listener, parse_listener, parse_web
 from luafarm.errors import SettingsError
 from luafarm.settings import Front
+
+WEB_SERVERS: Final = ("www-data", "nginx", "http", "apache")
+"""Groups that web servers run in: on Debian, of nginx's own packages, on Arch, on Red
+Hat. The first that there is gets root's UNIX listeners unless a group is named."""
 
 
 class Listening:
@@ -107,14 +112,31 @@ def _unix(path: Path, front: Front) -> socket.socket:
                 sock.close()
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(os.fspath(path))
-        # nobody can connect before `listen`: there is no moment with other rights
-        os.chown(path, uid, gid)
-        path.chmod(front.listen_mode)
-        sock.listen(front.backlog)
     except OSError:
         sock.close()
         raise
+    try:
+        # nobody can connect before `listen`: there is no moment with other rights
+        _give(path, uid, gid, front)
+        path.chmod(front.listen_mode)
+        sock.listen(front.backlog)
+    except (OSError, SettingsError):
+        sock.close()
+        path.unlink()
+        raise
     return sock
+
+
+def _give(path: Path, uid: int, gid: int, front: Front) -> None:
+    try:
+        os.chown(path, uid, gid)
+    except PermissionError:
+        if front.listen_user:
+            name, reason = "listen_user", "only root gives sockets to others"
+        else:
+            name, reason = "listen_group", "one of your own groups belongs here"
+        value = front.listen_user or front.listen_group
+        raise SettingsError(f'[front] {name} = "{value}": {reason}') from None
 
 
 def _owner(front: Front) -> tuple[int, int]:
@@ -125,12 +147,68 @@ def _owner(front: Front) -> tuple[int, int]:
             uid = pwd.getpwnam(front.listen_user).pw_uid
         except KeyError:
             raise _nobody("user", front.listen_user) from None
-    if front.listen_group:
+    name = group(front)
+    if name:
         try:
-            gid = grp.getgrnam(front.listen_group).gr_gid
+            gid = grp.getgrnam(name).gr_gid
         except KeyError:
-            raise _nobody("group", front.listen_group) from None
+            raise _nobody("group", name) from None
     return uid, gid
+
+
+def group(front: Front) -> str:
+    """Return the group that UNIX listeners are given; empty: as it comes."""
+    if front.listen_group or os.geteuid() != 0:
+        return front.listen_group
+    return next(filter(_is_group, WEB_SERVERS), "")
+
+
+def _is_group(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def access(path: str) -> list[str]:
+    """Say in lines who may connect to a UNIX listener, and how that is changed."""
+    found = Path(path).stat()
+    owner, members = _user_name(found.st_uid), _group_name(found.st_gid)
+    if found.st_mode & stat.S_IWOTH:
+        return ["anybody may connect, and run scripts with any parameters"]
+    if not found.st_mode & stat.S_IWGRP:
+        return [f"{owner} may connect"]
+    others = "another" if os.geteuid() == 0 else "another of your groups"
+    lines = [f"{owner} and group {members} may connect (--listen-group names {others})"]
+    closed = _closed_to(found.st_gid, Path(path))
+    if closed:
+        lines.append(f"but group {members} cannot enter {closed}")
+    return lines
+
+
+def _closed_to(gid: int, path: Path) -> str:
+    """Return a directory before a path whose mode closes it to a group; or empty."""
+    for directory in path.parents:
+        found = directory.stat()
+        bit = stat.S_IXGRP if found.st_gid == gid else stat.S_IXOTH
+        if not found.st_mode & bit:
+            return f"{directory} (mode {stat.S_IMODE(found.st_mode):04o})"
+    return ""
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def _nobody(kind: str, name: str) -> SettingsError:

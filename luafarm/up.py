@@ -219,6 +219,10 @@ class Farm:
         self._roles.ready()
         if self._is_whole:
             greeting.show(self._settings)
+        else:
+            for listener in self._settings.front.listen:
+                for line in greeting.access(listener):
+                    logger.info("%s: %s", listener, line)
 
     def _has_hosts(self) -> bool:
         settings = self._settings

@@ -36,8 +36,8 @@ def test_it_says_where_and_what_nginx_needs(farm: Up) -> None:
     text = farm.output.read_text()
     assert f"http://127.0.0.1:{farm.port}/" in text
     assert f"{farm.root} (pool default, luajit21, sandboxed)" in text
-    assert "fastcgi_pass 127.0.0.1:" in text
-    assert f"inside a server whose root is {farm.root}:" in text
+    assert "server 127.0.0.1:" in text
+    assert f"root {farm.root};" in text
     assert "fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;" in text
 
 

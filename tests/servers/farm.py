@@ -49,7 +49,7 @@ clones = 1
 
 @dataclass(frozen=True, slots=True)
 class Farm:
-    """A farm that serves; the root has the scripts and `content`, for anybody to read."""
+    """A farm that serves; its root has the scripts and `content`, open to anybody."""
 
     daemon: Daemon
     directory: Path

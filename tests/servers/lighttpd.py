@@ -9,7 +9,6 @@ from pathlib import Path
 from bench import daemon
 from tests.servers.server import Application, Running, Server, Variants, shipped
 
-
 FRONT_CONTROLLER = {
     "url.rewrite-once": "# url.rewrite-once",
     "# # url.rewrite-once": "url.rewrite-once",

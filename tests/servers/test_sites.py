@@ -179,7 +179,8 @@ def test_a_site_may_have_its_own_error_pages(
     with variants.error_pages(room, application(served_farm)) as running:
         for target in ("/nothing", "/nothing.lua", "/no.jpg"):
             reply = ask(running.port, target)
-            assert (reply.status, reply.body) == (404, content.NOT_HERE.encode()), target
+            assert reply.status == 404, target
+            assert reply.body == content.NOT_HERE.encode(), target
         reply = ask(running.port, "/fail.lua?for%20a%20page")
         assert (reply.status, reply.body) == (500, content.SORRY.encode())
         assert ask(running.port, "/hello.lua").body == b"Hello World"
