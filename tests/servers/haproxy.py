@@ -18,6 +18,11 @@ ERROR_PAGES = {
     "# http-error": "http-error",
     "# http-response return": "http-response return",
 }
+FILES = {
+    "http-request deny deny_status 404 if is_file": "# ",
+    "# use_backend files": "use_backend files",
+    "# backend files\n#     server": "backend files\n    server",
+}
 CLOSE = {"    option keep-conn": "    no option keep-conn"}
 
 

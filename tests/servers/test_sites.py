@@ -173,6 +173,28 @@ def test_one_script_may_be_given_everything(
         assert ask(running.port, "/.git/config").status in {403, 404}
 
 
+def test_haproxy_may_have_files_from_a_web_server_beside_luafarm(
+    served_farm: Farm, room: Path
+) -> None:
+    absent = haproxy.missing() or nginx.missing()
+    if absent:
+        pytest.skip(f"{absent}: {INSTALL}")
+    (room / "nginx").mkdir(0o755)
+    with nginx.serve(room / "nginx", application(served_farm)) as files:
+        changes = {**haproxy.FILES, "127.0.0.1:8080": f"127.0.0.1:{files.port}"}
+        both = haproxy.serve(room, application(served_farm), changes=changes)
+        with both as running:
+            for target in ("/style.css", "/deep/er/style.css"):
+                reply = ask(running.port, target)
+                assert reply.headers.get_content_type() == "text/css"
+                assert reply.body == content.STYLE.encode()
+            token = ask(running.port, "/.well-known/acme-challenge/token")
+            assert token.body == content.TOKEN.encode()
+            assert ask(running.port, "/blog/5").body.startswith(b"blog as /blog.lua")
+            for name in content.HIDDEN:
+                assert ask(running.port, f"/{name}").status == 404, name
+
+
 def test_a_site_may_have_its_own_error_pages(
     variants: Variants, served_farm: Farm, room: Path
 ) -> None:
