@@ -1,5 +1,6 @@
 """What `luafarm up` says once the farm serves: where, to whom, and nginx's lines."""
 
+import os
 import sys
 import textwrap
 from typing import Final
@@ -17,8 +18,9 @@ place of what is there. Apache, lighttpd and HAProxy: config/ of the sources.
 
 def show(settings: Settings) -> None:
     """Print the greeting to standard output."""
-    sys.stdout.write(text(settings))
-    sys.stdout.flush()
+    # paths as the bytes that they are, whatever the terminal's encoding thinks of them
+    sys.stdout.buffer.write(os.fsencode(text(settings)))
+    sys.stdout.buffer.flush()
 
 
 def text(settings: Settings) -> str:

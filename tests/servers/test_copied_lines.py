@@ -1,6 +1,7 @@
 """nginx's lines as people use them: copied into the nginx that Debian installs."""
 
 import contextlib
+import os
 import random
 import shutil
 import stat
@@ -40,7 +41,7 @@ def installed(place: Path, lines: str) -> list[str]:
     Only what belongs to the machine is moved into `place`: process id, logs, bodies.
     """
     site = place / "site"
-    site.write_text(lines)
+    site.write_bytes(os.fsencode(lines))
     text = INSTALLED.read_text()
     if not daemon.IS_ROOT:  # nginx would warn that it cannot change its user
         text = text.replace("user www-data;", "")
@@ -90,10 +91,14 @@ def printed(place: Path, *arguments: str, pools: str = "") -> Iterator[str]:
     command = [sys.executable, "-m", "luafarm", "up", *arguments]
     command += ["--config", str(configuration), "--fronts", "1", "--hosts", "2"]
     log = place / "luafarm.log"
-    with daemon.running(command, log) as process:
-        process.wait_until(lambda: "Ctrl-C" in log.read_text(), "it is ready", 40.0)
-        said = log.read_text().partition("    upstream ")
-        yield textwrap.dedent("".join(said[1:]).partition("\nCtrl-C")[0])
+
+    def said() -> str:
+        return os.fsdecode(log.read_bytes())
+
+    with daemon.running(command, log, {"PYTHONIOENCODING": "utf-8"}) as process:
+        process.wait_until(lambda: "Ctrl-C" in said(), "it is ready", 40.0)
+        found = said().partition("    upstream ")
+        yield textwrap.dedent("".join(found[1:]).partition("\nCtrl-C")[0])
 
 
 def site(place: Path, name: str) -> Path:
@@ -149,7 +154,8 @@ def test_what_up_prints_serves_a_site_over_tcp(place: Path) -> None:
 
 
 def test_what_up_prints_serves_names_that_nginx_must_have_quoted(place: Path) -> None:
-    root, path = site(place, "my site; {1}"), place / "my farm;.sock"
+    root = site(place, os.fsdecode(b"my site; {1} \xff"))
+    path = place / "my farm;.sock"
     with (
         printed(place, str(root), "--listen", f"unix:{path}") as lines,
         running(place, lines) as port,
@@ -185,6 +191,29 @@ def test_what_up_prints_serves_a_root_that_is_a_link_and_is_turned(place: Path) 
         )
         assert done.returncode == 0, done.stderr
         assert ask(port, "/hello.lua").body == b"new"
+
+
+def test_scripts_that_nginx_may_not_see_are_served_without_try_files(
+    place: Path,
+) -> None:
+    if not daemon.IS_ROOT:
+        pytest.skip("nginx would be the same user, and see them")
+    closed = place / "closed"
+    closed.mkdir(0o700)
+    root, looks = site(closed, "root"), "try_files $fastcgi_script_name =404;"
+    listen = f"unix:{place}/luafarm.sock"
+    (place / "1").mkdir(0o755)
+    (place / "2").mkdir(0o755)
+    with printed(place, str(root), "--listen", listen) as lines:
+        assert looks in lines
+        with running(place / "1", lines) as port:
+            assert ask(port, "/hello.lua").status == 404
+        with running(place / "2", lines.replace(looks, "")) as port:
+            assert ask(port, "/hello.lua").body == b"Hello World"
+            assert ask(port, "/blog/5").body == b"blog as /blog.lua for [/5][]"
+            assert ask(port, "/echo.lua", body=BODY).body == BODY
+            for absent in ("/nothing.lua", "/nothing", "/.git/config", "/.env"):
+                assert ask(port, absent).status == 404, absent
 
 
 def test_what_up_prints_serves_several_pools_by_host_name(place: Path) -> None:
