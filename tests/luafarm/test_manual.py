@@ -1,9 +1,12 @@
-"""The written settings agree with the real ones."""
+"""The written settings agree with the real ones, and nginx's lines with each other."""
 
+import re
 import tomllib
 from pathlib import Path
 
-from luafarm import configure, manual
+import pytest
+
+from luafarm import configure, manual, nginx
 from luafarm.options import SECTIONS, options
 from luafarm.settings import PoolSettings, Settings
 from vmhost import layers
@@ -53,3 +56,20 @@ def test_every_setting_has_a_sentence() -> None:
     for section in SECTIONS:
         for option in options(section).values():
             assert option.text.endswith("."), f"{section}.{option.name}"
+
+
+def test_the_readme_shows_what_up_prints_for_the_defaults() -> None:
+    block = (HOME / "README.md").read_text().split("```nginx\n")[1].split("```")[0]
+    assert block == nginx.lines(nginx.EXAMPLE)
+
+
+def test_the_complete_file_has_the_same_lines() -> None:
+    text = (HOME / "config" / "nginx.conf").read_text()
+    assert text == manual.with_nginx_lines(text)
+    without_indent = re.sub("^    ", "", text, flags=re.MULTILINE)
+    assert nginx.lines(nginx.EXAMPLE) in without_indent
+
+
+@pytest.mark.parametrize("name", ["apache.conf", "lighttpd.conf", "haproxy.cfg"])
+def test_all_web_servers_hand_out_the_same_files(name: str) -> None:
+    assert nginx.STATIC in (HOME / "config" / name).read_text()

@@ -1,38 +1,16 @@
 """The lines that nginx needs: what in them follows from the settings."""
 
-import re
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
-
-from luafarm import manual, nginx
+from luafarm import nginx
 from luafarm.settings import Front, PoolSettings, ScriptSettings, Settings
 
-HOME = Path(__file__).parents[2]
 POOL = {"main": PoolSettings(root=("/srv/lua",))}
 
 
 def lines(*listen: str, **front: float) -> str:
     made = replace(Front(listen=listen or ("unix:/x",)), **front)  # type: ignore[arg-type]
     return nginx.lines(Settings(front=made, pool=POOL))
-
-
-def test_the_readme_shows_what_up_prints_for_the_defaults() -> None:
-    block = (HOME / "README.md").read_text().split("```nginx\n")[1].split("```")[0]
-    assert block == nginx.lines(nginx.EXAMPLE)
-
-
-def test_the_complete_file_has_the_same_lines() -> None:
-    text = (HOME / "config" / "nginx.conf").read_text()
-    assert text == manual.with_nginx_lines(text)
-    without_indent = re.sub("^    ", "", text, flags=re.MULTILINE)
-    assert nginx.lines(nginx.EXAMPLE) in without_indent
-
-
-@pytest.mark.parametrize("name", ["apache.conf", "lighttpd.conf", "haproxy.cfg"])
-def test_all_web_servers_hand_out_the_same_files(name: str) -> None:
-    assert nginx.STATIC in (HOME / "config" / name).read_text()
 
 
 def test_the_first_listener_with_an_address_counts() -> None:
