@@ -19,6 +19,7 @@ from setuptools.extension import Extension
 HOT = [
     "luafarm/loglines.py",
     "luafarm/outgoing.py",
+    "luafarm/scriptnames.py",
     "luafarm/stream.py",
     "luafarm/wire.py",
     "luafarm/zmtp.py",

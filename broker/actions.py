@@ -73,6 +73,21 @@ class Unwatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Await:
+    """Report when something else is at this path than was seen there."""
+
+    path: bytes
+    seen: bytes  # as a `Barrier` has it; empty: nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Unawait:
+    """Nobody waits for this path any more."""
+
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """Keep these contents: they are a last good generation that the disk has lost."""
 
@@ -131,6 +146,8 @@ Action = (
     | Tell
     | Watch
     | Unwatch
+    | Await
+    | Unawait
     | Keep
     | Answer
     | Recycle

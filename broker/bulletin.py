@@ -99,9 +99,9 @@ class Bulletin:
         self.tell(place)
         self.answer(record, place)
 
-    def forget(self, script: Script, pool: Pool) -> None:
+    def forget(self, path: Script) -> None:
         """Let fronts ask again when they need this path."""
-        self.tell(self.unserved(script, pool, Verdict.READY))
+        self.tell(self.unserved(path, Pool(""), Verdict.READY))
 
     def tell(self, message: Place | HostUp | HostLost) -> None:
         """Tell all fronts."""

@@ -202,15 +202,15 @@ class Callers:
     def _missed(
         self, peer: bytes, path: bytes, idle: tuple[HostId, ...], since: float
     ) -> None:
-        found = self._library.find(path)
+        found, barrier = self._library.find(path)
 
         def again(since: float) -> None:
             self._missed(peer, path, idle, since)
 
         if found is None or not self._library.waits(
-            found.pool, [found.script], since, again
+            found.pool, [found.script], since, again, are_whole=found.is_whole
         ):
-            self._tell(ev.Missed(peer, path, found, idle))
+            self._tell(ev.Missed(peer, path, found, idle, barrier))
 
     def _supervisor(self, peer: bytes, machine: MachineName, message: Message) -> None:
         match message:
@@ -253,7 +253,7 @@ class Callers:
             return
         changed = self._library.check(path)
         if not is_waiting:
-            self._tell(ev.Changed(changed))
+            self._tell(ev.Changed(tuple(changed.files), passed=tuple(changed.passed)))
             self._work()
             links.send(self._router, peer, Reloaded(True, ""))
             return
@@ -263,4 +263,6 @@ class Callers:
         self._next_ticket += 1
         ticket = b"%d" % self._next_ticket
         self._tickets[ticket] = peer
-        self._tell(ev.Changed(changed, ticket, path, self._library.meant(path)))
+        files, passed = tuple(changed.files), tuple(changed.passed)
+        meant = self._library.meant(path)
+        self._tell(ev.Changed(files, ticket, path, meant, passed))

@@ -172,7 +172,7 @@ class Convergence:
                 continue
             if record.current is None:
                 farm.fail(record, None)
-                farm.bulletin.forget(record.script, record.pool)
+                farm.bulletin.forget(record.script)
                 self.tend(record)
             elif failure.error.budget and failure.attempts < _MOST_RETRIES:
                 again = failure.generation

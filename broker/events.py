@@ -33,6 +33,15 @@ class Found:
     script: Script
     digest: bytes
     error: str = ""
+    is_whole: bool = True  # no: its writer is still at it, and nothing older is known
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """What keeps a requested path from meaning a script: all depends on it."""
+
+    path: bytes  # of the first component on the way that is no directory
+    seen: bytes  # stands for what is there (`broker.sources.trace`); empty: nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ class Missed:
     asked: bytes
     found: Found | None
     idle: tuple[HostId, ...] = ()
+    barrier: Barrier | None = None  # None: no file can ever make the path a script
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +183,13 @@ class FenceRaised:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A settled batch of files that are others than before."""
+    """A settled batch of files and barriers that are others than before."""
 
     files: tuple[FileNow, ...]
     ticket: bytes = b""  # names who waits; empty: nobody
     scope: bytes = b""  # and for what: a script, module, directory or empty for all
     meant: frozenset[bytes] = frozenset()  # paths that are there through symlinks
+    passed: tuple[bytes, ...] = ()  # barriers that are others than they were seen
 
 
 @dataclass(frozen=True, slots=True)

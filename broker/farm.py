@@ -53,7 +53,7 @@ class Farm:
         self.roster = Roster()
         self.bulletin = Bulletin(turn, self.records, self.roster)
         self.files = Files(self.pools)
-        self.missing = Missing(self.pools, self.files, settings.broker.missing)
+        self.missing = Missing(settings.broker.missing)
         self.quarantine = Quarantine(settings.broker)
         self.victims = PoolVictims()
         self.evictions = Evictions()

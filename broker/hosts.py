@@ -236,13 +236,22 @@ class Hosts:
         now = time.monotonic()
         wait_s = link.needs.take(now)
         if wait_s > 0.0:
-            self._library.later(now + wait_s, lambda _: self._answer(link, need))
+            self._library.later(
+                now + wait_s, lambda since: self._answer(link, need, since)
+            )
         else:
-            self._answer(link, need)
+            self._answer(link, need, now)
 
-    def _answer(self, link: HostLink, need: Need) -> None:
-        if self._links.get(link.up.host) is link:
-            link.send(self._library.answer(link.up.pool, need))
+    def _answer(self, link: HostLink, need: Need, since: float) -> None:
+        if self._links.get(link.up.host) is not link:
+            return
+
+        def again(since: float) -> None:
+            self._answer(link, need, since)
+
+        source = self._library.answer(link.up.pool, need, since, again)
+        if source is not None:
+            link.send(source)
 
 
 def _check_dependencies(number: int) -> None:

@@ -26,7 +26,8 @@ def check(farm: Farm) -> None:
     for script, record in farm.records.items():
         _check_record(farm, script, record)
     watched = {s: r.watched for s, r in farm.records.items() if r.watched}
-    farm.files.check({**watched, **farm.missing.watched()})
+    farm.files.check(watched)
+    farm.missing.check()
     assert len(farm.ghosts) <= max(1000, 4 * farm.limit)
 
 

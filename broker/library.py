@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from broker import actions as act
-from broker.events import FileNow, Found
+from broker.events import Barrier, FileNow, Found
 from broker.policies import pool_paths
 from broker.resolve import is_in, shown
 from broker.sources import Sources
 from broker.tables import Key
-from broker.watch import Watcher
-from luafarm.messages import Blob, Dependency, Load, Need, Source
+from broker.watch import Changes, Watcher
+from luafarm.messages import Blob, Dependency, Load, Need, NeedKind, Source
 from luafarm.names import Pool, Script
 from luafarm.settings import Settings
 
@@ -81,16 +81,16 @@ class Library:
         settles_at = self._watcher.hints.settles_at()
         return min(due if settles_at is None else [settles_at, *due])
 
-    def turn(self, now: float) -> list[FileNow]:
+    def turn(self, now: float) -> Changes:
         """Return what has changed and rested; poll what is due."""
-        changed: list[FileNow] = []
+        changed = Changes()
         if not self.listens and now >= self._read_at + self._settle_s * _GLANCE:
             self.read_events()
         if self._has_settled(now):
             # this process may have been kept waiting: is it quiet until this moment?
             self.read_events()
             if self._has_settled(now):
-                changed = self._watcher.changes()
+                changed = self._watcher.changes(now)
         if now >= self._watcher.polls_at():
             self._watcher.poll(now)
         return changed
@@ -123,15 +123,18 @@ class Library:
         paths: list[bytes],
         since: float,
         again: Callable[[float], None],
+        *,
+        are_whole: bool = True,
     ) -> bool:
         """Say whether to wait for these files; if so, `again` is called when they rest.
 
-        since: when the waiting began; it has an end.
+        since: when the waiting began; it has an end. are_whole: nobody is known to be
+        at writing them.
         """
         now = time.monotonic()
         if now - since > _LONGEST_HOLD_S or len(self._held) >= _MAX_HELD:
             return False
-        if not any(self._is_unsettled(pool, path) for path in paths):
+        if are_whole and not any(self._is_unsettled(pool, path) for path in paths):
             return False
         settles_at = self._watcher.hints.settles_at()
         due = settles_at if settles_at is not None else now + self._settle_s
@@ -153,6 +156,14 @@ class Library:
     def unwatch(self, action: act.Unwatch) -> None:
         """Report them no more."""
         self._watcher.unfollow((action.pool, action.path))
+
+    def wait_for(self, action: act.Await) -> None:
+        """Report when there is something else at a path."""
+        self._watcher.wait_for(action.path, action.seen, time.monotonic())
+
+    def wait_no_more(self, action: act.Unawait) -> None:
+        """Report it no more."""
+        self._watcher.wait_no_more(action.path)
 
     def keep(self, action: act.Keep) -> None:
         """Keep the contents of a last good generation."""
@@ -197,18 +208,48 @@ class Library:
 
     # -- questions -------------------------------------------------------------------
 
-    def find(self, path: bytes) -> Found | None:
-        """Return the script that a requested path means, or None."""
-        return self._sources.find(path)
+    def find(self, path: bytes) -> tuple[Found | None, Barrier | None]:
+        """Return the script that a requested path means, and where the way to it ends.
 
-    def answer(self, pool: Pool, need: Need) -> Source:
-        """Return what a script asked for."""
+        A file that somebody is at writing counts as it was before, if that is known.
+        """
+        found, barrier = self._sources.find(path)
+        if found is None or found.error:
+            return found, barrier
+        key = (found.pool, found.script)
+        if not self._watcher.is_unfinished(key):
+            return found, barrier
+        known = self._watcher.known(key)
+        digest = known or found.digest
+        return Found(found.pool, found.script, digest, "", bool(known)), barrier
+
+    def answer(
+        self, pool: Pool, need: Need, since: float, again: Callable[[float], None]
+    ) -> Source | None:
+        """Return what a script asked for; None: not yet, and `again` is called.
+
+        Code that somebody is at writing is waited for, or given as it was before. A
+        file with data may be written to forever, and is given as it is.
+        """
         blob, error = self._sources.answer(pool, need.script, need.kind, need.name)
-        return Source(need.ticket, blob, error)
+        if not blob.path or need.kind == NeedKind.FILE:
+            return Source(need.ticket, blob, error)
+        if not self._watcher.is_unfinished((pool, blob.path)):
+            return Source(need.ticket, blob, error)
+        known = self._watcher.known((pool, blob.path))
+        before = self._sources.content(pool, blob.path, known) if known else None
+        if before is not None:
+            blob = Blob(need.kind, need.name, blob.path, known, before)
+            return Source(need.ticket, blob, "")
+        if self.waits(pool, [blob.path], since, again, are_whole=False):
+            return None
+        why = "somebody has it open for writing"
+        error = f"cannot read '{shown(blob.path)}': {why}"
+        return Source(need.ticket, Blob(need.kind, need.name, b"", b"", b""), error)
 
     def unknown(self, scope: bytes) -> str:
         """Return why nothing that is served can be at a path; empty when it may be."""
-        if not scope or self._watcher.meant(scope):
+        if not scope or self._watcher.meant(scope) or self._watcher.is_awaited(scope):
             return ""
         if not any(is_in(scope, p) or is_in(p, scope) for p in self._places):
             return f"{shown(scope)} is in no script root and no library"
@@ -220,10 +261,10 @@ class Library:
         """Return the paths in use that lead to this one or below it."""
         return frozenset(key[1] for key in self._watcher.meant(scope))
 
-    def check(self, scope: bytes) -> tuple[FileNow, ...]:
+    def check(self, scope: bytes) -> Changes:
         """Return what has changed, now, at a path, below it, or anywhere (empty)."""
         self.read_events()
-        return tuple(self._watcher.check(scope))
+        return self._watcher.check(scope, time.monotonic())
 
     def used(
         self, pool: Pool, script: Script, dependencies: tuple[Dependency, ...]
@@ -234,6 +275,18 @@ class Library:
     def changed(
         self, pool: Pool, used: list[tuple[bytes, bytes]]
     ) -> tuple[FileNow, ...]:
-        """Return those of these files that are others than they were seen."""
+        """Return those of these files that are others than they were seen.
+
+        Not those that somebody is at writing: they are not others yet.
+        """
         looks = [(self._sources.look(pool, path), digest) for path, digest in used]
-        return tuple([now for now, digest in looks if now.digest != digest])
+        return tuple(
+            [
+                now
+                for now, digest in looks
+                if now.digest != digest and not self._is_open(now)
+            ]
+        )
+
+    def _is_open(self, now: FileNow) -> bool:
+        return bool(now.digest) and self._watcher.is_unfinished((now.pool, now.path))

@@ -154,7 +154,8 @@ class Loop:
                 self._hosts.read(socket)
         changed = self._library.turn(now)
         if changed:
-            self._events.append(ev.Changed(tuple(changed)))
+            files, passed = tuple(changed.files), tuple(changed.passed)
+            self._events.append(ev.Changed(files, passed=passed))
         self._library.release(now)
         if now >= self._next_tick:
             self._next_tick = now + TICK_S
@@ -175,8 +176,8 @@ class Loop:
 
     def _preload(self) -> None:
         for path in preloads(self._settings, self.machine.farm.pools):
-            found = self._library.find(path)
-            if found is not None:
+            found, _ = self._library.find(path)
+            if found is not None and found.is_whole:
                 self._events.append(ev.Preloaded(found))
 
     def _connect(self, up: HostUp) -> None:
@@ -209,6 +210,10 @@ class Loop:
                 self._library.watch(action)
             case act.Unwatch():
                 self._library.unwatch(action)
+            case act.Await():
+                self._library.wait_for(action)
+            case act.Unawait():
+                self._library.wait_no_more(action)
             case act.Keep():
                 self._library.keep(action)
             case act.Answer(ticket, is_ok, error, script):

@@ -37,7 +37,6 @@ from broker.events import (
     Ticked,
 )
 from broker.farm import Farm
-from broker.missing import is_user
 from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.renewal import Renewal
@@ -152,6 +151,10 @@ class Machine:
             return
         self._turn.count("misses")
         found = event.found
+        if found is not None and not found.is_whole and not self._is_served(found):
+            place = farm.bulletin.unserved(found.script, found.pool, Verdict.REFUSED)
+            farm.bulletin.reply(event.front, event.asked, place)
+            return
         if found is None or (found.digest == EMPTY and not self._is_kept(found)):
             self._missing(event, found)
             return
@@ -162,6 +165,11 @@ class Machine:
             )
             farm.bulletin.reply(event.front, event.asked, place)
             return
+        # it was missing until now, and the watcher has not said so yet
+        self._renewal.passed(found.script)
+        if event.asked in farm.missing:
+            farm.missing.forget(event.asked, self._turn.out)
+            farm.bulletin.forget(Script(event.asked))
         record = self._found(found)
         failure = record.failure
         if record.current is not None and farm.bulletin.servable(record):
@@ -174,6 +182,11 @@ class Machine:
             farm.bulletin.reply(event.front, event.asked, place)
         else:
             self._wait(record, event)
+
+    def _is_served(self, found: Found) -> bool:
+        """Say whether a script has states, whatever its file is now."""
+        record = self.farm.records.get(found.script)
+        return record is not None and record.current is not None
 
     def _is_kept(self, found: Found) -> bool:
         """Say whether a script is served although its file was emptied."""
@@ -193,9 +206,9 @@ class Machine:
         if is_owed:
             place = farm.bulletin.unserved(Script(event.asked), pool, Verdict.MISSING)
             farm.bulletin.reply(event.front, event.asked, place)
-        seen = found.digest if found is not None else b""
-        for asked in farm.missing.remember(event.asked, seen, self._turn.out):
-            farm.bulletin.forget(Script(asked), pool)
+        barrier = event.barrier
+        for asked in farm.missing.remember(event.asked, barrier, self._turn.out):
+            farm.bulletin.forget(Script(asked))
 
     def _found(self, found: Found) -> Record:
         """Return the row of a script that is there, with a generation to be loaded."""
@@ -344,8 +357,7 @@ class Machine:
         """Say whether no script that uses this file is made of others as well."""
         files = self.farm.files
         return all(
-            is_user(user) or files.are_few(self.farm.records[user].watched)
-            for user in files.users(key)
+            files.are_few(self.farm.records[user].watched) for user in files.users(key)
         )
 
     def check(self) -> None:

@@ -1,87 +1,132 @@
 """Paths without a script of which fronts were told, and will be when one comes.
 
-Bounded: the oldest is forgotten first, and fronts are told to ask again.
+Each waits for its barrier: the first component on its way that is no directory, be it
+absent or something else. However long a path is, nothing behind the barrier can be
+there before the barrier is another; so it alone is watched.
+
+Visitors choose these paths, so they are bounded in number, in bytes and in directories
+to watch. The oldest is forgotten first, and fronts are told to ask again.
 """
 
-from broker.actions import Action
-from broker.files import Files
-from broker.resolve import PoolPaths, pool_of, prefixes
-from luafarm.names import Pool, Script
+from typing import Final
+
+from broker.actions import Action, Await, Unawait
+from broker.events import Barrier
+
+MOST_BYTES: Final = 4 << 20
+"""Of all remembered paths with their barriers; 4,096 paths of usual length fit."""
+
+MOST_DIRECTORIES: Final = 1024
+"""Directories in which barriers are: each costs watches, of which a system has 8,192
+or more in all."""
+
+_ENTRY_BYTES: Final = 700
+"""What a path costs besides its text, here and in the watcher (measured)."""
 
 
 class Missing:
-    """Requested paths that mean no script, with the paths that could make them one."""
+    """Requested paths that mean no script, with what keeps them from meaning one."""
 
-    def __init__(self, pools: dict[Pool, PoolPaths], files: Files, limit: int) -> None:
-        self._pools = pools
-        self._files = files
+    def __init__(self, limit: int, most_bytes: int = MOST_BYTES) -> None:
         self._limit = limit
-        #: user name in Files: paths watched for it
-        self._paths: dict[Script, tuple[Pool, list[bytes]]] = {}
+        self._most_bytes = most_bytes
+        #: barrier by requested path, the oldest first
+        self._barriers: dict[bytes, bytes] = {}
+        #: all and only these barriers, with the paths that wait for each
+        self._waiting: dict[bytes, dict[bytes, None]] = {}
+        #: number of barriers by the directory that they are in
+        self._directories: dict[bytes, int] = {}
+        self._bytes = 0
 
     def __len__(self) -> int:
         """Return the number of remembered paths."""
-        return len(self._paths)
+        return len(self._barriers)
 
     def __contains__(self, asked: bytes) -> bool:
         """Say whether fronts were told that there is no script at this path."""
-        return _user(asked) in self._paths
+        return asked in self._barriers
 
-    def paths(self) -> list[bytes]:
-        """Return the requested paths."""
-        return [user[1:] for user in self._paths]
-
-    def remember(self, asked: bytes, seen: bytes, out: list[Action]) -> list[bytes]:
+    def remember(
+        self, asked: bytes, barrier: Barrier | None, out: list[Action]
+    ) -> list[bytes]:
         """Remember this path; return those that fronts must forget.
 
-        seen: content there that is no script, empty when there is no file.
+        barrier: None when no file can ever make it a script; then fronts alone
+        remember it.
         """
-        user = _user(asked)
-        if user in self._paths:
+        if barrier is None:
             return []
-        where = pool_of(self._pools.values(), asked)
-        possible = prefixes(where[1], asked) if where is not None else []
-        if where is None or not possible or not self._limit:
-            # no file can ever make it a script (outside every root), or too deep to
-            # watch: then it is asked for each time
-            return [] if where is None else [asked]
-        pool = where[0].pool
-        for path in possible:
-            digest = seen if path == asked else b""
-            self._files.use((pool, path), user, digest, out)
-        self._paths[user] = (pool, possible)
-        if len(self._paths) <= self._limit:
+        if not self._limit:
+            return [asked]
+        if self._barriers.get(asked) == barrier.path:
             return []
-        oldest = next(iter(self._paths))
-        self.forget(oldest[1:], out)
-        return [oldest[1:]]
+        self.forget(asked, out)
+        waiting = self._waiting.get(barrier.path)
+        if waiting is None:
+            waiting = self._waiting[barrier.path] = {}
+            self._bytes += len(barrier.path)
+            at = _directory(barrier.path)
+            self._directories[at] = self._directories.get(at, 0) + 1
+            out.append(Await(barrier.path, barrier.seen))
+        waiting[asked] = None
+        self._barriers[asked] = barrier.path
+        self._bytes += len(asked) + _ENTRY_BYTES
+        forgotten: list[bytes] = []
+        while self._is_over():
+            oldest = next(iter(self._barriers))
+            self.forget(oldest, out)
+            forgotten.append(oldest)
+        return forgotten
+
+    def _is_over(self) -> bool:
+        return (
+            len(self._barriers) > self._limit
+            or self._bytes > self._most_bytes
+            or len(self._directories) > MOST_DIRECTORIES
+        )
 
     def forget(self, asked: bytes, out: list[Action]) -> None:
         """Remember the path no more."""
-        user = _user(asked)
-        known = self._paths.pop(user, None)
-        if known is not None:
-            for path in known[1]:
-                self._files.release((known[0], path), user, out)
+        barrier = self._barriers.pop(asked, None)
+        if barrier is None:
+            return
+        self._bytes -= len(asked) + _ENTRY_BYTES
+        waiting = self._waiting[barrier]
+        del waiting[asked]
+        if waiting:
+            return
+        del self._waiting[barrier]
+        self._bytes -= len(barrier)
+        at = _directory(barrier)
+        self._directories[at] -= 1
+        if not self._directories[at]:
+            del self._directories[at]
+        out.append(Unawait(barrier))
 
-    def watched(self) -> dict[Script, dict[tuple[Pool, bytes], None]]:
-        """Return what is watched for whom, for `Files.check`."""
-        return {
-            user: {(pool, path): None for path in paths}
-            for user, (pool, paths) in self._paths.items()
-        }
+    def passed(self, barrier: bytes, out: list[Action]) -> list[bytes]:
+        """Forget what waited for a barrier that is another now; return these paths."""
+        paths = list(self._waiting.get(barrier, ()))
+        for asked in paths:
+            self.forget(asked, out)
+        return paths
+
+    def check(self) -> None:
+        """Raise AssertionError if the tables disagree, or are larger than they may."""
+        paths = 0
+        size = 0
+        directories: dict[bytes, int] = {}
+        for barrier, waiting in self._waiting.items():
+            assert waiting, barrier
+            paths += len(waiting)
+            size += len(barrier) + sum([len(asked) + _ENTRY_BYTES for asked in waiting])
+            for asked in waiting:
+                assert self._barriers[asked] == barrier, asked
+            at = _directory(barrier)
+            directories[at] = directories.get(at, 0) + 1
+        assert paths == len(self._barriers)
+        assert (size, directories) == (self._bytes, self._directories)
+        assert not self._is_over()
 
 
-def is_user(name: Script) -> bool:
-    """Say whether this user of a file is a missing path and no script."""
-    return name[:1] == b"?"
-
-
-def asked_of(user: Script) -> bytes:
-    """Return the requested path of such a user."""
-    return user[1:]
-
-
-def _user(asked: bytes) -> Script:
-    # scripts are absolute paths, so this can be none
-    return Script(b"?" + asked)
+def _directory(path: bytes) -> bytes:
+    return path[: path.rfind(b"/")]

@@ -14,7 +14,9 @@ from luafarm.settings import PoolSettings, ScriptSettings, Settings
 def pool_paths(settings: Settings) -> dict[Pool, PoolPaths]:
     """Return the directories of every pool, normalised and absolute."""
     return {
-        Pool(name): PoolPaths(Pool(name), _absolute(pool.root), _absolute(pool.library))
+        Pool(name): PoolPaths(
+            Pool(name), _absolute(pool.root), _absolute(pool.library), pool.scripts
+        )
         for name, pool in settings.pool.items()
     }
 

@@ -10,15 +10,14 @@ from typing import Final
 
 from broker.actions import Answer, Drop, Watch
 from broker.convergence import EMPTY, Convergence
-from broker.events import Changed, FileNow, LoadFailed, StateLoaded
+from broker.events import Barrier, Changed, FileNow, LoadFailed, StateLoaded
 from broker.farm import MAX_DEPENDENCIES, Farm
-from broker.missing import asked_of, is_user
 from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.resolve import is_in, shown
 from broker.tables import Generation, Host, Record, State
 from luafarm.messages import HOST_ERROR, Dependency, ScriptError, Verdict
-from luafarm.names import Epoch, Pool, Script
+from luafarm.names import Epoch, Script
 
 MOST_STALE: Final = 5
 """A state whose files changed while it was loaded is not served but loaded again, so
@@ -46,6 +45,8 @@ class Renewal:
 
     def changed(self, event: Changed) -> None:
         """Take a settled batch of files; whoever waits for it is answered in time."""
+        for barrier in event.passed:
+            self.passed(barrier)
         scripts = self._affected(event.files)
         awaited: list[Script] = []
         if event.ticket:
@@ -80,10 +81,7 @@ class Renewal:
         affected: dict[Script, None] = {}
         for file in files:
             for user in farm.files.set((file.pool, file.path), file.digest, file.error):
-                if not is_user(user):
-                    affected[user] = None
-                elif file.error or file.digest not in {b"", EMPTY}:
-                    self._appeared(file.pool, asked_of(user))
+                affected[user] = None
         if len(affected) < 2:
             return list(affected)
         records = [farm.records[script] for script in affected]
@@ -118,11 +116,10 @@ class Renewal:
             for _, path in record.watched
         )
 
-    def _appeared(self, pool: Pool, asked: bytes) -> None:
-        farm = self._farm
-        if asked in farm.missing:
-            farm.missing.forget(asked, self._turn.out)
-            farm.bulletin.forget(Script(asked), pool)
+    def passed(self, barrier: bytes) -> None:
+        """Let fronts ask again for the paths that waited for this."""
+        for asked in self._farm.missing.passed(barrier, self._turn.out):
+            self._farm.bulletin.forget(Script(asked))
 
     def review(self, record: Record) -> None:
         """Compare a script with its files; start a new generation when they differ."""
@@ -132,7 +129,7 @@ class Renewal:
         if (not digest and not error) or (
             digest == EMPTY and not self.has_last_good(record)
         ):
-            self._delete(record, digest)
+            self._delete(record)
             return
         current, newest = record.current, record.next or record.current
         if record.failure is not None and record.next is None:
@@ -152,7 +149,7 @@ class Renewal:
             # broken or refused before: the next request tries what is there now
             record.next = None
             farm.fail(record, None)
-            farm.bulletin.forget(record.script, record.pool)
+            farm.bulletin.forget(record.script)
         elif current is not None and not farm.files.is_stale(record, current):
             record.next = None  # back to what is served
             farm.fail(record, None)
@@ -166,7 +163,7 @@ class Renewal:
         """Say whether a generation is served that an emptied file does not end."""
         return record.current is not None and self._last_good
 
-    def _delete(self, record: Record, digest: bytes) -> None:
+    def _delete(self, record: Record) -> None:
         farm = self._farm
         self._turn.count("deletions")
         script = record.script
@@ -180,8 +177,10 @@ class Renewal:
             farm.drop(state)
         farm.quarantine.pardon(script)
         farm.bulletin.refuse(record, Verdict.MISSING, None, 0.0)
-        for asked in farm.missing.remember(script, digest, self._turn.out):
-            farm.bulletin.forget(Script(asked), record.pool)
+        # what is left of it, if anything, is found out by whoever watches the path
+        barrier = Barrier(script, b"")
+        for asked in farm.missing.remember(script, barrier, self._turn.out):
+            farm.bulletin.forget(Script(asked))
         record.current = None
         record.next = None
         farm.fail(record, None)

@@ -14,25 +14,28 @@ from typing import Final
 
 from luafarm.messages import NeedKind
 from luafarm.names import Pool
+from luafarm.scriptnames import ScriptNames
 
 MAX_PATH: Final = 4095
 """PATH_MAX of Linux less the final NUL."""
-
-MAX_DEPTH: Final = 64
-"""Components of a requested path below its root."""
 
 _MAX_NAME: Final = 1024
 
 
 class PoolPaths:
-    """The directories that a pool may read."""
+    """The directories that a pool may read, and what in its roots is a script."""
 
     def __init__(
-        self, pool: Pool, roots: tuple[bytes, ...], libraries: tuple[bytes, ...]
+        self,
+        pool: Pool,
+        roots: tuple[bytes, ...],
+        libraries: tuple[bytes, ...],
+        scripts: tuple[str, ...] = ("*.lua",),
     ) -> None:
         self.pool = pool
         self.roots = roots
         self.libraries = libraries
+        self.names = ScriptNames(scripts)
 
     def root_of(self, path: bytes) -> bytes | None:
         """Return the longest root that holds this path by its text, or None."""
@@ -87,16 +90,15 @@ def pool_of(pools: Iterable[PoolPaths], path: bytes) -> tuple[PoolPaths, bytes] 
     return best
 
 
-def prefixes(root: bytes, path: bytes) -> list[bytes]:
-    """Return what may be the script of this path: itself, then each shorter prefix.
+def possible(paths: PoolPaths, root: bytes, asked: bytes) -> list[bytes]:
+    """Return what may be the script of a requested path: by name, the shortest first.
 
-    Empty when the path has more components than any honest one.
+    At most one of them is a regular file, because those before it are directories. What
+    is behind it is PATH_INFO. Empty when no file can ever be the script of this path.
     """
-    base = b"" if root == b"/" else root
-    parts = path[len(base) + 1 :].split(b"/")
-    if len(parts) > MAX_DEPTH:
-        return []
-    return [base + b"/" + b"/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    below = asked[0 if root == b"/" else len(root) :]
+    start = len(asked) - len(below)
+    return [asked[: start + end] for end in paths.names.ends(below)]
 
 
 def candidates(paths: PoolPaths, script: bytes, kind: int, name: bytes) -> list[bytes]:

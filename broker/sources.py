@@ -6,7 +6,10 @@ by opening: where the open file really is must lie inside the pool's directories
 nothing can be swapped between the check and the reading.
 """
 
+import errno
+import fcntl
 import os
+import signal
 import stat
 import time
 from collections import OrderedDict
@@ -14,14 +17,14 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Final
 
-from broker.events import FileNow, Found
+from broker.events import Barrier, FileNow, Found
 from broker.resolve import (
     PoolPaths,
     candidates,
     is_below,
     is_normal,
     pool_of,
-    prefixes,
+    possible,
     shown,
 )
 from luafarm.messages import Blob, Dependency, NeedKind
@@ -36,6 +39,9 @@ _MOST_LOOKS: Final = 65_536
 _RACY_S: Final = 0.02
 """A file written so shortly before it was read may be written again without a change of
 its times: their clock ticks every 4 ms (10 at most)."""
+
+_READING: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+"""How files are opened. One may have become a FIFO: its writer is never waited for."""
 
 Identity = tuple[int, int, int, int, int]
 
@@ -103,11 +109,34 @@ class Sources:
             return False
         return -age_s < self._wall_clock() - status.st_mtime < age_s
 
+    def has_writer(self, path: bytes) -> bool | None:
+        """Say whether somebody has the file open for writing; None: not to be known.
+
+        A read lease is not granted then (fcntl(2)); only the file's owner and root may
+        ask for one.
+        """
+        try:
+            fd = os.open(path, _READING)
+        except OSError:
+            return None
+        try:
+            # who opens it for writing at this very moment waits for the release, of
+            # which we are told by a signal that does nothing
+            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+        else:
+            return False
+        finally:
+            os.close(fd)
+
     def _read(self, pool: Pool, path: bytes) -> _Look:
         try:
-            # the file may have become a FIFO since: never wait for its writer
-            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-            fd = os.open(path, flags)
+            fd = os.open(path, _READING)
         except OSError as error:
             return _Look(None, b"", _why(error))
         try:
@@ -185,17 +214,25 @@ class Sources:
 
     # -- questions -------------------------------------------------------------------
 
-    def find(self, asked: bytes) -> Found | None:
-        """Return the script that a requested path means, or None."""
+    def find(self, asked: bytes) -> tuple[Found | None, Barrier | None]:
+        """Return the script that a requested path means, and where the way to it ends.
+
+        Without a barrier no file can ever be its script: by its text it is outside of
+        all roots, or no name in it is one of a script.
+        """
         where = pool_of(self._pools.values(), asked) if is_normal(asked) else None
-        if where is None:
-            return None
+        scripts = possible(where[0], where[1], asked) if where is not None else []
+        if where is None or not scripts:
+            return None, None
+        barrier = _barrier(where[1], scripts[-1])
+        if barrier.path not in scripts:
+            return None, barrier
         pool = where[0].pool
-        for path in prefixes(where[1], asked):
-            now = self.look(pool, path)
-            if now.digest or now.error:
-                return Found(pool, Script(path), now.digest, now.error)
-        return None
+        # looked at after the barrier: if it changes in between, the barrier passes
+        now = self.look(pool, barrier.path)
+        if not (now.digest or now.error):
+            return None, barrier
+        return Found(pool, Script(barrier.path), now.digest, now.error), barrier
 
     def answer(
         self, pool: Pool, script: bytes, kind: NeedKind, name: bytes
@@ -236,6 +273,46 @@ class Sources:
         return list(seen.items())
 
 
+def trace(path: bytes) -> bytes:
+    """Return what stands for all that matters of a path to those who wait for it.
+
+    Empty when there is nothing; of a directory only which one it is.
+    """
+    try:
+        here = os.lstat(path)
+    except (OSError, ValueError):
+        return b""
+    if not stat.S_ISLNK(here.st_mode):
+        return b"%d %d %d %d %d" % _identity_at(here)
+    try:
+        there = _identity_at(os.stat(path))  # noqa: PTH116 - bytes
+    except OSError:
+        there = (0, 0, 0, 0, 0)
+    return b"%d %d %d %d %d, %d %d %d %d %d" % (*_identity_at(here), *there)
+
+
+def _identity_at(status: os.stat_result) -> Identity:
+    if stat.S_ISDIR(status.st_mode):
+        return (status.st_dev, status.st_ino, -1, 0, 0)
+    return _identity(status)
+
+
+def _barrier(root: bytes, path: bytes) -> Barrier:
+    """Return the first component of a path below a root that is no directory.
+
+    The path itself, if all are.
+    """
+    at = 0
+    if os.path.isdir(root):  # noqa: PTH112 - bytes
+        at = 0 if root == b"/" else len(root)
+    while True:
+        at = path.find(b"/", at + 1)
+        here = path if at < 0 else path[:at]
+        seen = trace(here)
+        if at < 0 or not os.path.isdir(here):  # noqa: PTH112 - bytes
+            return Barrier(here, seen)
+
+
 def _stat(path: bytes) -> os.stat_result | str | None:
     """Return the status, None when there is nothing, or why that cannot be told."""
     try:
@@ -245,6 +322,8 @@ def _stat(path: bytes) -> os.stat_result | str | None:
     except NotADirectoryError:
         return None
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # so there can be none
+            return None
         return _why(error)
     except ValueError:  # a NUL
         return None

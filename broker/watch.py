@@ -1,72 +1,75 @@
 """Notices when files change: inotify gives the hint, the file is the truth.
 
-Watched are directories, never files: of each followed path every directory that holds
-one of its components, symlinks and their targets included. An event names a directory
-and a component; the paths that go through it are hinted. When hints have settled,
-`changes` looks at these files and returns those that are others than before.
+Of each followed path every directory on the way is watched (`broker.directories`). An
+event names a directory and a component; the paths that go through it are hinted. When
+hints have settled, `changes` looks at these files and returns those that are others
+than before. A file that somebody has open for writing is no other one before it is
+closed (`broker.unfinished`).
+
+A barrier, which is waited for, has no way of its own: it is one name more in the
+directory where it would appear, whose way is followed once for all of them.
 
 Where inotify is silent (network file systems, watch limits, unreadable directories)
 paths are looked at every `poll` seconds instead; all others are as well, a few at a
 time, because hard links, bind mounts and renamed ancestors give no event either.
 """
 
-import contextlib
-import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 from inotify_simple import flags
 
+from broker.directories import Directories, Step, Way, joined
 from broker.events import FileNow
 from broker.hints import Hints
 from broker.notifier import Notifier, new_inotify, silent_file_system
 from broker.resolve import is_in
-from broker.sources import Sources
+from broker.sources import Sources, trace
 from broker.tables import Key
-
-_MASK: Final = (
-    flags.CLOSE_WRITE
-    | flags.ATTRIB
-    | flags.CREATE
-    | flags.DELETE
-    | flags.MOVED_FROM
-    | flags.MOVED_TO
-    | flags.DELETE_SELF
-    | flags.MOVE_SELF
-    | flags.ONLYDIR
-)
-_SELF: Final = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNORED
-
-_MAX_LINKS: Final = 40  # symlinks in one path, as in the kernel (path_resolution(7))
+from broker.unfinished import Unfinished
+from luafarm.names import Pool
 
 _SWEEP: Final = 256  # paths that `poll` looks at where inotify should not be silent
-_REARMED: Final = 16  # directories that could not be watched and are tried again
 
-
-class _Directory:
-    """A watched directory: which paths go through which of its names."""
-
-    __slots__ = ("names", "polled", "wd")
-
-    def __init__(self) -> None:
-        self.wd = -1
-        self.polled = ""  # why inotify is not relied on; empty: it is
-        self.names: dict[bytes, dict[Key, None]] = {}
+_NOBODY: Final = Pool("")
+"""The pool of a place, which is a directory where barriers are; pools have names."""
 
 
 class _Path:
     """A followed path."""
 
-    __slots__ = ("digest", "error", "is_whole", "steps")
+    __slots__ = ("digest", "error", "way")
 
     def __init__(self, digest: bytes) -> None:
         self.digest = digest
         self.error = ""
-        #: the last step is a file: a new content there changes no other step
-        self.is_whole = False
-        self.steps: list[tuple[bytes, bytes]] = []
+        self.way = Way()
+
+
+class _Place:
+    """A directory that barriers are in, or a symlink that is one itself."""
+
+    __slots__ = ("barriers", "way")
+
+    def __init__(self) -> None:
+        #: what was seen there, by path
+        self.barriers: dict[bytes, bytes] = {}
+        self.way = Way()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is another than before."""
+
+    files: list[FileNow] = field(default_factory=list)
+    passed: list[bytes] = field(default_factory=list)  # barriers
+
+    def __bool__(self) -> bool:
+        """Say whether there is any."""
+        return bool(self.files or self.passed)
 
 
 class Watcher:
@@ -82,35 +85,32 @@ class Watcher:
         is_single: Callable[[Key], bool] = lambda _: True,
     ) -> None:
         self._is_single = is_single
-        self._is_silent = is_silent
         self._sources = sources
         self._settle_s = settle_s
         self._poll_s = poll_s
         self._paths: dict[Key, _Path] = {}
-        self._directories: dict[bytes, _Directory] = {}
-        self._by_wd: dict[int, bytes] = {}
+        self._places: dict[bytes, _Place] = {}
+        #: the place of each barrier
+        self._place_of: dict[bytes, bytes] = {}
+        self._directories = Directories(notifier, is_silent)
+        self._unfinished = Unfinished(sources, poll_s)
         self.hints = Hints(settle_s)
-        #: directories that were watched anew in this round
-        self._armed: set[bytes] = set()
         self._next_poll = 0.0
         self._sweep: list[Key] = []
         self.overflows = 0
-        self.trouble = ""  # why there is no inotify at all
-        self._inotify: Notifier | None = None
-        try:
-            self._inotify = notifier()
-        except OSError as error:  # EMFILE: fs.inotify.max_user_instances
-            self.trouble = f"inotify: {error.strerror}"
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no inotify at all; empty when there is."""
+        return self._directories.trouble
 
     def fileno(self) -> int:
         """Return the descriptor to poll for reading, -1 when there is none."""
-        return self._inotify.fileno() if self._inotify is not None else -1
+        return self._directories.fileno()
 
     def close(self) -> None:
         """Watch nothing any more."""
-        if self._inotify is not None:
-            self._inotify.close()
-            self._inotify = None
+        self._directories.close()
 
     # -- what is followed ------------------------------------------------------------
 
@@ -120,7 +120,8 @@ class Watcher:
         if path is None:
             path = self._paths[key] = _Path(digest)
         path.digest = digest
-        self._walk(key, path, anew=False)
+        path.way = self._directories.walk(key, path.way, anew=False)
+        self._unfinished.settled(key)
         current = self._sources.look(*key)
         if current.digest != digest or current.error:
             self.hint(key, now)
@@ -129,106 +130,66 @@ class Watcher:
         """Forget this path."""
         path = self._paths.pop(key, None)
         if path is not None:
-            self._leave(key, path.steps)
+            self._directories.leave(key, path.way.steps)
+            self._unfinished.settled(key)
             self.hints.drop(key)
 
-    def _walk(self, key: Key, path: _Path, *, anew: bool) -> None:
-        """Find the directories that hold a component of the path, and watch them.
+    def is_followed(self, key: Key) -> bool:
+        """Say whether changes of this path are reported."""
+        return key in self._paths
 
-        Each is watched before what it holds is looked at, so that nothing is missed.
-        With `anew` also those that are watched already: they may be others by now.
-        """
-        old, steps = path.steps, list[tuple[bytes, bytes]]()
-        path.is_whole = False
-        todo = key[1].split(b"/")[:0:-1]
-        at = b"/"
-        links = 0
-        while todo:
-            name = todo.pop()
-            if name in {b"", b"."}:
-                continue
-            if name == b"..":
-                at = at.rpartition(b"/")[0] or b"/"
-                continue
-            steps.append((at, name))
-            directory = self._directories.get(at)
-            if directory is None or (anew and at not in self._armed):
-                directory = self._arm(at)
-                self._armed.add(at)
-            directory.names.setdefault(name, {})[key] = None
-            here = _joined(at, name)
-            try:
-                mode = os.lstat(here).st_mode
-                if stat.S_ISLNK(mode):
-                    target = os.readlink(here)  # noqa: PTH115 - bytes
-                    links += 1
-                    if links > _MAX_LINKS:
-                        break
-                    todo.extend(target.split(b"/")[::-1])
-                    if target.startswith(b"/"):
-                        at = b"/"
-                    continue
-            except OSError:
-                break  # the rest follows when this component appears
-            if todo and not stat.S_ISDIR(mode):
-                break
-            path.is_whole = stat.S_ISREG(mode)
-            at = here
-        path.steps = steps
-        self._leave(key, [step for step in old if step not in steps])
+    def known(self, key: Key) -> bytes:
+        """Return the content that was reported of a followed path last."""
+        path = self._paths.get(key)
+        return path.digest if path is not None else b""
 
-    def _leave(self, key: Key, steps: list[tuple[bytes, bytes]]) -> None:
-        for at, name in steps:
-            directory = self._directories.get(at)
-            keys = directory.names.get(name) if directory is not None else None
-            if directory is None or keys is None:
-                continue
-            keys.pop(key, None)
-            if not keys:
-                del directory.names[name]
-            if not directory.names:
-                self._disarm(at, directory)
+    # -- what is waited for ----------------------------------------------------------
 
-    def _arm(self, at: bytes) -> _Directory:
-        directory = self._directories.get(at)
-        if directory is None:
-            directory = self._directories[at] = _Directory()
-        reason = self.trouble
-        wd = -1
-        if self._inotify is not None:
-            try:
-                wd = self._inotify.add_watch(at, _MASK)
-            except OSError as error:
-                if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
-                    reason = _reason(error)
-        if wd != directory.wd:
-            self._unmap(directory)
-            if wd >= 0:
-                # another path to the same directory: both get its events
-                other = self._by_wd.get(wd)
-                if other is not None and other != at:
-                    self._directories[other].wd = -1
-                    self._directories[other].polled = "has another name"
-                self._by_wd[wd] = at
-            directory.wd = wd
-        if wd >= 0:
-            reason = self._is_silent(at)
-        directory.polled = reason
-        return directory
+    def wait_for(self, barrier: bytes, seen: bytes, now: float) -> None:
+        """Report when there is something else at this path than was seen (`trace`)."""
+        at = barrier if _is_link(barrier) else barrier.rpartition(b"/")[0] or b"/"
+        key = (_NOBODY, at)
+        place = self._places.get(at)
+        if place is None:
+            place = self._places[at] = _Place()
+            place.way = self._directories.walk(key, place.way, anew=False)
+        place.barriers[barrier] = seen
+        self._place_of[barrier] = at
+        for end, name in _names(place.way, (barrier,)):
+            self._directories.enter(key, end, name, anew=False)
+        if trace(barrier) != seen:
+            self.hint(key, now)
 
-    def _disarm(self, at: bytes, directory: _Directory) -> None:
-        wd = directory.wd
-        self._unmap(directory)
-        if wd >= 0 and self._inotify is not None:
-            # the kernel may have been faster: the directory is gone
-            with contextlib.suppress(OSError):
-                self._inotify.rm_watch(wd)
-        del self._directories[at]
+    def wait_no_more(self, barrier: bytes) -> None:
+        """Forget this barrier."""
+        at = self._place_of.pop(barrier, None)
+        if at is None:
+            return
+        key = (_NOBODY, at)
+        place = self._places[at]
+        del place.barriers[barrier]
+        kept = place.way.steps
+        names = _names(place.way, (barrier,))
+        self._directories.leave(key, [n for n in names if n not in kept])
+        if not place.barriers:
+            self._directories.leave(key, place.way.steps)
+            del self._places[at]
+            self.hints.drop(key)
 
-    def _unmap(self, directory: _Directory) -> None:
-        # events that still come for this descriptor have no meaning any more
-        self._by_wd.pop(directory.wd, None)
-        directory.wd = -1
+    def is_awaited(self, path: bytes) -> bool:
+        """Say whether this path is a barrier."""
+        return path in self._place_of
+
+    def _walk_place(self, key: Key, place: _Place) -> None:
+        """Watch the way to a place anew, and in it the names that are waited for."""
+        before = place.way
+        place.way = self._directories.walk(key, before, anew=True)
+        if place.way.end != before.end:
+            names = _names(before, place.barriers)
+            kept = place.way.steps
+            self._directories.leave(key, [n for n in names if n not in kept])
+        for at, name in _names(place.way, place.barriers):
+            self._directories.enter(key, at, name, anew=True)
 
     # -- hints -----------------------------------------------------------------------
 
@@ -238,50 +199,49 @@ class Watcher:
 
     def read_events(self, now: float) -> None:
         """Take what inotify has to say."""
-        if self._inotify is None:
-            return
-        for wd, mask, _, text in self._inotify.read(timeout=0):
+        for at, name, mask in self._directories.events():
             if mask & flags.Q_OVERFLOW:
                 self.overflows += 1
-                for key in self._paths:
+                self._unfinished.lost_count()
+                for key in self._everything():
                     self.hint(key, now)
                 continue
-            at = self._by_wd.get(wd)
-            if at is None:
-                continue  # of a watch that was given up
-            directory = self._directories[at]
-            if mask & _SELF:
-                if mask & flags.IGNORED:
-                    self._unmap(directory)
-                for name in directory.names:
-                    self._hint_name(at, name, now)
-                continue
-            name = os.fsencode(text)
-            if mask & flags.CREATE and _is_being_written(at + b"/" + name):
+            path = joined(at, name)
+            if mask & flags.CREATE and _is_being_written(path):
+                self._unfinished.begun(path, now)
                 continue  # CLOSE_WRITE follows
-            self._hint_name(at, name, now)
+            if not mask & flags.ATTRIB:
+                self._unfinished.ended(path)
+            self._hint_name(at, name, mask, now)
 
-    def _hint_name(self, at: bytes, name: bytes, now: float) -> None:
-        keys = self._directories[at].names.get(name)
+    def _everything(self) -> list[Key]:
+        return [*self._paths, *[(_NOBODY, at) for at in self._places]]
+
+    def _hint_name(self, at: bytes, name: bytes, mask: int, now: float) -> None:
+        keys = self._directories.keys(at, name)
         if not keys:
             self.hints.go_on(at, now)
             return
         hinted: list[tuple[Key, bool]] = []
         is_partial = False
         for key in keys:
-            path = self._paths[key]
-            is_last = path.is_whole and path.steps[-1] == (at, name)
+            path = self._paths.get(key)
+            is_last = (
+                path is not None
+                and path.way.is_whole
+                and path.way.steps[-1] == (at, name)
+            )
             is_partial |= is_last and not self._is_single(key)
             hinted.append((key, not is_last))
+            if not mask & flags.ATTRIB:
+                self._unfinished.put(key)
         self.hints.add(hinted, at, name, now, is_partial=is_partial)
 
-    def is_followed(self, key: Key) -> bool:
-        """Say whether changes of this path are reported."""
-        return key in self._paths
+    # -- looking ---------------------------------------------------------------------
 
-    def changes(self) -> list[FileNow]:
-        """Look at all hinted paths; return those that are others than before."""
-        return self._look_at(self.hints.take())
+    def changes(self, now: float) -> Changes:
+        """Look at all that is hinted; return what is another than before."""
+        return self._look_at(self.hints.take(), now)
 
     def meant(self, scope: bytes) -> list[Key]:
         """Return what is at a path or below, symlinks followed; empty: everything."""
@@ -290,31 +250,62 @@ class Watcher:
             for key, path in self._paths.items()
             if not scope
             or is_in(key[1], scope)
-            or any(is_in(_joined(at, name), scope) for at, name in path.steps)
+            or any(is_in(joined(at, name), scope) for at, name in path.way.steps)
         ]
 
-    def check(self, scope: bytes) -> list[FileNow]:
-        """Look at the path, or all below a directory (empty: at all), right now."""
-        keys = self.meant(scope)
+    def check(self, scope: bytes, now: float) -> Changes:
+        """Look at the path, or all below a directory (empty: at all), right now.
+
+        Also at all barriers, and at files that are open for writing: who asks for this
+        says that they are whole.
+        """
+        keys = [*self.meant(scope), *[(_NOBODY, at) for at in self._places]]
         for key in keys:
             self.hints.drop(key)
-        return self._look_at(dict.fromkeys(keys, True))
+        return self._look_at(dict.fromkeys(keys, True), now, is_told=True)
 
-    def _look_at(self, keys: dict[Key, bool]) -> list[FileNow]:
-        changed: list[FileNow] = []
-        self._armed.clear()
+    def _look_at(
+        self, keys: dict[Key, bool], now: float, *, is_told: bool = False
+    ) -> Changes:
+        changes = Changes()
+        self._directories.begin_round()
         for key, is_deep in keys.items():
+            if key[0] == _NOBODY:
+                self._look_at_place(key, changes)
+                continue
             path = self._paths.get(key)
             if path is None:
                 continue
-            if is_deep or not _is_file(*path.steps[-1]):
-                self._walk(key, path, anew=True)
-            now = self._sources.look(*key)
-            if now.digest != path.digest or now.error != path.error:
-                path.digest = now.digest
-                path.error = now.error
-                changed.append(now)
-        return changed
+            if is_deep or not _is_file(*path.way.steps[-1]):
+                path.way = self._directories.walk(key, path.way, anew=True)
+            current = self._sources.look(*key)
+            if current.digest == path.digest and current.error == path.error:
+                self._unfinished.settled(key)
+                continue
+            if current.digest and not is_told:
+                is_polled = self._directories.is_polled(path.way.steps[-1][0])
+                if self._unfinished.waits(key, now, is_polled=is_polled):
+                    continue
+            self._unfinished.settled(key)
+            path.digest = current.digest
+            path.error = current.error
+            changes.files.append(current)
+        return changes
+
+    def _look_at_place(self, key: Key, changes: Changes) -> None:
+        place = self._places.get(key[1])
+        if place is None:
+            return
+        self._walk_place(key, place)
+        for barrier, seen in place.barriers.items():
+            now = trace(barrier)
+            if now != seen:
+                place.barriers[barrier] = now
+                changes.passed.append(barrier)
+
+    def is_unfinished(self, key: Key) -> bool:
+        """Say whether somebody is still at writing what is at this path."""
+        return self._unfinished.is_open(key)
 
     # -- polling ---------------------------------------------------------------------
 
@@ -325,50 +316,53 @@ class Watcher:
     def poll(self, now: float) -> None:
         """Look at what inotify does not tell; suspicions become hints."""
         self._next_poll = now + self._poll_s
-        self._rearm()
-        polled = {
-            key: None
-            for directory in self._directories.values()
-            if directory.polled
-            for keys in directory.names.values()
-            for key in keys
-        }
+        self._directories.rearm()
+        polled = self._directories.polled()
+        polled.update(dict.fromkeys(self._unfinished.keys()))
         if not self._sweep:
-            self._sweep = list(self._paths)
+            self._sweep = self._everything()
         batch, self._sweep = self._sweep[:_SWEEP], self._sweep[_SWEEP:]
         for key in [*polled, *[k for k in batch if k not in polled]]:
-            path = self._paths.get(key)
-            if path is None:
-                continue
-            current = self._sources.look(*key)
-            if current.digest == path.digest and current.error == path.error:
-                continue
-            # a file that is written just now is looked at again when it rests
-            if not self._sources.is_young(key[1], self._settle_s):
+            if self._is_suspect(key):
                 self.hint(key, now)
 
-    def _rearm(self) -> None:
-        """Try again to watch directories where that failed: limits can be raised."""
-        failed = [at for at, d in self._directories.items() if d.polled and d.wd < 0]
-        for at in failed[:_REARMED]:
-            self._arm(at)
+    def _is_suspect(self, key: Key) -> bool:
+        place = self._places.get(key[1]) if key[0] == _NOBODY else None
+        if place is not None:
+            return any(trace(path) != seen for path, seen in place.barriers.items())
+        path = self._paths.get(key)
+        if path is None:
+            return False
+        current = self._sources.look(*key)
+        if current.digest == path.digest and current.error == path.error:
+            return False
+        # a file that is written just now is looked at again when it rests
+        return not self._sources.is_young(key[1], self._settle_s)
 
     def status(self) -> dict[str, object]:
         """Return figures and what is polled, for the farm's status."""
         return {
             "paths": len(self._paths),
-            "watches": len(self._by_wd),
+            "barriers": len(self._place_of),
+            "places": len(self._places),
+            "unfinished": len(self._unfinished),
             "overflows": self.overflows,
-            "polling": [
-                {"directory": os.fsdecode(at), "reason": directory.polled}
-                for at, directory in list(self._directories.items())
-                if directory.polled
-            ][:100],
+            **self._directories.status(),
         }
 
 
-def _joined(at: bytes, name: bytes) -> bytes:
-    return at + name if at == b"/" else at + b"/" + name
+def _names(way: Way, barriers: Iterable[bytes]) -> list[Step]:
+    """Return where barriers will appear, if their place is a directory."""
+    if way.end is None:
+        return []
+    return [(way.end, barrier.rpartition(b"/")[2]) for barrier in barriers]
+
+
+def _is_link(path: bytes) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _is_file(at: bytes, name: bytes) -> bool:
@@ -389,9 +383,3 @@ def _is_being_written(path: bytes) -> bool:
     except OSError:
         return False
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
-
-
-def _reason(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return "watch limit: raise fs.inotify.max_user_watches"
-    return (error.strerror or str(error)).lower()

@@ -1,7 +1,8 @@
 """The embedded HTTP listener: for development and small sites, without a web server.
 
 uvicorn speaks HTTP; a request becomes FastCGI parameters and goes the same way as any
-other. Its script is looked for in all roots of all pools, in the order of the settings.
+other. Its script is looked for in all roots of all pools, in the order of the settings,
+by the names that each pool's `scripts` allow; a directory means its `index.lua`.
 Error pages are those for developers, with the source around the error.
 """
 
@@ -28,12 +29,12 @@ from fcgi.service import Service
 from fcgi.spool import BodySpool, Room
 from luafarm.errors import SettingsError
 from luafarm.messages import SAFE
+from luafarm.scriptnames import ScriptNames
 from luafarm.settings import Settings
 
 logger = logging.getLogger("luafarm.front")
 
 INDEX: Final = b"index.lua"
-SUFFIX: Final = b".lua"
 _SWEEP_S: Final = 1.0
 
 Scope = MutableMapping[str, Any]
@@ -51,7 +52,7 @@ class HttpListener:
         self._room = room
         self._service = service
         self._roots = [
-            os.fsencode(root).rstrip(b"/")
+            (os.fsencode(root).rstrip(b"/"), ScriptNames(pool.scripts))
             for pool in settings.pool.values()
             for root in pool.root
         ]
@@ -180,27 +181,26 @@ class HttpListener:
         return True
 
     def _submit(self, scope: Scope, exchange: HttpExchange, body_bytes: int) -> None:
-        path = unquote_to_bytes(scope["raw_path"].partition(b"?")[0])
-        if path.endswith(b"/") and b".lua/" not in path:
-            path += INDEX
-        if SUFFIX not in path:
-            # behind a web server its configuration says what is a script
-            exchange.refuse(Refusal.NOT_FOUND)
-            return
+        url_path = unquote_to_bytes(scope["raw_path"].partition(b"?")[0])
         roots = iter(self._roots)
 
         def ask_next() -> bool:
-            root = next(roots, None)
-            if root is None:
-                return False
-            pairs = _parameters(scope, root, path, body_bytes)
-            # not at once: whoever says that a script is missing is still at it
-            loop.call_soon(self._ask, exchange, root + path, pairs, body_bytes)
-            return True
+            for root, names in roots:
+                path = _meant(names, url_path)
+                ends = names.ends(path)
+                if not ends:
+                    continue
+                pairs = _parameters(scope, root, path, ends[0], body_bytes)
+                # not at once: whoever says that a script is missing is still at it
+                loop.call_soon(self._ask, exchange, root + path, pairs, body_bytes)
+                return True
+            return False
 
         loop = asyncio.get_running_loop()
         exchange.elsewhere = ask_next
-        ask_next()
+        if not ask_next():
+            exchange.elsewhere = None
+            exchange.refuse(Refusal.NOT_FOUND)
 
     def _ask(
         self,
@@ -281,17 +281,25 @@ def _response_start(head: bytes, *, closes: bool) -> dict[str, object]:
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 
+def _meant(names: ScriptNames, path: bytes) -> bytes:
+    """Return the path that a URL's path means: a directory means its index."""
+    if path.endswith(b"/") and not names.ends(path):
+        return path + INDEX
+    return path
+
+
 def _parameters(
-    scope: Scope, root: bytes, path: bytes, body_bytes: int
+    scope: Scope, root: bytes, path: bytes, end: int, body_bytes: int
 ) -> list[tuple[bytes, bytes]]:
-    """Return what a web server would send (RFC 3875, 4.1)."""
+    """Return what a web server would send (RFC 3875, 4.1).
+
+    end: of the script in the path.
+    """
     server_host, server_port = scope.get("server") or ("", 0)
     client_host, client_port = scope.get("client") or ("", 0)
     query: bytes = scope["query_string"]
     uri: bytes = scope["raw_path"] + (b"?" + query if query else b"")
-    script, _, extra = path.partition(b".lua/")
-    if extra or path.endswith(b".lua/"):
-        script += b".lua"
+    script = path[:end]
     pairs = [
         (b"SCRIPT_FILENAME", root + path),
         (b"QUERY_STRING", query),

@@ -141,7 +141,10 @@ def _checked(script: Path, place: Place) -> int:
             sys.stdout.write(f"{script}: loads\n")
             return 0
         case Verdict.MISSING:
-            return _failed(f"{script}: no script: missing, empty or no regular file")
+            why = (
+                "missing, empty, no regular file, or no name that [pool] scripts match"
+            )
+            return _failed(f"{script}: no script: {why}")
         case Verdict.BROKEN if place.error is not None:
             error = place.error
             return _failed(

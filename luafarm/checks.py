@@ -156,6 +156,16 @@ def _check_pool(checker: _Checker, section: str, pool: PoolSettings) -> None:
     if pool.trust == "trusted" and pool.require_layers:
         reason = "a trusted pool is not confined"
         checker.refuse(section, "require_layers", pool.require_layers, reason)
+    if not pool.scripts:
+        reason = 'a pattern such as "*.lua" belongs here; without one nothing is run'
+        checker.refuse(section, "scripts", pool.scripts, reason)
+    for pattern in pool.scripts:
+        if not pattern or "/" in pattern or pattern.startswith("."):
+            reason = (
+                f'"{pattern}" matches no script: a pattern is of file names, which do '
+                "not begin with a dot"
+            )
+            checker.refuse(section, "scripts", pool.scripts, reason)
     if pool.host_memory < pool.memory:
         reason = f"less than memory = {pool.memory} of one state"
         checker.refuse(section, "host_memory", pool.host_memory, reason)

@@ -130,7 +130,8 @@ class Vmhost:
 class PoolSettings:
     """[pool.NAME]"""
 
-    root: tuple[str, ...] = setting((), "Directories whose Lua files this pool serves; nothing outside them is ever read for it, except `library`.", unit="path")
+    root: tuple[str, ...] = setting((), "Directories whose scripts this pool serves; nothing outside them is ever read for it, except `library`.", unit="path")
+    scripts: tuple[str, ...] = setting(("*.lua",), "Shell patterns of the file names that are scripts, as they are spelled; no other file below a root is ever run by a request, nor any behind a name that begins with a dot.")
     library: tuple[str, ...] = setting((), "Further directories where `require` looks for modules, after the script's own directory and its root.", unit="path")
     dialect: str = setting("luajit21", "Lua dialect.", choices="luajit21|lua51|lua52|lua53|lua54|lua55")
     jit: bool = setting(False, "The just-in-time compiler of LuaJIT; trusted pools only.")

@@ -12,7 +12,7 @@ from typing import Any
 from broker import actions as act
 from broker import events as ev
 from broker.machine import Machine
-from broker.resolve import candidates, pool_of, prefixes
+from broker.resolve import candidates, is_below, is_in, pool_of, possible
 from luafarm.messages import (
     Dependency,
     HostLost,
@@ -93,6 +93,7 @@ class Paper:
         self.unreadable: set[bytes] = set()
         self.requires: dict[Script, tuple[bytes, ...]] = {}
         self.watched: dict[tuple[Pool, bytes], bytes] = {}
+        self.barriers: dict[bytes, bytes] = {}
         self.asked: set[bytes] = set()  # what the front waits for
         self.places: dict[Script, Place] = {}
         self.verdicts: list[Place] = []
@@ -126,6 +127,10 @@ class Paper:
                 self.watched[pool, path] = digest
             case act.Unwatch(pool, path):
                 del self.watched[pool, path]
+            case act.Await(path, seen):
+                self.barriers[path] = seen
+            case act.Unawait(path):
+                del self.barriers[path]
             case act.Answer(ticket):
                 assert ticket not in self.answers
                 self.answers[ticket] = action
@@ -171,6 +176,7 @@ class Paper:
         """Let a new broker take the farm over; supervisors and front greet it."""
         self.machine = Machine(self.settings, term, self.now)
         self.watched.clear()
+        self.barriers.clear()
         for host in self.hosts.values():
             host.answers.clear()  # they went to the old one
         if self.hosts:
@@ -184,7 +190,7 @@ class Paper:
             rows = self.inventory(host.up.host)
             self.play(ev.Inventoried(host.up.host, rows))
         for asked in sorted(self.asked):
-            self.play(ev.Missed(FRONT, asked, self.find(asked)))
+            self.play(self._missed(asked))
 
     # -- hosts -----------------------------------------------------------------------
 
@@ -395,19 +401,42 @@ class Paper:
             if now.digest != digest or now.error:
                 self.watched[pool, path] = now.digest
                 changed.append(now)
-        if changed or ticket:
-            self.play(ev.Changed(tuple(changed), ticket, scope))
+        passed = []
+        for barrier, seen in self.barriers.items():
+            there = any(is_in(path, barrier) for path in self.files)
+            there_now = self.files.get(barrier, b"dir" if there else b"")
+            if there_now != seen:
+                self.barriers[barrier] = there_now
+                passed.append(barrier)
+        if changed or passed or ticket:
+            self.play(ev.Changed(tuple(changed), ticket, scope, passed=tuple(passed)))
 
     # -- the front -------------------------------------------------------------------
 
     def find(self, asked: bytes) -> ev.Found | None:
         """Return what a requested path means."""
         where = pool_of(self.machine.farm.pools.values(), asked)
-        for path in prefixes(where[1], asked) if where else []:
+        for path in possible(*where, asked) if where else []:
             now = self._now(path)
             if now.digest or now.error:
                 return ev.Found(POOL, Script(path), now.digest, now.error)
         return None
+
+    def barrier(self, asked: bytes) -> ev.Barrier | None:
+        """Return where the way to a requested path ends."""
+        where = pool_of(self.machine.farm.pools.values(), asked)
+        scripts = possible(*where, asked) if where else []
+        if not scripts:
+            return None
+        here = b""
+        for part in scripts[-1].split(b"/")[1:]:
+            here += b"/" + part
+            if here != ROOT and not any(is_below(f, here) for f in self.files):
+                break
+        return ev.Barrier(here, self.files.get(here, b""))
+
+    def _missed(self, asked: bytes, hosts: tuple[HostId, ...] = ()) -> ev.Missed:
+        return ev.Missed(FRONT, asked, self.find(asked), hosts, self.barrier(asked))
 
     def miss(self, asked: bytes, *idle: str) -> None:
         """Let the front ask for a path, unless it waits for an answer already."""
@@ -415,7 +444,7 @@ class Paper:
             return
         self.asked.add(asked)
         hosts = tuple(HostId(name) for name in idle)
-        self.play(ev.Missed(FRONT, asked, self.find(asked), hosts))
+        self.play(self._missed(asked, hosts))
 
     def ask(self, asked: bytes) -> Place:
         """Let the front ask for a path and the farm work until it is answered."""

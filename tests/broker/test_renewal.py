@@ -364,7 +364,7 @@ def test_remembered_missing_paths_are_bounded_and_the_oldest_is_asked_again() ->
     assert len(paper.machine.farm.missing) == 3
     oldest = paper.places[Script(b"/r/none0.lua")]
     assert (oldest.verdict, oldest.hosts) == (Verdict.READY, ())
-    assert (POOL, b"/r/none0.lua") not in paper.watched
+    assert set(paper.barriers) == {b"/r/none%d.lua" % i for i in (1, 2, 3)}
 
 
 @pytest.mark.parametrize("asked", [b"/elsewhere/x.lua", b"/r", b"/" + b"x" * 3000])
@@ -378,12 +378,17 @@ def test_a_path_outside_of_every_root_is_missing_and_costs_nothing(
     assert len(paper.machine.farm.missing) == 0
 
 
-def test_an_absurdly_deep_path_is_not_remembered() -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [b"/r" + b"/x" * 500 + b".lua", b"/r/x.jpg", b"/r/.git/x.lua", b"/r/a.lua~"],
+)
+def test_what_can_never_be_a_script_is_remembered_by_fronts_alone(asked: bytes) -> None:
     paper = farm()
-    deep = b"/r" + b"/x" * 500
-    assert paper.ask(deep).verdict == Verdict.MISSING
-    assert paper.places[Script(deep)].verdict == Verdict.READY
+    paper.files[asked] = paper.files[A]
+    assert paper.ask(asked).verdict == Verdict.MISSING
+    assert paper.places[Script(asked)].verdict == Verdict.MISSING
     assert len(paper.machine.farm.missing) == 0
+    assert not paper.barriers
 
 
 # ---- broken --------------------------------------------------------------------------

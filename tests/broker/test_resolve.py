@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.resolve import (
-    MAX_DEPTH,
     PoolPaths,
     candidates,
     is_below,
     is_normal,
     pool_of,
-    prefixes,
+    possible,
 )
 from luafarm.messages import NeedKind
 from luafarm.names import Pool
+from luafarm.scriptnames import MAX_DEPTH
 
 SITE = PoolPaths(Pool("site"), (b"/srv/www", b"/srv/www/sub"), (b"/usr/share/lua",))
 OTHER = PoolPaths(Pool("other"), (b"/srv/www/other",), ())
@@ -105,14 +105,49 @@ def test_the_pool_with_the_longest_root_serves_a_path() -> None:
     assert pool_of(pools, b"/srv/www") is None
 
 
-def test_prefixes_of_a_path_are_tried_from_the_longest() -> None:
-    assert prefixes(b"/srv", b"/srv/a.lua/b/c") == [
-        b"/srv/a.lua/b/c",
-        b"/srv/a.lua/b",
-        b"/srv/a.lua",
-    ]
-    assert prefixes(b"/", b"/a.lua/b") == [b"/a.lua/b", b"/a.lua"]
-    assert prefixes(b"/srv", b"/srv" + b"/x" * (MAX_DEPTH + 1)) == []
+SRV = PoolPaths(Pool("srv"), (b"/srv", b"/", b"/home/.sites/x"), ())
+
+
+@pytest.mark.parametrize(
+    ("root", "asked", "scripts"),
+    [
+        (b"/srv", b"/srv/a.lua", [b"/srv/a.lua"]),
+        (b"/srv", b"/srv/a.lua/b/c", [b"/srv/a.lua"]),
+        (b"/srv", b"/srv/d/a.lua/b.lua/c", [b"/srv/d/a.lua", b"/srv/d/a.lua/b.lua"]),
+        (b"/", b"/a.lua/b", [b"/a.lua"]),
+        (b"/srv", b"/srv/upload/evil.jpg/x.lua", [b"/srv/upload/evil.jpg/x.lua"]),
+        (b"/srv", b"/srv/evil.jpg", []),
+        (b"/srv", b"/srv/old.lua.bak", []),
+        (b"/srv", b"/srv/x.LUA", []),
+        (b"/srv", b"/srv/x.lua\n", []),
+        (b"/srv", b"/srv/x\n.lua", [b"/srv/x\n.lua"]),
+        (b"/srv", b"/srv/\xff.lua", [b"/srv/\xff.lua"]),
+        (b"/srv", b"/srv/.git/x.lua", []),
+        (b"/srv", b"/srv/.lua", []),
+        (b"/srv", b"/srv/.x.lua", []),
+        (b"/srv", b"/srv/a.lua/.git/x.lua", [b"/srv/a.lua"]),
+        (b"/srv", b"/srv/" + b"x" * 252 + b".lua", []),
+        (b"/home/.sites/x", b"/home/.sites/x/a.lua", [b"/home/.sites/x/a.lua"]),
+    ],
+)
+def test_only_what_is_named_like_a_script_and_not_hidden_may_be_one(
+    root: bytes, asked: bytes, scripts: list[bytes]
+) -> None:
+    assert possible(SRV, root, asked) == scripts
+
+
+def test_the_patterns_of_a_pool_say_what_is_named_like_a_script() -> None:
+    paths = PoolPaths(Pool("p"), (b"/r",), (), ("*.lp", "index", "[ab].lua"))
+    for name in (b"x.lp", b"index", b"a.lua"):
+        assert possible(paths, b"/r", b"/r/" + name + b"/i") == [b"/r/" + name]
+    for name in (b"x.lua", b"index.lua", b"Index", b"c.lua", b"x.lp.lua"):
+        assert possible(paths, b"/r", b"/r/" + name) == []
+
+
+def test_no_path_is_walked_deeper_than_any_honest_one() -> None:
+    most = b"/srv" + b"/x" * (MAX_DEPTH - 1) + b"/y.lua"
+    assert possible(SRV, b"/srv", most) == [most]
+    assert possible(SRV, b"/srv", b"/srv/x" + most[4:]) == []
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
 
 def test_a_script_is_found_with_path_info_behind_it(tree: Tree) -> None:
     for asked in ("a.lua", "a.lua/info", "a.lua/in/fo.lua"):
-        found = tree.sources.find(tree.path(asked))
+        found, _ = tree.sources.find(tree.path(asked))
         assert found is not None
         assert found.script == tree.path("a.lua")
         assert found.digest == digest_of(b"one")
@@ -39,7 +39,7 @@ def test_a_script_is_found_with_path_info_behind_it(tree: Tree) -> None:
 )
 def test_what_is_no_script_is_not_found(tree: Tree, asked: str) -> None:
     (tree.root / "dir").mkdir()
-    assert tree.sources.find(os.fsencode(f"{tree.root}/{asked}")) is None
+    assert tree.sources.find(os.fsencode(f"{tree.root}/{asked}"))[0] is None
 
 
 def test_links_are_followed_inside_the_directories_only(tree: Tree) -> None:

@@ -77,8 +77,14 @@ class Tree:
             os.path.relpath(os.fsdecode(file.path), self.root): (
                 file.error or file.digest.hex()
             )
-            for file in self.watcher.changes()
+            for file in self.watcher.changes(self.now).files
         }
+
+    def passed(self) -> list[str]:
+        """Read events and return the barriers that are others than before."""
+        self.watcher.read_events(self.now)
+        passed = self.watcher.changes(self.now).passed
+        return [os.path.relpath(os.fsdecode(path), self.root) for path in passed]
 
     def polled(self) -> dict[str, str]:
         """Let the watcher look by itself, without any event."""
