@@ -1,7 +1,12 @@
 """What a front knows of paths: an entry each, few of them for longer than needed."""
 
+from typing import Final
+
 from fcgi.placement import Entry, prefixes
 from luafarm.messages import Verdict
+
+MOST_BYTES: Final = 4 << 20
+"""Of paths that nothing holds on to: visitors choose them, and each may have 4 KB."""
 
 
 class Catalogue:
@@ -12,6 +17,7 @@ class Catalogue:
         self.entries: dict[bytes, Entry] = {}
         #: all and only entries without host and queue, oldest first
         self._resting: dict[bytes, None] = {}
+        self._resting_bytes: int = 0
 
     def find(self, path: bytes) -> Entry:
         """Return the entry of the script that a path means, or a new one.
@@ -41,16 +47,23 @@ class Catalogue:
     def rest(self, entry: Entry) -> None:
         """Note whether anything holds on to an entry; call when that may be new."""
         if entry.hosts or entry.queue:
-            self._resting.pop(entry.script, None)
+            self._hold(entry.script)
             return
-        self._resting[entry.script] = None
-        while len(self._resting) > self._remembered:
+        if entry.script not in self._resting:
+            self._resting[entry.script] = None
+            self._resting_bytes += len(entry.script)
+        while len(self._resting) > self._remembered or self._resting_bytes > MOST_BYTES:
             self.forget(next(iter(self._resting)))
 
     def forget(self, path: bytes) -> None:
         """Forget what is known of a path."""
         self.entries.pop(path, None)
-        self._resting.pop(path, None)
+        self._hold(path)
+
+    def _hold(self, path: bytes) -> None:
+        if path in self._resting:
+            del self._resting[path]
+            self._resting_bytes -= len(path)
 
     def check(self) -> None:
         """Raise AssertionError if the wrong entries may be forgotten."""
@@ -58,3 +71,4 @@ class Catalogue:
             assert path == entry.script
             rests = not entry.hosts and not entry.queue
             assert (path in self._resting) == rests, path
+        assert self._resting_bytes == sum(map(len, self._resting)) <= MOST_BYTES

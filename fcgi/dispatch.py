@@ -217,6 +217,8 @@ class Dispatch:
 
     def place(self, place: Place, now: float) -> list[Action]:
         """Take what the broker says of a script."""
+        if self._is_nothing(place):
+            return []
         entry = self._catalogue.of(place.script)
         entry.pool = place.pool
         entry.known = True
@@ -239,6 +241,15 @@ class Dispatch:
         actions += self._settle(entry, now)
         self._catalogue.rest(entry)
         return actions
+
+    def _is_nothing(self, place: Place) -> bool:
+        """Say whether a path that is not known here is to be forgotten."""
+        return (
+            place.verdict == Verdict.READY
+            and not place.hosts
+            and not place.asked
+            and place.script not in self._catalogue.entries
+        )
 
     def snapshot(self, places: tuple[Place, ...], now: float) -> list[Action]:
         """Take all that a broker knows; what it does not name is asked for again."""
@@ -364,8 +375,10 @@ class Dispatch:
     def _redirect(self, asked: bytes, entry: Entry, now: float) -> list[Action]:
         """Move what waits under a path with PATH_INFO to its script."""
         waiting = self._catalogue.entries.get(asked)
-        if waiting is None or waiting is entry or waiting.known:
+        if waiting is None or waiting is entry:
             return []
+        if waiting.hosts or waiting.verdict != Verdict.READY:
+            return []  # it is more than a path that was asked for
         actions: list[Action] = []
         queue = list(waiting.queue)
         while waiting.queue:

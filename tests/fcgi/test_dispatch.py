@@ -5,6 +5,7 @@ from itertools import combinations, count
 import pytest
 
 from fcgi.actions import Action, Answer, CancelRun, Send, Tell
+from fcgi.catalogue import MOST_BYTES
 from fcgi.dispatch import ASK_AGAIN_S, OVERDUE_S, Dispatch
 from fcgi.placement import STALL_S, WINDOW_S, Host, Pending
 from fcgi.refusal import Refusal
@@ -113,6 +114,44 @@ def test_a_missing_script_is_refused_at_once_until_it_appears() -> None:
     dispatch.place(place(ONE), 0.3)
     third = request()
     assert shown(dispatch.arrive(third, 0.4)) == [Miss(ONE, (A,))]
+    dispatch.check()
+
+
+def test_a_script_that_comes_is_found_by_paths_with_path_info_as_well() -> None:
+    dispatch = front(A)
+    deep = ONE + b"/info"
+    dispatch.arrive(request(deep), 0.0)
+    dispatch.place(place(deep, asked=deep, verdict=Verdict.MISSING), 0.1)
+    dispatch.place(place(deep), 0.2)  # ask again
+    waits = request(deep)
+    assert shown(dispatch.arrive(waits, 0.3)) == [Miss(deep, (A,))]
+    assert shown(dispatch.place(place(ONE, A, asked=deep), 0.4)) == [("send", A, waits)]
+    dispatch.check()
+
+
+def test_what_is_to_be_forgotten_and_was_never_known_takes_no_room() -> None:
+    dispatch = front(A, remembered=1)
+    known = place(TWO, asked=TWO, verdict=Verdict.MISSING)
+    dispatch.arrive(request(TWO), 0.0)
+    dispatch.place(known, 0.1)
+    dispatch.place(place(ONE), 0.2)
+    waits = request(TWO)
+    assert shown(dispatch.arrive(waits, 0.3)) == [("answer", Refusal.NOT_FOUND, waits)]
+    dispatch.check()
+
+
+def test_missing_paths_are_remembered_up_to_so_many_bytes() -> None:
+    dispatch = front(A, remembered=1_000_000)
+    number = MOST_BYTES // 4000 + 10
+    paths = [b"/srv/%08d" % i + b"x" * 3988 + b".lua" for i in range(number)]
+    for path in paths:
+        dispatch.arrive(request(path), 0.0)
+        dispatch.place(place(path, asked=path, verdict=Verdict.MISSING), 0.1)
+    oldest, newest = request(paths[0]), request(paths[-1])
+    assert shown(dispatch.arrive(newest, 0.2)) == [
+        ("answer", Refusal.NOT_FOUND, newest)
+    ]
+    assert shown(dispatch.arrive(oldest, 0.2)) == [Miss(paths[0], (A,))]
     dispatch.check()
 
 
