@@ -17,6 +17,7 @@ from setuptools.extension import Extension
 
 # On the way of every request or deciding about the whole farm, and strictly typed.
 HOT = [
+    "luafarm/aliases.py",
     "luafarm/loglines.py",
     "luafarm/outgoing.py",
     "luafarm/scriptnames.py",

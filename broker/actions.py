@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from luafarm.messages import (
+    Aliases,
     Dependency,
     HostLost,
     HostUp,
@@ -49,7 +50,7 @@ class Tell:
     """Send a message to this front; to all of them when it is empty."""
 
     front: bytes
-    message: Place | HostUp | HostLost | Snapshot
+    message: Place | HostUp | HostLost | Snapshot | Aliases
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,16 @@ from broker.actions import Tell
 from broker.roster import Roster
 from broker.tables import Record, State
 from broker.turn import Turn
-from luafarm.messages import HostLost, HostUp, Place, ScriptError, Snapshot, Verdict
+from luafarm.aliases import Alias
+from luafarm.messages import (
+    Aliases,
+    HostLost,
+    HostUp,
+    Place,
+    ScriptError,
+    Snapshot,
+    Verdict,
+)
 from luafarm.names import Epoch, HostId, Pool, Script
 
 WAITING_S: Final = 60.0
@@ -35,6 +44,7 @@ class Bulletin:
         self._roster = roster
         #: fronts are told nothing before the broker knows what there is
         self.is_open = False
+        self._aliases: tuple[Alias, ...] = ()
         #: questions in the rows' `waiting`
         self.waiting = 0
         self._asked: deque[tuple[float, Record, Question]] = deque()
@@ -103,7 +113,12 @@ class Bulletin:
         """Let fronts ask again when they need this path."""
         self.tell(self.unserved(path, Pool(""), Verdict.READY))
 
-    def tell(self, message: Place | HostUp | HostLost) -> None:
+    def realign(self, aliases: tuple[Alias, ...]) -> None:
+        """Tell all fronts by which other names they may hear of roots."""
+        self._aliases = aliases
+        self.tell(Aliases(aliases))
+
+    def tell(self, message: Place | HostUp | HostLost | Aliases) -> None:
         """Tell all fronts."""
         if self.is_open:
             self._turn.out.append(Tell(b"", message))
@@ -113,7 +128,7 @@ class Bulletin:
         ups = [host.up for host in self._roster.hosts.values()]
         records = self._records.values()
         places = [self.ready(r) for r in records if r.told is not None and r.told[1]]
-        return Snapshot(tuple(ups), tuple(places))
+        return Snapshot(tuple(ups), tuple(places), self._aliases)
 
     # -- questions -------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from broker import links
 from broker.library import Library
 from broker.machine import Machine
 from broker.status import status
+from broker.strays import Strays
 from luafarm import wire
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
@@ -76,6 +77,7 @@ class Callers:
         self._connect = connect
         self._tell = tell
         self._work = work
+        self._strays = Strays(library.roots)
         self._callers: dict[bytes, _Caller] = {}
         self._supervisors: dict[MachineName, bytes] = {}
         self._tickets: dict[bytes, bytes] = {}
@@ -203,6 +205,11 @@ class Callers:
         self, peer: bytes, path: bytes, idle: tuple[HostId, ...], since: float
     ) -> None:
         found, barrier = self._library.find(path)
+        self._realign()
+        if barrier is None and self._library.is_outside(path):
+            line = self._strays.line(path, time.monotonic())
+            if line:
+                logger.warning("%s", line)
 
         def again(since: float) -> None:
             self._missed(peer, path, idle, since)
@@ -211,6 +218,12 @@ class Callers:
             found.pool, [found.script], since, again, are_whole=found.is_whole
         ):
             self._tell(ev.Missed(peer, path, found, idle, barrier))
+
+    def _realign(self) -> None:
+        """Tell the machine of other names of roots before what is said by them."""
+        aliases = self._library.take_aliases()
+        if aliases is not None:
+            self._tell(ev.Realigned(aliases))
 
     def _supervisor(self, peer: bytes, machine: MachineName, message: Message) -> None:
         match message:
@@ -252,6 +265,7 @@ class Callers:
             links.send(self._router, peer, Reloaded(False, unknown))
             return
         changed = self._library.check(path)
+        self._realign()
         if not is_waiting:
             self._tell(ev.Changed(tuple(changed.files), passed=tuple(changed.passed)))
             self._work()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import inf
 
+from luafarm.aliases import Alias
 from luafarm.messages import (
     Dependency,
     HostLost,
@@ -193,6 +194,13 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Realigned:
+    """Script roots lead to other directories than before."""
+
+    aliases: tuple[Alias, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """A tenth of a second has passed."""
 
@@ -214,5 +222,6 @@ Event = (
     | StateGone
     | FenceRaised
     | Changed
+    | Realigned
     | Ticked
 )

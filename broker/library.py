@@ -12,10 +12,12 @@ from typing import Final
 from broker import actions as act
 from broker.events import Barrier, FileNow, Found
 from broker.policies import pool_paths
-from broker.resolve import is_in, shown
-from broker.sources import Sources
+from broker.resolve import is_below, is_in, shown
+from broker.roots import Roots
+from broker.sources import Sources, trace
 from broker.tables import Key
 from broker.watch import Changes, Watcher
+from luafarm.aliases import Alias
 from luafarm.messages import Blob, Dependency, Load, Need, NeedKind, Source
 from luafarm.names import Pool, Script
 from luafarm.settings import Settings
@@ -46,6 +48,10 @@ class Library:
         self._watcher = Watcher(
             self._sources, self._settle_s, settings.broker.poll, is_single=is_single
         )
+        self._roots = Roots(pools.values())
+        self._is_realigned = self._roots.refresh()
+        for root in self._roots.paths:
+            self._watcher.wait_for(root, trace(root), 0.0)
         self._held: list[_Held] = []
         self._read_at = 0.0
 
@@ -91,9 +97,19 @@ class Library:
             self.read_events()
             if self._has_settled(now):
                 changed = self._watcher.changes(now)
+        self._realign(changed)
         if now >= self._watcher.polls_at():
             self._watcher.poll(now)
         return changed
+
+    def _realign(self, changed: Changes) -> None:
+        if not self._roots.paths.isdisjoint(changed.passed):
+            self._is_realigned |= self._roots.refresh()
+
+    def take_aliases(self) -> tuple[Alias, ...] | None:
+        """Return which directories roots really are, if that is new."""
+        is_new, self._is_realigned = self._is_realigned, False
+        return self._roots.aliases if is_new else None
 
     def _has_settled(self, now: float) -> bool:
         settles_at = self._watcher.hints.settles_at()
@@ -163,7 +179,8 @@ class Library:
 
     def wait_no_more(self, action: act.Unawait) -> None:
         """Report it no more."""
-        self._watcher.wait_no_more(action.path)
+        if action.path not in self._roots.paths:
+            self._watcher.wait_no_more(action.path)
 
     def keep(self, action: act.Keep) -> None:
         """Keep the contents of a last good generation."""
@@ -213,7 +230,7 @@ class Library:
 
         A file that somebody is at writing counts as it was before, if that is known.
         """
-        found, barrier = self._sources.find(path)
+        found, barrier = self._sources.find(self._named(path))
         if found is None or found.error:
             return found, barrier
         key = (found.pool, found.script)
@@ -222,6 +239,24 @@ class Library:
         known = self._watcher.known(key)
         digest = known or found.digest
         return Found(found.pool, found.script, digest, "", bool(known)), barrier
+
+    def _named(self, path: bytes) -> bytes:
+        """Return a path by the name of its root."""
+        if any(is_below(path, root) for root in self._roots.paths):
+            return path
+        # a link may have been flipped a moment ago
+        self._is_realigned |= self._roots.refresh()
+        return self._roots.named(path)
+
+    def is_outside(self, path: bytes) -> bool:
+        """Say whether a path that means nothing is in no root, by any name of it."""
+        named = self._roots.named(path)
+        return not any(is_below(named, root) for root in self._roots.paths)
+
+    @property
+    def roots(self) -> frozenset[bytes]:
+        """The roots of all pools."""
+        return self._roots.paths
 
     def answer(
         self, pool: Pool, need: Need, since: float, again: Callable[[float], None]
@@ -264,7 +299,9 @@ class Library:
     def check(self, scope: bytes) -> Changes:
         """Return what has changed, now, at a path, below it, or anywhere (empty)."""
         self.read_events()
-        return self._watcher.check(scope, time.monotonic())
+        changed = self._watcher.check(scope, time.monotonic())
+        self._realign(changed)
+        return changed
 
     def used(
         self, pool: Pool, script: Script, dependencies: tuple[Dependency, ...]

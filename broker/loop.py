@@ -153,6 +153,7 @@ class Loop:
             if isinstance(socket, zmq.Socket):
                 self._hosts.read(socket)
         changed = self._library.turn(now)
+        self._realign()
         if changed:
             files, passed = tuple(changed.files), tuple(changed.passed)
             self._events.append(ev.Changed(files, passed=passed))
@@ -164,6 +165,11 @@ class Loop:
             self._hosts.greet()
             self._script_log.tick(now)
         self._work()
+
+    def _realign(self) -> None:
+        aliases = self._library.take_aliases()
+        if aliases is not None:
+            self._events.append(ev.Realigned(aliases))
 
     def _listen(self) -> None:
         """Have inotify wake us, or not while that is of no use."""

@@ -31,6 +31,7 @@ from broker.events import (
     Missed,
     Preloaded,
     Pressed,
+    Realigned,
     Reported,
     StateGone,
     StateLoaded,
@@ -136,6 +137,8 @@ class Machine:
                 self.fronts.pop(event.front, None)
             case Preloaded():
                 self._preloaded(event)
+            case Realigned(aliases):
+                self.farm.bulletin.realign(aliases)
             case Ticked():
                 self._ticked()
             case _:

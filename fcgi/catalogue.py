@@ -3,6 +3,7 @@
 from typing import Final
 
 from fcgi.placement import Entry, prefixes
+from luafarm.aliases import Alias, named
 from luafarm.messages import Verdict
 
 MOST_BYTES: Final = 4 << 20
@@ -15,9 +16,28 @@ class Catalogue:
     def __init__(self, remembered: int) -> None:
         self._remembered = remembered
         self.entries: dict[bytes, Entry] = {}
+        #: roots by the directories that they really are
+        self.aliases: dict[bytes, bytes] = {}
         #: all and only entries without host and queue, oldest first
         self._resting: dict[bytes, None] = {}
         self._resting_bytes: int = 0
+
+    def realign(self, aliases: tuple[Alias, ...]) -> None:
+        """Take these other names of roots, instead of those before.
+
+        What was said of paths by names that meant something else is forgotten.
+        """
+        before = self.aliases
+        self.aliases = dict(aliases)
+        for path in list(self._resting):
+            if named(before, path) != path or named(self.aliases, path) != path:
+                self.forget(path)
+
+    def named(self, path: bytes) -> bytes:
+        """Return the path by the name of its root, if it has another one."""
+        if path in self.entries:
+            return path
+        return named(self.aliases, path)
 
     def find(self, path: bytes) -> Entry:
         """Return the entry of the script that a path means, or a new one.

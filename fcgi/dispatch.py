@@ -28,6 +28,7 @@ from fcgi.placement import LEARN, Entry, Host, Pending
 from fcgi.refusal import TIME_BUDGETS, Refusal, hard_stop, of_error
 from fcgi.room import MAX_RUNS, bind, choose, hunt, release, time_trip
 from fcgi.usage import Usage
+from luafarm.aliases import Alias
 from luafarm.messages import SAFE, Miss, Place, Pressure, Report, Verdict
 from luafarm.names import HostId, RequestId, Script
 
@@ -65,6 +66,8 @@ class Dispatch:
 
     def arrive(self, pending: Pending, now: float) -> list[Action]:
         """Take a request; send it, queue it or refuse it."""
+        if self._catalogue.aliases:
+            pending.path = self._catalogue.named(pending.path)
         entry = self._catalogue.find(pending.path)
         pending.entry = entry
         if entry.hosts and not entry.queue and entry.verdict == Verdict.READY:
@@ -269,6 +272,10 @@ class Dispatch:
             actions += self.place(place, now)
         return actions
 
+    def realign(self, aliases: tuple[Alias, ...]) -> None:
+        """Take which directories script roots really are."""
+        self._catalogue.realign(aliases)
+
     # ---- time ----------------------------------------------------------------------
 
     def wake_at(self) -> float:
@@ -385,6 +392,7 @@ class Dispatch:
             self._pop(waiting)
         self._catalogue.forget(asked)
         for pending in queue:
+            pending.path = self._catalogue.named(pending.path)
             pending.entry = entry
             actions += self._again(pending, now)
         return actions

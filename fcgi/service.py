@@ -33,6 +33,7 @@ from luafarm.errors import ProtocolError
 from luafarm.messages import (
     PROTOCOL,
     Accuse,
+    Aliases,
     Body,
     Cancel,
     Hello,
@@ -277,8 +278,11 @@ class Service:
                 self._host_up(message)
             case HostLost():
                 self._host_lost(message)
-            case Snapshot(hosts, places):
+            case Snapshot(hosts, places, aliases):
+                self._dispatch.realign(aliases)
                 self._take_snapshot(hosts, places)
+            case Aliases(aliases):
+                self._dispatch.realign(aliases)
             case Welcome(protocol, _, name, term):
                 if protocol != PROTOCOL:
                     logger.error(

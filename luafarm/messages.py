@@ -12,7 +12,7 @@ Who says what to whom (D connects a DEALER, R binds a ROUTER):
     broker D     -> VM host R     Hello Load Drop Fence TakeInventory Source
     VM host R    -> broker D      Welcome Loaded LoadFailed Gone Inventory Need Fenced
     front D      -> broker R      Hello Miss Pressure Report Accuse
-    broker R     -> front D       Welcome HostUp HostLost Place Snapshot
+    broker R     -> front D       Welcome HostUp HostLost Place Snapshot Aliases
     supervisor D -> broker R      Hello HostUp HostLost MachineReport
     broker R     -> supervisor D  Welcome Recycle Kill
     front D      -> supervisor R  Hello
@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from luafarm.aliases import Alias
 from luafarm.names import Epoch, HostId, Machine, Pool, RequestId, Script
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 
 
 class Role(IntEnum):
@@ -411,6 +412,17 @@ class Snapshot:
 
     hosts: tuple["HostUp", ...]
     places: tuple[Place, ...]
+    aliases: tuple[Alias, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Aliases:
+    """The directories that script roots really are: these, and no others any more.
+
+    A path below one of them means the same path below the root.
+    """
+
+    aliases: tuple[Alias, ...]
 
 
 # ---- supervision -------------------------------------------------------------------
@@ -545,6 +557,7 @@ Message = (
     | Report
     | Place
     | Snapshot
+    | Aliases
     | HostUp
     | HostLost
     | MachineReport

@@ -41,7 +41,7 @@ def test_a_flood_of_long_paths_fills_neither_broker_nor_front(farm: Farm) -> Non
     assert status["missing"] <= 4096
     assert status["files"]["paths"] == files["paths"]
     # they are all missing in one directory, which is watched already
-    assert status["files"]["places"] == 1
+    assert status["files"]["places"] <= files["places"] + 1
     assert status["files"]["watches"] <= files["watches"] + 1
 
 

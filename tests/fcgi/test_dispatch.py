@@ -129,6 +129,49 @@ def test_a_script_that_comes_is_found_by_paths_with_path_info_as_well() -> None:
     dispatch.check()
 
 
+RELEASE = b"/releases/5/one.lua"
+
+
+def test_a_script_is_found_by_the_directory_that_its_root_really_is() -> None:
+    dispatch = front(A)
+    dispatch.realign(((b"/releases/5", b"/srv"),))
+    dispatch.place(place(ONE, A), 0.0)
+    for extra in (b"", b"/info"):
+        asked = request(RELEASE + extra)
+        assert shown(dispatch.arrive(asked, 0.1)) == [("send", A, asked)]
+        assert asked.row()[1] == ONE
+        assert asked.path == ONE + extra
+        dispatch.finish(A, asked.id, 50, 0.1, ok=True)
+    own = request()
+    assert shown(dispatch.arrive(own, 0.2)) == [("send", A, own)]
+    dispatch.check()
+
+
+def test_what_waits_by_a_name_that_was_not_known_yet_goes_to_its_script() -> None:
+    dispatch = front(A)
+    asked = request(RELEASE + b"/info")
+    assert shown(dispatch.arrive(asked, 0.0)) == [Miss(RELEASE + b"/info", (A,))]
+    dispatch.realign(((b"/releases/5", b"/srv"),))
+    placed = dispatch.place(place(ONE, A, asked=RELEASE + b"/info"), 0.1)
+    assert shown(placed) == [("send", A, asked)]
+    assert asked.path == ONE + b"/info"
+    dispatch.check()
+
+
+def test_a_name_that_means_another_root_now_is_asked_for_again() -> None:
+    dispatch = front(A)
+    dispatch.arrive(request(RELEASE), 0.0)
+    dispatch.place(place(RELEASE, asked=RELEASE, verdict=Verdict.MISSING), 0.1)
+    dispatch.realign(((b"/releases/5", b"/srv"),))
+    assert shown(dispatch.arrive(request(RELEASE), 0.2)) == [Miss(ONE, (A,))]
+    dispatch.realign(((b"/releases/5", b"/staging"),))
+    staged = b"/staging/one.lua"
+    assert shown(dispatch.arrive(request(RELEASE), 0.3)) == [Miss(staged, (A,))]
+    dispatch.realign(())
+    assert shown(dispatch.arrive(request(RELEASE), 0.4)) == [Miss(RELEASE, (A,))]
+    dispatch.check()
+
+
 def test_what_is_to_be_forgotten_and_was_never_known_takes_no_room() -> None:
     dispatch = front(A, remembered=1)
     known = place(TWO, asked=TWO, verdict=Verdict.MISSING)
