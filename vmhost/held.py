@@ -62,11 +62,14 @@ class Held:
         self._use(key, source)
 
     def source_of(self, path: bytes) -> bytes:
-        """Return the source that was found at a path; empty when it is not known."""
+        """Return the code that was found at a path; empty when none is known.
+
+        Never what was read as data: which path an error names can be up to a visitor.
+        """
         if path == self.script:
             return self.source
         for answer in self._answers.values():
-            if answer.blob.path == path:
+            if answer.blob.path == path and answer.blob.kind != NeedKind.FILE:
                 return answer.blob.source
         return b""
 

@@ -33,7 +33,9 @@ def test_a_flood_of_long_paths_fills_neither_broker_nor_front(farm: Farm) -> Non
     assert ask(farm.socket, farm.root / "there/first.lua").status == 200
     before = farm.resident_kib()
     files = farm.status()["files"]
+    said = farm.log()
     flood(farm)
+    assert farm.log() == said  # nor the log
     after = farm.resident_kib()
     for title in ("luafarm-broker", "luafarm-front"):
         assert after[title] - before[title] < 32 * 1024, (title, before, after)

@@ -107,6 +107,21 @@ def test_scripts_run_with_whatever_is_behind_them(
         assert over_http(farm[1], path) == (200, says)
 
 
+def test_no_error_shows_what_a_script_read_as_data(farm: tuple[Farm, int]) -> None:
+    says = "require('luafarm').read('settings.toml') error(con:gets(), 0)"
+    running, port = farm
+    running.write("reads.lua", f"function main(env, con) {says} end")
+    forged = f'[string "{running.root}/settings.toml"]:1: oh'
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("POST", "/reads.lua", forged)
+        response = connection.getresponse()
+        assert response.status == 500
+        assert b"TOPSECRET" not in response.read()
+    finally:
+        connection.close()
+
+
 def test_a_root_below_a_hidden_directory_is_served() -> None:
     settings = '[pool.more]\nroot = ["{place}/.sites"]\nhosts = 1\n'
     with up(settings, hosts=1, folders=(".sites",)) as farm:

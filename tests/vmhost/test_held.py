@@ -32,6 +32,12 @@ def test_the_same_name_of_another_kind_is_another_file() -> None:
     assert hold(MODULE).recall(NeedKind.FILE, b"m") is None
 
 
+def test_only_code_is_shown_as_source() -> None:
+    held = hold(MODULE, Blob(NeedKind.FILE, b"key.pem", b"/key.pem", b"d", b"secret"))
+    assert held.source_of(b"/m.lua") == b"text"
+    assert held.source_of(b"/key.pem") == b""
+
+
 def test_what_is_not_there_is_remembered_as_well() -> None:
     held = hold()
     nothing = Source(1, Blob(NeedKind.FILE, b"f", b"", b"", b""), "no file")
