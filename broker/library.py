@@ -32,6 +32,13 @@ itself would cost the broker a turn, and whoever deploys a pause."""
 _MAX_HELD: Final = 10_000
 _LONGEST_HOLD_S: Final = 5.0  # shorter than fronts let requests wait
 
+_AGAIN_S: Final = 0.1
+"""A file that somebody is at writing is looked at so often while it is waited for."""
+
+MOST_UNFINISHED: Final = 100
+"""So many questions wait for such files. There are more when visitors make up PATH_INFO;
+those are answered that the script is not to be had now."""
+
 _Held = tuple[float, float, Callable[[float], None]]
 """(due, since, what to do then with `since`)."""
 
@@ -148,12 +155,15 @@ class Library:
         at writing them.
         """
         now = time.monotonic()
-        if now - since > _LONGEST_HOLD_S or len(self._held) >= _MAX_HELD:
+        most = _MAX_HELD if are_whole else MOST_UNFINISHED
+        if now - since > _LONGEST_HOLD_S or len(self._held) >= most:
             return False
         if are_whole and not any(self._is_unsettled(pool, path) for path in paths):
             return False
         settles_at = self._watcher.hints.settles_at()
         due = settles_at if settles_at is not None else now + self._settle_s
+        if not are_whole:
+            due = max(due, now + _AGAIN_S)
         self._held.append((due, since, again))
         return True
 

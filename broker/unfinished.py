@@ -40,8 +40,6 @@ class Unfinished:
         self._put: set[Key] = set()
         #: files that were created and not closed yet, the oldest first
         self._begun: dict[bytes, float] = {}
-        #: inotify lost count: what it did not say means nothing
-        self._is_lost = False
 
     def __len__(self) -> int:
         """Return the number of changes that wait."""
@@ -68,11 +66,6 @@ class Unfinished:
         """Note that somebody is done with what is on the way to a followed path."""
         self._put.add(key)
 
-    def lost_count(self) -> None:
-        """Note that there were events of which nothing is known."""
-        self._begun.clear()
-        self._is_lost = True
-
     def settled(self, key: Key) -> None:
         """Note that nothing of this path waits any more."""
         self._since.pop(key, None)
@@ -93,9 +86,7 @@ class Unfinished:
             return False
         if is_polled:
             return not self._has_rested(key[1], self._poll_s) and self._moves(key)
-        if has_writer is None:
-            return not self._is_lost
-        return False
+        return has_writer is None
 
     def is_open(self, key: Key) -> bool:
         """Say whether somebody is still at writing a file."""

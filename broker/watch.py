@@ -121,10 +121,11 @@ class Watcher:
             path = self._paths[key] = _Path(digest)
         path.digest = digest
         path.way = self._directories.walk(key, path.way, anew=False)
-        self._unfinished.settled(key)
         current = self._sources.look(*key)
         if current.digest != digest or current.error:
             self.hint(key, now)
+        else:
+            self._unfinished.settled(key)
 
     def unfollow(self, key: Key) -> None:
         """Forget this path."""
@@ -202,8 +203,8 @@ class Watcher:
         for at, name, mask in self._directories.events():
             if mask & flags.Q_OVERFLOW:
                 self.overflows += 1
-                self._unfinished.lost_count()
                 for key in self._everything():
+                    self._put(key)  # for all that is known
                     self.hint(key, now)
                 continue
             path = joined(at, name)
@@ -216,6 +217,10 @@ class Watcher:
 
     def _everything(self) -> list[Key]:
         return [*self._paths, *[(_NOBODY, at) for at in self._places]]
+
+    def _put(self, key: Key) -> None:
+        if key in self._paths:
+            self._unfinished.put(key)
 
     def _hint_name(self, at: bytes, name: bytes, mask: int, now: float) -> None:
         keys = self._directories.keys(at, name)
@@ -234,7 +239,7 @@ class Watcher:
             is_partial |= is_last and not self._is_single(key)
             hinted.append((key, not is_last))
             if not mask & flags.ATTRIB:
-                self._unfinished.put(key)
+                self._put(key)
         self.hints.add(hinted, at, name, now, is_partial=is_partial)
 
     # -- looking ---------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.simulate.traces import Recorded
+from broker.library import MOST_UNFINISHED
 from broker.links import NEEDS
 from broker.sources import digest_of
 from luafarm import curve
@@ -74,6 +75,27 @@ def loaded(bench: Bench, name: str = "a.lua") -> tuple[Dealer, FakeHost, bytes, 
     load = host.load()
     front.expect(Place, lambda place: place.asked == path)
     return front, host, path, load
+
+
+def test_questions_for_an_unfinished_script_wait_in_a_bounded_number(
+    bench: Bench,
+) -> None:
+    host = bench.host()
+    bench.supervisor(host)
+    front = bench.front()
+    path = bytes(bench.root / "a.lua")
+    with (bench.root / "a.lua").open("w") as file:
+        file.write("half")
+        file.flush()
+        asked = [path + b"/%d" % i for i in range(MOST_UNFINISHED + 1)]
+        for name in asked:
+            front.say(Miss(name, ()))
+        place = front.expect(Place)
+        assert (place.asked, place.verdict) == (asked[-1], Verdict.REFUSED)
+        file.write(" and half")
+    assert host.load().source == b"half and half"
+    for _ in asked[:-1]:
+        assert front.expect(Place, lambda p: bool(p.asked)).verdict == Verdict.READY
 
 
 # ---- greetings -----------------------------------------------------------------------

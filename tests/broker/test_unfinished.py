@@ -151,6 +151,19 @@ def test_of_files_that_belong_to_others_inotify_says_who_is_done(tree: Tree) -> 
         assert tree.polled() == {"a.lua": of("five")}
 
 
+def test_that_a_file_was_closed_is_not_forgotten_when_it_is_followed_anew(
+    tree: Tree,
+) -> None:
+    path = tree.root / "a.lua"
+    with stranger(path):
+        path.write_text("two")
+        assert tree.hinted()
+        # a state was loaded meanwhile from what was there before
+        known = tree.watcher.known((POOL, tree.path("a.lua")))
+        tree.watcher.follow((POOL, tree.path("a.lua")), known, tree.now)
+        assert tree.settled() == {"a.lua": of("two")}
+
+
 def test_a_new_file_is_known_to_be_unfinished_by_its_creation(tree: Tree) -> None:
     new = tree.root / "new.lua"
     key = (POOL, tree.path("new.lua"))
