@@ -36,8 +36,8 @@ _AGAIN_S: Final = 0.1
 """A file that somebody is at writing is looked at so often while it is waited for."""
 
 MOST_UNFINISHED: Final = 100
-"""So many questions wait for such files. There are more when visitors make up PATH_INFO;
-those are answered that the script is not to be had now."""
+"""So many questions wait for such files. There are more when visitors make up
+PATH_INFO; those are answered that the script is not to be had now."""
 
 _Held = tuple[float, float, Callable[[float], None]]
 """(due, since, what to do then with `since`)."""

@@ -119,6 +119,7 @@ class Watcher:
         path = self._paths.get(key)
         if path is None:
             path = self._paths[key] = _Path(digest)
+            self._put(key)  # what inotify might have said before nobody heard
         path.digest = digest
         path.way = self._directories.walk(key, path.way, anew=False)
         current = self._sources.look(*key)

@@ -151,6 +151,16 @@ def test_of_files_that_belong_to_others_inotify_says_who_is_done(tree: Tree) -> 
         assert tree.polled() == {"a.lua": of("five")}
 
 
+def test_what_changed_before_it_was_followed_is_no_matter_of_events(
+    tree: Tree,
+) -> None:
+    path = tree.write("b.lua", "new")
+    with stranger(path):
+        seen_before = tree.sources.look(POOL, tree.path("a.lua")).digest
+        tree.watcher.follow((POOL, tree.path("b.lua")), seen_before, tree.now)
+        assert tree.settled() == {"b.lua": of("new")}
+
+
 def test_that_a_file_was_closed_is_not_forgotten_when_it_is_followed_anew(
     tree: Tree,
 ) -> None:
