@@ -57,6 +57,9 @@ def _farm(document: Row) -> str:
             f"files    {_cell(files, 'paths')} known, {_cell(files, 'watches')} "
             f"directories watched, {len(polled)} polled"
         )
+        if files.get("unfinished"):
+            open_files = f"{_cell(files, 'unfinished')} changed files"
+            lines.append(f"open     {open_files} wait for whoever is writing them")
         lines += [
             f"polled   {_cell(one, 'directory')}: {_cell(one, 'reason')}"
             for one in polled[:_POLLED]

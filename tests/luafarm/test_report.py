@@ -25,6 +25,7 @@ STATUS = {
     "files": {
         "paths": 3,
         "watches": 2,
+        "unfinished": 4,
         "polling": [{"directory": "/mnt/www", "reason": "nfs"}],
     },
     "fronts": [
@@ -151,6 +152,11 @@ def test_evictions_are_told_with_their_reason_and_when() -> None:
 
 def test_directories_that_are_polled_are_named_with_the_reason() -> None:
     assert "polled   /mnt/www: nfs\n" in rendered(Parts.ALL)
+
+
+def test_files_that_wait_for_their_writers_are_told() -> None:
+    text = rendered(Parts.ALL)
+    assert "open     4 changed files wait for whoever is writing them\n" in text
 
 
 def test_who_is_quarantined_is_told_with_the_reason_and_the_end() -> None:
