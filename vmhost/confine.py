@@ -2,7 +2,7 @@
 
 `enter` takes everything away that must go before the host starts threads: inherited
 fds, namespaces, limits, its uid, capabilities, the file system. The host then makes its
-ZeroMQ context and compiles its prelude; `seal` loads the system call filter over all
+threads and compiles its prelude; `seal` loads the system call filter over all
 threads and tries whether it holds. Landlock does not reach threads that already run,
 the filter would kill libzmq while it starts: hence the two steps.
 
@@ -38,7 +38,7 @@ class Confinement:
 
     trusted: bool
     jit: bool  # executable memory is allowed
-    tcp: bool  # it serves TCP connections
+    keys: bool  # it serves with keys: libzmq is in it
     supervisor: int  # pid of the process whose end is its own
     uid: int | None  # None: it keeps uid, gid and groups as they are
     gid: int
@@ -296,7 +296,7 @@ def _filter_calls(wanted: Confinement) -> str:
     processor = kernel.architecture()
     if processor is None:
         raise _MissingError(f"no table of system calls for {os.uname().machine}")
-    listed = seccomp.rules(os.getpid(), jit=wanted.jit, tcp=wanted.tcp)
+    listed = seccomp.rules(os.getpid(), jit=wanted.jit, keys=wanted.keys)
     kernel.load_filter(seccomp.compile_rules(listed, processor))
     # by a path that exists: ENOENT can come from the filter only
     _expect("open", {errno.ENOENT}, lambda: os.close(os.open("/", os.O_RDONLY)))

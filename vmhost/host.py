@@ -67,19 +67,27 @@ def serve(
         link.stop()
 
     signal.signal(signal.SIGTERM, stop)
-    seal()
-    report.write_ready(report_fd)
-    os.close(report_fd)
-    gc.freeze()
-    os._exit(_run(host))
+
+    def begin() -> None:
+        seal()
+        report.write_ready(report_fd)
+        os.close(report_fd)
+        gc.freeze()
+
+    os._exit(_run(host, begin))
 
 
-def _run(host: "Host") -> int:
-    """Run the loop in a thread with a large stack and return the exit code."""
+def _run(host: "Host", begin: Callable[[], None]) -> int:
+    """Run the loop in a thread with a large stack and return the exit code.
+
+    begin: what comes before, when the thread is there: no other can be made after it.
+    """
     ends: list[BaseException | None] = []
+    has_begun = threading.Event()
 
     def guarded() -> None:
         try:
+            has_begun.wait()
             host.live()
             ends.append(None)
         except BaseException as error:  # noqa: BLE001 - goes on in the main thread
@@ -89,6 +97,8 @@ def _run(host: "Host") -> int:
     threading.stack_size(_STACK_BYTES)
     thread = threading.Thread(target=guarded)
     thread.start()
+    begin()
+    has_begun.set()
     while not ends:
         host.bell.wait(host.curfew.look(time.monotonic_ns()))
         host.bell.clear()

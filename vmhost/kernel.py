@@ -123,7 +123,7 @@ def enter_root(target: str) -> None:
 
 def try_new_code() -> None:
     """Try to make writable memory executable. Raise OSError when it is refused."""
-    page = mmap.mmap(-1, mmap.PAGESIZE)
+    page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     start = ctypes.c_char.from_buffer(page)
     try:
         address = ctypes.addressof(start)

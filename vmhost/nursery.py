@@ -240,7 +240,7 @@ class Nursery:
                 host=order.host,
                 title=f"luafarm-vmhost {plan.pool}/{order.number}",
                 config=config.pack(),
-                confinement=self._confinement(order, door, uid),
+                confinement=self._confinement(order, uid, keys=pair is not None),
                 required=plan.required,
             )
             fds = [door.sock.fileno(), page, report_end, errors_end]
@@ -266,12 +266,12 @@ class Nursery:
             compat=household.compat,
         )
 
-    def _confinement(self, order: Fork, door: Door, uid: int | None) -> Confinement:
+    def _confinement(self, order: Fork, uid: int | None, *, keys: bool) -> Confinement:
         plan = order.plan
         return Confinement(
             trusted=plan.trusted,
             jit=plan.jit,
-            tcp=door.is_tcp,
+            keys=keys,
             supervisor=os.getpid(),
             uid=uid,
             gid=-1 if uid is None else uid,

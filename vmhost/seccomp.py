@@ -5,9 +5,11 @@ What ordinary Python or C code may try on its way to an error message (opening a
 for a traceback, asking for a terminal) is refused with an error instead.
 
 The host gets its listening socket and its threads before the filter is loaded, so that
-nothing that makes sockets, opens files or starts programs is on the list. Some of the
-forbidden calls answer EPERM to arguments that could do nothing anyway (`probes`), so
-that a host can ask whether the filter is there and live (`vmhost.confine`).
+nothing that makes sockets or threads, opens files or starts programs is on the list. A
+host that serves with keys has libzmq in it, which needs more; one without keys does not
+get that. docs/sandbox.md says of each call what it is for. Some of the forbidden calls
+answer EPERM to arguments that could do nothing anyway (`probes`), so that a host can
+ask whether the filter is there and live (`vmhost.confine`).
 
 Comparisons look at the low 32 bits of an argument: that is all the kernel itself looks
 at in each argument compared here (int, flags below 2**32, one bit of `prot`).
@@ -34,17 +36,26 @@ _NUMBER_AT: Final = 0  # offsets in struct seccomp_data
 _PROCESSOR_AT: Final = 4
 _ARGUMENTS_AT: Final = 16
 
-# pthread_create of glibc: VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID
-# CHILD_CLEARTID; musl adds the ignored DETACHED.
-_NEW_THREAD: Final = 0x003D0F00
-_DETACHED: Final = 0x00400000
-
 _PR_SET_NAME: Final = 15
 _PROT_EXEC: Final = 4
-_FCNTL_HARMLESS: Final = (0, 1, 2, 3, 4, 1030)  # DUPFD GETFD SETFD GETFL SETFL, CLOEXEC
+_MAP_KIND: Final = 0x2F  # the type of a mapping, and MAP_ANONYMOUS
+_MAP_OWN: Final = 0x22  # MAP_PRIVATE | MAP_ANONYMOUS: memory that nobody else sees
+_MREMAP_MAYMOVE: Final = 1
+_MADV_DONTNEED: Final = 4
+_MADV_DUMP: Final = (16, 17)  # DONTDUMP, DODUMP: libsodium, around its secrets
+_FUTEX_FLAGS: Final = 0x180  # PRIVATE, CLOCK_REALTIME
+_FUTEX_LOCKS: Final = (0, 1, 3, 9)  # WAIT, WAKE, REQUEUE (musl), WAIT_BITSET
+_OWN_CLOCKS: Final = 0xF  # beyond are the CPU clocks of other processes: ~pid << 3
+_F_GETFL: Final = 3
+_F_SETFL: Final = 4
+_O_NONBLOCK: Final = 0x800  # and the ways to open, which F_SETFL leaves alone
+_O_ACCMODE: Final = 3
+_SEND_FLAGS: Final = 0x4040  # DONTWAIT, NOSIGNAL; MSG_FASTOPEN would connect
 _IPPROTO_TCP: Final = 6
+_TCP_NODELAY: Final = 1
 _CLONE_THREAD: Final = 0x00010000
 _NO_SUCH: Final = 0x7FFF  # address family, signal, ptrace request
+_ALL: Final = 0xFFFFFFFF
 
 Probe = tuple[str, tuple[int, ...]]
 """A forbidden call and arguments for which no kernel does anything."""
@@ -56,7 +67,7 @@ class Argument:
 
     index: int
     value: int
-    mask: int = 0xFFFFFFFF
+    mask: int = _ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +84,26 @@ def refuse(code: int) -> int:
     return _ERRNO | code
 
 
+def _none_but(index: int, allowed: int) -> Argument:
+    """Return the test that an argument has no bits but these."""
+    return Argument(index, 0, _ALL & ~allowed)
+
+
 _FREE: Final = """
     read write writev close poll ppoll epoll_wait epoll_pwait epoll_ctl
-    recvfrom sendto accept accept4 getsockopt getsockname getpeername shutdown
-    futex brk munmap mremap madvise mlock munlock
-    clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time
-    getpid gettid getrandom getrusage setitimer
-    rt_sigprocmask rt_sigreturn sigaltstack restart_syscall
-    sched_yield set_robust_list rseq exit exit_group
+    accept4 getsockname brk munmap gettimeofday time getpid gettid getrandom setitimer
+    rt_sigprocmask rt_sigreturn restart_syscall exit exit_group
+"""
+
+_FREE_WITH_KEYS: Final = """
+    recvfrom getpeername mlock munlock set_robust_list rseq
+"""  # the last two: libzmq's threads, which may still be on their way up
+
+_UNDONE_WITH_KEYS: Final = """
     sched_getscheduler sched_getparam sched_setscheduler
-"""  # the last three: libzmq's threads, which may still be on their way up
+"""
+"""What libzmq's threads ask of themselves, by an id that a filter cannot know, to stay
+as they are: the answer is 0, and the kernel is not asked."""
 
 _NO_FILES: Final = """
     open openat openat2 stat lstat fstat newfstatat statx
@@ -91,35 +112,66 @@ _NO_FILES: Final = """
 
 _REFUSED: Final = """
     lseek ioctl getdents64 rt_sigaction sched_getaffinity prlimit64 uname sysinfo
+    clock_getres nanosleep getrusage sigaltstack sched_yield
 """
 
 
-def rules(pid: int, *, jit: bool, tcp: bool) -> list[Rule]:
+def rules(pid: int, *, jit: bool, keys: bool) -> list[Rule]:
     """Return the rules of a host process.
 
     pid: its own, the only one it may signal. jit: executable memory is allowed.
-    tcp: it serves TCP connections, whose options libzmq sets when it accepts one.
+    keys: it serves with keys, over TCP, by libzmq.
     """
-    listed = [Rule(name, ALLOW) for name in _FREE.split()]
+    # what depends on arguments runs the program at each call, and finds itself sooner
+    # here; of the rest the kernel remembers the answers
+    listed: list[Rule] = []
+    for name in ("clock_gettime", "clock_nanosleep"):
+        listed.append(Rule(name, ALLOW, (_none_but(0, _OWN_CLOCKS),)))
+        listed.append(Rule(name, refuse(errno.EINVAL)))
+    operation = _ALL & ~_FUTEX_FLAGS
+    listed += [Rule("futex", ALLOW, (Argument(1, o, operation),)) for o in _FUTEX_LOCKS]
+    listed.append(Rule("futex", refuse(errno.ENOSYS)))
+    listed += _memory_rules(jit=jit)
+    mode = _none_but(2, _O_NONBLOCK | _O_ACCMODE)
+    listed.append(Rule("fcntl", ALLOW, (Argument(1, _F_SETFL), mode)))
+    listed.append(Rule("tgkill", ALLOW, (Argument(0, pid),)))
+    if keys:
+        listed += _libzmq_rules()
+    listed += [
+        Rule("madvise", refuse(errno.EINVAL)),
+        Rule("fcntl", refuse(errno.EPERM)),
+        Rule("setsockopt", refuse(errno.EPERM)),
+    ]
+    listed += [Rule(name, ALLOW) for name in _FREE.split()]
     listed += [Rule(name, refuse(errno.ENOENT)) for name in _NO_FILES.split()]
     listed += [Rule(name, refuse(errno.EACCES)) for name in _REFUSED.split()]
-    # without flags in registers a filter cannot judge; glibc falls back to clone
-    listed.append(Rule("clone3", refuse(errno.ENOSYS)))
-    thread = Argument(0, _NEW_THREAD, 0xFFFFFFFF & ~_DETACHED)
-    listed.append(Rule("clone", ALLOW, (thread,)))
-    listed.append(Rule("prctl", ALLOW, (Argument(0, _PR_SET_NAME),)))
-    listed.append(Rule("tgkill", ALLOW, (Argument(0, pid),)))
-    listed += [Rule("fcntl", ALLOW, (Argument(1, c),)) for c in _FCNTL_HARMLESS]
-    listed.append(Rule("fcntl", refuse(errno.EPERM)))
-    executable = () if jit else (Argument(2, 0, _PROT_EXEC),)
-    listed += [Rule(name, ALLOW, executable) for name in ("mmap", "mprotect")]
-    if tcp:
-        listed.append(Rule("setsockopt", ALLOW, (Argument(1, _IPPROTO_TCP),)))
-    listed.append(Rule("setsockopt", refuse(errno.EPERM)))
     for name, values in probes(jit=jit):
         tests = [Argument(index, value) for index, value in enumerate(values)]
         listed.append(Rule(name, refuse(errno.EPERM), tuple(tests)))
     return listed
+
+
+def _memory_rules(*, jit: bool) -> list[Rule]:
+    data = () if jit else (Argument(2, 0, _PROT_EXEC),)
+    return [
+        Rule("mmap", ALLOW, (*data, Argument(3, _MAP_OWN, _MAP_KIND))),
+        Rule("mprotect", ALLOW, data),
+        Rule("mremap", ALLOW, (_none_but(3, _MREMAP_MAYMOVE),)),
+        Rule("madvise", ALLOW, (Argument(2, _MADV_DONTNEED),)),
+    ]
+
+
+def _libzmq_rules() -> list[Rule]:
+    nodelay = (Argument(1, _IPPROTO_TCP), Argument(2, _TCP_NODELAY))
+    return [
+        Rule("sendto", ALLOW, (_none_but(3, _SEND_FLAGS),)),
+        Rule("setsockopt", ALLOW, nodelay),
+        Rule("fcntl", ALLOW, (Argument(1, _F_GETFL),)),
+        Rule("prctl", ALLOW, (Argument(0, _PR_SET_NAME),)),
+        *[Rule("madvise", ALLOW, (Argument(2, advice),)) for advice in _MADV_DUMP],
+        *[Rule(name, ALLOW) for name in _FREE_WITH_KEYS.split()],
+        *[Rule(name, refuse(0)) for name in _UNDONE_WITH_KEYS.split()],
+    ]
 
 
 def probes(*, jit: bool) -> list[Probe]:
@@ -174,7 +226,7 @@ def _choose(choices: list[Rule]) -> list[bytes]:
         rest: list[bytes] = [_step(_RETURN, rule.action)]
         for test in reversed(rule.tests):
             look = [_step(_LOAD, _ARGUMENTS_AT + 8 * test.index)]
-            if test.mask != 0xFFFFFFFF:
+            if test.mask != _ALL:
                 look.append(_step(_AND, test.mask))
             rest = [*look, _step(_SAME, test.value, otherwise=len(rest)), *rest]
         block += rest

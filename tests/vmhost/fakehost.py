@@ -1,7 +1,8 @@
 """A VM host without Lua: it does what it is told, one command a message.
 
-`python -m tests.vmhost.fakehost FD` is the zygote of such hosts. A command is a list of
-frames, name and arguments; the answer is `ok` or what went wrong.
+`python -m tests.vmhost.fakehost FD` is the zygote of such hosts. A command is a frame,
+name and arguments with NULs between; the answer is `ok` or what went wrong. Its
+connections are those of a real host, without keys or with them.
 """
 
 import contextlib
@@ -20,14 +21,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-import zmq
 from setproctitle import setproctitle
 
 from vmhost import kernel, report, zygote
+from vmhost.curvelink import CurveLink
 from vmhost.hostconfig import HostConfig
+from vmhost.hostlink import Link
 from vmhost.layers import Layer
 from vmhost.scoreboard import HostSlot
+from vmhost.streamlink import StreamLink
 
+BATCH = 3  # SCHED_BATCH
+FASTOPEN = 0x20000000
+PARENT = [0]  # the supervisor: a sealed host may not ask
 ORPHAN_S = 60.0  # no test leaves a host for longer, whatever goes wrong
 
 
@@ -57,6 +63,21 @@ def connect(family: int, address: object) -> None:
         sock.connect(address)  # type: ignore[arg-type]
 
 
+def change_policy(pid: int) -> None:
+    """Have the kernel schedule a process as one that computes for long."""
+    priority = ctypes.create_string_buffer(4)  # struct sched_param
+    kernel.syscall("sched_setscheduler", pid, BATCH, priority)
+
+
+def share_memory() -> None:
+    mmap.mmap(-1, 4096).close()
+
+
+def connect_without_connect() -> None:
+    """Make a connection of the listening socket, with a port that the host names."""
+    kernel.syscall("sendto", -1, None, 0, FASTOPEN, None, 0)
+
+
 def start_thread() -> None:
     thread = threading.Thread(target=int)
     thread.start()
@@ -74,12 +95,12 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "socketpair": socket.socketpair,
     "fork": fork,
     "execve": lambda: os.execv("/bin/true", ["true"]),
-    "kill": lambda: os.kill(os.getppid(), 0),
+    "kill": lambda: os.kill(PARENT[0], 0),
     "kill self": lambda: os.kill(os.getpid(), 0),
     "setuid": lambda: os.setuid(0),
     "unshare": lambda: kernel.unshare(kernel.CLONE_NEWUSER),
     "prctl": lambda: kernel.prctl(kernel.PR_SET_DUMPABLE, 1),
-    "ptrace": lambda: kernel.syscall("ptrace", 16, os.getppid(), 0, 0),
+    "ptrace": lambda: kernel.syscall("ptrace", 16, PARENT[0], 0, 0),
     "process_vm_readv": lambda: kernel.syscall("process_vm_readv", 1, 0, 0, 0, 0, 0),
     "memfd_create": lambda: os.close(os.memfd_create("x")),
     "io_uring_setup": lambda: kernel.syscall("io_uring_setup", 1, 0),
@@ -89,7 +110,36 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "executable mprotect": kernel.try_new_code,
     "rlimit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
     "signal": lambda: signal.signal(signal.SIGALRM, signal.SIG_IGN),
+    "shared mmap": share_memory,
+    "fixed mremap": lambda: kernel.syscall("mremap", 0, 0, 0, 2),
     "thread": start_thread,
+    "schedule parent": lambda: change_policy(PARENT[0]),
+    "schedule itself": lambda: change_policy(0),
+    "policy of parent": lambda: kernel.syscall("sched_getscheduler", PARENT[0]),
+    "clock of parent": lambda: time.clock_gettime(~PARENT[0] << 3 | 2),
+    "sleep by clock of parent": lambda: kernel.syscall(
+        "clock_nanosleep", ~PARENT[0] << 3 | 2, 0, None, None
+    ),
+    "rename": lambda: kernel.prctl(15),
+    "accept": lambda: kernel.syscall("accept", -1, None, None),
+    "recvfrom": lambda: kernel.syscall("recvfrom", -1, None, 0, 0, None, None),
+    "sendto": lambda: kernel.syscall("sendto", -1, None, 0, 0, None, 0),
+    "sendto that connects": connect_without_connect,
+    "getpeername": lambda: kernel.syscall("getpeername", -1, None, None),
+    "peer credentials": lambda: kernel.syscall("getsockopt", -1, 1, 17, None, None),
+    "shutdown": lambda: kernel.syscall("shutdown", -1, 2),
+    "no delay": lambda: kernel.syscall("setsockopt", -1, 6, 1, None, 0),
+    "other protocol": lambda: kernel.syscall("setsockopt", -1, 6, 31, None, 0),
+    "dup": lambda: kernel.syscall("fcntl", 2, 0, 50),
+    "dup and close on exec": lambda: kernel.syscall("fcntl", 2, 1030, 50),
+    "flags": lambda: kernel.syscall("fcntl", 2, 3, 0),
+    "signals of a socket": lambda: kernel.syscall("fcntl", 2, 4, 0x2000),
+    "futex of another kind": lambda: kernel.syscall("futex", None, 6, 0),  # LOCK_PI
+    "merged memory": lambda: kernel.syscall("madvise", None, 0, 12),  # MERGEABLE
+    "memory given back": lambda: kernel.syscall("madvise", None, 0, 4),
+    "memory in no dump": lambda: kernel.syscall("madvise", None, 0, 16),
+    "locked memory": lambda: kernel.syscall("mlock", None, 0),
+    "usage": lambda: kernel.syscall("getrusage", 0, None),
     "sleep": lambda: time.sleep(0.01),
     "urandom": lambda: os.urandom(8),
     "timer": lambda: signal.setitimer(signal.ITIMER_REAL, 0),
@@ -102,8 +152,8 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
 class FakeHost:
     """Obeys until it is told to end."""
 
-    def __init__(self, sock: "zmq.Socket[bytes]", slot: HostSlot) -> None:
-        self._sock = sock
+    def __init__(self, link: Link, slot: HostSlot) -> None:
+        self._link = link
         self._slot = slot
         self._is_beating = True
         self._is_ending = False
@@ -113,11 +163,11 @@ class FakeHost:
         while not self._is_ending and time.monotonic() < end:
             if self._is_beating:
                 self._slot.beat(time.monotonic_ns())
-            if not self._sock.poll(100):
-                continue
-            peer, *frames = self._sock.recv_multipart()
-            answer = self.obey(*[frame.decode() for frame in frames])
-            self._sock.send_multipart([peer, answer.encode()])
+            received = self._link.receive(100)
+            if received is not None:
+                peer, frame, _ = received
+                answer = self.obey(*frame.decode().split("\0"))
+                self._link.send(peer, answer.encode())
 
     def end(self) -> None:
         self._is_ending = True
@@ -181,15 +231,17 @@ def serve(
     seal: Callable[[], list[Layer]],
 ) -> NoReturn:
     """Serve commands on the host's own endpoint."""
+    PARENT[0] = os.getppid()
     if config.pool == "never-ready":
         time.sleep(ORPHAN_S)
     if config.pool == "fail":
         raise RuntimeError("told to fail")
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    sock: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
-    sock.setsockopt(zmq.USE_FD, listen_fd)
-    sock.bind(config.endpoint)
-    host = FakeHost(sock, slot)
+    link: Link
+    if config.secret_key:
+        link = CurveLink(config, listen_fd)
+    else:
+        link = StreamLink(listen_fd)
+    host = FakeHost(link, slot)
     signal.signal(signal.SIGTERM, lambda *_: host.end())
     seal()
     report.write_ready(report_fd)

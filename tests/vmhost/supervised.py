@@ -17,7 +17,7 @@ from typing import TypeVar
 import pytest
 import zmq
 
-from luafarm import children, wire
+from luafarm import children, curve, wire
 from luafarm.messages import PROTOCOL, Hello, HostLost, HostUp, Message, Role, Welcome
 from luafarm.names import Machine
 
@@ -104,6 +104,7 @@ class Supervised:
     ) -> None:
         self.process = process
         self.run = run
+        self.keys = run.parent / "keys"
         self.log = log
         self.heard: list[Message] = []
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -179,8 +180,11 @@ class Supervised:
         dealer: zmq.Socket[bytes] = self.context.socket(zmq.DEALER)
         try:
             dealer.linger = 1000
+            if up.server_key:
+                front = curve.load(self.keys, "fcgi").own
+                curve.connect(dealer, front, up.server_key)
             dealer.connect(up.endpoint)
-            dealer.send_multipart([word.encode() for word in words])
+            dealer.send("\0".join(words).encode())
             end = time.monotonic() + PATIENCE_S
             while wait and time.monotonic() < end:
                 if dealer.poll(20):
@@ -233,6 +237,10 @@ class Supervised:
         until(lambda: not any(map(is_alive, family)), "the family to end")
 
 
+WITH_KEYS = 'endpoint = "tcp://127.0.0.1:*"\n[security]\nkeys = "keys"'
+"""Lines of `[vmhost]`, for a supervisor whose hosts serve with keys."""
+
+
 def configuration(
     run: Path, pools: dict[str, str], vmhost: str = "", others: str = ""
 ) -> str:
@@ -275,6 +283,7 @@ def supervised(
             python = python_for_all()
         config = home / "luafarm.toml"
         config.write_text(configuration(run, pools, vmhost, others))
+        curve.keygen(home / "keys")
         log = home / "log"
         with log.open("wb") as stream:
             process = subprocess.Popen(

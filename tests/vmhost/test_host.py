@@ -400,7 +400,7 @@ def test_a_confined_host_serves(tmp_path: Path) -> None:
     confinement = Confinement(
         trusted=False,
         jit=False,
-        tcp=False,
+        keys=False,
         supervisor=os.getpid(),
         uid=None,
         gid=0,
