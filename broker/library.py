@@ -17,6 +17,7 @@ from broker.roots import Roots
 from broker.sources import Sources, trace
 from broker.tables import Key
 from broker.watch import Changes, Watcher
+from luafarm import trusted
 from luafarm.aliases import Alias
 from luafarm.messages import Blob, Dependency, Load, Need, NeedKind, Source
 from luafarm.names import Pool, Script
@@ -51,7 +52,8 @@ class Library:
         self._settle_s = settings.broker.settle
         pools = pool_paths(settings)
         self._places = [d for p in pools.values() for d in (*p.roots, *p.libraries)]
-        self._sources = Sources(pools, settings.broker.max_source)
+        circles = {Pool(n): c for n, c in trusted.circles(settings).items()}
+        self._sources = Sources(pools, settings.broker.max_source, circles=circles)
         self._watcher = Watcher(
             self._sources, self._settle_s, settings.broker.poll, is_single=is_single
         )

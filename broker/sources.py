@@ -27,8 +27,10 @@ from broker.resolve import (
     possible,
     shown,
 )
+from luafarm import strangers
 from luafarm.messages import Blob, Dependency, NeedKind
 from luafarm.names import Pool, Script
+from luafarm.strangers import Circle
 
 DIGEST_BYTES: Final = 16
 
@@ -69,7 +71,10 @@ class Sources:
         max_source: int,
         wall_clock: Callable[[], float] = time.time,
         most_bytes: int = MOST_BYTES,
+        circles: Mapping[Pool, Circle] | None = None,
     ) -> None:
+        """circles: who may have written what a pool runs; those not named: anybody."""
+        self._circles = circles or {}
         self._most_bytes = most_bytes
         self._pools = pools
         self._max_source = max_source
@@ -143,6 +148,9 @@ class Sources:
             before = os.fstat(fd)
             if not stat.S_ISREG(before.st_mode) or not self._is_inside(pool, fd, path):
                 return _Look(None, b"", "")
+            wrong = self._distrust(pool, path, before)
+            if wrong:
+                return _Look(_identity(before), b"", wrong)
             if before.st_size > self._max_source:
                 limit = f"the limit is {self._max_source} (max_source)"
                 error_text = f"a file of {before.st_size} bytes; {limit}"
@@ -164,6 +172,14 @@ class Sources:
             -_RACY_S < self._wall_clock() - after.st_mtime < _RACY_S
         )
         return _Look(identity if is_sure else None, digest, "")
+
+    def _distrust(self, pool: Pool, path: bytes, status: os.stat_result) -> str:
+        """Return why a trusted pool does not run a file; empty: it does."""
+        circle = self._circles.get(pool)
+        if circle is None:
+            return ""
+        wrong = strangers.fault(shown(path), status, circle)
+        return wrong and f"{wrong}; a trusted pool runs nothing of strangers (writers)"
 
     def _is_inside(self, pool: Pool, fd: int, path: bytes) -> bool:
         real = os.readlink(b"/proc/self/fd/%d" % fd)  # noqa: PTH115 - bytes

@@ -150,6 +150,9 @@ def _check_pool(checker: _Checker, section: str, pool: PoolSettings) -> None:
         if pool.cpath:
             reason = "not in a sandboxed pool: C modules leave every sandbox"
             checker.refuse(section, "cpath", pool.cpath, reason)
+        if pool.writers:
+            reason = "a sandboxed pool runs what is there, whoever wrote it"
+            checker.refuse(section, "writers", pool.writers, reason)
     if pool.jit and pool.dialect != "luajit21":
         reason = f"{pool.dialect} has no compiler; only luajit21 has"
         checker.refuse(section, "jit", pool.jit, reason)

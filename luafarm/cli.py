@@ -84,6 +84,7 @@ def _up(arguments: argparse.Namespace) -> int:
         return up_configuration(arguments)
 
     configuration = configured()
+    configure.tell(configuration)
     preflight.check(configuration, *up.ROLES)
     settings = configuration.settings
     logs.setup(settings.log, "luafarm-up")
@@ -153,6 +154,7 @@ def _fcgi(arguments: argparse.Namespace) -> int:
         return configure.load(arguments.config, arguments.sets, given=given)
 
     configuration = configured()
+    configure.tell(configuration)
     preflight.check(configuration, "fcgi")
     logs.setup(configuration.settings.log, "luafarm-fcgi")
     given = passed_on(configuration, arguments)
@@ -160,7 +162,7 @@ def _fcgi(arguments: argparse.Namespace) -> int:
 
 
 def _role(role: str, arguments: argparse.Namespace) -> int:
-    configuration = configure.load(arguments.config, arguments.sets)
+    configuration = _configuration(arguments)
     preflight.check(configuration, role)
     command = children.command(role, passed_on(configuration, arguments))
     children.ignore_hangup()
@@ -168,7 +170,7 @@ def _role(role: str, arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    settings = configure.load(arguments.config, arguments.sets).settings
+    settings = _configuration(arguments).settings
     text = asking.status(settings, arguments.timeout)
     if arguments.json:
         sys.stdout.write(text.decode() + "\n")
@@ -182,7 +184,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _reload(arguments: argparse.Namespace) -> int:
-    settings = configure.load(arguments.config, arguments.sets).settings
+    settings = _configuration(arguments).settings
     path = os.fsencode(arguments.path.absolute()) if arguments.path else b""
     error = asking.reload(settings, path, arguments.timeout, wait=arguments.wait)
     if error:
@@ -192,7 +194,7 @@ def _reload(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> int:
-    configuration = configure.load(arguments.config, arguments.sets)
+    configuration = _configuration(arguments)
     file = configuration.file or "none"
     lines = [f"# configuration file: {file}"]
     group = sockets.group(configuration.settings.front)
@@ -208,9 +210,19 @@ def _config(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _configuration(arguments: argparse.Namespace) -> Configuration:
+    configuration = configure.load(arguments.config, arguments.sets)
+    configure.tell(configuration)
+    return configuration
+
+
 def passed_on(configuration: Configuration, arguments: argparse.Namespace) -> list[str]:
-    """Return the arguments by which a role reads the same configuration."""
-    file = configuration.file
+    """Return the arguments by which a role reads the same configuration.
+
+    A file that was found is not named: the role looks for it in the same directory,
+    with the same care.
+    """
+    file: Path | None = arguments.config
     result = ["--config", str(file.absolute())] if file is not None else []
     sets = [f"{'.'.join(given.place)}={given.value}" for given in configuration.given]
     for assignment in [*arguments.sets, *sets]:

@@ -5,20 +5,25 @@ Later ones win: defaults, the file (`--config FILE`, else `./luafarm.toml`, else
 (`LUAFARM_POOL__NAME__SETTING` for a pool), `--set section.name=value`, the options of
 a command. Each value remembers where it came from. Whatever is wrong raises
 SettingsError with one line that names the setting, the value and the source.
+
+A file that nobody has named counts only if no stranger could have written it: whoever
+goes into a directory does not mean to obey it. One that is named is its owner's affair;
+when others may write it as well, this is told, and root refuses it.
 """
 
 import argparse
 import difflib
 import os
 import re
+import stat
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar, cast
+from typing import BinaryIO, Final, NoReturn, TypeVar, cast
 
-from luafarm import checks
+from luafarm import checks, strangers
 from luafarm.errors import SettingsError
 from luafarm.options import SECTIONS, Option, Value, heading, options
 from luafarm.settings import (
@@ -60,6 +65,7 @@ class Configuration:
     origins: Mapping[str, str]  # by "front.queue", "pool.main.root", "script[0].cpu"
     file: Path | None
     given: tuple[Given, ...] = ()  # by the options of a command
+    notes: tuple[str, ...] = ()  # lines about files that strangers may write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,14 +117,21 @@ def load(
     given: Sequence[Given] = (),
 ) -> Configuration:
     """Return the configuration from all its sources; `given` wins over all others."""
-    found = _find(file)
+    source = _look() if file is None else _named(file)
     everything = [
-        *(_from_file(found) if found is not None else ()),
+        *source.rows,
         *_from_environment(os.environ if environment is None else environment),
         *[_from_set(text) for text in sets],
         *given,
     ]
-    return _merge(everything, found, tuple(given))
+    configuration = _merge(everything, source.file, tuple(given))
+    return replace(configuration, notes=source.notes)
+
+
+def tell(configuration: Configuration) -> None:
+    """Tell whoever typed a command of files that strangers may write."""
+    for note in configuration.notes:
+        sys.stderr.write(f"luafarm: configuration: {note}\n")
 
 
 def command_line(place: str, text: str, option: str) -> Given:
@@ -129,20 +142,71 @@ def command_line(place: str, text: str, option: str) -> Given:
 # ---- sources -----------------------------------------------------------------------
 
 
-def _find(file: Path | None) -> Path | None:
-    if file is not None:
-        return file
-    return next((path for path in FILES if path.exists()), None)
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A configuration file, or none, and what is to be said of those looked at."""
+
+    file: Path | None
+    rows: Sequence[Given]
+    notes: tuple[str, ...]
 
 
-def _from_file(file: Path) -> list[Given]:
+def _look() -> _Source:
+    """Return the first of FILES that is there and of which no stranger has a part."""
+    notes: list[str] = []
+    circle = strangers.own_circle()
+    for path in FILES:
+        try:
+            stream = strangers.open_found(path, circle)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except strangers.StrangerError as wrong:
+            notes.append(
+                f"{path.absolute()} is left out: {wrong}; --config uses a file all "
+                "the same"
+            )
+        except OSError as error:
+            notes.append(f"{path.absolute()} is left out: {error.strerror}")
+        else:
+            with stream:
+                return _Source(path, _from_file(path, stream), tuple(notes))
+    return _Source(None, (), tuple(notes))
+
+
+def _named(file: Path) -> _Source:
     try:
         with file.open("rb") as stream:
-            document = tomllib.load(stream)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: {error}") from None
+            wrong = _others_may_write(file, stream)
+            if wrong and os.geteuid() == 0:
+                raise SettingsError(f"{file}: not for root: {wrong}")
+            return _Source(file, _from_file(file, stream), (wrong,) if wrong else ())
     except OSError as error:
         raise SettingsError(f"{file}: {error.strerror}") from None
+
+
+def _others_may_write(file: Path, stream: BinaryIO) -> str:
+    """Return how others than the owner may write a file, or put another in its place.
+
+    What is no file, such as a pipe of the shell, has no others.
+    """
+    status = os.fstat(stream.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        return ""
+    circle = strangers.own_circle().with_uid(status.st_uid)
+    wrong = strangers.fault(file, status, circle)
+    real = Path(os.path.realpath(file))
+    for directory in dict.fromkeys([file.absolute().parent, real.parent]):
+        wrong = wrong or strangers.fault(
+            directory, directory.stat(), circle, is_on_the_way=True
+        )
+    return wrong
+
+
+def _from_file(file: Path, stream: BinaryIO) -> list[Given]:
+    try:
+        document = tomllib.load(stream)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from None
     base = file.absolute().parent
     origin = str(file)
 

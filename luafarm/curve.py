@@ -12,7 +12,6 @@ socket for the caller's poll loop, not a thread.
 """
 
 import os
-import stat
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Final
 import zmq
 from zmq.utils import z85
 
+from luafarm import strangers
 from luafarm.errors import SettingsError
 from luafarm.settings import Security
 
@@ -93,9 +93,7 @@ def keygen(directory: Path) -> list[Path]:
 def load(directory: Path, role: str) -> Keys:
     """Return the keys of a role. Raise SettingsError when one is missing or unsafe."""
     secret_file = directory / f"{role}.secret"
-    secret = _read(secret_file)
-    if stat.S_IMODE(secret_file.stat().st_mode) & 0o077:
-        raise SettingsError(f"{secret_file}: others can read it; chmod 0600")
+    secret = _read(secret_file, is_secret=True)
     try:
         own = KeyPair(zmq.curve_public(secret), secret)
     except zmq.ZMQError:
@@ -181,11 +179,16 @@ class ZapHandler:
         return [_ZAP_VERSION, request_id, *status, user, b""]
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *, is_secret: bool = False) -> bytes:
+    """Return a key; whose file it may be the owner of the directory decides."""
     try:
-        key = path.read_bytes().strip()
+        circle = strangers.own_circle().with_uid(path.parent.stat().st_uid)
+        strangers.check(path.parent, circle)
+        key = strangers.read(path, circle, is_secret=is_secret).strip()
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
+    except strangers.StrangerError as wrong:
+        raise SettingsError(f"a key is not safe: {wrong}") from None
     try:
         is_key = len(key) == _KEY_BYTES and bool(z85.decode(key))
     except Exception:  # noqa: BLE001 - z85 raises what its arithmetic meets

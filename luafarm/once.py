@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from luafarm import asking, checks, children, configure, manual, probe
+from luafarm import asking, checks, children, configure, manual, preflight, probe
 from luafarm.errors import SettingsError
 from luafarm.settings import Log, Paths, PoolSettings, Security, Settings
 
@@ -38,11 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
     if not script.is_file():
         sys.stderr.write(f"luafarm: {arguments.script}: no such file\n")
         return 1
-    settings = configure.load(arguments.config, arguments.sets).settings
+    configuration = configure.load(arguments.config, arguments.sets)
+    configure.tell(configuration)
+    settings = configuration.settings
     body = _body(arguments)
     with tempfile.TemporaryDirectory(prefix="luafarm-") as directory:
         private = _private(settings, script, Path(directory))
         checks.check(private, {})
+        preflight.check_trusted(replace(configuration, settings=private))
         file = Path(directory) / "luafarm.toml"
         text = manual.effective(private)
         file.write_text(text, encoding="utf-8", errors="surrogateescape")

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from luafarm import curve, endpoints, privileges
+from luafarm import curve, endpoints, privileges, trusted
 from luafarm.configure import Configuration
 from luafarm.errors import SettingsError
 from luafarm.options import options
@@ -30,11 +30,21 @@ def check(configuration: Configuration, *roles: str) -> None:
             )
         if "fcgi" in roles:
             _check_listeners(settings)
+        if "broker" in roles or "vmhost" in roles:
+            _check_trusted(settings)
         _check_keys(settings, roles)
         _check_log(settings)
     except _MisfitError as wrong:
         raise SettingsError(_line(configuration, wrong)) from None
     privileges.ids(settings.security)
+
+
+def check_trusted(configuration: Configuration) -> None:
+    """Raise SettingsError when strangers could write what a trusted pool runs."""
+    try:
+        _check_trusted(configuration.settings)
+    except _MisfitError as wrong:
+        raise SettingsError(_line(configuration, wrong)) from None
 
 
 class _MisfitError(Exception):
@@ -98,6 +108,13 @@ def _check_overlap(settings: Settings) -> None:
                     )
                     raise _MisfitError(f"pool.{name}", "root", reason)
             seen.append((name, root))
+
+
+def _check_trusted(settings: Settings) -> None:
+    for name, circle in trusted.circles(settings).items():
+        wrong = trusted.first_fault(settings.pool[name], circle)
+        if wrong is not None:
+            raise _MisfitError(f"pool.{name}", *wrong)
 
 
 def _check_listeners(settings: Settings) -> None:

@@ -6,21 +6,26 @@ It has mode 0700, belongs to the user that runs the farm, and holds the broker's
 an ipc endpoint steals the path of the first without an error.
 """
 
+import errno
 import fcntl
 import os
 import pwd
+import re
 import stat
 import tempfile
 import zlib
 from pathlib import Path
 from typing import Final
 
+from luafarm import strangers
 from luafarm.endpoints import check_socket_path
 from luafarm.errors import SettingsError
 from luafarm.settings import Paths, Settings
 
 _SYSTEM: Final = Path("/run/luafarm")
 _HOSTS: Final = "h"
+_OURS: Final = re.compile(r"h|empty|broker\.term|.+\.(?:pid|sock)")
+"""Names of what a farm leaves behind."""
 
 
 def locate(paths: Paths) -> Path:
@@ -42,24 +47,22 @@ def default(uid: int, runtime: str) -> Path:
 def prepare(paths: Paths, user: str = "") -> Path:
     """Make the run directory and return it; raise SettingsError if it is not safe.
 
-    user: to whom it belongs when root makes it for processes that give up root.
+    user: to whom it belongs when root makes it for processes that give up root. One
+    that root has used before is given to that user.
     """
     run = locate(paths)
     owner = os.geteuid()
     if user and owner == 0:
         owner = _uid(user)
     for directory in (run, run / _HOSTS):
-        try:
-            directory.mkdir(mode=0o700, parents=directory is run)
-        except FileExistsError:
-            pass
-        except OSError as error:
-            raise _refusal(run, f"cannot make {directory}: {error.strerror}") from None
-        else:
-            directory.chmod(0o700)  # mkdir's mode is cut by the umask
-            if owner != os.geteuid():
-                os.chown(directory, owner, -1)
+        _make(run, directory)
         _check(run, directory, owner)
+        if owner != os.geteuid():
+            _give(run, directory, owner)
+    try:
+        strangers.check(run, strangers.own_circle().with_uid(owner))
+    except strangers.StrangerError as wrong:
+        raise _refusal(run, f"{wrong}, and so could put another in its place") from None
     _check_length(run)
     return run
 
@@ -93,8 +96,10 @@ class Claim:
 
     def __init__(self, run: Path, role: str) -> None:
         self.path = run / f"{role}.pid"
-        # no O_TRUNC: the pid in it is the other's until the lock is ours
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._fd = _open_claim(self.path)
+        except OSError as error:
+            raise _refusal(run, f"{self.path}: {error.strerror}") from None
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -114,6 +119,56 @@ class Claim:
 
 
 _MACHINE_MAX: Final = 24  # of a machine's name in a path: sun_path is short
+
+
+def _open_claim(path: Path) -> int:
+    """Open a lock. Root may do so where an ordinary user could have laid a trap."""
+    # no O_TRUNC: the pid in it is the other's until the lock is ours
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    fd = os.open(path, flags, 0o600)
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(fd)
+        raise OSError(errno.EEXIST, "something else than a file of its own is there")
+    return fd
+
+
+def _make(run: Path, directory: Path) -> None:
+    """Make one of the directories unless it is there."""
+    before = os.umask(0o022)  # whatever it is: others must not write to what is made
+    try:
+        directory.mkdir(mode=0o700, parents=directory is run)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise _refusal(run, f"cannot make {directory}: {error.strerror}") from None
+    finally:
+        os.umask(before)
+
+
+def _give(run: Path, directory: Path, owner: int) -> None:
+    """Give a directory of root's, and what a farm has left in it, to the owner.
+
+    By descriptor: what has a name here the owner may exchange meanwhile.
+    """
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_uid != os.geteuid():
+            return
+        names = os.listdir(fd)  # noqa: PTH208 - of this very descriptor
+        strange = [name for name in sorted(names) if not _OURS.fullmatch(name)]
+        if strange:
+            name = strangers.user_name(owner)
+            raise _refusal(
+                run,
+                f"{directory} belongs to root and holds {strange[0]}, which is not of "
+                f"a farm: it is not given to {name} ([security] user)",
+            )
+        for name in names:
+            os.chown(name, owner, -1, dir_fd=fd, follow_symlinks=False)
+        os.fchown(fd, owner, -1)
+    finally:
+        os.close(fd)
 
 
 def _check(run: Path, directory: Path, owner: int) -> None:

@@ -138,6 +138,7 @@ class PoolSettings:
     trust: str = setting("sandboxed", "`sandboxed` for code that nobody reviewed; `trusted` has the full libraries, C modules and no system call filter.", choices="sandboxed|trusted")
     hosts: int = setting(0, "VM hosts of this pool on each machine; 0: two per processor, at least four, shared between the pools.", most=1024)
     cpath: str = setting("", "`package.cpath` of a trusted pool, for C modules.")
+    writers: tuple[str, ...] = setting((), "Users, and `@GROUP`s, who may write what a trusted pool runs (its scripts, `library`, `cpath`), besides root and the user that its VM hosts run as; what others may write is refused.")
     require_layers: tuple[str, ...] = setting((), "Layers of the sandbox without which a VM host of this pool refuses to serve; every sandboxed pool requires `no_new_privs` and `seccomp` besides.", choices=LAYERS)
     states: int = setting(0, "Lua states of this pool, so that it cannot take those of others; 0: no limit but `[broker] states`.")
     memory: int = setting(32 * MIB, "Memory of one state.", unit="bytes", least=MIB, most=64 * GIB)

@@ -8,6 +8,7 @@ import pytest
 
 from broker.resolve import PoolPaths
 from broker.sources import Sources, digest_of
+from luafarm import strangers
 from luafarm.messages import Dependency, NeedKind
 from luafarm.names import Pool, Script
 from tests.broker.tree import POOL, Tree
@@ -222,3 +223,25 @@ def test_a_young_file_is_young_for_a_while(tree: Tree) -> None:
     tree.clock_ahead_s = 61.0
     assert not tree.sources.is_young(tree.path("n.lua"), 60.0)
     assert not tree.sources.is_young(tree.path("absent.lua"), 60.0)
+
+
+def test_a_trusted_pool_runs_no_file_that_strangers_could_have_written(
+    tmp_path: Path,
+) -> None:
+    paths = {Pool(n): PoolPaths(Pool(n), (os.fsencode(tmp_path),), ()) for n in "xy"}
+    circles = {Pool("x"): strangers.own_circle()}
+    sources = Sources(paths, 1000, circles=circles)
+    file = tmp_path / "a.lua"
+    file.write_text("one")
+    file.chmod(0o646)
+    path = os.fsencode(file)
+    wrong = sources.look(Pool("x"), path)
+    assert wrong.digest == b""
+    assert wrong.error.startswith(f"{file} may be written by others (")
+    assert sources.look(Pool("y"), path).digest == digest_of(b"one")  # sandboxed
+    file.chmod(0o644)
+    assert sources.look(Pool("x"), path).digest == digest_of(b"one")
+    if os.geteuid() == 0:
+        os.chown(file, 4711, -1)
+        wrong = sources.look(Pool("x"), path)
+        assert wrong.error.startswith(f"{file} belongs to uid 4711 (mode 0644)")

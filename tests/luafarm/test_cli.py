@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from luafarm import cli, version
+from luafarm import cli, configure, version
 from luafarm.arguments import ROLES, parser
 from luafarm.settings import Settings
 
@@ -214,3 +214,24 @@ def test_what_up_decided_reaches_the_roles(tmp_path: Path) -> None:
         "--set",
         "front.http=127.0.0.1:1",
     ]
+
+
+def test_a_file_that_was_found_is_looked_for_again_by_the_roles(tmp_path: Path) -> None:
+    """By its path it might be another one by then."""
+    (tmp_path / "luafarm.toml").write_text("")
+    parsed = parser().parse_args(["fcgi"])
+    configuration = configure.load(parsed.config, parsed.sets)
+    assert configuration.file == Path("luafarm.toml")
+    assert cli.passed_on(configuration, parsed) == []
+
+
+def test_a_file_that_is_left_out_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "luafarm.toml").write_text("[broker]\nstates = 7\n")
+    (tmp_path / "luafarm.toml").chmod(0o666)
+    assert code_of("config") == 0
+    said = capsys.readouterr()
+    assert "# configuration file: none" in said.out
+    [line] = said.err.splitlines()
+    assert line.startswith(f"luafarm: configuration: {tmp_path}/luafarm.toml is left")

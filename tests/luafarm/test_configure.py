@@ -1,5 +1,6 @@
 """Settings from files, environment and command line; what is refused, and how."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -621,3 +622,127 @@ def test_effective_settings_are_a_file_that_says_the_same(tmp_path: Path) -> Non
     file = tmp_path / "again.toml"
     file.write_text(manual.effective(settings), encoding="utf-8")
     assert configure.load(file, environment={}).settings == settings
+
+
+# ---- files that strangers may write ------------------------------------------------
+
+STRANGER = 4711
+AS_ROOT = os.geteuid() == 0
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go where a configuration lies."""
+    place = tmp_path / "here"
+    place.mkdir()
+    place.chmod(0o755)
+    (place / "luafarm.toml").write_text("[broker]\nstates = 7\n")
+    (place / "luafarm.toml").chmod(0o644)
+    monkeypatch.chdir(place)
+    return place
+
+
+def found(where: Path) -> tuple[int, list[str]]:
+    """Return a setting of what is found, and what is said of it."""
+    configuration = configure.load(None, environment={})
+    assert (configuration.file is None) == bool(configuration.notes)
+    notes = [note.replace(str(where), "HERE") for note in configuration.notes]
+    return configuration.settings.broker.states, notes
+
+
+def test_a_file_that_is_found_counts_when_it_is_ours(here: Path) -> None:
+    assert found(here) == (7, [])
+
+
+def test_a_file_that_is_found_and_that_others_may_write_is_left_out(
+    here: Path,
+) -> None:
+    (here / "luafarm.toml").chmod(0o666)
+    states, [note] = found(here)
+    assert states == Settings().broker.states
+    assert note.startswith(
+        "HERE/luafarm.toml is left out: HERE/luafarm.toml may be written by others ("
+    )
+    assert note.endswith(", mode 0666); --config uses a file all the same")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_a_file_that_is_found_where_others_may_write_is_left_out(
+    here: Path, mode: int
+) -> None:
+    here.chmod(mode)
+    states, [note] = found(here)
+    assert states == Settings().broker.states
+    assert "HERE may be written by others" in note
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can give files away")
+@pytest.mark.parametrize("what", [".", "luafarm.toml"])
+def test_a_file_that_a_stranger_put_there_is_left_out(here: Path, what: str) -> None:
+    os.chown(here / what, STRANGER, -1)
+    states, [note] = found(here)
+    assert states == Settings().broker.states
+    assert "belongs to uid 4711 (mode 0" in note
+
+
+def test_a_pipe_in_the_place_of_a_file_makes_nobody_wait(here: Path) -> None:
+    (here / "luafarm.toml").unlink()
+    os.mkfifo(here / "luafarm.toml")
+    states, [note] = found(here)
+    assert states == Settings().broker.states
+    assert note.startswith(
+        "HERE/luafarm.toml is left out: HERE/luafarm.toml is no regular file"
+    )
+
+
+def test_a_named_file_that_others_may_write_is_told_and_refused_by_root(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "luafarm.toml"
+    file.write_text("[broker]\nstates = 7\n")
+    file.chmod(0o666)
+    if AS_ROOT:
+        with pytest.raises(SettingsError, match=r"not for root: .* mode 0666"):
+            configure.load(file, environment={})
+    else:
+        configuration = configure.load(file, environment={})
+        assert configuration.settings.broker.states == 7
+        assert "may be written by others" in configuration.notes[0]
+    file.chmod(0o644)
+    assert configure.load(file, environment={}).notes == ()
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can give files away")
+def test_a_named_file_is_its_owners_affair(tmp_path: Path) -> None:
+    file = tmp_path / "luafarm.toml"
+    file.write_text("[broker]\nstates = 7\n")
+    os.chown(file, STRANGER, -1)
+    assert configure.load(file, environment={}).settings.broker.states == 7
+
+
+def test_root_refuses_a_named_file_that_others_may_exchange(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    file = place / "luafarm.toml"
+    file.write_text("")
+    file.chmod(0o644)
+    place.chmod(0o1777)  # in a sticky directory nobody exchanges it
+    assert configure.load(file, environment={}).notes == ()
+    place.chmod(0o777)
+    if AS_ROOT:
+        with pytest.raises(SettingsError, match="place may be written by others"):
+            configure.load(file, environment={})
+    else:
+        [note] = configure.load(file, environment={}).notes
+        assert "place may be written by others" in note
+
+
+def test_a_pipe_may_be_named(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"[broker]\nstates = 7\n")
+    os.close(writing)
+    try:
+        file = Path(f"/dev/fd/{reading}")
+        assert configure.load(file, environment={}).settings.broker.states == 7
+    finally:
+        os.close(reading)

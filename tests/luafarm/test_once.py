@@ -1,10 +1,15 @@
 """`luafarm run` and `luafarm check`: one request without a server."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.luafarm.farms import luafarm
+from bench import procfs
+from tests.luafarm.farms import environment, luafarm, until
 
 pytestmark = pytest.mark.process
 
@@ -99,3 +104,92 @@ def test_the_dialect_and_modules_of_the_configured_pool_count(tmp_path: Path) ->
     done = luafarm("run", str(root / "s.lua"), "--config", str(config))
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("3"), done.stdout
+
+
+# ---- in a directory of a stranger --------------------------------------------------
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can give files away"
+)
+TENANT = 4711
+
+
+@pytest.fixture
+def tenant(tmp_path: Path) -> Path:
+    """Make the directory of somebody who would like to be root."""
+    home = tmp_path / "tenant"
+    home.mkdir()
+    (home / "luafarm.toml").write_text(
+        f'[pool.main]\nroot = "{home}"\ntrust = "trusted"\n'
+    )
+    (home / "x.lua").write_text(
+        f"if io then io.open('{home}/owned', 'w'):close() end\n"
+        "function main(env, con) con:puts(type(io)) end\n"
+    )
+    for path in (home, *home.iterdir()):
+        os.chown(path, TENANT, TENANT)
+    return home
+
+
+@needs_root
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_the_configuration_of_a_stranger_does_not_count(
+    tenant: Path, command: str
+) -> None:
+    done = luafarm(command, "x.lua", cwd=tenant)
+    assert done.returncode == 0, done.stderr
+    assert not (tenant / "owned").exists()
+    assert command == "check" or done.stdout.endswith("nil")
+    assert done.stderr == (
+        f"luafarm: configuration: {tenant}/luafarm.toml is left out: {tenant} belongs "
+        "to uid 4711 (mode 0755); --config uses a file all the same\n"
+    )
+
+
+@needs_root
+def test_a_stranger_in_whose_file_the_operator_trusts_still_does_not_become_root(
+    tenant: Path,
+) -> None:
+    done = luafarm("check", "x.lua", "--config", "luafarm.toml", cwd=tenant)
+    assert done.returncode == 2
+    assert not (tenant / "owned").exists()
+    assert "belongs to uid 4711 (mode 0755), who could run code in this" in done.stderr
+
+
+@needs_root
+def test_what_root_runs_of_a_stranger_is_confined(tenant: Path) -> None:
+    (tenant / "waits.lua").write_text(
+        "function main(env, con) require('luafarm').sleep(20) end\n"
+    )
+    command = [sys.executable, "-P", "-m", "luafarm", "run", "waits.lua"]
+    with subprocess.Popen(
+        command,
+        env=environment(),
+        cwd=tenant,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+
+        def sealed() -> list[dict[str, str]]:
+            statuses = map(status_of, procfs.session(process.pid))
+            return [status for status in statuses if status.get("Seccomp") == "2"]
+
+        try:
+            until(lambda: bool(sealed()), "a host is sealed")
+            [host] = sealed()
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert host["Name"] == "luafarm-vmhost"
+    assert "0" not in host["Uid"].split()
+    assert host["NoNewPrivs"] == "1"
+    assert int(host["CapPrm"], 16) == 0
+
+
+def status_of(pid: int) -> dict[str, str]:
+    """Return what the kernel says of a process; nothing when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {key: value.strip() for key, _, value in (x.partition(":") for x in lines)}

@@ -1,6 +1,7 @@
 """What is looked at on this machine before a role starts."""
 
 import os
+import pwd
 import socket
 from pathlib import Path
 
@@ -161,3 +162,90 @@ def test_the_user_must_exist(tmp_path: Path) -> None:
     assert refusal(tmp_path, "[security]\nuser = 'nosuchuser'") == (
         '[security] user = "nosuchuser": no such user'
     )
+
+
+# ---- what trusted pools run --------------------------------------------------------
+
+TRUSTED = "[pool.a]\ntrust = 'trusted'\nroot = ['root']\n"
+NOT_OURS = ", who could run code in this trusted pool (from DIR/luafarm.toml)"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Make a root and a library."""
+    for name in ("root", "lib"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def test_a_trusted_pool_of_ours_is_fine(site: Path) -> None:
+    text = TRUSTED + "library = ['lib']\ncpath = '" + str(site) + "/lib/?.so'\n"
+    check(site, text, "broker", "vmhost")
+
+
+@pytest.mark.parametrize("role", ["broker", "vmhost"])
+def test_a_trusted_root_that_others_may_write_is_refused(site: Path, role: str) -> None:
+    (site / "root").chmod(0o777)
+    line = refusal(site, TRUSTED, role)
+    assert line.startswith('[pool.a] root = ["DIR/root"]: DIR/root may be written by')
+    assert line.endswith(f"mode 0777){NOT_OURS}")
+    check(site, "[pool.a]\nroot = ['root']\n", role)  # sandboxed: as before
+
+
+def test_a_trusted_root_that_others_may_exchange_is_refused(site: Path) -> None:
+    (site / "shared" / "root").mkdir(parents=True)
+    (site / "shared").chmod(0o777)
+    text = TRUSTED.replace("'root'", "'shared/root'")
+    assert "DIR/shared may be written by others" in refusal(site, text, "broker")
+
+
+def test_a_trusted_library_that_others_may_write_is_refused(site: Path) -> None:
+    (site / "lib").chmod(0o777)
+    line = refusal(site, TRUSTED + "library = ['lib']", "broker")
+    assert line.startswith('[pool.a] library = ["DIR/lib"]: DIR/lib may be written')
+
+
+@pytest.mark.parametrize("template", ["lib/?.so", "lib/new/?.so", "lib/?/init.so"])
+def test_c_modules_from_where_others_may_write_are_refused(
+    site: Path, template: str
+) -> None:
+    (site / "lib").chmod(0o777)
+    line = refusal(
+        site, f"{TRUSTED}cpath = '/usr/lib/?.so;{site}/{template}'", "vmhost"
+    )
+    assert line.startswith("[pool.a] cpath = ")
+    assert "DIR/lib may be written by others" in line
+
+
+def test_relative_c_modules_come_from_where_the_farm_is_started(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site / "lib").chmod(0o777)
+    text = TRUSTED + "cpath = './?.so'"
+    monkeypatch.chdir(site)
+    check(site, text, "vmhost")
+    monkeypatch.chdir(site / "lib")
+    assert "DIR/lib may be written by others" in refusal(site, text, "vmhost")
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can give files away")
+def test_whom_the_operator_names_may_write_a_trusted_root(site: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    os.chown(site / "root", nobody.pw_uid, nobody.pw_gid)
+    line = refusal(site, TRUSTED, "broker")
+    assert f"DIR/root belongs to nobody (mode 0755){NOT_OURS}" in line
+    check(site, TRUSTED + "writers = ['nobody']", "broker")
+    check(site, TRUSTED + "[security]\nuser = 'nobody'", "broker")
+    (site / "root").chmod(0o775)
+    line = refusal(site, TRUSTED + "writers = ['nobody']", "broker")
+    assert "may be written by others (nobody:nogroup, mode 0775)" in line
+    check(site, TRUSTED + "writers = ['nobody', '@nogroup']", "broker")
+
+
+@pytest.mark.parametrize(
+    ("writer", "kind"), [("nosuchone", "user"), ("@nosuchone", "group")]
+)
+def test_writers_must_exist(site: Path, writer: str, kind: str) -> None:
+    line = refusal(site, f"{TRUSTED}writers = ['{writer}']", "broker")
+    assert line == f'[pool.a] writers: "{writer}": no such {kind}'

@@ -1,6 +1,7 @@
 """The run directory: private, owned, and with one process of a role at a time."""
 
 import os
+import pwd
 import stat
 import subprocess
 import sys
@@ -71,6 +72,76 @@ def test_root_makes_it_for_the_user_that_the_farm_becomes(tmp_path: Path) -> Non
     run = rundir.prepare(Paths(run=str(tmp_path / "run")), "nobody")
     assert run.stat().st_uid == (run / "h").stat().st_uid != 0
     assert rundir.prepare(Paths(run=str(run)), "nobody") == run
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_one_that_root_has_used_is_given_to_the_user(tmp_path: Path) -> None:
+    run = rundir.prepare(Paths(run=str(tmp_path / "run")))
+    rundir.Claim(run, "broker").release()
+    (run / "broker.term").write_text("7\n")
+    (run / "empty").mkdir()
+    rundir.prepare(Paths(run=str(run)), "nobody")
+    uid = pwd.getpwnam("nobody").pw_uid
+    assert {p.stat().st_uid for p in (run, *run.iterdir())} == {uid}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_directory_of_root_with_other_things_in_it_is_not_given_away(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir(mode=0o700)
+    (run / "letters").write_text("")
+    reason = r"run belongs to root and holds letters, .* not given to nobody"
+    with pytest.raises(SettingsError, match=reason):
+        rundir.prepare(Paths(run=str(run)), "nobody")
+    assert run.stat().st_uid == (run / "letters").stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_nothing_else_is_given_away_through_a_link_of_the_user(tmp_path: Path) -> None:
+    run = rundir.prepare(Paths(run=str(tmp_path / "run")), "nobody")
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    (run / "h").rmdir()
+    (run / "h").symlink_to(other)
+    with pytest.raises(SettingsError, match="h is no directory"):
+        rundir.prepare(Paths(run=str(run)), "nobody")
+    assert other.stat().st_uid == 0
+
+
+def test_one_that_others_may_exchange_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s").chmod(0o777)
+    with pytest.raises(SettingsError, match="s may be written by others"):
+        rundir.prepare(Paths(run=str(tmp_path / "s" / "r")))
+    (tmp_path / "s").chmod(0o1777)
+    rundir.prepare(Paths(run=str(tmp_path / "s" / "r")))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_one_in_the_directory_of_a_stranger_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 4711, -1)
+    with pytest.raises(SettingsError, match="theirs belongs to uid 4711"):
+        rundir.prepare(Paths(run=str(tmp_path / "theirs" / "run")))
+
+
+@pytest.mark.parametrize("trap", ["symlink", "hard link", "pipe"])
+def test_a_claim_writes_to_no_file_but_its_own(tmp_path: Path, trap: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    place = tmp_path / "farm.pid"
+    match trap:
+        case "symlink":
+            place.symlink_to(victim)
+        case "hard link":
+            place.hardlink_to(victim)
+        case _:
+            os.mkfifo(place)
+    with pytest.raises(SettingsError, match=r"farm\.pid: "):
+        rundir.Claim(tmp_path, "farm")
+    assert victim.read_text() == "precious"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

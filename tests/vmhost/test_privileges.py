@@ -90,8 +90,11 @@ def setting() -> dict[str, str]:
 
 
 @contextmanager
-def farm(uid: int | None, *more: str) -> Iterator[Farm]:
-    """Run `luafarm up` by this uid until its hosts serve."""
+def farm(uid: int | None, *more: str, is_used_by_root: bool = False) -> Iterator[Farm]:
+    """Run `luafarm up` by this uid until its hosts serve.
+
+    is_used_by_root: its run directory is one that root has used alone before.
+    """
     with tempfile.TemporaryDirectory(prefix="lf", ignore_cleanup_errors=True) as name:
         home = Path(name)
         home.chmod(0o755)
@@ -103,7 +106,13 @@ def farm(uid: int | None, *more: str) -> Iterator[Farm]:
             f'[pool.main]\nroot = "{root}"\nhosts = 1\n' + "\n".join(more)
         )
         (home / "run").mkdir()
-        (home / "run").chmod(0o777)
+        (home / "run").chmod(0o1777)
+        if is_used_by_root:
+            for directory in ("r", "r/h", "r/empty"):
+                (home / "run" / directory).mkdir(mode=0o700)
+            for file in ("broker.pid", "vmhost-m.pid", "farm.pid", "broker.term"):
+                (home / "run" / "r" / file).write_text("7\n")
+                (home / "run" / "r" / file).chmod(0o600)
         command = [python_for_all(), "-P", "-c", PROGRAM, "up", "--config", str(config)]
         listener = f"--listen=unix:{home}/run/front.sock"
         log = home / "log"
@@ -156,6 +165,13 @@ def test_started_as_root_every_process_gives_up_what_it_does_not_need() -> None:
     _check_host(host)
 
 
+@needs_root
+def test_a_run_directory_of_root_is_given_to_the_user_of_the_farm() -> None:
+    user = '[security]\nuser = "nobody"'
+    with farm(None, user, is_used_by_root=True) as running:
+        assert running.processes()["luafarm-broker"].uids == {NOBODY}
+
+
 def test_started_by_an_ordinary_user_no_process_has_any_privilege() -> None:
     uid = NOBODY if os.geteuid() == 0 else None
     with farm(uid) as running:
@@ -183,7 +199,7 @@ def test_a_pool_is_not_served_without_the_layers_that_it_requires() -> None:
     uid = NOBODY if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="lf", ignore_cleanup_errors=True) as name:
         home = Path(name)
-        home.chmod(0o777)
+        home.chmod(0o1777)
         config = home / "luafarm.toml"
         config.write_text(
             f'[paths]\nrun = "{home}/r"\n'

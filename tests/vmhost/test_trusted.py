@@ -154,6 +154,21 @@ def test_memory_is_bounded_in_trusted_pools_too(dialect: Dialect) -> None:
     assert script.run().failure.kind == "Memory Error"
 
 
+@every_dialect
+def test_nothing_is_taken_from_where_the_farm_was_started(
+    dialect: Dialect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stranger.lua").write_text("return 1")
+    monkeypatch.chdir(tmp_path)
+    code = """
+      con:puts(tostring(pcall(require, "stranger")))
+      for template in (package.path .. ";" .. package.cpath):gmatch("[^;]+") do
+        con:puts(" " .. template:sub(1, 1))
+      end
+    """
+    assert set(run(code, dialect).split()) == {"false", "/"}
+
+
 CMODULES = {
     Dialect.LUA51: "/usr/lib/x86_64-linux-gnu/lua/5.1",
     Dialect.LUAJIT21: "/usr/lib/x86_64-linux-gnu/lua/5.1",

@@ -128,8 +128,16 @@ local searchers = {}  -- of a trusted pool: files and C modules
 if trusted then
   local package = native.package
   loaded, preload, searchers = package.loaded, package.preload, package.searchers or package.loaders
-  if T.config.path ~= "" then package.path = T.config.path end
-  if T.config.cpath ~= "" then package.cpath = T.config.cpath end
+  -- Lua's own defaults begin where the farm was started, which is nobody's library
+  local function absolute(templates)
+    local kept, count = {}, 0
+    for template in gmatch(templates, "[^;]+") do
+      if find(template, "/", 1, true) == 1 then count = count + 1 kept[count] = template end
+    end
+    return concat(kept, ";", 1, count)
+  end
+  package.path = T.config.path ~= "" and T.config.path or absolute(package.path)
+  package.cpath = T.config.cpath ~= "" and T.config.cpath or absolute(package.cpath)
 else
   loaded, preload = {}, {}
   env.package = { loaded = loaded, preload = preload, path = "", cpath = "", config = "/\n;\n?\n!\n-\n" }
