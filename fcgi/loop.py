@@ -53,6 +53,8 @@ def run(settings: Settings, family: Family) -> int:
         raise SettingsError("[front] listen and http are both empty: nothing to serve")
     max_connections = limits.connections(settings.front.max_connections)
     keys = load_keys(settings)
+    if not settings.broker.endpoint:  # whoever comes first makes it, so no stranger can
+        rundir.prepare(settings.paths, settings.security.user)
     broker = rundir.broker_endpoint(settings)
     privileges.drop(settings.security)
     return uvloop.run(

@@ -68,9 +68,17 @@ def prepare(paths: Paths, user: str = "") -> Path:
 
 
 def broker_endpoint(settings: Settings) -> str:
-    """Return the ZeroMQ endpoint of the broker."""
+    """Return the ZeroMQ endpoint of the broker.
+
+    Raise SettingsError when somebody else has put a run directory where that of an
+    ordinary user is looked for, in the system's temporary directory.
+    """
+    if settings.broker.endpoint:
+        return settings.broker.endpoint
     run = locate(settings.paths)
-    return settings.broker.endpoint or f"ipc://{run / 'broker.sock'}"
+    if not settings.paths.run and os.geteuid() != 0 and os.path.lexists(run):
+        _check(run, run, os.geteuid())
+    return f"ipc://{run / 'broker.sock'}"
 
 
 def host_endpoint(run: Path, short: str) -> str:

@@ -2,9 +2,11 @@
 
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from luafarm import rundir
 from luafarm.errors import SettingsError
 from luafarm.settings import Broker, Paths, Settings
+from tests.vmhost.supervised import environment, python_for_all
 
 
 def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:
@@ -168,6 +171,43 @@ def test_endpoints_lie_in_it(tmp_path: Path) -> None:
     assert rundir.host_endpoint(tmp_path, "m1") == f"ipc://{tmp_path}/h/m1.sock"
     notices = rundir.notices_endpoint(tmp_path, "machine")
     assert notices == f"ipc://{tmp_path}/notices-machine.sock"
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_nobody_speaks_to_a_stranger_where_his_own_farm_would_be() -> None:
+    program = (
+        "from luafarm import rundir\n"
+        "from luafarm.settings import Settings\n"
+        "print(rundir.broker_endpoint(Settings()))\n"
+    )
+    home = Path(tempfile.mkdtemp(prefix="lf-"))
+    home.chmod(0o1777)
+    trap = home / "luafarm-65534"
+
+    def ask() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [python_for_all(), "-P", "-c", program],
+            env={**environment(), "TMPDIR": str(home), "XDG_RUNTIME_DIR": ""},
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    try:
+        assert ask().stdout == f"ipc://{trap}/broker.sock\n"  # not there yet
+        trap.mkdir(mode=0o700)
+        os.chown(trap, 4711, -1)
+        assert "belongs to uid 4711, not to 65534" in ask().stderr
+        trap.rmdir()
+        trap.symlink_to("/")
+        assert "is no directory" in ask().stderr
+    finally:
+        shutil.rmtree(home)
 
 
 def test_a_configured_broker_wins() -> None:
