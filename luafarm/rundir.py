@@ -57,7 +57,7 @@ def prepare(paths: Paths, user: str = "") -> Path:
     for directory in (run, run / _HOSTS):
         _make(run, directory)
         _check(run, directory, owner)
-        if owner != os.geteuid():
+        if directory.lstat().st_uid != owner:
             _give(run, directory, owner)
     try:
         strangers.check(run, strangers.own_circle().with_uid(owner))
@@ -159,10 +159,17 @@ def _give(run: Path, directory: Path, owner: int) -> None:
 
     By descriptor: what has a name here the owner may exchange meanwhile.
     """
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        if os.fstat(fd).st_uid != os.geteuid():
-            return
+        fd = os.open(directory, flags)
+    except OSError as error:
+        raise _refusal(run, f"{directory}: {error.strerror}") from None
+    try:
+        found = os.fstat(fd).st_uid
+        if found == owner:
+            return  # another role has done it meanwhile
+        if found != os.geteuid():
+            raise _refusal(run, f"{directory} was exchanged meanwhile")
         names = os.listdir(fd)  # noqa: PTH208 - of this very descriptor
         strange = [name for name in sorted(names) if not _OURS.fullmatch(name)]
         if strange:
@@ -175,6 +182,10 @@ def _give(run: Path, directory: Path, owner: int) -> None:
         for name in names:
             os.chown(name, owner, -1, dir_fd=fd, follow_symlinks=False)
         os.fchown(fd, owner, -1)
+    except OSError as error:  # root without CAP_CHOWN
+        who = strangers.user_name(owner)
+        reason = f"{directory} cannot be given to {who}: {error.strerror}"
+        raise _refusal(run, reason) from None
     finally:
         os.close(fd)
 

@@ -7,8 +7,9 @@ user of this process, and whom its owner names.
 
 A group may write where nobody else is in it, as in the group that many systems make for
 each user. A directory with the sticky bit (`/tmp`) may be on the way to a file, because
-others cannot exchange what lies in it. Files are opened first and judged then: what is
-judged is what is read.
+others cannot exchange what lies in it; and in a user namespace (a container, a build
+sandbox) it may be of somebody outside, who has made all of this. Files are opened first
+and judged then: what is judged is what is read.
 """
 
 import errno
@@ -18,6 +19,7 @@ import pwd
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -61,7 +63,8 @@ def fault(
     """
     mode = stat.S_IMODE(status.st_mode)
     owner = user_name(status.st_uid)
-    if status.st_uid not in circle.uids:
+    is_outside = is_on_the_way and status.st_uid == _outside()
+    if status.st_uid not in circle.uids and not is_outside:
         return f"{path} belongs to {owner} (mode {mode:04o})"
     if is_on_the_way and mode & stat.S_ISVTX:
         return ""
@@ -135,6 +138,20 @@ def group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return f"gid {gid}"
+
+
+@cache
+def _outside() -> int:
+    """Return the uid by which owners outside of this user namespace show; -1: none."""
+    try:
+        outside = int(Path("/proc/sys/kernel/overflowuid").read_text())
+        lines = Path("/proc/self/uid_map").read_text().splitlines()
+    except (OSError, ValueError):
+        return -1
+    for first, _, count in [map(int, line.split()) for line in lines]:
+        if first <= outside < first + count:
+            return -1  # a user like any other
+    return outside
 
 
 def _judged(fd: int, path: Path, circle: Circle) -> BinaryIO:

@@ -210,6 +210,38 @@ def test_nobody_speaks_to_a_stranger_where_his_own_farm_would_be() -> None:
         shutil.rmtree(home)
 
 
+@pytest.mark.process
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_in_a_user_namespace_the_way_may_be_of_somebody_outside() -> None:
+    """Root of the machine is nobody there that the namespace knows."""
+    home = Path(tempfile.mkdtemp(prefix="lf-"))
+    os.chown(home, 65534, 65534)
+    program = (
+        "import os\n"
+        "from luafarm import rundir\n"
+        "from luafarm.settings import Paths\n"
+        "print(os.stat('/').st_uid, os.geteuid())\n"
+        f"print(rundir.prepare(Paths(run='{home}/run')))\n"
+    )
+    try:
+        done = subprocess.run(
+            ["unshare", "-U", "-r", python_for_all(), "-P", "-c", program],
+            env=environment(),
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        shutil.rmtree(home)
+    if "unshare" in done.stderr:
+        pytest.skip("no user namespaces for ordinary users")
+    assert done.stdout == f"65534 0\n{home}/run\n", done.stderr
+
+
 def test_a_configured_broker_wins() -> None:
     settings = Settings(broker=Broker(endpoint="tcp://127.0.0.1:1"))
     assert rundir.broker_endpoint(settings) == "tcp://127.0.0.1:1"
