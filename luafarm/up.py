@@ -48,6 +48,7 @@ class Farm:
         self._settings = settings = configuration.settings
         self._arguments = list(arguments)  # --config and --set for the roles
         self._configured = configured
+        self._file = configuration.file
         self._is_whole = is_whole
         self._fronts = Fronts(settings.front)
         others = [("vmhost",), ("broker",)] if is_whole else []
@@ -137,10 +138,13 @@ class Farm:
     def _reload(self) -> None:
         """Exchange the fronts for others with the settings as they are now."""
         try:
-            front = self._configured().settings.front
+            now = self._configured()
+            if self._file not in {None, now.file}:
+                raise SettingsError("; ".join([f"no {self._file} counts", *now.notes]))
         except SettingsError as error:
             logger.error("HUP: nothing is changed: %s", error)  # noqa: TRY400
             return
+        front = now.settings.front
         if fronts.names(front) != self._fronts.names or not _is_same_listening(
             front, self._settings.front
         ):

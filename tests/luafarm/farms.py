@@ -74,7 +74,11 @@ class Up:
     """A `luafarm up`, in a process group of its own like a shell's job."""
 
     def __init__(
-        self, place: Path, *arguments: str, sockets: Collection[int] = ()
+        self,
+        place: Path,
+        *arguments: str,
+        sockets: Collection[int] = (),
+        cwd: Path | None = None,
     ) -> None:
         self.place = place
         self.root = place / "root"
@@ -97,6 +101,7 @@ class Up:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=sockets,
+                cwd=cwd,
             )
 
     def ready(self) -> None:

@@ -235,3 +235,12 @@ def test_a_file_that_is_left_out_is_told_in_one_line(
     assert "# configuration file: none" in said.out
     [line] = said.err.splitlines()
     assert line.startswith(f"luafarm: configuration: {tmp_path}/luafarm.toml is left")
+
+
+def test_up_tells_it_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "luafarm.toml").write_text("[broker]\nstates = 7\n")
+    (tmp_path / "luafarm.toml").chmod(0o666)
+    assert code_of("up", "--listen", "unix:no/x.sock") == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "luafarm.toml is left out" in first
+    assert "there is no directory" in second

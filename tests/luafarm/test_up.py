@@ -206,3 +206,23 @@ def test_a_root_that_is_missing_is_refused() -> None:
         '["/no/such/directory"]: /no/such/directory: No such file or directory '
         "(from ROOT)\n"
     )
+
+
+def test_a_file_that_was_found_and_counts_no_more_changes_nothing() -> None:
+    with directory() as place:
+        config = place / "luafarm.toml"
+        config.write_text("[front]\nqueue = 7\n")
+        config.chmod(0o644)
+        farm = Up(place, "--hosts", "1", cwd=place)
+        try:
+            farm.ready()
+            before = farm.pids("luafarm-front")
+            config.chmod(0o666)
+            farm.signal(signal.SIGHUP)
+            said = "HUP: nothing is changed: no luafarm.toml counts; "
+            until(lambda: said in farm.log.read_text(), "it says so")
+            assert f"{config} may be written by others" in farm.log.read_text()
+            assert farm.pids("luafarm-front") == before
+            assert farm.get("/hello.lua") == "hello"
+        finally:
+            farm.close()
