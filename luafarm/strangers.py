@@ -62,17 +62,16 @@ def fault(
     is_on_the_way: it is a directory in which only what is there already counts.
     """
     mode = stat.S_IMODE(status.st_mode)
-    owner = user_name(status.st_uid)
     is_outside = is_on_the_way and status.st_uid == _outside()
     if status.st_uid not in circle.uids and not is_outside:
-        return f"{path} belongs to {owner} (mode {mode:04o})"
+        return f"{path} belongs to {user_name(status.st_uid)} (mode {mode:04o})"
     if is_on_the_way and mode & stat.S_ISVTX:
         return ""
     if mode & stat.S_IWOTH or (
         mode & stat.S_IWGRP and not _is_group_fine(path, status, circle)
     ):
-        group = group_name(status.st_gid)
-        return f"{path} may be written by others ({owner}:{group}, mode {mode:04o})"
+        who = f"{user_name(status.st_uid)}:{group_name(status.st_gid)}"
+        return f"{path} may be written by others ({who}, mode {mode:04o})"
     return ""
 
 

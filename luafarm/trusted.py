@@ -72,4 +72,5 @@ def _places(pool: PoolSettings) -> Iterator[tuple[str, Path]]:
 
 def _existing(path: Path) -> Path:
     """Return what there is of a path: who may write there may make the rest."""
-    return next((p for p in (path, *path.parents) if p.exists()), Path("/"))
+    there = (p for p in (path, *path.parents) if os.access(p, os.F_OK))
+    return next(there, Path("/"))
