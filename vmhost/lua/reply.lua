@@ -32,32 +32,22 @@ local REASONS = {
   [511] = "Network Authentication Required",
 }
 
-local BREAKS = "[\r\n" .. T.NUL .. "]"
+local CONTROLS = "[^\t\32-\126\128-\255]"  -- RFC 9110, 5.5
 local configured = gsub(gsub(config.headers, "\r?\n", "\r\n"), "[\r\n]+$", "")
 
 local status, content_type, location  -- set by the script, or nil
 local lines, extra  -- further header lines in order, and how many
-local head_bytes    -- of what the script set and of what every reply has
+local head_bytes    -- of the head as it would be sent now, with the blank line
 local body, count   -- pieces not yet sent, and how many
 local bytes, total  -- of these pieces; of the whole reply
 local sent          -- the head has gone
 
 local part_bytes = config.buffering and config.part_bytes or -1
 
-local plain_head = concat({ "Status: " .. config.status, "Content-Type: " .. config.content_type,
-  configured ~= "" and configured or nil }, "\r\n")
-
--- Forget the reply: the next request starts with an empty one.
-local function clear()
-  status, content_type, location, extra, head_bytes = nil, nil, nil, 0, #plain_head + 2
-  body, count, bytes, total, sent = {}, 0, 0, 0, false
-end
-T.clear_reply = clear
-clear()
+local function status_text() return status or (location and "302 Found") or config.status end
 
 local function head()
-  if not status and not content_type and not location and extra == 0 then return plain_head end
-  local out = { "Status: " .. (status or (location and "302 Found") or config.status) }
+  local out = { "Status: " .. status_text() }
   local media = content_type or config.content_type
   if media ~= "" then out[#out + 1] = "Content-Type: " .. media end
   if configured ~= "" then out[#out + 1] = configured end
@@ -65,6 +55,21 @@ local function head()
   for index = 1, extra do out[#out + 1] = lines[index] end
   return concat(out, "\r\n")
 end
+
+extra = 0
+local plain_head = head()
+local PLAIN_BYTES = #plain_head + 2
+
+-- Begin the reply of a request: an empty one, whatever became of the last.
+function T.begin_reply()
+  status, content_type, location, extra, head_bytes = nil, nil, nil, 0, PLAIN_BYTES
+  count, bytes, total, sent = 0, 0, 0, false
+end
+
+-- Let go of what a reply held.
+local function drop() body, lines = {}, nil end
+T.drop_reply = drop
+drop()
 
 -- Head and body that are still to be sent.
 local function rest()
@@ -75,12 +80,10 @@ end
 -- The same at the end of a request.
 function T.finish_reply()
   if count == 1 and extra == 0 and not (sent or status or content_type or location) then
-    local pending = body[1]
-    count, bytes, total = 0, 0, 0  -- all that differs from a new one; body[1] is overwritten
-    return plain_head, pending
+    return plain_head, body[1]  -- kept until the next reply overwrites it
   end
   local top, pending = rest()
-  clear()
+  drop()
   return top, pending
 end
 
@@ -131,26 +134,39 @@ local function status_line(value)
   return code .. " " .. reason
 end
 
--- Set or add one header. Status, Content-Type and Location replace what was there.
+local function line_bytes(name, value) return #name + #value + 4 end
+
+-- Set or add one header. Status, Content-Type and Location replace what was there. What
+-- cannot be set leaves everything as it was.
 local function header(name, value)
   local problem
   value, problem = string_of(value, "the value of header " .. quoted(name))
   if problem then return problem end
   if not find(name, NAME) then return quoted(name) .. " is no header name" end
-  if find(value, BREAKS) then
-    return "the value of header " .. quoted(name) .. " contains a line break or NUL"
+  if find(value, CONTROLS) then
+    return "the value of header " .. quoted(name)
+      .. " contains a line break or another control character"
   end
   if sent then
     return log("w", "header " .. quoted(name) .. " ignored: the headers were sent before")
   end
-  head_bytes = head_bytes + #name + #value + 4
-  if head_bytes > config.head_bytes then
+  local lowered, more = lower(name), line_bytes(name, value)
+  if lowered == "status" then
+    local line = status_line(value)
+    if not line then return quoted(value) .. " is no status of a reply" end
+    value, more = line, #line - #status_text()
+  elseif lowered == "content-type" then
+    local media = content_type or config.content_type
+    more = (value ~= "" and more or 0) - (media ~= "" and line_bytes(name, media) or 0)
+  elseif lowered == "location" then
+    if location then more = #value - #location
+    elseif not status then more = more + #"302 Found" - #config.status end
+  end
+  if head_bytes + more > config.head_bytes then
     return "headers of more than " .. config.head_bytes .. " bytes"
   end
-  local lowered = lower(name)
   if lowered == "status" then
-    status = status_line(value)
-    if not status then return quoted(value) .. " is no status of a reply" end
+    status = value
   elseif lowered == "content-type" then
     content_type = value
   elseif lowered == "location" then
@@ -161,6 +177,7 @@ local function header(name, value)
     lines[extra + 1] = line
     extra = extra + 1
   end
+  head_bytes = head_bytes + more
 end
 
 local function header_lines(text)  -- one or several, as the script wrote them

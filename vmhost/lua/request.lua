@@ -7,6 +7,7 @@ local concat, select, type = T.library.table.concat, T.native.select, T.native.t
 local rawequal = T.native.rawequal
 local error, tonumber, tostring = T.native.error, T.native.tonumber, T.native.tostring
 local put, operate, REFUSED, OP = T.put, T.operate, T.REFUSED, T.OP
+local begin_reply = T.begin_reply
 local config = T.config
 
 local body        -- STDIN as far as it came with the request and was not read, or false
@@ -16,6 +17,7 @@ local active = false
 
 function T.begin_request(stdin, more, filter)
   body, remaining, data, active = stdin, more, filter, true
+  begin_reply()
 end
 
 function T.end_request() active = false end

@@ -14,7 +14,7 @@ local TOKEN, OP, budget, names = T.TOKEN, T.OP, T.budget, T.chunk_names
 local DONE, ERROR = OP.DONE, OP.ERROR
 local environment, watch, cpu_s = T.environment, T.watch, config.cpu_s
 local begin_request, finish_reply, end_request = T.begin_request, T.finish_reply, T.end_request
-local end_log, params, info = T.end_log, T.params, T.info
+local end_log, params, info, drop_reply = T.end_log, T.params, T.info, T.drop_reply
 
 local MAX_MESSAGE, MAX_TRACEBACK, MAX_NAME = 4096, 8192, 4096  -- bytes
 local MAX_DIGITS = 9  -- of a line number; a message may say anything
@@ -143,7 +143,7 @@ local function failure(value)
     message, trace, file, line = "not enough memory", "", "", 0
   end
   end_request()
-  T.clear_reply()
+  drop_reply()
   local class, stopped = class_of(message), budget.stopped
   syntax = false
   renew()
@@ -186,11 +186,13 @@ end
 
 -- Give up the request that waits for an operation.
 function entry.cancel()
-  local thread = worker
   end_request()
-  T.clear_reply()
+  if close then close(worker) end  -- runs its pending __close
+  drop_reply()
   renew()
-  if close then close(thread) end
+  if budget.stopped then
+    return ERROR, "Budget Exceeded", budget.why, "", "", 0, end_log(), true, budget.stopped
+  end
   return DONE, "", "", end_log()
 end
 
