@@ -1,8 +1,7 @@
 -- require "json": encode(value), decode(text), null, array(table). RFC 8259.
 local T = ...
-local byte, char, find, format, gsub, match, sub = T.library.string.byte, T.library.string.char,
-  T.library.string.find, T.library.string.format, T.library.string.gsub, T.library.string.match,
-  T.library.string.sub
+local byte, char, find, format, match, sub = T.library.string.byte, T.library.string.char,
+  T.library.string.find, T.library.string.format, T.library.string.match, T.library.string.sub
 local concat, floor, sort = T.library.table.concat, T.library.math.floor, T.library.table.sort
 local error, getmetatable, next = T.native.error, T.native.getmetatable, T.native.next
 local rawequal = T.native.rawequal
@@ -11,6 +10,8 @@ local tostring, type = T.native.tostring, T.native.type
 local math_type, whole = T.library.math.type, T.whole
 
 local MAX_DEPTH = 200
+local MAX_BYTES = 4 * 1024 * 1024  -- of a text that is decoded; 0.5 s
+local MAX_VALUES = 250000          -- in it; 0.1 s
 
 local null = T.seal({}, "json.null")
 local is_array = setmetatable({}, { __mode = "k" })
@@ -34,7 +35,7 @@ for code = 0, 31 do
 end
 
 local function quote(text)
-  if find(text, '[%c"\\]') then text = gsub(text, '[%c"\\]', ESCAPES) end
+  if find(text, '[%c"\\]') then text = T.replaced(text, '[%c"\\]', ESCAPES) end
   return '"' .. text .. '"'
 end
 
@@ -172,6 +173,7 @@ local function skip(text, at) return (find(text, "[^ \t\r\n]", at)) or #text + 1
 local LITERALS = { t = { "true", true }, f = { "false", false }, n = { "null", null } }
 
 local value_at
+local left, most  -- values that the text may still have; in all
 
 local function array_at(text, at, depth)
   local result, count = {}, 0
@@ -208,6 +210,8 @@ local function object_at(text, at, depth)
 end
 
 function value_at(text, at, depth)
+  left = left - 1
+  if left < 0 then error(format("json: more values than limits.values, %.0f", most), 0) end
   local code = byte(text, at)
   if code == 34 then return string_at(text, at + 1) end
   if code == 123 or code == 91 then
@@ -222,10 +226,16 @@ function value_at(text, at, depth)
   return number_at(text, at)
 end
 
-function json.decode(text)
+function json.decode(text, limits)
   if type(text) ~= "string" then
     error("bad argument #1 to 'decode' (string expected, got " .. type(text) .. ")", 2)
   end
+  local bytes = T.limit_of(limits, "bytes", MAX_BYTES, 3)
+  most = T.limit_of(limits, "values", MAX_VALUES, 3)
+  if #text > bytes then
+    error(format("json: text of %.0f bytes; limits.bytes is %.0f", #text, bytes), 0)
+  end
+  left = most
   local value, at = value_at(text, skip(text, 1), 0)
   at = skip(text, at)
   if at <= #text then fail(text, at, "trailing text") end

@@ -1,6 +1,6 @@
 -- require "luafarm": what the farm offers to scripts besides luafcgid's interface.
 local T = ...
-local gsub, find, sub = T.library.string.gsub, T.library.string.find, T.library.string.sub
+local find, sub = T.library.string.find, T.library.string.sub
 local concat, select = T.library.table.concat, T.native.select
 local error, tonumber, tostring, type = T.native.error, T.native.tonumber, T.native.tostring, T.native.type
 local operate, REFUSED, OP, info = T.operate, T.REFUSED, T.OP, T.info
@@ -66,11 +66,15 @@ end
 function luafarm.urlencode(value) return T.urlencode(string_argument(value, 1, "urlencode")) end
 function luafarm.urldecode(value) return T.urldecode(string_argument(value, 1, "urldecode")) end
 
--- Names to values; of repeated names the last one counts. Empty values are kept.
-function luafarm.parse(value)
-  local values = {}
-  if value == nil then return values end
-  for name, item in T.pairs_of(string_argument(value, 1, "parse")) do values[name] = item end
+local function put_last(values, name, value) values[name] = value end
+
+-- Names to values; of repeated names the last one counts. Empty values are kept. nil and a
+-- message over the limits.
+function luafarm.parse(value, limits)
+  if value == nil then return {} end
+  value = string_argument(value, 1, "parse")
+  local values, problem = T.parse(value, limits, put_last, "luafarm.parse")
+  if problem then return nil, problem end
   return values
 end
 
@@ -80,7 +84,7 @@ local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&qu
 function luafarm.escape_html(value)
   value = string_argument(value, 1, "escape_html")
   if not find(value, "[&<>\"']") then return value end
-  return (gsub(value, "[&<>\"']", ENTITIES))
+  return T.replaced(value, "[&<>\"']", ENTITIES)
 end
 
 local fields = {

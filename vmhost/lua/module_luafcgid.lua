@@ -21,15 +21,17 @@ local luafcgid = {}
 function luafcgid.urlencode(text) return T.urlencode(text_of(text, "urlencode")) end
 function luafcgid.urldecode(text) return T.urldecode(text_of(text, "urldecode")) end
 
+local function put_all(values, name, value)
+  local known = values[name]
+  if known == nil then values[name] = value
+  elseif type(known) == "table" then known[#known + 1] = value
+  else values[name] = { known, value } end
+end
+
 -- Repeated names become an array; empty values are kept.
-function luafcgid.parse(text)
-  local values = {}
-  for name, value in T.pairs_of(text_of(text, "parse")) do
-    local known = values[name]
-    if known == nil then values[name] = value
-    elseif type(known) == "table" then known[#known + 1] = value
-    else values[name] = { known, value } end
-  end
+function luafcgid.parse(text, limits)
+  local values, problem = T.parse(text_of(text, "parse"), limits, put_all, "luafcgid.parse")
+  if problem then error(problem, 2) end
   return values
 end
 

@@ -1,7 +1,8 @@
 -- The reply of the running request: status, headers, and the body as far as it is not sent.
 local T = ...
-local find, gmatch, gsub, match, sub = T.library.string.find, T.library.string.gmatch,
-  T.library.string.gsub, T.library.string.match, T.library.string.sub
+local byte, find, gmatch, gsub = T.library.string.byte, T.library.string.find,
+  T.library.string.gmatch, T.library.string.gsub
+local match, sub = T.library.string.match, T.library.string.sub
 local concat, sort = T.library.table.concat, T.library.table.sort
 local format, lower = T.library.string.format, T.library.string.lower
 local ipairs, next, rawget = T.native.ipairs, T.native.next, T.native.rawget
@@ -126,10 +127,19 @@ end
 
 local function quoted(text) return "'" .. sub(text, 1, 40) .. "'" end
 
+-- Text without the blanks at its ends, in linear time: visitors may have a hand in it.
+local function trimmed(text)
+  local first, last = find(text, "[^ \t]"), #text
+  if not first then return "" end
+  while byte(text, last) == 32 or byte(text, last) == 9 do last = last - 1 end
+  return sub(text, first, last)
+end
+
 local function status_line(value)
-  local code, reason = match(value, "^%s*(%d%d%d)%f[%D]%s*(.-)%s*$")
-  code = tonumber(code)
+  value = trimmed(value)
+  local code = tonumber(match(value, "^%d%d%d%f[%D]"))
   if not code or code < 200 or code > 599 then return nil end
+  local reason = trimmed(sub(value, 4))
   if reason == "" then reason = REASONS[code] or "Status" end
   return code .. " " .. reason
 end
@@ -182,9 +192,9 @@ end
 
 local function header_lines(text)  -- one or several, as the script wrote them
   for line in gmatch(text, "[^\r\n]+") do
-    local name, value = match(line, "^([^:]*):[ \t]*(.-)[ \t]*$")
-    if not name then return quoted(line) .. " is no header line" end
-    local problem = header(name, value)
+    local colon = find(line, ":", 1, true)
+    if not colon then return quoted(line) .. " is no header line" end
+    local problem = header(sub(line, 1, colon - 1), trimmed(sub(line, colon + 1)))
     if problem then return problem end
   end
 end

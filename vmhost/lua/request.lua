@@ -158,14 +158,16 @@ function methods.config(self, name)
   return nil
 end
 
+local function put_filled(values, name, value)
+  if value ~= "" then values[name] = value end
+end
+
 -- As in early 2011: the last of equal names wins, empty values are left out.
-function methods.parse(self, text)
+function methods.parse(self, text, limits)
   check(self, "parse")
   if text == nil then return nil end
   if type(text) ~= "string" then expected(1, "parse", "string", text) end
-  local values = {}
-  for name, value in T.pairs_of(text) do
-    values[name] = value ~= "" and value or values[name]
-  end
+  local values, problem = T.parse(text, limits, put_filled, "con:parse")
+  if problem then error(problem, 2) end
   return values
 end
