@@ -1,5 +1,6 @@
 """However a request ends, the next one finds its state as if it were new."""
 
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -278,12 +279,8 @@ def has_used_up(name: str) -> bool:
 def script(code: str, dialect: Dialect) -> Script:
     limits = LIMITS
     if "while true do end" in code:
-        limits = StateLimits(**{**_fields(LIMITS), "cpu_s": 0.05})
+        limits = replace(LIMITS, cpu_s=0.05)
     return Script(SCRIPT % code, dialect, limits=limits, modules=MODULES)
-
-
-def _fields(limits: StateLimits) -> dict[str, float]:
-    return {name: getattr(limits, name) for name in StateLimits.__dataclass_fields__}
 
 
 def second(of: Script, *, pulled: bool) -> list[Step]:
@@ -356,6 +353,10 @@ def test_a_request_finds_nothing_of_one_that_was_given_up(
         "con.status, con, 'none'",
         "con.status, con, '404 ' .. ('q'):rep(7200)",
         "con.cookie, con, 'a', ('q'):rep(7200)",
+        "con.header, con, 'X-B: c\\nStatus: 500\\nLocation: /x\\nno line'",
+        "con.header, con, 'X-B: c\\nStatus: 500\\nLocation: /x\\nX B: no name'",
+        "con.header, con, { ['X-A'] = 'b', Status = '500', ['X-B'] = ('q'):rep(7200) }",
+        "con.header, con, { Location = '/x', ['X-B'] = { 'a', {} } }",
     ],
 )
 def test_a_header_that_is_refused_changes_nothing(dialect: Dialect, call: str) -> None:
@@ -392,3 +393,34 @@ def test_what_headers_take_is_what_is_sent(dialect: Dialect, limit: int) -> None
     limits = StateLimits(head_bytes=limit)
     head = Script(source, dialect, limits=limits).run().head
     assert len(head) + len(b"\r\n") == limit
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("function handler() return told() end", "2"),
+        ("function main(env, req) req:puts(told()) end", "2"),
+        ("function main(env, con) con.puts(con, told()) end", "2"),
+    ],
+)
+def test_handlers_of_all_years_begin_anew(
+    dialect: Dialect, source: str, text: str
+) -> None:
+    told = """
+    local count = 0
+    function told()
+      count = count + 1
+      if count == 1 then return nil end
+      return count
+    end
+    """
+    script = Script(told + source, dialect)
+    assert script.run().failure.kind == "Runtime Error"
+    reply = script.run()
+    assert reply.text == text
+    assert reply.headers == [
+        "Status: 200 OK",
+        "Content-Type: text/html",
+        "X-Powered-By: Lua",
+    ]

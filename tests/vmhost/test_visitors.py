@@ -26,10 +26,10 @@ end
 """
 
 
-def ask(call: str, body: bytes, dialect: Dialect, **limits: float) -> str:
+def ask(call: str, body: bytes, dialect: Dialect) -> str:
     """Return what a call makes of a request's body; it may fail, and not more."""
-    given = StateLimits(**{"memory_bytes": 64 * MIB, "cpu_s": 5.0, **limits})
-    text = Script(SCRIPT % call, dialect, limits=given).run(body=body).text
+    limits = StateLimits(memory_bytes=64 * MIB, cpu_s=5.0)
+    text = Script(SCRIPT % call, dialect, limits=limits).run(body=body).text
     return re.sub(r"^\[string [^]]*\]:\d+: ", "", text)
 
 

@@ -117,6 +117,7 @@ T.put = put
 
 -- ---- headers: each function returns nothing, or what is wrong ---------------------------
 
+local TOO_MUCH = "headers of more than " .. config.head_bytes .. " bytes"
 local NAME = "^[%w!#$%%&'*+.^_`|~-]+$"  -- token of RFC 9110, 5.6.2
 
 local function string_of(value, what)  -- the string, or nil and what is wrong
@@ -172,9 +173,7 @@ local function header(name, value)
     if location then more = #value - #location
     elseif not status then more = more + #"302 Found" - #config.status end
   end
-  if head_bytes + more > config.head_bytes then
-    return "headers of more than " .. config.head_bytes .. " bytes"
-  end
+  if head_bytes + more > config.head_bytes then return TOO_MUCH end
   if lowered == "status" then
     status = value
   elseif lowered == "content-type" then
@@ -190,31 +189,47 @@ local function header(name, value)
   head_bytes = head_bytes + more
 end
 
-local function header_lines(text)  -- one or several, as the script wrote them
-  for line in gmatch(text, "[^\r\n]+") do
-    local colon = find(line, ":", 1, true)
-    if not colon then return quoted(line) .. " is no header line" end
-    local problem = header(sub(line, 1, colon - 1), trimmed(sub(line, colon + 1)))
-    if problem then return problem end
+-- Set several, or none of them.
+local function all(names, values)
+  local before, media, target, number, size = status, content_type, location, extra, head_bytes
+  for index = 1, #names do
+    local problem = header(names[index], values[index])
+    if problem then
+      status, content_type, location, extra, head_bytes = before, media, target, number, size
+      return problem
+    end
   end
 end
 
+local function header_lines(text)  -- one or several, as the script wrote them
+  if #text > config.head_bytes and not sent then return TOO_MUCH end
+  local names, values = {}, {}
+  for line in gmatch(text, "[^\r\n]+") do
+    local colon = find(line, ":", 1, true)
+    if not colon then return quoted(line) .. " is no header line" end
+    names[#names + 1] = sub(line, 1, colon - 1)
+    values[#names] = trimmed(sub(line, colon + 1))
+  end
+  return all(names, values)
+end
+
 local function header_table(headers)  -- in the order of their names
-  local names = {}
+  local sorted, names, values = {}, {}, {}
   for name in next, whole(headers) do
     if type(name) ~= "string" then
       return "a header's name must be a string, not a " .. type(name) .. " value"
     end
-    names[#names + 1] = name
+    sorted[#sorted + 1] = name
   end
-  sort(names)
-  for _, name in ipairs(names) do
+  sort(sorted)
+  for _, name in ipairs(sorted) do
     local value = rawget(headers, name)
     for _, item in ipairs(type(value) == "table" and value or { value }) do
-      local problem = header(name, item)
-      if problem then return problem end
+      names[#names + 1] = name
+      values[#names] = item
     end
   end
+  return all(names, values)
 end
 
 -- How many arguments the script gave, and they: (name, value), (lines) or (table).
