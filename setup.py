@@ -41,6 +41,7 @@ HOT = [
     "broker/recycling.py",
     "broker/renewal.py",
     "broker/resolve.py",
+    "broker/restraint.py",
     "broker/roster.py",
     "broker/tables.py",
     "broker/turn.py",

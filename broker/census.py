@@ -12,9 +12,9 @@ from broker.convergence import Convergence, load_error
 from broker.events import Accused, HostJoined, Inventoried, StateGone
 from broker.farm import Farm
 from broker.placement import Placement
-from broker.quarantine import BUDGET_WEIGHT, EXHAUSTING
 from broker.recycling import Recycling
 from broker.resolve import shown
+from broker.restraint import EXHAUSTING
 from broker.tables import Generation, Host, Record, State
 from luafarm.messages import HostLost, StateRow, StopRow, Verdict
 from luafarm.names import Epoch, HostId, Machine, RequestId, Script
@@ -195,7 +195,7 @@ class Census:
         is_served = is_fault and not lost.running and self._reject(host, lost)
         if is_fault and not is_served:
             why = f"host={lost.host} died of it: {lost.reason}"
-            self._blame(lost.script, 1.0, why)
+            self._blame(lost.script, why)
         record = self._farm.records.get(lost.script)
         if is_fault and record is not None:
             record.kills += 1
@@ -336,7 +336,7 @@ class Census:
             farm.evictions.note(record.script, why, self._turn.now)
         farm.lose(state)
         if event.reason in EXHAUSTING:
-            self._blame(event.script, BUDGET_WEIGHT, f"budget={event.reason} exceeded")
+            self._restrain(record, event.reason, 1)
         farm.bulletin.publish(record)
         self._convergence.tend(record)
 
@@ -348,16 +348,28 @@ class Census:
         record.stopped(row.budget, row.times, row.last)
         if record.policy.limits.fresh and row.budget in EXHAUSTING:
             # of a state for one request nobody tells how it ended
-            weight = BUDGET_WEIGHT * row.times
-            self._blame(row.script, weight, f"budget={row.budget} exceeded")
+            self._restrain(record, row.budget, row.times)
 
-    def _blame(self, script: Script, weight: float, why: str) -> None:
+    def _restrain(self, record: Record, budget: str, times: int) -> None:
+        """Count what a budget stopped; restrain the script when that was too often.
+
+        Whoever may send a request can bring that about, so it is not refused.
+        """
+        farm, now = self._farm, self._turn.now
+        why = f"budget={budget} exceeded"
+        if not farm.restraint.stopped(record.script, why, now, times):
+            return
+        text = f"script={shown(record.script)} gets few VM hosts for now: {why}"
+        self._turn.log("warning", f"{text}; see [broker] restraint_stops")
+        self._placement.restrain(record)
+
+    def _blame(self, script: Script, why: str) -> None:
         """Count against a script what it did; refuse it when that was too often."""
         farm = self._farm
         record = farm.records.get(script)
         if record is None:
             return
-        if not farm.quarantine.blame(script, weight, why, self._turn.now):
+        if not farm.quarantine.blame(script, why, self._turn.now):
             return
         after_s = farm.quarantine.remaining_s(script, self._turn.now)
         text = f"script={shown(script)} is refused for {after_s:.0f} s: {why}"
@@ -375,10 +387,18 @@ class Census:
         farm.bulletin.refuse(record, Verdict.REFUSED, None, after_s)
 
     def release(self) -> None:
-        """Forget scripts whose quarantine has ended and that nobody asked for since."""
+        """Forget scripts whose quarantine has ended and that nobody asked for since.
+
+        Those whose restraint has ended get what they should have.
+        """
         for script in self._farm.quarantine.released(self._turn.now):
             record = self._farm.records.get(script)
             if record is not None:
+                self._convergence.tend(record)
+        for script in self._farm.restraint.released(self._turn.now):
+            record = self._farm.records.get(script)
+            if record is not None:
+                self._placement.review_lane(record)
                 self._convergence.tend(record)
 
 

@@ -16,6 +16,7 @@ from broker.heat import Fading, key, worth
 from broker.missing import Missing
 from broker.policies import policy, pool_paths
 from broker.quarantine import Quarantine
+from broker.restraint import Restraint
 from broker.roster import Roster
 from broker.tables import (
     SLOW,
@@ -36,6 +37,9 @@ from luafarm.settings import Settings
 MAX_DEPENDENCIES: Final = 4096
 """Paths that are watched for one script; of one that reads more the first so many."""
 
+_RESTRAINED_SHARE: Final = 4
+"""A restrained script gets one of so many VM hosts of its pool, and at least one."""
+
 
 class Farm:
     """Scripts, hosts and states."""
@@ -55,6 +59,9 @@ class Farm:
         self.files = Files(self.pools)
         self.missing = Missing(settings.broker.missing)
         self.quarantine = Quarantine(settings.broker)
+        self.restraint = Restraint(
+            settings.broker.restraint_stops, settings.broker.quarantine_window
+        )
         self.victims = PoolVictims()
         self.evictions = Evictions()
         self.waits = Waits()
@@ -107,6 +114,22 @@ class Farm:
             and record.next is None
             and self.quarantine.remaining_s(record.script, self.turn.now) <= 0.0
         )
+
+    def is_restrained(self, record: Record) -> bool:
+        """Say whether a script gets few VM hosts for a while."""
+        return self.restraint.left_s(record.script, self.turn.now) > 0.0
+
+    def most_states(self, record: Record) -> int:
+        """Return how many states a script may have now."""
+        clones = record.policy.clones
+        if self.is_restrained(record):
+            share = self.roster.pool_size(record.pool) // _RESTRAINED_SHARE
+            return min(clones, max(share, 1))
+        return clones
+
+    def least_states(self, record: Record) -> int:
+        """Return how many states a script that is loaded should have now."""
+        return min(record.policy.min_clones, self.most_states(record))
 
     def cool(self, record: Record) -> None:
         """Keep nothing of a script but its heat, and that of a bounded number."""
@@ -400,7 +423,7 @@ class Farm:
         first = self.settings.broker.state_floor + record.load_s
         if state.wait_s <= 0.0:
             return first
-        if record.states.index(state) < record.policy.min_clones:
+        if record.states.index(state) < self.least_states(record):
             return first
         return min(first, state.wait_s)
 

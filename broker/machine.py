@@ -218,6 +218,8 @@ class Machine:
         farm = self.farm
         record = farm.record(found.pool, found.script)
         if record.current is None and record.next is None and record.failure is None:
+            if record.digest and record.digest != found.digest:
+                farm.restraint.pardon(record.script)  # changed while nobody looked
             record.next = Generation(farm.next_epoch(), found.digest)
             farm.rewatch(record)
             now = FileNow(found.pool, found.script, found.digest, found.error)

@@ -111,7 +111,7 @@ class Placement:
         victims = self._farm.victims
         while True:
             victim = victims.least_but(record, own_pool=own_pool)
-            if victim is None or _spare(victim.record) > 0:
+            if victim is None or self._spare(victim.record) > 0:
                 return victim
             most = max([s.key for s in victim.record.states if s.position >= 0])
             if most <= victim.key:
@@ -159,12 +159,16 @@ class Placement:
         self._turn.count("evictions")
         farm.fading.stayed(self._turn.now - state.born_at, self._turn.now)
         farm.drop(state)
-        if _spare(record) < 0:
+        if self._spare(record) < 0:
             for other in [s for s in record.states if s.position >= 0]:
                 farm.drop(other)
         farm.bulletin.publish(record)
         if farm.is_unused(record):
             farm.cool(record)
+
+    def _spare(self, record: Record) -> int:
+        """Return how many states more a script has than it should at least."""
+        return len(record.states) - self._farm.least_states(record)
 
     # -- further states --------------------------------------------------------------
 
@@ -212,16 +216,20 @@ class Placement:
         hosts = farm.roster.size(record)
         has_others = len(farm.records) - len(farm.ghosts) > 1
         fair = hosts - max(1, hosts // 4) if has_others and hosts > 2 else hosts
-        return min(record.policy.clones, max(fair, 1))
+        return min(farm.most_states(record), max(fair, 1))
 
     def cores(self) -> int:
         """Return the cores of the farm; those of other machines by their hosts."""
         return max(self._cores, len(self._farm.roster.hosts) // 2, 1)
 
     def top_up(self, record: Record) -> None:
-        """Load what is missing to the least number of states of a loaded script."""
+        """Load what is missing to the least number of states of a loaded script.
+
+        And drop what is above the most of one that is restrained.
+        """
         farm = self._farm
-        least = record.policy.min_clones
+        self._trim(record)
+        least = farm.least_states(record)
         self._short.pop(record.script, None)
         if record.current is None or not record.states:
             return
@@ -244,10 +252,28 @@ class Placement:
 
     def review_lane(self, record: Record) -> None:
         """Move a script whose requests have become slow, or quick."""
-        if record.lane == QUICK and record.service_s > SLOW_S:
+        is_restrained = self._farm.is_restrained(record)
+        if record.lane == QUICK and (is_restrained or record.service_s > SLOW_S):
             self._relane(record, SLOW)
-        elif record.lane == SLOW and record.service_s < QUICK_S:
+        elif record.lane == SLOW and record.service_s < QUICK_S and not is_restrained:
             self._relane(record, QUICK)
+
+    def restrain(self, record: Record) -> None:
+        """Leave few of the slow lane's hosts to a script, from now on."""
+        for loading in list(record.loads.values()):
+            if not loading.sent:
+                self._farm.end(loading)
+        self.review_lane(record)
+        self._trim(record)
+
+    def _trim(self, record: Record) -> None:
+        """Drop the states that are too many since the script is restrained."""
+        excess = record.states[self._farm.most_states(record) :]
+        for state in excess:
+            if record.script not in state.host.loads:
+                self._farm.drop(state)
+        if excess:
+            self._farm.bulletin.publish(record)
 
     def _relane(self, record: Record, lane: int) -> None:
         self._turn.count("lane_changes")
@@ -296,11 +322,6 @@ class Placement:
             del farm.young[state]
             state.served = True
             farm.rank(state)
-
-
-def _spare(record: Record) -> int:
-    """Return how many states more a script has than it should at least."""
-    return len(record.states) - record.policy.min_clones
 
 
 def _hosts(record: Record) -> set[HostId]:

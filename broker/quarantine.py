@@ -1,9 +1,9 @@
 """Scripts that keep killing VM hosts are not loaded for a while.
 
-Each death of a host with the script on it counts one, each state closed for its use of
-CPU, time or memory a quarter. Too many within the window, and the script is refused;
-after that one more death is enough for the next pause, which is twice as long. A
-changed file is a new chance, and so is a long time without a death.
+Too many deaths within the window, and the script is refused; after that one more is
+enough for the next pause, which is twice as long. A changed file is a new chance, and
+so is a long time without a death. What budgets stop without a death is another matter:
+`broker.restraint`.
 """
 
 from typing import Final
@@ -11,16 +11,12 @@ from typing import Final
 from luafarm.names import Script
 from luafarm.settings import Broker
 
-EXHAUSTING: Final = frozenset({"cpu", "wall", "memory"})
-BUDGET_WEIGHT: Final = 0.25
-"""A soft stop costs its time and a state, not a host: four count as one death."""
-
 _MAX_SUSPECTS: Final = 4096
 
 
 class _Suspect:
     def __init__(self) -> None:
-        self.deaths: list[tuple[float, float]] = []  # (when, weight)
+        self.deaths: list[float] = []  # when; no more than count
         self.times = 0  # quarantined so often
         self.until = 0.0
         self.last = 0.0
@@ -42,7 +38,7 @@ class Quarantine:
         """Return the number of scripts under which something died."""
         return len(self._suspects)
 
-    def blame(self, script: Script, weight: float, why: str, now: float) -> bool:
+    def blame(self, script: Script, why: str, now: float) -> bool:
         """Count a death; return whether the script is quarantined because of it."""
         limit = self._settings.quarantine_deaths
         if not limit:
@@ -55,10 +51,10 @@ class Quarantine:
             suspect.times = 0
         suspect.last = now
         since = now - self._settings.quarantine_window
-        suspect.deaths = [d for d in suspect.deaths if d[0] > since][-4 * limit :]
-        suspect.deaths.append((now, weight))
-        enough = 1.0 if suspect.times else float(limit)
-        if suspect.until > now or sum(d[1] for d in suspect.deaths) < enough:
+        suspect.deaths = [at for at in suspect.deaths if at > since][-limit:]
+        suspect.deaths.append(now)
+        enough = 1 if suspect.times else limit
+        if suspect.until > now or len(suspect.deaths) < enough:
             return False
         pause = self._settings.quarantine * 2.0 ** min(suspect.times, 32)
         suspect.until = now + min(pause, self._settings.quarantine_max)

@@ -122,7 +122,7 @@ class Recycling:
             return
         target = farm.roster.choose(record, (), self._turn.now, must_idle=False)
         states = len(record.states)
-        if target is None or states >= record.policy.clones:
+        if target is None or states >= self._farm.most_states(record):
             return
         if self._placement.make_room(record, None):
             farm.begin(record, target, record.current, background=True)

@@ -141,6 +141,7 @@ class Renewal:
                 return
         was_refused = farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0
         farm.quarantine.pardon(record.script)
+        farm.restraint.pardon(record.script)
         if was_refused:
             self._turn.log(
                 "info", f"script={shown(record.script)} changed: no more refused"
@@ -176,6 +177,7 @@ class Renewal:
         for state in list(record.states):
             farm.drop(state)
         farm.quarantine.pardon(script)
+        farm.restraint.pardon(script)
         farm.bulletin.refuse(record, Verdict.MISSING, None, 0.0)
         # what is left of it, if anything, is found out by whoever watches the path
         barrier = Barrier(script, b"")

@@ -48,6 +48,16 @@ def status(
             }
             for script, left_s, why, times in farm.quarantine.refused(now)
         ],
+        "restraints": farm.restraint.count,
+        "restrained": [
+            {
+                "script": os.fsdecode(script),
+                "left_s": round(left_s, 1),
+                "until": _clock(left_s),
+                "why": why,
+            }
+            for script, left_s, why in farm.restraint.current(now)
+        ],
         "evictions": [
             {"script": os.fsdecode(script), "ago_s": round(now - at, 1), "why": why}
             for script, at, why in farm.evictions.recent(_MOST_EVICTIONS)
@@ -114,6 +124,7 @@ def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
         "pool": record.pool,
         "verdict": verdict,
         "refused_s": round(refused_s, 1),
+        "restrained_s": round(farm.restraint.left_s(record.script, now), 1),
         "error": failure.error.message if failure is not None else "",
         "generation": _number(record.current),
         "epoch": record.current.epoch if record.current is not None else 0,

@@ -45,7 +45,8 @@ def _farm(document: Row) -> str:
         f"farm     {'open' if document.get('open') else 'taking over'}, "
         f"{_cell(document, 'states')} of {_cell(document, 'states_limit')} states, "
         f"{_kib(document, 'memory_kib')}, {_cell(document, 'waiting')} waiting, "
-        f"{len(_rows(document, 'quarantined'))} quarantined"
+        f"{len(_rows(document, 'quarantined'))} quarantined, "
+        f"{len(_rows(document, 'restrained'))} restrained"
     ]
     machines = document.get("machines")
     if isinstance(machines, dict):
@@ -187,6 +188,8 @@ def _scripts(document: Row, width: int) -> str:
         lines += [line for text in _troubles(script) for line in _wrapped(text, width)]
     for one in _rows(document, "quarantined"):
         lines += _wrapped(_quarantined(one), width)
+    for one in _rows(document, "restrained"):
+        lines += _wrapped(_restrained(one), width)
     evictions = _rows(document, "evictions")
     for one in evictions[:_EVICTIONS]:
         lines += _wrapped(_evicted(one, below), width)
@@ -223,6 +226,13 @@ def _quarantined(one: Row) -> str:
         f"{_cell(one, 'script')}: refused until {_cell(one, 'until')} "
         f"({_number(one, 'left_s', 0)} s), quarantine {_cell(one, 'times')}: "
         f"{_cell(one, 'why')}"
+    )
+
+
+def _restrained(one: Row) -> str:
+    return (
+        f"{_cell(one, 'script')}: few VM hosts until {_cell(one, 'until')} "
+        f"({_number(one, 'left_s', 0)} s): {_cell(one, 'why')}"
     )
 
 

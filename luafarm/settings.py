@@ -85,7 +85,7 @@ class Front:
     queue_timeout: float = setting(10.0, "A request that could not be started within this is answered 503 with Retry-After.", unit="s", least=0.01)
     ping_path: str = setting("", "SCRIPT_NAME that the front answers itself with `pong`; empty: none.")
     status_path: str = setting("", "SCRIPT_NAME that the front answers itself with its status; empty: none.")
-    show_errors: bool = setting(True, "Error pages tell the script's error; off: a page without details.")
+    show_errors: bool = setting(True, "Error pages tell the script's error, those of the HTTP listener with source and traceback; off: pages without details, for sites that visitors see.")
     stderr: bool = setting(True, "Errors and log lines of scripts go to FCGI_STDERR as well, so that they show in the web server's log.")
 
 
@@ -107,9 +107,10 @@ class Broker:
     max_source: int = setting(4 * MIB, "Size of one script, module or file that a script reads.", unit="bytes", least=1, most=32 * MIB)
     takeover: float = setting(1.0, "A broker that starts listens to the farm for at most this long before it decides.", unit="s")
     quarantine_deaths: int = setting(3, "A script under which so many VM hosts died within `quarantine_window` is quarantined; 0: never.")
-    quarantine_window: float = setting(60.0, "See `quarantine_deaths`.", unit="s", least=0.1)
+    quarantine_window: float = setting(60.0, "See `quarantine_deaths` and `restraint_stops`.", unit="s", least=0.1)
     quarantine: float = setting(30.0, "First quarantine; it doubles with each further one up to `quarantine_max`, and ends when the file changes.", unit="s", least=0.1)
     quarantine_max: float = setting(900.0, "Longest quarantine.", unit="s", least=0.1)
+    restraint_stops: int = setting(4, "A script of which so many requests were stopped within `quarantine_window` for their use of CPU, time or memory gets a quarter of its pool's VM hosts, and at least one, until there were fewer; 0: never.")
     record: str = setting("", "File to which the broker records its events for the simulator; empty: none.", unit="path")
 
 

@@ -395,17 +395,6 @@ def test_hosts_that_were_stopped_or_replaced_are_nobodys_fault() -> None:
     assert paper.ask(A).verdict == Verdict.READY
 
 
-def test_exhausted_budgets_count_less_than_dead_hosts() -> None:
-    paper = farm("h1")
-    verdicts = []
-    for _ in range(12):
-        verdicts.append(paper.ask(A).verdict)
-        held = paper.hosts[H1].states.pop(A)
-        paper.play(ev.StateGone(H1, A, held.epoch, "memory"))
-    assert set(verdicts) == {Verdict.READY}
-    assert paper.ask(A).verdict == Verdict.REFUSED
-
-
 def test_a_state_closed_by_an_error_is_loaded_again_by_the_next_request() -> None:
     paper = farm("h1")
     paper.ask(A)

@@ -43,6 +43,7 @@ class FarmLife(RuleBasedStateMachine):
                 clones=3,
                 missing=2,
                 quarantine_deaths=2,
+                restraint_stops=2,
             )
         )
         for path in SCRIPTS[:4]:

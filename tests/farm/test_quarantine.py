@@ -1,4 +1,4 @@
-"""A script that keeps killing or exhausting VM hosts is refused, and nobody else is."""
+"""Scripts that kill VM hosts are refused, those that budgets stop get few of them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,13 +26,30 @@ pattern = "exhausts*"
 cpu = "50 ms"
 
 [[script]]
+pattern = "form*"
+memory = "128 MiB"
+
+[[script]]
 pattern = "fresh*"
 cpu = "50 ms"
 state = "fresh"
 """
 
 KILLS = "function main() return (('a'):rep(30000)):find('.-.-.-b') end"
-EXHAUSTS = "function main() while true do end end"
+EXHAUSTS = """
+function main(env, con)
+  while env.QUERY_STRING == "slow" do end
+end
+"""
+FORM = """
+local luafarm = require "luafarm"
+
+function main(env, con)
+  local form, problem = luafarm.parse(con:gets())
+  if not form then con:status(400) end
+  con:puts(form and form.a or problem)
+end
+"""
 GOOD = "local n = 0 function main(env, con) n = n + 1 con:puts(tostring(n)) end"
 
 
@@ -105,16 +122,42 @@ def test_the_culprit_is_named_in_log_and_status(farm: Farm) -> None:
 
 
 @pytest.mark.parametrize("name", ["exhausts.lua", "fresh.lua"])
-def test_one_that_exhausts_is_refused_too_and_costs_no_host(
+def test_one_that_exhausts_is_never_refused_but_gets_few_hosts(
     farm: Farm, name: str
 ) -> None:
-    farm.write(name, EXHAUSTS)
+    script = farm.write(name, EXHAUSTS)
     hosts = hosts_of(farm)
-    _, stopped = until_refused(farm, name, 30)
-    assert stopped >= 8  # four stops weigh as much as one death
+    for _ in range(15):
+        assert ask(farm.socket, script, query="slow").status == 504
+    assert ask(farm.socket, script).status == 200
     assert hosts_of(farm) == hosts
-    [quarantined] = farm.status()["quarantined"]
-    assert quarantined["why"] == "budget=cpu exceeded"
+    until(lambda: bool(farm.status()["restrained"]), "it is restrained")
+    status = farm.status()
+    [restrained] = status["restrained"]
+    assert status["quarantined"] == []
+    assert restrained["script"] == str(script)
+    assert restrained["why"] == "budget=cpu exceeded"
+    [known] = [s for s in status["scripts"] if s["script"] == str(script)]
+    assert (known["verdict"], known["lane"]) == ("ready", "slow")
+    assert known["restrained_s"] > 0
+    assert f"script={script} gets few VM hosts for now: " in farm.log()
+    text = " ".join(farm.command("status").stdout.split())
+    assert "0 quarantined, 1 restrained" in text
+    assert f"{script}: few VM hosts until {restrained['until'][:13]}" in text
+    farm.write(name, EXHAUSTS + " -- changed")
+    until(lambda: farm.status()["restrained"] == [], "the changed file is another")
+
+
+def test_forms_that_visitors_send_take_a_script_from_nobody(farm: Farm) -> None:
+    script = farm.write("form.lua", FORM)
+    for _ in range(12):
+        reply = ask(farm.socket, script, method="POST", body=b"a&" * (4 << 20))
+        assert reply.status == 400
+        assert reply.body.endswith(b"text of 8388608 bytes; limits.bytes is 1048576")
+    assert ask(farm.socket, script, method="POST", body=b"a=1").body == b"1"
+    known = farm.script("form.lua")
+    assert (known["verdict"], known["stops"], known["kills"]) == ("ready", {}, 0)
+    assert known["restrained_s"] == 0
 
 
 def test_the_back_off_ends_and_is_longer_the_next_time() -> None:

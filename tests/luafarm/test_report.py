@@ -21,6 +21,14 @@ STATUS = {
             "times": 2,
         }
     ],
+    "restrained": [
+        {
+            "script": "/srv/form.lua",
+            "until": "2026-11-23 09:10:54",
+            "left_s": 30.0,
+            "why": "budget=cpu exceeded",
+        }
+    ],
     "machines": {"web2": 0.1, "web1": 0.2},
     "files": {
         "paths": 3,
@@ -89,7 +97,10 @@ def rendered(parts: Parts) -> str:
 def test_the_whole_status_fits_a_terminal() -> None:
     text = rendered(Parts.ALL)
     assert max(len(x) for x in text.splitlines() if "long/" not in x) <= 80
-    assert "open, 2 of 1000 states, 252 KiB, 0 waiting, 1 quarantined\n" in text
+    assert (
+        "open, 2 of 1000 states, 252 KiB, 0 waiting, 1 quarantined, 1 restrained\n"
+        in text
+    )
     assert "machines web1, web2\n" in text
     assert "3 known, 2 directories watched, 1 polled\n" in text
 
@@ -163,6 +174,12 @@ def test_who_is_quarantined_is_told_with_the_reason_and_the_end() -> None:
     text = " ".join(rendered(Parts.SCRIPTS).split())
     until = "refused until 2026-11-23 09:12:02 (98 s), quarantine 2"
     assert f"/srv/bad\\x1b[2J.lua: {until}: host=h died of it: wall" in text
+
+
+def test_who_is_restrained_is_told_with_the_reason_and_the_end() -> None:
+    text = " ".join(rendered(Parts.SCRIPTS).split())
+    until = "few VM hosts until 2026-11-23 09:10:54 (30 s)"
+    assert f"/srv/form.lua: {until}: budget=cpu exceeded" in text
 
 
 def test_a_status_of_another_version_still_shows() -> None:
