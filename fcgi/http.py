@@ -3,7 +3,8 @@
 uvicorn speaks HTTP; a request becomes FastCGI parameters and goes the same way as any
 other. Its script is looked for in all roots of all pools, in the order of the settings,
 by the names that each pool's `scripts` allow; a directory means its `index.lua`.
-Error pages are those for developers, with the source around the error.
+Error pages are those for developers, with the source around the error, unless
+`show_errors` is off.
 """
 
 import asyncio
@@ -103,8 +104,9 @@ class HttpListener:
             return
         method = scope["method"].encode()
         transport: asyncio.Transport = scope["state"]["connection"].transport
+        url: bytes = scope["raw_path"].partition(b"?")[0]
         exchange = HttpExchange(
-            self._heads, self._front, self._room, method, transport.abort
+            self._heads, self._front, self._room, method, url, transport.abort
         )
         gone: asyncio.Future[None] | None = None
         try:

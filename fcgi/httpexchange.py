@@ -41,15 +41,18 @@ class HttpExchange:
         front: Front,
         room: Room,
         method: bytes,
+        url: bytes,
         cut_off: Callable[[], None],
     ) -> None:
-        """cut_off: ends the connection at once."""
+        """url: the path that was asked for. cut_off: ends the connection at once."""
         self.pending: Pending | None = None  # until all of it is answered
         self.method = method
         self.body = b""
         self.spool: BodySpool | None = None  # of a long body
         self.elsewhere: Callable[[], bool] | None = None  # asks in the next root
         self.is_closed = False
+        self._url = url
+        self._show_errors = front.show_errors
         self._cut_off = cut_off
         self._heads = heads
         self._stream = replies.Stream(heads, method, is_trusted=False)
@@ -87,7 +90,7 @@ class HttpExchange:
         error: ScriptError | None = None,
         stderr: bytes = b"",
     ) -> None:
-        """Answer with a developer's page; see `Exchange`."""
+        """Answer with a page, a developer's if it may tell; see `Exchange`."""
         del stderr
         if self._stream.has_begun:
             self._is_cut = True
@@ -95,12 +98,14 @@ class HttpExchange:
             return
         if refusal is Refusal.NOT_FOUND and self.elsewhere and self.elsewhere():
             return
-        head, body = pages.developer(
-            refusal,
-            path=self.pending.path if self.pending else b"",
-            retry_after_s=retry_after_s,
-            error=error,
-        )
+        if self._show_errors:
+            head, body = pages.developer(
+                refusal, url=self._url, retry_after_s=retry_after_s, error=error
+            )
+        else:
+            head, body = pages.refusal(
+                refusal, retry_after_s=retry_after_s, show_errors=False
+            )
         self._put(head, b"" if self.method == b"HEAD" else body, is_whole=True)
 
     def read_body(self, stream: int, offset: int, max_bytes: int) -> bytes:

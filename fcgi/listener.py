@@ -18,7 +18,7 @@ import socket
 import time
 from typing import Final
 
-from fcgi import params, reply
+from fcgi import pages, params, reply
 from fcgi.channel import Channel, Channels
 from fcgi.family import Handover
 from fcgi.peer import FcgiExchange, Peer
@@ -56,6 +56,7 @@ class Server:
         self.trusted_pools = frozenset(
             [name for name, pool in settings.pool.items() if pool.trust == "trusted"]
         )
+        self.directories = pages.Directories(settings.pool.values())
         self.service = service
         self.limits = Limits(
             max_connections=max_connections,

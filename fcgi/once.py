@@ -30,11 +30,12 @@ from luafarm.settings import Settings
 class ConsoleExchange:
     """Prints the reply to standard output and errors to standard error."""
 
-    def __init__(self, method: bytes, body: bytes, limit: int) -> None:
+    def __init__(self, url: bytes, method: bytes, body: bytes, limit: int) -> None:
         self.pending: Pending | None = None
         self.error: ScriptError | None = None
         self.refusal: Refusal | None = None
         self.done = asyncio.Event()
+        self._url = url
         self._method = method
         self._body = body
         self._heads = reply.Heads(limit)
@@ -69,7 +70,7 @@ class ConsoleExchange:
         if not self._stream.has_begun:
             head, body = pages.refusal(
                 refusal,
-                path=self.pending.path if self.pending else b"",
+                url=self._url,
                 retry_after_s=retry_after_s,
                 error=error,
                 show_errors=True,
@@ -170,10 +171,11 @@ async def _run(
     if arguments.data_file is not None:
         body = arguments.data_file.read_bytes()
         method = b"POST" if method == b"GET" else method
-    exchange = ConsoleExchange(method, body, settings.front.max_reply_header)
     script = os.fsencode(arguments.script)
     extra = os.fsencode(arguments.path_info)
     blob = params.encode_pairs(_parameters(arguments, script + extra, method, body))
+    limit = settings.front.max_reply_header
+    exchange = ConsoleExchange(scriptname.url_path(blob), method, body, limit)
     path = scriptname.script_path(script + extra, blob)
     if isinstance(path, Refusal):
         exchange.refuse(path)

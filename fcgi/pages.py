@@ -3,15 +3,19 @@
 Pure functions that return a CGI header with its blank line, and a body. Everything that
 comes from outside is escaped and cut, and the pages forbid the browser to load or run
 anything. `refusal` makes the plain page of a site, with luafcgid's error classes;
-`developer` the one of the embedded HTTP listener, with source and traceback.
+`developer` the one of the embedded HTTP listener, with source and traceback. Only the
+latter tells where on the disk something is, and only of a script that failed: whoever
+asked for a page knows its URL.
 """
 
 import re
+from collections.abc import Iterable
 from html import escape
 from typing import Final
 
 from fcgi.refusal import STATUS, Refusal
 from luafarm.messages import ScriptError
+from luafarm.settings import PoolSettings
 
 _CLASSES: Final = frozenset(
     {"Syntax Error", "Runtime Error", "Memory Error", "File Error"}
@@ -62,26 +66,45 @@ _CHUNK: Final = re.compile(r'\[string "([^"\n]*)"\]')
 """How Lua names a script in messages and tracebacks."""
 
 
+class Directories:
+    """The directories of all pools, which are not a visitor's business."""
+
+    def __init__(self, pools: Iterable[PoolSettings]) -> None:
+        found = {d.rstrip("/") for pool in pools for d in pool.root + pool.library}
+        longest_first = sorted(found - {""}, key=len, reverse=True)
+        names = "|".join(map(re.escape, longest_first))
+        self._names = re.compile(f"(?:{names})(?=/)")
+        self._is_empty = not longest_first
+
+    def hidden(self, text: str) -> str:
+        """Return a text without them: `/x.lua` for `/srv/www/x.lua`."""
+        return text if self._is_empty else self._names.sub("", text)
+
+
+_NOWHERE: Final = Directories(())
+
+
 def refusal(
     refusal: Refusal,
     *,
-    path: bytes = b"",
+    url: bytes = b"",
     retry_after_s: int = 0,
     error: ScriptError | None = None,
     show_errors: bool = True,
+    directories: Directories = _NOWHERE,
 ) -> tuple[bytes, bytes]:
     """Return header and body of the page of a site.
 
-    path: of the script, named when there is none. show_errors: tell the script's error;
-    off, the page says no more than the status does.
+    url: what was asked for, named when it is not there. show_errors: tell the script's
+    error; off, the page says no more than the status does. directories: not named.
     """
     title = STATUS[refusal][4:]
     text = f"<p>{escape(_WHY[refusal])}</p>"
     if error is not None and show_errors:
         title = _class(error)
-        text = f"<pre>{_shown(_said(error))}</pre>"
-    elif refusal is Refusal.NOT_FOUND and path and show_errors:
-        text = f"<p>There is no script <code>{_shown(_text(path))}</code>.</p>"
+        text = f"<pre>{_shown(directories.hidden(_cut(_said(error))))}</pre>"
+    elif refusal is Refusal.NOT_FOUND and url and show_errors:
+        text = f"<p>There is no script <code>{_shown(_text(url))}</code>.</p>"
     body = (
         f'<!DOCTYPE html>\n<html><head><meta charset="utf-8">'
         f"<title>{escape(title)}</title></head>\n"
@@ -93,7 +116,7 @@ def refusal(
 def developer(
     refusal: Refusal,
     *,
-    path: bytes = b"",
+    url: bytes = b"",
     retry_after_s: int = 0,
     error: ScriptError | None = None,
 ) -> tuple[bytes, bytes]:
@@ -108,18 +131,18 @@ def developer(
     ]
     if error is None:
         parts.append(f'<p class="message">{escape(_WHY[refusal])}</p>')
-        if path:
-            parts.append(f'<p class="dim"><code>{_shown(_text(path))}</code></p>')
+        if url:
+            parts.append(f'<p class="dim"><code>{_shown(_text(url))}</code></p>')
         if refusal is Refusal.NOT_FOUND:
             parts.append("<p>Put one there, and load this page again.</p>")
     else:
-        parts += _error_parts(error, path)
+        parts += _error_parts(error, url)
     parts.append(f"<footer>{escape(status)} &middot; luafarm</footer></body></html>\n")
     return _page(refusal, retry_after_s, "\n".join(parts))
 
 
-def _error_parts(error: ScriptError, path: bytes) -> list[str]:
-    where = error.file or _text(path)
+def _error_parts(error: ScriptError, url: bytes) -> list[str]:
+    where = error.file or _text(url)
     said = _cut(_said(error))
     if error.line > 0:
         said = said.removeprefix(f'[string "{where}"]:{error.line}: ')

@@ -92,12 +92,14 @@ class FcgiExchange:
             peer.send(peer.connection.stderr(self.request, stderr))
             peer.connection.abandon(self.request)
         else:
+            is_missing = refusal is Refusal.NOT_FOUND
             head, body = pages.refusal(
                 refusal,
-                path=self._path(),
+                url=scriptname.url_path(self.request.params) if is_missing else b"",
                 retry_after_s=retry_after_s,
                 error=error,
                 show_errors=peer.server.front.show_errors,
+                directories=peer.server.directories,
             )
             if self.request.method == b"HEAD":
                 body = b""
@@ -128,9 +130,6 @@ class FcgiExchange:
         return pending.entry is not None and (
             pending.entry.pool in self._peer.server.trusted_pools
         )
-
-    def _path(self) -> bytes:
-        return self.pending.path if self.pending else self.request.script_filename
 
     def _end(self) -> None:
         self.pending = None  # they name each other: no work for the collector

@@ -47,6 +47,15 @@ def script_path(script_filename: bytes, pairs: bytes) -> bytes | Refusal:
     return _normalised(path)
 
 
+def url_path(pairs: bytes) -> bytes:
+    """Return the path that was asked for, as the URL has it; b"" where nobody says."""
+    uri = params.find(pairs, b"REQUEST_URI")
+    if uri:
+        return uri.partition(b"?")[0]
+    name = params.find(pairs, b"SCRIPT_NAME") or b""
+    return name + (params.find(pairs, b"PATH_INFO") or b"")
+
+
 def told_apart(pairs: bytes, path: bytes, script: bytes) -> bytes:
     """Return the parameters with script and PATH_INFO apart, as RFC 3875, 4.1 has them.
 

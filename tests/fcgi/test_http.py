@@ -14,9 +14,10 @@ import pytest
 from fcgi.exchange import Exchange
 from fcgi.http import HttpListener
 from fcgi.placement import Pending
-from fcgi.refusal import Refusal
+from fcgi.refusal import STATUS, Refusal
 from fcgi.reply import BadHeaderError
 from fcgi.spool import Room
+from luafarm.messages import ScriptError
 from luafarm.settings import Front, PoolSettings, Settings
 
 if TYPE_CHECKING:
@@ -271,6 +272,57 @@ def test_a_request_that_runs_long_is_waited_for() -> None:
             await play.until(lambda: time.monotonic() - began > 2.5)  # two sweeps
             exchange.reply(HEAD, b"at last", b"")
             assert (await reader.read(-1)).endswith(b"at last")
+
+    play(scene)
+
+
+# ---- error pages ---------------------------------------------------------------------
+
+ERROR = ScriptError(
+    kind="Runtime Error",
+    message='[string "/srv/secret/a.lua"]:3: bad',
+    traceback="stack traceback:\n\t/srv/secret/a.lua:3: in function 'main'",
+    file="/srv/secret/a.lua",
+    line=3,
+    excerpt="  3| local password = 1",
+    budget="",
+)
+HINTS = (b"/srv", b"secret", b"Traceback", b"password", b"bad", b"Runtime", b"luafarm")
+
+
+@pytest.mark.parametrize("refusal", list(Refusal))
+@pytest.mark.parametrize("error", [None, ERROR])
+def test_without_show_errors_a_page_says_no_more_than_its_status(
+    refusal: Refusal, error: ScriptError | None
+) -> None:
+    async def scene() -> None:
+        async with (
+            stage(show_errors=False) as play,
+            client(play.port, GET) as (reader, writer),
+        ):
+            (await play.asked()).refuse(refusal, 3, error)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert head.startswith(f"http/1.1 {STATUS[refusal][:3]} ".encode())
+            length = int(head.partition(b"content-length: ")[2].split()[0])
+            body = await reader.readexactly(length)
+            assert not [hint for hint in HINTS if hint in body]
+            assert b"server:" not in head
+            writer.write(GET)  # the connection is as good as before
+            await play.asked(2)
+
+    play(scene)
+
+
+def test_what_is_missing_is_named_as_the_url_names_it() -> None:
+    async def scene() -> None:
+        async with (
+            stage() as play,
+            client(play.port, GET.replace(b"/a.lua", b"/a.lua/b?c=/d")) as (reader, _),
+        ):
+            (await play.asked()).refuse(Refusal.NOT_FOUND)
+            answer = await reader.readuntil(b"</html>")
+            assert b"<code>/a.lua/b</code>" in answer
+            assert b"/srv" not in answer
 
     play(scene)
 

@@ -8,6 +8,7 @@ import pytest
 from fcgi import pages, reply
 from fcgi.refusal import STATUS, Refusal
 from luafarm.messages import ScriptError
+from luafarm.settings import PoolSettings
 
 ERROR = ScriptError(
     kind="Runtime Error",
@@ -64,15 +65,15 @@ def test_every_refusal_has_its_status_and_its_sentence() -> None:
 def test_pages_are_well_formed_and_pass_our_own_check(
     make: Make, refusal: Refusal, error: ScriptError | None
 ) -> None:
-    head, body = make(refusal, path=SLY.encode() + b"\xff", error=error)
+    head, body = make(refusal, url=SLY.encode() + b"\xff", error=error)
     assert head.endswith(b"\r\n\r\n")
     parsed = reply.parse(head[:-4], True)
     assert parsed.content_length == len(body)
     assert "script" not in Reader(body).tags
 
 
-def test_a_missing_script_is_named() -> None:
-    body = Reader(pages.refusal(Refusal.NOT_FOUND, path=b"/srv/<b>.lua")[1])
+def test_what_is_missing_is_named_as_it_was_asked_for() -> None:
+    body = Reader(pages.refusal(Refusal.NOT_FOUND, url=b"/srv/<b>.lua")[1])
     assert "/srv/<b>.lua" in body.text
     assert "b" not in body.tags
 
@@ -104,10 +105,28 @@ def test_a_budget_is_named() -> None:
 def test_without_show_errors_nothing_of_the_script_is_told() -> None:
     for refusal in (Refusal.SCRIPT_FAILED, Refusal.NOT_FOUND):
         with_error = pages.refusal(
-            refusal, path=b"/srv/secret.lua", error=ERROR, show_errors=False
+            refusal, url=b"/srv/secret.lua", error=ERROR, show_errors=False
         )
         assert with_error == pages.refusal(refusal)
         assert b"srv" not in with_error[1]
+
+
+def test_directories_are_not_named_on_the_page_of_a_site() -> None:
+    pool = PoolSettings(root=("/srv/www/", "/srv"), library=("/opt/a.b+c",))
+    directories = pages.Directories([pool, PoolSettings(root=("/srv/www/shop",))])
+    texts = {
+        '[string "/srv/www/shop/x.lua"]:3: bad': '[string "/x.lua"]:3: bad',
+        "module '/opt/a.b+c/m.lua' and /srv/www/y.lua": "module '/m.lua' and /y.lua",
+        "/srv/www-old/x.lua, /optical, /srvice": "/www-old/x.lua, /optical, /srvice",
+    }
+    for told, shown in texts.items():
+        assert directories.hidden(told) == shown
+        error = replace(ERROR, message=told)
+        _, body = pages.refusal(
+            Refusal.SCRIPT_FAILED, error=error, directories=directories
+        )
+        assert shown in Reader(body).text
+    assert pages.Directories([]).hidden("/srv/x.lua") == "/srv/x.lua"
 
 
 @pytest.mark.parametrize(
@@ -170,5 +189,5 @@ def test_the_developers_page_names_files_as_people_do() -> None:
 
 def test_only_a_missing_script_can_be_put_there() -> None:
     for refusal in Refusal:
-        _, body = pages.developer(refusal, path=b"/srv/x.lua")
+        _, body = pages.developer(refusal, url=b"/srv/x.lua")
         assert ("Put one there" in body.decode()) == (refusal is Refusal.NOT_FOUND)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from fcgi import params
 from fcgi.refusal import Refusal
-from fcgi.scriptname import MAX_PATH, script_path, told_apart
+from fcgi.scriptname import MAX_PATH, script_path, told_apart, url_path
 from tests.fcgi import wire
 
 
@@ -136,3 +136,20 @@ def test_a_path_comes_out_clean_or_not_at_all(parts: list[bytes]) -> None:
         names = path.split(b"/")[1:]
         assert not {b"", b".", b".."} & set(names)
         assert script_path(path, b"") == path
+
+
+@pytest.mark.parametrize(
+    ("pairs", "path"),
+    [
+        ({"REQUEST_URI": "/blog/5?a=/b", "SCRIPT_NAME": "/blog.lua"}, b"/blog/5"),
+        ({"REQUEST_URI": "/caf%C3%A9.lua"}, b"/caf%C3%A9.lua"),
+        ({"SCRIPT_NAME": "/x.lua", "PATH_INFO": "/a"}, b"/x.lua/a"),
+        ({"SCRIPT_NAME": "/x.lua"}, b"/x.lua"),
+        ({"SCRIPT_FILENAME": "/srv/x.lua", "DOCUMENT_ROOT": "/srv"}, b""),
+        ({}, b""),
+    ],
+)
+def test_the_path_that_was_asked_for_is_that_of_the_url(
+    pairs: dict[str, str], path: bytes
+) -> None:
+    assert url_path(wire.blob(pairs)) == path
