@@ -9,19 +9,21 @@ Error pages are those for developers, with the source around the error, unless
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
 import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from email.utils import formatdate
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import uvicorn
 
 from fcgi import params, reply, scriptname
-from fcgi.httpconnection import HttpConnection
+from fcgi.httpconnection import HttpConnection, Sparing
 from fcgi.httpexchange import HttpExchange
 from fcgi.peer import SAFE_METHODS
 from fcgi.placement import Pending
@@ -34,6 +36,21 @@ from luafarm.scriptnames import ScriptNames
 from luafarm.settings import Settings
 
 logger = logging.getLogger("luafarm.front")
+
+_HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""Headers about the connection (RFC 9110, 7.6.1), which is not the script's."""
 
 INDEX: Final = b"index.lua"
 _SWEEP_S: Final = 1.0
@@ -73,15 +90,18 @@ class HttpListener:
             log_config=None,
             access_log=False,
             server_header=False,
-            date_header=True,
+            date_header=False,
             limit_concurrency=self._front.max_connections,
             timeout_keep_alive=math.ceil(self._front.idle_timeout),
         )
         self._server = _Server(config)
         sweeper = asyncio.ensure_future(self._sweep(self._server))
+        sparing, told = Sparing(), logging.getLogger("uvicorn.error")
+        told.addFilter(sparing)
         try:
             await self._server.serve(sockets=[sock])
         finally:
+            told.removeFilter(sparing)
             sweeper.cancel()
 
     def stop(self) -> None:
@@ -266,18 +286,28 @@ class _Server(uvicorn.Server):
         yield
 
 
+@functools.lru_cache(maxsize=1)
+def _date(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode()
+
+
 def _response_start(head: bytes, *, closes: bool) -> dict[str, object]:
     """Return the ASGI message of a CGI header block; closes: the connection as well."""
     status = 200
+    has_date = False
     headers: list[tuple[bytes, bytes]] = []
     for line in head.split(b"\r\n"):
         name, colon, value = line.partition(b":")
         if not colon:
             continue
-        if name.lower() == b"status":
+        name = name.lower()
+        if name == b"status":
             status = int(value.strip()[:3])
-        else:
-            headers.append((name.lower(), value.strip()))
+        elif name not in _HOP_BY_HOP:
+            headers.append((name, value.strip()))
+            has_date = has_date or name == b"date"
+    if not has_date:
+        headers.append((b"date", _date(int(time.time()))))
     if closes:
         headers.append((b"connection", b"close"))
     return {"type": "http.response.start", "status": status, "headers": headers}
@@ -323,6 +353,8 @@ def _parameters(
     ]
     merged: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
+        if b"_" in name:
+            continue  # X_Real_IP would be X-Real-IP to scripts
         glue = b"; " if name == b"cookie" else b", "
         merged[name] = merged[name] + glue + value if name in merged else value
     pairs.append((b"CONTENT_TYPE", merged.pop(b"content-type", b"")))

@@ -1,20 +1,93 @@
-"""One connection of the embedded HTTP listener: what its client may take time for.
+"""One connection of the embedded HTTP listener: what its client may do and how long.
 
 uvicorn reads and writes; it waits without end for a request that does not come whole,
 and for a client that does not take its reply. Here both have the limits that FastCGI
-connections have.
+connections have. And it takes what two readers may understand in two ways, and says a
+line for each request that is none.
 """
 
 import asyncio
+import logging
+import re
 import time
+from typing import Final
 
+import h11
+from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from luafarm.settings import Front
+
+_AGAIN_S: Final = 60.0
+_HEAD_END: Final = re.compile(rb"\n\r?\n")
+_FOLDED: Final = re.compile(rb"\n[ \t]")
+
+
+class Sparing(logging.Filter):
+    """Lets a warning pass once a minute: any client can bring it about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}  # uvicorn has few of them
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is to be logged."""
+        if record.levelno > logging.WARNING:
+            return True
+        now = time.monotonic()
+        if now - self._said.get(record.msg, -_AGAIN_S) < _AGAIN_S:
+            return False
+        self._said[record.msg] = now
+        return True
+
+
+class _Strict(h11.Connection):
+    """HTTP/1.1 as RFC 9112 wants a server to read it where h11 is lenient."""
+
+    def next_event(
+        self,
+    ) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return what comes next. Raises RemoteProtocolError."""
+        if self.their_state is h11.IDLE:
+            self._look_for_folds()
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            _check_framing(event)
+        return event
+
+    def _look_for_folds(self) -> None:
+        """Refuse values that go on in a further line (RFC 9112, 5.2)."""
+        data = self.trailing_data[0]
+        end = _HEAD_END.search(data)
+        if _FOLDED.search(data, 0, end.start() if end else len(data)):
+            raise h11.RemoteProtocolError("folded header line")
+
+
+def _check_framing(request: h11.Request) -> None:
+    """Refuse a body whose length others may read in another way (RFC 9112, 6.1)."""
+    names = {name for name, _ in request.headers}
+    if b"transfer-encoding" not in names:
+        return
+    if b"content-length" in names:
+        raise h11.RemoteProtocolError("Transfer-Encoding and Content-Length")
+    if request.http_version < b"1.1":
+        raise h11.RemoteProtocolError("Transfer-Encoding in HTTP/1.0")
 
 
 class HttpConnection(H11Protocol):
     """A connection that ends in time; it is in the state of its requests' scopes."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Read strictly; the parameters are uvicorn's."""
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn = _Strict(h11.SERVER)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start."""
@@ -37,6 +110,9 @@ class HttpConnection(H11Protocol):
         self._since = time.monotonic()
         super().on_response_complete()
         self._has_begun = bool(self.conn.trailing_data[0])
+
+    def _should_upgrade(self) -> bool:
+        return False  # RFC 9110, 7.8: the request is answered as if it did not ask
 
     def sweep(self, now: float, front: Front) -> None:
         """Act on time; once a second."""

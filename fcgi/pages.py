@@ -11,6 +11,7 @@ asked for a page knows its URL.
 import re
 from collections.abc import Iterable
 from html import escape
+from posixpath import normpath
 from typing import Final
 
 from fcgi.refusal import STATUS, Refusal
@@ -70,8 +71,9 @@ class Directories:
     """The directories of all pools, which are not a visitor's business."""
 
     def __init__(self, pools: Iterable[PoolSettings]) -> None:
-        found = {d.rstrip("/") for pool in pools for d in pool.root + pool.library}
-        longest_first = sorted(found - {""}, key=len, reverse=True)
+        named = [d for pool in pools for d in pool.root + pool.library]
+        found = {normpath(directory) for directory in named} - {"/", "."}
+        longest_first = sorted(found, key=len, reverse=True)
         names = "|".join(map(re.escape, longest_first))
         self._names = re.compile(f"(?:{names})(?=/)")
         self._is_empty = not longest_first

@@ -2,9 +2,9 @@
 
 A VM host runs code that nobody reviewed, so its header lines may hold anything. What
 leaves here is a CGI response (RFC 3875, 6) that every web server understands: tokens
-as names, no stray CR, LF or NUL, one `Status`, a Content-Length that is true, no body
-where HTTP has none (HAProxy answers 502 to a 204 with a body, nginx drops the kept
-connection). Lines that make a web server send files or other locations in the
+as names, no control characters but tabs, one `Status`, a Content-Length that is true,
+no body where HTTP has none (HAProxy answers 502 to a 204 with a body, nginx drops the
+kept connection). Lines that make a web server send files or other locations in the
 script's place are dropped from untrusted replies, and Transfer-Encoding from all.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 from luafarm.errors import ProtocolError
 
 _BLOCK: Final = re.compile(
-    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*(?:\r\n(?=[^\r\n])|\Z))+"
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0-\x08\n-\x1f\x7f]*(?:\r\n(?=[^\r\n])|\Z))+"
 )
 """Header lines with CRLF between them, none behind the last."""
 
@@ -31,7 +31,7 @@ _LONGEST_LENGTH: Final = 18  # digits of a Content-Length that anybody can mean
 _REMEMBERED: Final = 256
 _SHORT: Final = 512  # bytes; with _REMEMBERED it bounds the memory
 
-_BODILESS: Final = (204, 304)
+_BODILESS: Final = (204, 205, 304)
 
 
 class BadHeaderError(ProtocolError):
@@ -101,6 +101,8 @@ def whole(head: Head, body: bytes, method: bytes) -> tuple[bytes, bytes]:
     status = head.status
     if status == 204:
         return head.lines + b"\r\n", b""
+    if status == 205:  # RFC 9110, 15.3.6
+        return _closed(head.lines, 0), b""
     if method == b"HEAD" or status == 304:
         length = head.content_length
         if length < 0 and status != 304:
@@ -118,7 +120,8 @@ def opening(head: Head, method: bytes) -> tuple[bytes, bool]:
     if head.status == 204:
         return head.lines + b"\r\n", False
     has_body = method != b"HEAD" and head.status not in _BODILESS
-    return _closed(head.lines, head.content_length), has_body
+    length = 0 if head.status == 205 else head.content_length
+    return _closed(head.lines, length), has_body
 
 
 class Stream:
@@ -129,7 +132,7 @@ class Stream:
         self._method = method
         self._is_trusted = is_trusted
         self.has_begun = False
-        self._has_body = True  # not of HEAD, 204, 304
+        self._has_body = True  # not of HEAD, 204, 205, 304
         self._left = -1  # bytes still due by Content-Length; -1: it has none
 
     def opening(self, head: bytes) -> bytes:

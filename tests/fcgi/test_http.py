@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from fcgi import params
 from fcgi.exchange import Exchange
 from fcgi.http import HttpListener
 from fcgi.placement import Pending
@@ -276,6 +277,131 @@ def test_a_request_that_runs_long_is_waited_for() -> None:
     play(scene)
 
 
+# ---- requests that may be read in two ways -------------------------------------------
+
+POST = b"POST /a.lua HTTP/1.1\r\nHost: x\r\n"
+TWO_WAYS = {
+    "a length and chunks": POST + b"Content-Length: 6\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "chunks and a length": POST + b"Transfer-Encoding: chunked\r\n"
+    b"Content-Length: 15\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "chunks in HTTP/1.0": POST.replace(b"1.1", b"1.0")
+    + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "an unknown coding": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "a folded line": GET[:-2] + b"X-A: b\r\n c\r\n\r\n",
+    "a folded line with a tab": GET[:-2] + b"X-A: b\r\n\t\r\n\r\n",
+    "a fold after a bare LF": b"GET /a.lua HTTP/1.1\nHost: x\nX-A: b\n c\n\n",
+    "a fold at first": b"GET /a.lua HTTP/1.1\r\n Host: x\r\nHost: x\r\n\r\n",
+    "a blank before the colon": GET[:-2] + b"Content-Length : 5\r\n\r\n",
+    "two hosts": GET[:-2] + b"Host: y\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", TWO_WAYS.values(), ids=TWO_WAYS)
+def test_what_may_be_read_in_two_ways_is_answered_400_and_ends_the_connection(
+    sent: bytes,
+) -> None:
+    async def scene() -> None:
+        async with stage() as play, client(play.port, sent + GET) as (reader, _):
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 "))
+            assert b"\r\nconnection: close\r\n" in answer.lower()
+            with contextlib.suppress(ConnectionError):
+                assert b"HTTP/1.1" not in await reader.read(-1)
+            assert not play.service.exchanges
+
+    play(scene)
+
+
+@pytest.mark.parametrize("sent", TWO_WAYS.values(), ids=TWO_WAYS)
+def test_what_may_be_read_in_two_ways_is_no_request_byte_by_byte_either(
+    sent: bytes,
+) -> None:
+    async def scene() -> None:
+        async with stage() as play, client(play.port, b"") as (reader, writer):
+            with contextlib.suppress(ConnectionError):  # it ends before the last byte
+                for at in range(len(sent)):
+                    writer.write(sent[at : at + 1])
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                assert b" 200 " not in await reader.read(-1)
+            assert not play.service.exchanges
+
+    play(scene)
+
+
+def test_a_second_request_that_may_be_read_in_two_ways_ends_the_connection() -> None:
+    async def scene() -> None:
+        sent = GET + TWO_WAYS["a folded line"] + GET
+        async with stage() as play, client(play.port, sent) as (reader, _):
+            (await play.asked()).reply(HEAD, b"hi", b"")
+            answer = await reader.read(-1)
+            assert answer.count(b"HTTP/1.1 200 ") == 1
+            assert answer.count(b"HTTP/1.1 400 ") == 1
+            assert len(play.service.exchanges) == 1
+
+    play(scene)
+
+
+def test_blanks_at_the_start_of_a_body_are_no_folds() -> None:
+    async def scene() -> None:
+        sent = POST + b"Content-Length: 9\r\n\r\n a\n b\r\n\tc"
+        async with stage() as play, client(play.port, sent + GET) as (reader, _):
+            exchange = await play.asked()
+            assert exchange.read_body(0, 0, 100) == b" a\n b\r\n\tc"
+            exchange.reply(HEAD, b"one", b"")
+            (await play.asked(2)).reply(HEAD, b"two", b"")
+            assert (await reader.readuntil(b"two")).count(b"HTTP/1.1 200 ") == 2
+
+    play(scene)
+
+
+def test_names_with_underscores_are_not_passed_on() -> None:
+    async def scene() -> None:
+        lines = b"X-Real-IP: 10.0.0.1\r\nX_Real_IP: 6.6.6.6\r\nX_Other: 1\r\n"
+        async with stage() as play, client(play.port, GET[:-2] + lines + b"\r\n"):
+            exchange = await play.asked()
+            assert exchange.pending is not None
+            pairs = params.decode_pairs(exchange.pending.params)
+            named = [pair for pair in pairs if pair[0].startswith(b"HTTP_X_")]
+            assert named == [(b"HTTP_X_REAL_IP", b"10.0.0.1")]
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /a.lua HTTP/1.1\r\nHost: x\r\nbad line\r\n\r\n",
+        GET[:-2] + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n",
+        GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n\r\n",
+    ],
+    ids=["no HTTP", "HTTP/2", "WebSocket"],
+)
+def test_odd_requests_do_not_fill_the_log(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        async with stage() as play:
+            for number in range(20):
+                async with client(play.port, sent) as (reader, _):
+                    if b"bad" not in sent:
+                        (await play.asked(number + 1)).reply(HEAD, b"hi", b"")
+                    expected = b"400" if b"bad" in sent else b"200"
+                    assert (await reader.readline()).split()[1] == expected
+
+    caplog.set_level(logging.INFO)
+    play(scene)
+    texts = [
+        line.getMessage() for line in caplog.records if line.levelno > logging.INFO
+    ]
+    assert len(texts) <= 1
+    assert not any("ebsocket" in text or "pip install" in text for text in texts)
+
+
 # ---- error pages ---------------------------------------------------------------------
 
 ERROR = ScriptError(
@@ -327,10 +453,91 @@ def test_what_is_missing_is_named_as_the_url_names_it() -> None:
     play(scene)
 
 
+# ---- headers of replies --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_headers_about_the_connection_are_not_the_scripts(is_whole: bool) -> None:
+    lines = [
+        b"Connection: close, X-Kept",
+        b"Keep-Alive: timeout=1",
+        b"Proxy-Authenticate: Basic",
+        b"Proxy-Connection: close",
+        b"TE: trailers",
+        b"TRAILER: X-Kept",
+        b"Transfer-Encoding: gzip",
+        b"upgrade: websocket",
+        b"X-Kept: kept",
+    ]
+
+    async def scene() -> None:
+        async with stage() as play, client(play.port, GET) as (reader, writer):
+            exchange = await play.asked()
+            head = b"\r\n".join([HEAD, *lines])
+            if is_whole:
+                exchange.reply(head, b"hi", b"")
+            else:
+                exchange.part(head, b"hi", b"")
+                exchange.finish(b"")
+            answer = await reader.readuntil(b"\r\n\r\n")
+            names = {line.partition(b":")[0] for line in answer.split(b"\r\n")[1:-2]}
+            framing = b"content-length" if is_whole else b"transfer-encoding"
+            assert {name.lower() for name in names} == {
+                b"content-type",
+                b"date",
+                b"x-kept",
+                framing,
+            }
+            await reader.readuntil(b"hi" if is_whole else b"\r\n0\r\n\r\n")
+            writer.write(GET)  # it goes on
+            await play.asked(2)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_reply_has_one_date_and_it_is_the_scripts_if_that_sets_one(own: bool) -> None:
+    date = b"Sun, 06 Nov 1994 08:49:37 GMT"
+
+    async def scene() -> None:
+        async with stage() as play, client(play.port, GET) as (reader, _):
+            head = HEAD + (b"\r\nDate: " + date if own else b"")
+            (await play.asked()).reply(head, b"hi", b"")
+            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert answer.count(b"\r\ndate: ") == 1
+            assert (date.lower() in answer) == own
+
+    play(scene)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_reset_content_has_no_body(is_whole: bool) -> None:
+    async def scene() -> None:
+        async with stage() as play, client(play.port, GET + GET) as (reader, _):
+            exchange = await play.asked()
+            head = b"Status: 205 Reset Content\r\nContent-Length: 12"
+            if is_whole:
+                exchange.reply(head, b"twelve bytes", b"")
+            else:
+                exchange.part(head, b"twelve ", b"")
+                exchange.part(b"", b"bytes", b"")
+                exchange.finish(b"")
+            (await play.asked(2)).reply(HEAD, b"the next", b"")
+            answer = await reader.readuntil(b"the next")
+            first, _, second = answer.partition(b"\r\n\r\n")
+            assert first.startswith(b"HTTP/1.1 205 ")
+            assert b"\r\ncontent-length: 0" in first.lower()
+            assert second.startswith(b"HTTP/1.1 200 ")
+
+    play(scene)
+
+
 # ---- replies that are none -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("line", [b"X: a\x0bb", b"X: a\x0cb", b"Status: 700 Odd"])
+@pytest.mark.parametrize(
+    "line", [b"X: a\x0bb", b"X: a\x1bb", b"X: \x7f", b"X: a\0b", b"Status: 700 Odd"]
+)
 def test_a_header_that_http_cannot_say_is_refused_before_it_is_sent(
     line: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -111,6 +111,25 @@ def test_204_has_neither_body_nor_length() -> None:
     )
 
 
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"HEAD"])
+def test_205_has_no_body_and_says_so(method: bytes) -> None:
+    head = b"Status: 205 Reset Content\r\nContent-Length: 5\r\nA: b"
+    told = b"Status: 205 Reset Content\r\nA: b\r\nContent-Length: 0\r\n\r\n"
+    assert done(head, method=method) == (told, b"")
+    assert reply.opening(reply.parse(head, False), method) == (told, False)
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_control_characters_are_refused_but_the_tab(is_trusted: bool) -> None:
+    for code in range(256):
+        head = OK + b"\r\nA: b" + bytes([code]) + b"c"
+        if code == 9 or 32 <= code != 127:
+            assert reply.parse(head, is_trusted).lines == head + b"\r\n"
+        else:
+            with pytest.raises(BadHeaderError):
+                reply.parse(head, is_trusted)
+
+
 def test_304_has_no_body_and_only_the_length_that_the_script_set() -> None:
     head = b"Status: 304 Not Modified"
     assert done(head) == (head + b"\r\n\r\n", b"")

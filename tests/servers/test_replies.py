@@ -44,7 +44,7 @@ def test_a_script_chooses_its_status(site: Site, status: str) -> None:
     assert reply.body.startswith(b"body of ")
 
 
-@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("status", [204, 205, 304])
 def test_a_status_without_a_body_is_passed_on_without_one(
     site: Site, status: int
 ) -> None:
