@@ -9,6 +9,20 @@ from typing import Final
 LEVELS: Final = {"d": "debug", "i": "info", "w": "warning", "e": "error"}
 
 
+_BESIDES: Final = 2  # bytes of a line besides its text: the level, NUL
+_SLACK: Final = 256  # how many were left out, where one was cut
+_ERRORS: Final = 64 << 10  # texts of a `shutdown` hook's error, each byte escaped
+_SOURCES: Final = 4  # the run itself; before it its state's start, and another's end
+
+
+def longest(log_bytes: int, log_lines: int) -> int:
+    """Return the bytes of the longest log that comes with a run, by its budgets.
+
+    A state that is made for one request is closed behind it, and both have a log too.
+    """
+    return _SOURCES * (log_bytes + _BESIDES * log_lines + _SLACK) + _ERRORS
+
+
 def encode(level: str, text: str) -> bytes:
     """Return one line; `level` is a value of LEVELS."""
     clean = text.encode("utf-8", "replace").replace(b"\0", b"?")

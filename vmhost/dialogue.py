@@ -84,7 +84,9 @@ class Dialogue:
         self._peers.tell(self.peer, self._want)
 
     def part(self, head: bytes, body: bytes, log: bytes) -> None:
-        """Send a piece of the reply before its end."""
+        """Send a piece of the reply before its end, if there is anything in it."""
+        if not (head or body or log):
+            return
         self.has_begun = True
         self.part_bytes += len(body)
         request = RequestId(self.request)

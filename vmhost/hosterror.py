@@ -4,6 +4,7 @@ from typing import Final
 
 from luafarm.loglines import printable
 from luafarm.messages import HOST_ERROR, ScriptError
+from luafarm.scripterrors import cut
 from vmhost.held import Held
 from vmhost.operation import Op, Step
 
@@ -11,6 +12,8 @@ from vmhost.operation import Op, Step
 WALL: Final = "wall"
 MEMORY: Final = "memory"
 CANCELLED: Final = "cancelled"
+REPLY: Final = "reply"
+OVER: Final = "Budget Exceeded"  # kind of an error by a budget
 
 _AROUND: Final = 4  # lines before and after the one that failed
 _MAX_LINE: Final = 200  # bytes of a line of source that are shown
@@ -20,14 +23,17 @@ def failure(step: Step, held: Held, stop: str, wall_ms: int) -> ScriptError:
     """Return why a script failed.
 
     step: its last one. stop: if that is no ERROR, the budget that ended it, "wall" (of
-    so many milliseconds) or "memory" (after its last instruction).
+    so many milliseconds), "memory" or "reply" (after its last instruction).
     """
+    if stop == REPLY:
+        message = f"reply of more than {held.limits.reply_bytes} bytes"
+        return ScriptError(OVER, message, "", _text(held.script), 0, "", stop)
     if step[0] == Op.ERROR:
-        return _told(step, held, wall_ms)
+        return cut(_told(step, held, wall_ms))
     message = "not enough memory: the state is full" + _of_memory(held)
     if stop == WALL:
         message = _used_up(wall_ms)
-    kind = "Budget Exceeded" if stop == WALL else "Memory Error"
+    kind = OVER if stop == WALL else "Memory Error"
     return ScriptError(kind, message, "", _text(held.script), 0, "", stop)
 
 

@@ -18,7 +18,15 @@ from vmhost.curfew import Curfew
 from vmhost.dialect import choose
 from vmhost.held import Held
 from vmhost.hostconfig import HostConfig
-from vmhost.hosterror import CANCELLED, MEMORY, WALL, failure, full_error, log_of
+from vmhost.hosterror import (
+    CANCELLED,
+    MEMORY,
+    REPLY,
+    WALL,
+    failure,
+    full_error,
+    log_of,
+)
 from vmhost.hostmachine import HostMachine
 from vmhost.hostmail import Mail
 from vmhost.hosttimer import DeadMan
@@ -113,8 +121,12 @@ class LuaStates:
         has_waited = step[0] > _ERROR
         if has_waited:
             step, stop = self._talk.hold(state, step, until_ns, row)
+        if step[0] == _DONE:
+            answered = self._dialogue.part_bytes + len(step[2])
+            if answered > held.limits.reply_bytes and not stop:
+                stop = REPLY  # put where Lua cannot yield: nothing was sent before
         end_ns = self._finish(held, row, step, stop, now_ns, has_waited)
-        if state.must_close or stop == WALL or held.limits.fresh:
+        if state.must_close or stop in {WALL, REPLY} or held.limits.fresh:
             self._end_state(held, state, state.must_close or stop)
             return time.monotonic_ns()
         used_bytes = state.memory_bytes

@@ -281,7 +281,7 @@ class HostMachine:
         if not self._pending:
             self._pending_since_ns = now_ns
         self._pend(peer, row)
-        self._pending_bytes += size
+        self._pending_bytes += size + len(row[4]) + len(row[5])
         if not self._is_safe or self._pending_bytes > PIECE:
             self.flush()
 

@@ -29,8 +29,8 @@ def row(request: int, script: bytes = A, epoch: int = 0, flags: int = SAFE) -> R
     return (request, script, epoch, flags, b"", b"", 0, 0)
 
 
-def done(request: int, body: bytes = b"") -> DoneRow:
-    return (request, Outcome.OK, b"head", body, b"", b"", 1)
+def done(request: int, body: bytes = b"", log: bytes = b"") -> DoneRow:
+    return (request, Outcome.OK, b"head", body, log, b"", 1)
 
 
 class Driver:
@@ -87,12 +87,14 @@ class Driver:
         assert self.machine.take(self.now_ns) is None
         self.said()
 
-    def run(self, service_ns: int = QUICK_NS, body: bytes = b"") -> int:
+    def run(
+        self, service_ns: int = QUICK_NS, body: bytes = b"", log: bytes = b""
+    ) -> int:
         """Do one run and return its request."""
         work = self.machine.take(self.now_ns)
         assert isinstance(work, tuple)
         self.now_ns += service_ns
-        self.machine.finish(done(work[0], body), self.now_ns, service_ns)
+        self.machine.finish(done(work[0], body, log), self.now_ns, service_ns)
         return work[0]
 
     def rest(self) -> None:

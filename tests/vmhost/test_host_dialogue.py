@@ -1,10 +1,11 @@
 """What scripts ask a VM host for: modules, files, bodies, time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from luafarm import wire
+from luafarm import loglines, wire
 from luafarm.messages import (
     Blob,
     Body,
@@ -25,7 +26,7 @@ from luafarm.messages import (
     Want,
 )
 from luafarm.names import Epoch, RequestId, Script
-from tests.vmhost.hosting import Peer, Process, hosting, load, run
+from tests.vmhost.hosting import LIMITS, Peer, Process, hosting, load, pair, run
 
 pytestmark = pytest.mark.process
 
@@ -315,6 +316,75 @@ def test_a_reply_streams_as_the_script_flushes(host: Process) -> None:
     assert (second.head, second.chunk) == (b"", b"two")
     assert front.expect(Part).chunk == b"three"
     assert front.expect(Dones).rows[0][:4] == (1, Outcome.OK, b"11", b"")
+
+
+def test_a_flush_of_nothing_says_nothing(host: Process) -> None:
+    source = b"""
+    function main(e, con)
+      con:flush()
+      for _ = 1, 100 do con:puts('') con:flush() end
+      con:puts('end')
+    end
+    """
+    host.broker().load(A, source)
+    front = host.front()
+    front.runs(run(1, A))
+    assert front.expect(Part).head
+    assert front.expect(Part).chunk == b"end"
+    assert front.expect(Dones).rows[0][2] == b"3"
+
+
+def test_what_was_not_logged_is_told_once_however_often_a_script_flushes(
+    host: Process,
+) -> None:
+    source = b"""
+    function main(e, con)
+      for i = 1, 100 do con:log(i) con:puts('.') con:flush() end
+    end
+    """
+    limits = replace(LIMITS, log_lines=10, log_bytes=100)
+    host.broker().load(A, source, limits=limits)
+    front = host.front()
+    front.runs(run(1, A))
+    log = b""
+    while isinstance(message := front.next(), Part):
+        log += message.log
+    assert isinstance(message, Dones)
+    log += message.rows[0][4]
+    lines = [loglines.line(text)[1] for text in log.split(b"\0")[:-1]]
+    assert lines[:-1] == [str(number) for number in range(1, 11)]
+    assert lines[-1] == "90 more log lines (limits: 10 lines, 100 bytes)"
+    assert len(log) <= loglines.longest(limits.log_bytes, limits.log_lines)
+
+
+def test_a_reply_over_its_budget_is_none_also_where_a_script_cannot_flush(
+    host: Process,
+) -> None:
+    source = b"""
+    function main(e, con)
+      (' '):rep(e.LENGTH):gsub('.', function() con:puts((' '):rep(1000)) end)
+    end
+    """
+    limits = replace(LIMITS, reply_bytes=400_000)
+    host.broker().load(A, source, limits=limits)
+    front = host.front()
+    row = front.done(run(1, A, params=pair(b"LENGTH", b"401")))
+    assert row[1:4] == (Outcome.BUDGET, b"", b"")
+    error = wire.decode_error(row[5])
+    assert (error.budget, error.message) == ("reply", "reply of more than 400000 bytes")
+
+
+def test_a_reply_of_all_its_budget_is_sent(host: Process) -> None:
+    source = b"function main(e, con) con:puts((' '):rep(400000)) end"
+    host.broker().load(A, source, limits=replace(LIMITS, reply_bytes=400_000))
+    front = host.front()
+    front.runs(run(1, A))
+    size = 0
+    while isinstance(message := front.next(), Part):
+        size += len(message.chunk)
+    assert isinstance(message, Dones)
+    assert message.rows[0][:3] == (1, Outcome.OK, b"400000")
+    assert size == 400_000
 
 
 def test_other_requests_wait_while_a_script_sleeps_but_messages_are_heard(

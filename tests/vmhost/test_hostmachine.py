@@ -124,6 +124,15 @@ def test_replies_go_when_they_are_many_bytes(farm: Driver) -> None:
     assert farm.answered() == [[(1, 0), (2, 0)]]
 
 
+def test_replies_go_when_their_logs_are_many_bytes(farm: Driver) -> None:
+    farm.hold(A, service_ns=1)
+    farm.runs(row(1), row(2), row(3))
+    farm.run(1, log=b"x" * (PIECE // 2))
+    assert farm.answered() == []
+    farm.run(1, log=b"x" * (PIECE // 2 + 1))
+    assert farm.answered() == [[(1, 0), (2, 0)]]
+
+
 def test_each_front_gets_its_own_replies(farm: Driver) -> None:
     farm.hold(A, service_ns=QUICK_NS)
     farm.runs(row(1))

@@ -7,7 +7,7 @@ local NUL = T.NUL
 
 local lines, count = {}, 0      -- not yet taken
 local total, bytes = 0, 0       -- of this request
-local dropped = 0               -- not kept, since the last take
+local dropped = 0               -- not kept, of this request
 
 -- level: one of d i w e; text: a string of ours or of the script.
 local function log(level, text)
@@ -25,14 +25,9 @@ T.log = log
 
 -- Return what was logged since the last call, in the middle of a request.
 function T.take_log()
-  if count == 0 and dropped == 0 then return "" end
-  if dropped > 0 then
-    count = count + 1
-    lines[count] = "w" .. tostring(dropped) .. " more log lines (limits: "
-      .. tostring(config.log_lines) .. " lines, " .. tostring(config.log_bytes) .. " bytes)\0"
-  end
+  if count == 0 then return "" end
   local taken = concat(lines, "", 1, count)
-  lines, count, dropped = {}, 0, 0
+  lines, count = {}, 0
   return taken
 end
 
@@ -40,11 +35,16 @@ function T.put_log_back(taken)
   if taken ~= "" then lines[1], count = taken, 1 end
 end
 
--- The same at the end of a request.
+-- The same at the end of a request, with how many lines were not kept: told once.
 function T.end_log()
   if total == 0 and dropped == 0 then return "" end
+  if dropped > 0 then
+    count = count + 1
+    lines[count] = "w" .. tostring(dropped) .. " more log lines (limits: "
+      .. tostring(config.log_lines) .. " lines, " .. tostring(config.log_bytes) .. " bytes)\0"
+  end
   local taken = T.take_log()
-  total, bytes = 0, 0
+  total, bytes, dropped = 0, 0, 0
   return taken
 end
 
