@@ -11,6 +11,7 @@ from broker.actions import Tell
 from broker.roster import Roster
 from broker.tables import Record, State
 from broker.turn import Turn
+from luafarm import loglines
 from luafarm.aliases import Alias
 from luafarm.messages import (
     Aliases,
@@ -62,6 +63,7 @@ class Bulletin:
 
     def ready(self, record: Record) -> Place:
         """Return where a script is served."""
+        limits = record.policy.limits
         return Place(
             b"",
             record.script,
@@ -69,7 +71,9 @@ class Bulletin:
             Verdict.READY,
             record.current.epoch if record.current is not None else Epoch(0),
             tuple([s.host.id for s in self.servable(record)]),
-            record.policy.limits.wall_ms,
+            limits.wall_ms,
+            limits.reply_bytes,
+            loglines.longest(limits.log_bytes, limits.log_lines),
             0,
             None,
         )
@@ -84,7 +88,19 @@ class Bulletin:
     ) -> Place:
         """Return why a path is not served; READY: because nobody asked for it yet."""
         retry_after_s = int(after_s) + 1 if verdict == Verdict.REFUSED else 0
-        return Place(b"", script, pool, verdict, Epoch(0), (), 0, retry_after_s, error)
+        return Place(
+            asked=b"",
+            script=script,
+            pool=pool,
+            verdict=verdict,
+            epoch=Epoch(0),
+            hosts=(),
+            wall_ms=0,
+            reply_bytes=0,
+            log_bytes=0,
+            retry_after_s=retry_after_s,
+            error=error,
+        )
 
     def publish(self, record: Record) -> None:
         """Tell all fronts where a script is served, and answer those that wait."""
@@ -163,6 +179,8 @@ class Bulletin:
             place.epoch,
             place.hosts,
             place.wall_ms,
+            place.reply_bytes,
+            place.log_bytes,
             place.retry_after_s,
             place.error,
         )

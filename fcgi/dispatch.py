@@ -24,6 +24,7 @@ from fcgi.actions import Action, Answer, CancelRun, Send, Tell
 from fcgi.alarms import Alarms
 from fcgi.backlog import Backlog
 from fcgi.catalogue import Catalogue
+from fcgi.conduct import begin_anew
 from fcgi.placement import LEARN, Entry, Host, Pending
 from fcgi.refusal import TIME_BUDGETS, Refusal, hard_stop, of_error
 from fcgi.room import MAX_RUNS, bind, choose, hunt, release, time_trip
@@ -96,8 +97,10 @@ class Dispatch:
         """
         host = self._hosts.get(name)
         pending = release(host, request, now) if host is not None else None
-        if host is None or pending is None:
+        if host is None:
             return None
+        if pending is None:
+            return self._finish_late(host, request)
         entry = pending.entry
         assert entry is not None
         service_us = min(max(service_us, 0), MAX_SERVICE_US)
@@ -114,8 +117,13 @@ class Dispatch:
     def absent(self, name: HostId, request: RequestId, now: float) -> list[Action]:
         """Place a run again that its host had no state for."""
         host = self._hosts.get(name)
-        pending = release(host, request, now) if host is not None else None
-        if host is None or pending is None or pending.cancelled:
+        if host is None:
+            return []
+        pending = release(host, request, now)
+        if pending is None:
+            self._finish_late(host, request)
+            return []
+        if pending.cancelled:
             return []
         entry = pending.entry
         assert entry is not None
@@ -167,9 +175,11 @@ class Dispatch:
         return all(host.ready for host in self._hosts.values())
 
     def run(self, name: HostId, request: RequestId) -> Pending | None:
-        """Return a run that this host has not answered yet."""
+        """Return a run that this host has not answered yet, also one given up."""
         host = self._hosts.get(name)
-        return host.runs.get(request) if host is not None else None
+        if host is None:
+            return None
+        return host.runs.get(request) or host.late.get(request)
 
     def oldest_run(self, name: HostId) -> RequestId:
         """Return the host's oldest unanswered run, which it has begun; 0: none."""
@@ -228,6 +238,8 @@ class Dispatch:
         entry.verdict = place.verdict
         entry.epoch = place.epoch
         entry.wall_s = place.wall_ms / 1000
+        entry.reply_bytes = max(entry.reply_bytes, place.reply_bytes)
+        entry.log_bytes = max(entry.log_bytes, place.log_bytes)
         entry.error = place.error
         entry.refused_until = now + place.retry_after_s
         hosts = [self._hosts[h] for h in place.hosts if h in self._hosts]
@@ -315,8 +327,10 @@ class Dispatch:
                 host.ready = False  # neither it nor its supervisor kept the deadline
                 for pending in list(host.runs.values()):
                     release(host, pending.id, now)
+                    host.late[pending.id] = pending
                     if pending.cancelled:
                         continue
+                    pending.cancelled = True
                     actions.append(Answer(pending, Refusal.TIMEOUT))
         return actions
 
@@ -400,6 +414,7 @@ class Dispatch:
     def _again(self, pending: Pending, now: float) -> list[Action]:
         """Place a request anew; in a queue it keeps the place of its arrival."""
         assert pending.entry is not None
+        begin_anew(pending)
         entry = self._catalogue.again(pending.entry)
         pending.entry = entry
         if entry.hosts and entry.verdict == Verdict.READY:
@@ -426,6 +441,13 @@ class Dispatch:
             else:
                 actions += self._ask(entry, now)
         return actions
+
+    def _finish_late(self, host: Host, request: RequestId) -> Pending | None:
+        """Take a run that was given up off its host, which serves again after them."""
+        pending = host.late.pop(request, None)
+        if pending is not None and not host.late:
+            host.ready = True
+        return pending
 
     def _without(self, entry: Entry, host: Host) -> None:
         self._backlog.set_hosts(entry, [h for h in entry.hosts if h is not host])

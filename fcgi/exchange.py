@@ -1,16 +1,10 @@
 """What the front needs of a request's source, FastCGI connection or HTTP listener."""
 
-from typing import Final, Protocol
+from typing import Protocol
 
 from fcgi.placement import Pending
 from fcgi.refusal import Refusal
-from luafarm.errors import ProtocolError
 from luafarm.messages import ScriptError
-
-MAX_PIECE: Final = 256 * 1024
-"""Bytes of a body in one message: whoever asks for more asks again."""
-
-_FAR: Final = 1 << 40  # bytes, behind the end of any body; files know no 2**64
 
 
 class Exchange(Protocol):
@@ -47,10 +41,3 @@ class Exchange(Protocol):
     def read_body(self, stream: int, offset: int, max_bytes: int) -> bytes:
         """Return bytes of a body that did not travel with the request."""
         ...
-
-
-def piece(exchange: Exchange, stream: int, offset: int, max_bytes: int) -> bytes:
-    """Return what a VM host wants of a body, in part. Raises ProtocolError."""
-    if stream not in {0, 1} or offset < 0 or max_bytes < 0:
-        raise ProtocolError(f"no body at {offset} of stream {stream}, {max_bytes} long")
-    return exchange.read_body(stream, min(offset, _FAR), min(max_bytes, MAX_PIECE))

@@ -5,28 +5,33 @@ send the socket is asked whether there is something to read (zmq_getsockopt, ZMQ
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final, cast
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from fcgi import turn
 from luafarm import curve
 from luafarm.wire import MAX_FRAME
 
 _HWM: Final = 2000  # messages
 HOST_HWM: Final = 32  # that a VM host may be ahead of us: 8 MiB of pieces
-_TURN_BYTES: Final = 64 << 10  # of one peer before all others have a turn
-_FRAME_BYTES: Final = 4 << 10  # what a frame of no size counts
+_HOST_SNDHWM: Final = 160  # every run, its end, and a piece of the body of some
+_FRAME_BYTES: Final = 2 << 10  # what a frame of no size counts
 
 # Plain numbers: arithmetic on the enum members of pyzmq costs microseconds each.
 _DONTWAIT: Final = int(zmq.DONTWAIT)
 _POLLIN: Final = int(zmq.POLLIN)
 _EVENTS: Final = zmq.EVENTS
+_RCVMORE: Final = zmq.RCVMORE
 
 
 class Link:
     """One DEALER: frames in through a callback, frames out by `send`."""
+
+    taken: Final = 0  # of what was sent, libzmq does not tell
 
     def __init__(
         self,
@@ -35,20 +40,24 @@ class Link:
         endpoint: str,
         on_frame: Callable[[bytes], None],
         on_connected: Callable[[], None],
-        on_lost: Callable[[], None],
+        on_lost: Callable[[str], None],
         pair: curve.KeyPair | None = None,
         server_key: bytes = b"",
         ahead: int = _HWM,
+        max_frame: int = MAX_FRAME,
     ) -> None:
-        """Connect; ahead: frames of the peer that may wait to be read."""
+        """Connect; ahead: frames of the peer that may wait to be read.
+
+        on_lost: is told how the peer broke the protocol, or nothing. max_frame: bytes.
+        """
         self._loop = loop
         self._on_frame = on_frame
         self._on_connected = on_connected
         self._on_lost = on_lost
         self._socket = context.socket(zmq.DEALER)
         self._socket.set(zmq.IMMEDIATE, 1)
-        self._socket.set(zmq.MAXMSGSIZE, MAX_FRAME)
-        self._socket.set(zmq.SNDHWM, _HWM)
+        self._socket.set(zmq.MAXMSGSIZE, max_frame)
+        self._socket.set(zmq.SNDHWM, _HWM if ahead == _HWM else _HOST_SNDHWM)
         self._socket.set(zmq.RCVHWM, ahead)
         self._socket.set(zmq.RECONNECT_IVL, 50)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 1000)
@@ -78,11 +87,27 @@ class Link:
             self._read_soon()
         return True
 
-    def drain(self) -> None:
-        """Hand every frame that has come in to the callback; of a dead peer only."""
+    def send_piece(self, frame: bytes) -> int:
+        """Send what the host has asked for; return where it ends, as `taken` counts."""
+        self.send(frame)
+        return 0
+
+    def drain(self, until: float, on_end: Callable[[], None]) -> None:
+        """Hand every frame of a dead peer to the callback, by turns; then call on_end.
+
+        until: seconds; then the rest is dropped: somebody is not dead.
+        """
+        end = time.monotonic() + turn.SECONDS
         # asked for each time: an exception for "nothing" costs more than the question
         while self._is_open and self._has_input():
-            self._on_frame(self._socket.recv(_DONTWAIT))
+            self._hear()
+            now = time.monotonic()
+            if now >= until:
+                break
+            if now >= end:
+                self._loop.call_soon(self.drain, until, on_end)
+                return
+        on_end()
 
     def _read_soon(self) -> None:
         if not self._is_due:
@@ -92,14 +117,22 @@ class Link:
     def _read(self) -> None:
         """Hand some frames to the callback, and go on after the others' turn."""
         self._is_due = False
-        left = _TURN_BYTES
-        while left > 0:
-            if not self._is_open or not self._has_input():
+        left = turn.BYTES
+        end = time.monotonic() + turn.SECONDS
+        while self._is_open and self._has_input():
+            if left <= 0 or time.monotonic() >= end:
+                self._read_soon()
                 return
-            frame = self._socket.recv(_DONTWAIT)
-            left -= len(frame) + _FRAME_BYTES
+            left -= self._hear() + _FRAME_BYTES
+
+    def _hear(self) -> int:
+        """Hand one frame to the callback; return its size."""
+        frame = self._socket.recv(_DONTWAIT)
+        if self._socket.get(_RCVMORE):
+            self._on_lost("a message of several frames; each has one here")
+        else:
             self._on_frame(frame)
-        self._read_soon()
+        return len(frame)
 
     def close(self) -> None:
         """Close the socket; what was not sent is dropped."""
@@ -124,4 +157,4 @@ class Link:
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._on_connected()
             elif event == zmq.EVENT_DISCONNECTED:
-                self._on_lost()
+                self._on_lost("")

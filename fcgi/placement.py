@@ -56,8 +56,14 @@ class Pending:
         self.cost: float = 0.0  # expected seconds, as added to its host's work
         self.entry: Entry | None = None
         self.host: Host | None = None  # None while it waits
-        self.begun: bool = False  # a part of its reply went to the client
-        self.part_bytes: int = 0  # of these parts, as the host sent them
+        self.begun: bool = False  # a part of its reply came, for the client
+        # What its host has said of it so far; see `fcgi.conduct`.
+        self.part_bytes: int = 0  # of these parts
+        self.log_bytes: int = 0
+        self.body_at: int = 0  # the next byte of STDIN to be asked for
+        self.data_at: int = 0  # the same of DATA
+        self.body_mark: int = 0  # end of the last piece in all that its host is sent
+        self.empty_pieces: int = 0  # asked for in vain
         self.cancelled: bool = False  # the client went away
 
     def row(self) -> RunRow:
@@ -86,6 +92,7 @@ class Host:
         self.name: HostId = name
         self.ready: bool = False  # it said Welcome and is not given up
         self.runs: dict[RequestId, Pending] = {}  # sent, unanswered, in order
+        self.late: dict[RequestId, Pending] = {}  # the same, but given up: too late
         self.work: float = 0.0  # sum of the runs' cost, seconds
         self.since: float = 0.0  # last progress
         self.window: float = WINDOW_S  # expected work that may wait here, seconds
@@ -117,6 +124,8 @@ class Entry:
         self.hosts: list[Host] = []  # in hunting order
         self.placed: float = 0.0  # when there began to be any; before it was cold
         self.wall_s: float = 0.0
+        self.reply_bytes: int = 0  # most that a run of it may answer, ever told
+        self.log_bytes: int = 0  # most that may be logged with it, ever told
         self.error: ScriptError | None = None
         self.refused_until: float = 0.0
         self.queue: deque[Pending] = deque()

@@ -14,13 +14,16 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import zmq
 
+from fcgi import conduct
 from fcgi.actions import Action, Answer, CancelRun, Send
+from fcgi.conduct import Conduct
 from fcgi.dispatch import Dispatch
-from fcgi.exchange import Exchange, piece
+from fcgi.exchange import Exchange
 from fcgi.links import HOST_HWM, Link
 from fcgi.placement import Pending
 from fcgi.refusal import Refusal, of_error
@@ -62,6 +65,8 @@ ASK_S: Final = 0.2  # until a question to a broker that may not be there is repe
 _CUT: Final = ProtocolError("a piece of the reply did not reach the front")
 _ID_BLOCK: Final = struct.Struct("=512Q")
 NOTICE_S: Final = 0.25  # how long HostLost may come after the connection broke
+DRAIN_S: Final = 1.0  # how long a dead host may be heard: as much as a socket holds
+MAX_ACCUSED: Final = 1024  # VM hosts that are remembered: their names never come again
 
 HostLink = Link | StreamLink
 """A connection to a VM host, with keys and without."""
@@ -87,6 +92,7 @@ class Service:
         self._keys = keys
         self._script_log = ScriptLog(settings)
         self._stops = Stops()
+        self._settings = settings
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 4096)
         self._dispatch = Dispatch(
@@ -98,6 +104,9 @@ class Service:
             remembered=settings.broker.missing,
         )
         self._hosts: dict[HostId, HostLink] = {}
+        self._conduct: dict[HostId, Conduct] = {}  # of these
+        self._lost: set[HostId] = set()  # dead, and heard to the end
+        self._accused: dict[HostId, str] = {}  # why; not heard any more
         self._notices: dict[str, Link] = {}
         self._batches: dict[HostId, list[RunRow]] = {}
         self._asked: dict[bytes, asyncio.Future[Place]] = {}  # `ask` waits for these
@@ -256,7 +265,7 @@ class Service:
     def _greet_broker(self) -> None:
         self._greet(self._broker)
 
-    def _broker_lost(self) -> None:
+    def _broker_lost(self, _why: str) -> None:
         if self.term:
             logger.warning("broker lost; warm scripts go on being served")
         self.term = 0
@@ -306,6 +315,8 @@ class Service:
             self._host_up(host)
         for name in [name for name in self._hosts if name not in named]:
             self._forget_host(name, RequestId(0), (), "unknown to the broker")
+        for name in [name for name in self._accused if name not in named]:
+            del self._accused[name]
         self._act(self._dispatch.snapshot(places, time.monotonic()))
         self.knows_farm = True
 
@@ -313,10 +324,14 @@ class Service:
 
     def _host_up(self, up: HostUp) -> None:
         name = up.host
+        why = self._accused.get(name)
+        if why is not None:  # nobody has heard: the broker was away, or is a new one
+            self._broker.send(wire.encode(Accuse(name, why)))
+            return
         if not self._dispatch.host_up(name):
             return
-        link = self._connect(up)
-        self._hosts[name] = link
+        self._conduct[name] = Conduct()
+        self._hosts[name] = self._connect(up)
         if up.notices and up.notices not in self._notices:
             self._listen(up)
 
@@ -327,11 +342,13 @@ class Service:
             self._host_says(name, frame)
 
         def greet() -> None:
+            self._conduct[name].greet()
             self._greet(link)
 
-        def lose() -> None:
-            self._connection_lost(name)
+        def lose(why: str) -> None:
+            self._connection_lost(name, why)
 
+        largest = conduct.longest_frame(self._settings, up.pool)
         link: HostLink
         if up.server_key:
             own = self._keys.own if self._keys else None
@@ -345,9 +362,10 @@ class Service:
                 own,
                 up.server_key,
                 HOST_HWM,
+                largest,
             )
         else:
-            link = StreamLink(self._loop, up.endpoint, hear, greet, lose)
+            link = StreamLink(self._loop, up.endpoint, hear, greet, lose, largest)
         return link
 
     def _listen(self, up: HostUp) -> None:
@@ -358,7 +376,7 @@ class Service:
             up.notices,
             self._supervisor_says,
             lambda: self._greet(link),
-            lambda: None,
+            lambda _: None,
             self._keys.own if self._keys else None,
             up.notices_key,
         )
@@ -373,7 +391,11 @@ class Service:
         if isinstance(message, HostLost):
             self._host_lost(message)
 
-    def _connection_lost(self, name: HostId) -> None:
+    def _connection_lost(self, name: HostId, why: str) -> None:
+        """Take note that a connection is over; why: its host broke the protocol."""
+        if why:
+            self._accuse(name, why)
+            return
         self._dispatch.host_suspect(name)
         self._loop.call_later(NOTICE_S, self._give_up, name)
 
@@ -383,14 +405,25 @@ class Service:
         If it lives it is of no use to this front any more: its identity and endpoint
         are never used twice. So it is to be replaced.
         """
-        if name not in self._hosts:
-            return
         self._broker.send(wire.encode(Accuse(name, "its connection to a front broke")))
         oldest = self._dispatch.oldest_run(name)
         self._forget_host(name, oldest, (oldest,), "connection lost")
 
+    def _accuse(self, name: HostId, why: str) -> None:
+        """Have a host killed that broke the protocol, and hear no more of it."""
+        if name not in self._hosts:
+            return
+        logger.error("host %s broke the protocol: %s", name, why)
+        if len(self._accused) >= MAX_ACCUSED:
+            del self._accused[next(iter(self._accused))]
+        self._accused[name] = why
+        self._broker.send(wire.encode(Accuse(name, why)))
+        oldest = self._dispatch.oldest_run(name)
+        self._forget_host(name, oldest, (oldest,), "protocol")
+
     def _host_lost(self, lost: HostLost) -> None:
-        if lost.host in self._hosts:
+        self._accused.pop(lost.host, None)
+        if lost.host in self._hosts and lost.host not in self._lost:
             logger.info(
                 "host lost host=%s reason=%s script=%s",
                 lost.host,
@@ -398,13 +431,19 @@ class Service:
                 loglines.printable(lost.script.decode("utf-8", "replace")),
             )
             # what it sent before it died is still an answer
-            self._hosts[lost.host].drain()
-            running, begun = lost.running, lost.begun
-            if lost.reason == "protocol" and not running:
-                # it may have hidden what it ran: do not give the next one the same
-                running = self._dispatch.oldest_run(lost.host)
-                begun = (running,)
-            self._forget_host(lost.host, running, begun, lost.reason)
+            self._dispatch.host_suspect(lost.host)
+            self._lost.add(lost.host)
+            until = time.monotonic() + DRAIN_S
+            self._hosts[lost.host].drain(until, partial(self._bury, lost))
+
+    def _bury(self, lost: HostLost) -> None:
+        """Take out a dead host that has been heard to the end."""
+        running, begun = lost.running, lost.begun
+        if lost.reason == "protocol" and not running:
+            # it may have hidden what it ran: do not give the next one the same
+            running = self._dispatch.oldest_run(lost.host)
+            begun = (running,)
+        self._forget_host(lost.host, running, begun, lost.reason)
 
     def _forget_host(
         self,
@@ -417,6 +456,8 @@ class Service:
         if link is None:
             return
         link.close()
+        del self._conduct[name]
+        self._lost.discard(name)
         self._batches.pop(name, None)
         now = time.monotonic()
         self._act(self._dispatch.host_lost(name, running, begun, reason, now))
@@ -426,37 +467,52 @@ class Service:
         try:
             value = wire.unpack(frame, wire.REPLY_VALUES)
             if value[0] == wire.DONES:
-                for row in wire.done_rows(value):
+                rows = wire.done_rows(value)
+                if not rows:
+                    self._conduct[name].idle(now)
+                for row in rows:
                     self._done(name, row, now)
                 self._act(self._dispatch.fill(name, now))
                 return
             message = wire.build(value)
             self._host_message(name, message, now)
         except ProtocolError as error:
-            logger.error("host %s broke the protocol: %s", name, error)  # noqa: TRY400
-            self._broker.send(wire.encode(Accuse(name, str(error))))
-            link = self._hosts.get(name)
-            if link is not None:
-                oldest = self._dispatch.oldest_run(name)
-                self._forget_host(name, oldest, (oldest,), "protocol")
+            self._accuse(name, str(error))
 
     def _host_message(self, name: HostId, message: Message, now: float) -> None:
         match message:
             case Welcome():
+                self._conduct[name].welcome(message)
                 self._act(self._dispatch.host_ready(name, now))
             case Part(request, head, chunk, log):
-                pending = self._dispatch.run(name, request)
-                if pending is not None and not pending.cancelled:
+                pending = self._run(name, request, "a part of a reply")
+                conduct.check_part(pending, head, chunk, log)
+                if not pending.cancelled:
                     self._part(pending, head, chunk, log)
-            case Want(request, stream, offset, max_bytes):
-                pending = self._dispatch.run(name, request)
-                data = b""
-                if pending is not None and not pending.cancelled:
-                    data = piece(_exchange(pending), stream, offset, max_bytes)
-                link = self._hosts[name]
-                link.send(wire.encode(Body(request, stream, offset, data)))
+            case Want():
+                self._want(name, message)
             case _:
                 raise ProtocolError(f"a VM host said {type(message).__name__}")
+
+    def _run(self, name: HostId, request: RequestId, what: str) -> Pending:
+        """Return a run of this host. Raise ProtocolError when it has no such."""
+        pending = self._dispatch.run(name, request)
+        if pending is None:
+            raise ProtocolError(f"{what} to a request that it does not have")
+        return pending
+
+    def _want(self, name: HostId, want: Want) -> None:
+        """Send a host a piece of a body."""
+        pending = self._run(name, want.request, "an ask for the body")
+        link = self._hosts[name]
+        conduct.check_want(pending, want, link.taken)
+        data = b""
+        if not pending.cancelled:
+            exchange = _exchange(pending)
+            data = exchange.read_body(want.stream, want.offset, want.max_bytes)
+        body = Body(want.request, want.stream, want.offset, data)
+        mark = link.send_piece(wire.encode(body))
+        conduct.count_piece(pending, want.stream, len(data), mark)
 
     def _done(
         self,
@@ -467,6 +523,7 @@ class Service:
         number, outcome, head, body, log, error, service_us = row
         request = RequestId(number)
         if outcome == Outcome.ABSENT:
+            self._run(name, request, "an answer")
             self._act(self._dispatch.absent(name, request, now))
             return
         is_ok = outcome == Outcome.OK
@@ -475,6 +532,11 @@ class Service:
             raise ProtocolError("an answer to a request that it does not have")
         if pending.cancelled:
             return
+        try:
+            conduct.check_end(pending, body, log)
+        except ProtocolError:
+            self._refuse(pending, Refusal.BAD_REPLY)
+            raise
         if is_ok:
             stderr = self._script_log.lines(pending, log) if log else b""
             exchange = _exchange(pending)
@@ -499,9 +561,6 @@ class Service:
         except BadHeaderError as bad:
             self._bad_reply(pending, bad)
             self._act(self._dispatch.cancel(pending))
-            return
-        pending.begun = True
-        pending.part_bytes += len(chunk)
 
     def _bad_reply(self, pending: Pending, error: BadHeaderError) -> None:
         self._script_log.bad_reply(pending, error)

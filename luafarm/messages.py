@@ -402,6 +402,8 @@ class Place:
     epoch: Epoch
     hosts: tuple[HostId, ...]
     wall_ms: int  # budget of a request of it
+    reply_bytes: int  # the same
+    log_bytes: int  # most that comes with one, see `loglines.longest`
     retry_after_s: int
     error: ScriptError | None
 

@@ -30,6 +30,9 @@ _GREETING: Final = (_SIGNATURE + b"\x03\x01" + _NULL).ljust(_GREETING_BYTES, b"\
 _PING_TTL_BYTES: Final = 2
 _MAX_CONTEXT: Final = 16
 
+MANY: Final = 1 << 20
+"""Frames and commands in one call where nobody's turn is waited for."""
+
 
 def head(size: int) -> bytes:
     """Return what stands before the `size` bytes of a message of one frame."""
@@ -46,8 +49,8 @@ def _command(name: bytes, body: bytes) -> bytes:
 class Session:
     """One end of a connection: what arrives becomes frames.
 
-    Messages of several frames are none of ours and are left out. Nothing is sent here:
-    `opening` goes out first, `answers` whenever it is not empty.
+    A message of several frames is none of ours, and an error: it could go on for ever.
+    Nothing is sent here: `opening` goes out first, `answers` whenever it is not empty.
     """
 
     def __init__(self, own: bytes, other: bytes, max_frame: int = MAX_FRAME) -> None:
@@ -55,36 +58,53 @@ class Session:
         self.is_ready = False  # the handshake is over
         self.answers = b""  # to be sent, and emptied
         self.wanted = 0  # bytes that the frame which has begun lacks
+        self.has_more = False  # what came is not looked through: call `receive` again
+        self.commands = 0  # since the owner looked, after the handshake
         self._own = own
         self._other = other
         self._max_frame = max_frame
         self._is_greeted = False
-        self._is_skipping = False  # inside a message of several frames
         self._begun = bytearray()  # the start of what is not complete
         self._least = _GREETING_BYTES  # bytes that it needs to go on
+        self._rest = b""  # of what came, when there is more
+        self._rest_at = 0  # where it goes on in there
 
     def opening(self) -> bytes:
         """Return the greeting and READY, which wait for nothing (ZMTP 3.1, NULL)."""
         kind = len(self._own).to_bytes(4, "big") + self._own
         return _GREETING + _command(b"READY", b"\x0bSocket-Type" + kind)
 
-    def receive(self, data: bytes) -> list[bytes]:
-        """Return the frames that are complete with this. Raise ProtocolError."""
-        begun = self._begun
-        if begun or not self._is_greeted:
+    def receive(self, data: bytes, most: int = MANY) -> list[bytes]:
+        """Return the frames that are complete with this. Raise ProtocolError.
+
+        most: frames and commands that are taken; `has_more` tells if others wait, which
+        `receive(b"")` takes.
+        """
+        at = 0
+        if self.has_more:
+            self.has_more = False
+            at = self._rest_at
+            data, self._rest = self._rest + data, b""
+        elif self._begun or not self._is_greeted:
+            begun = self._begun
             begun += data
             if len(begun) < self._least:
                 self.wanted = self._least - len(begun)
                 return []
             data = bytes(begun)
             self._begun = bytearray()
-        at = 0
-        if not self._is_greeted:
-            self._greet(data)
-            at = _GREETING_BYTES
+            if not self._is_greeted:
+                self._greet(data)
+                at = _GREETING_BYTES
         end = len(data)
+        left = most
         frames: list[bytes] = []
         while at < end:
+            if not left:
+                self.has_more = True
+                self._rest, self._rest_at = data, at
+                self.wanted = 0
+                return frames
             flags = data[at]
             size_at = at + 1
             body_at = at + (_LONG_HEAD if flags & _LONG else _SHORT_HEAD)
@@ -101,11 +121,12 @@ class Session:
             if after > end:
                 self._least = after - at
                 break
-            if flags & ~_LONG == 0 and self.is_ready and not self._is_skipping:
+            if flags & ~_LONG == 0 and self.is_ready:
                 frames.append(data[body_at:after])
             else:
                 self._take(flags, data[body_at:after])
             at = after
+            left -= 1
         self.wanted = 0
         if at < end:
             self._begun += data[at:]
@@ -127,19 +148,20 @@ class Session:
         """Refuse a frame by its head, before anything of it is kept."""
         if flags & ~(_MORE | _LONG | _COMMAND) or flags & 5 == 5:
             raise ProtocolError(f"a frame with the flags {flags:#04x}")
+        if flags & _MORE:
+            raise ProtocolError("a message of several frames; each has one here")
         most = _MAX_COMMAND if flags & _COMMAND else self._max_frame
         if size > most:
             raise ProtocolError(f"a frame of {size} bytes; the limit is {most}")
 
     def _take(self, flags: int, body: bytes) -> None:
-        """Take a command, or a frame that is no message of its own."""
-        if flags & _COMMAND:
-            name_end = 1 + body[0] if body else 0
-            self._command(body[1:name_end], body[name_end:])
-        elif not self.is_ready:
+        """Take a command, or a message that comes too early."""
+        if not flags & _COMMAND:
             raise ProtocolError("a message before READY")
-        else:
-            self._is_skipping = flags & _MORE != 0
+        name_end = 1 + body[0] if body else 0
+        if self.is_ready:
+            self.commands += 1
+        self._command(body[1:name_end], body[name_end:])
 
     def _command(self, name: bytes, body: bytes) -> None:
         if name == b"READY" and not self.is_ready:
@@ -148,7 +170,12 @@ class Session:
                 raise ProtocolError(f"a socket of type {kind!r}, not {self._other!r}")
             self.is_ready = True
         elif name == b"PING" and self.is_ready:
-            context = body[_PING_TTL_BYTES : _PING_TTL_BYTES + _MAX_CONTEXT]
+            context = body[_PING_TTL_BYTES:]
+            if len(context) > _MAX_CONTEXT:
+                size = len(context)
+                raise ProtocolError(
+                    f"a PING with {size} bytes of context; the limit is {_MAX_CONTEXT}"
+                )
             self.answers += _command(b"PONG", context)
         elif name == b"ERROR":
             reason = body[1:].decode("ascii", "replace")

@@ -107,6 +107,8 @@ class StreamLink:
                 self._epoll.modify(stream.fd, select.EPOLLIN)
             for frame in stream.read():
                 self._inbox.append((name, frame, ALL))
+            if stream.waiting:
+                self._epoll.modify(stream.fd, _IN_OUT)
         except BlockingIOError:
             return
         except (OSError, ProtocolError):

@@ -231,7 +231,17 @@ class FrontPath:
         self._host.write(wire.encode(Welcome(PROTOCOL, Role.HOST, HOST, 0)))
         self._hear()
         place = Place(
-            b"", SCRIPT, Pool("p"), Verdict.READY, Epoch(1), (HOST,), DAY_MS, 0, None
+            asked=b"",
+            script=SCRIPT,
+            pool=Pool("p"),
+            verdict=Verdict.READY,
+            epoch=Epoch(1),
+            hosts=(HOST,),
+            wall_ms=DAY_MS,
+            reply_bytes=LIMITS.reply_bytes,
+            log_bytes=LIMITS.log_bytes,
+            retry_after_s=0,
+            error=None,
         )
         broker.on_frame(wire.encode(place))
         self._request = question(ENVIRONMENT)

@@ -141,7 +141,7 @@ class Front:
         path = self._names.path(event.script)
         hosts = self._names.ids(event.hosts)
         ready = Verdict.READY
-        place = Place(b"", path, _POOL, ready, event.epoch, hosts, 0, 0, None)
+        place = Place(b"", path, _POOL, ready, event.epoch, hosts, 0, 0, 0, 0, None)
         return self._dispatch.place(place, now)
 
     # -- actions -----------------------------------------------------------------------

@@ -37,6 +37,8 @@ def place(
         Epoch(1),
         hosts,
         30_000,
+        1 << 20,
+        1 << 16,
         retry_after_s,
         error,
     )

@@ -89,6 +89,8 @@ class Life(RuleBasedStateMachine):
             Epoch(1),
             tuple(chosen),
             1000,
+            1 << 20,
+            1 << 16,
             1,
             None,
         )
@@ -148,6 +150,8 @@ class Life(RuleBasedStateMachine):
             Epoch(2),
             hosts,
             1000,
+            1 << 20,
+            1 << 16,
             0,
             None,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 import uvloop
 import zmq
 
+from fcgi import turn
 from fcgi.streamlink import MAX_WAITING, StreamLink
 from luafarm import zmtp
+from luafarm.wire import MAX_FRAME
 from luafarm.zmtp import DEALER, ROUTER, Session
 
 WAIT_S = 10.0
@@ -21,19 +24,29 @@ OPENING = Session(ROUTER, DEALER).opening()
 class Heard:
     """A link and what it told its owner."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: str) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        endpoint: str,
+        hear: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._do = hear  # at each frame
         self.frames: list[bytes] = []
         self.connected = 0
         self.lost = 0
-        self.link = StreamLink(
-            loop, endpoint, self.frames.append, self._connect, self._lose
-        )
+        self.why = ""
+        self.link = StreamLink(loop, endpoint, self._hear, self._connect, self._lose)
+
+    def _hear(self, frame: bytes) -> None:
+        self.frames.append(frame)
+        self._do()
 
     def _connect(self) -> None:
         self.connected += 1
 
-    def _lose(self) -> None:
+    def _lose(self, why: str) -> None:
         self.lost += 1
+        self.why = why
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -162,8 +175,12 @@ def test_what_a_dead_host_sent_is_still_heard(listener: socket.socket) -> None:
         connection.close()
         assert not heard.link.send(b"to the dead")
         assert not heard.link.send(b"again")
-        heard.link.drain()
+        ended: list[int] = []
+        until_s = time.monotonic() + WAIT_S
+        heard.link.drain(until_s, lambda: ended.append(len(heard.frames)))
+        await until(lambda: bool(ended))
         assert heard.frames == [b"x"] * 50_000
+        assert ended == [50_000]
         await until(lambda: heard.lost == 1)
 
     uvloop.run(drain())
@@ -181,7 +198,11 @@ def test_nothing_is_heard_after_close(listener: socket.socket) -> None:
 
         links.append(
             StreamLink(
-                loop, f"ipc://{listener.getsockname()}", hear, lambda: None, heard.clear
+                loop,
+                f"ipc://{listener.getsockname()}",
+                hear,
+                lambda: None,
+                lambda _: heard.clear(),
             )
         )
         connection, _ = await asyncio.to_thread(listener.accept)
@@ -206,17 +227,90 @@ def test_a_host_that_says_much_at_once_leaves_others_a_turn(
         await until(lambda: heard.connected == 1)
         turns: list[int] = []
 
-        def turn() -> None:
+        def look() -> None:
             turns.append(len(heard.frames))
             if turns[-1] < 30_000:
-                loop.call_soon(turn)
+                loop.call_soon(look)
 
-        turn()
+        look()
         connection.send((zmtp.head(1) + b"x") * 30_000)
         await until(lambda: len(heard.frames) == 30_000)
         steps = {after - before for before, after in pairwise(turns)}
-        assert max(steps) <= 128
+        assert max(steps) <= turn.FRAMES
         heard.link.close()
         connection.close()
 
     uvloop.run(listen())
+
+
+def test_a_host_whose_frames_take_long_has_few_of_them_in_a_turn(
+    listener: socket.socket,
+) -> None:
+    async def listen() -> None:
+        loop = asyncio.get_running_loop()
+        heard = Heard(loop, f"ipc://{listener.getsockname()}", slowly)
+        connection, _ = await asyncio.to_thread(listener.accept)
+        connection.send(OPENING + (zmtp.head(1) + b"x") * 64)
+        await until(lambda: heard.connected == 1)
+        turns: list[int] = []
+        while len(heard.frames) < 64:
+            turns.append(len(heard.frames))
+            await asyncio.sleep(0)
+        assert max(b - a for a, b in pairwise(turns)) <= 2 * turn.UNTIMED
+        heard.link.close()
+        connection.close()
+
+    def slowly() -> None:
+        end_s = time.monotonic() + turn.SECONDS
+        while time.monotonic() < end_s:
+            pass
+
+    uvloop.run(listen())
+
+
+def test_a_frame_that_is_too_long_is_refused_by_what_it_announces(
+    listener: socket.socket,
+) -> None:
+    async def refuse() -> None:
+        heard = Heard(asyncio.get_running_loop(), f"ipc://{listener.getsockname()}")
+        connection, _ = await asyncio.to_thread(listener.accept)
+        connection.send(OPENING + zmtp.head(MAX_FRAME) + b"x")
+        connection.send(b"y" * 1000)
+        await until(lambda: heard.connected == 1)
+        assert heard.lost == 0
+        connection.close()
+        await until(lambda: heard.lost == 1)
+        assert heard.why == ""
+        heard.link.close()
+        heard = Heard(asyncio.get_running_loop(), f"ipc://{listener.getsockname()}")
+        connection, _ = await asyncio.to_thread(listener.accept)
+        connection.send(OPENING + zmtp.head(MAX_FRAME + 1))
+        await until(lambda: heard.lost == 1)
+        size = MAX_FRAME + 1
+        assert heard.why == f"a frame of {size} bytes; the limit is {MAX_FRAME}"
+        heard.link.close()
+        connection.close()
+
+    uvloop.run(refuse())
+
+
+def test_what_is_asked_for_is_known_to_be_taken_or_not(listener: socket.socket) -> None:
+    async def send() -> None:
+        loop = asyncio.get_running_loop()
+        heard = Heard(loop, f"ipc://{listener.getsockname()}")
+        connection, _ = await asyncio.to_thread(listener.accept)
+        connection.send(OPENING)
+        await until(lambda: heard.connected == 1)
+        assert heard.link.send_piece(b"small") <= heard.link.taken
+        mark = heard.link.send_piece(bytes(4 << 20))
+        assert mark > heard.link.taken
+        connection.setblocking(False)
+        left = mark
+        while left:
+            left -= len(await loop.sock_recv(connection, 1 << 20))
+        await until(lambda: heard.link.taken == mark)
+        heard.link.close()
+        connection.close()
+        assert heard.link.send_piece(b"late") == 0
+
+    uvloop.run(send())

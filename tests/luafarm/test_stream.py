@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from luafarm.stream import Stream
+from luafarm.errors import ProtocolError
+from luafarm.stream import MAX_ANSWERS, Stream
 from luafarm.zmtp import DEALER, ROUTER
 
 Pair = tuple[Stream, Stream]
@@ -73,6 +74,32 @@ def test_a_frame_is_one_message_when_several_wait(pair: Pair) -> None:
     assert router.read() == [b"one", b"two", b"three"]
     with pytest.raises(BlockingIOError):
         router.read()
+
+
+PING = b"\x04\x17\x04PING\x00\x64" + b"c" * 16
+
+
+def test_a_peer_that_asks_and_does_not_listen_is_an_error(pair: Pair) -> None:
+    dealer, router = pair
+    dealer.write(bytes(4 << 20))  # more than the socket takes
+    waiting = dealer.waiting
+    for _ in range(MAX_ANSWERS // (len(PING) - 2)):  # a PONG has no TTL
+        os.write(router.fd, PING)
+        dealer.read()
+    os.write(router.fd, PING)
+    with pytest.raises(ProtocolError, match=r"PINGs whose \d+ bytes .* limit is 4096"):
+        dealer.read()
+    assert dealer.waiting - waiting <= MAX_ANSWERS
+
+
+def test_a_peer_that_listens_is_answered_as_often_as_it_asks(pair: Pair) -> None:
+    dealer, router = pair
+    for _ in range(1000):
+        os.write(router.fd, PING)
+        dealer.read()
+        assert router.read() == []
+    assert router.take_commands() == 1000
+    assert router.take_commands() == 0
 
 
 def test_a_peer_that_closed_is_an_error_of_read_and_write(pair: Pair) -> None:

@@ -136,6 +136,8 @@ def test_enumerations_and_nested_messages_come_back_in_their_types() -> None:
         Epoch(7),
         (HostId("a"), HostId("b")),
         30000,
+        1 << 20,
+        1 << 16,
         0,
         error,
     )

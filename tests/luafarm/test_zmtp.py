@@ -86,10 +86,30 @@ def test_a_ping_is_answered_with_its_context_and_each_of_several() -> None:
     assert session.answers == PONG + PONG
 
 
-def test_messages_of_several_frames_are_left_out_whole() -> None:
-    several = b"\x01\x01a\x01\x01b\x00\x01c"
+@given(st.integers(1, 5), st.lists(st.binary(max_size=300), max_size=20))
+def test_no_more_is_taken_at_a_time_than_asked_for_and_nothing_is_lost(
+    most: int, frames: list[bytes]
+) -> None:
+    data = OPENING + b"".join([PING + framed(f) for f in frames]) + framed(b"x")[:1]
     session = router()
-    assert session.receive(OPENING + several + framed(b"own")) == [b"own"]
+    got = session.receive(data, most)
+    while session.has_more:
+        assert session.wanted == 0
+        before = len(got)
+        got += session.receive(b"", most)
+        assert len(got) - before <= most
+    assert got == frames
+    assert session.commands == len(frames)
+    assert session.answers == PONG * len(frames)
+    assert session.receive(framed(b"x")[1:]) == [b"x"]
+
+
+def test_what_comes_before_the_rest_was_taken_stands_behind_it() -> None:
+    session = router()
+    assert session.receive(OPENING + framed(b"1") + framed(b"2"), 2) == [b"1"]
+    assert session.has_more
+    assert session.receive(framed(b"3")) == [b"2", b"3"]
+    assert not session.has_more
 
 
 def test_commands_that_nobody_knows_are_passed_over() -> None:
@@ -102,7 +122,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "an old version": (GREETING[:10] + b"\x02" + GREETING[11:], "ZMTP 2"),
     "keys": (GREETING[:12] + b"CURVE".ljust(20, b"\0") + bytes(32), "'CURVE'"),
     "a message first": (GREETING + framed(b"x"), "before READY"),
-    "a message of several first": (GREETING + b"\x01\x01x", "before READY"),
+    "a message of several frames": (OPENING + b"\x01\x01x", "of several frames"),
+    "a message of several first": (GREETING + b"\x01\x01x", "of several frames"),
+    "a PING with much": (OPENING + b"\x04\x18\x04PING\x00\x64" + bytes(17), "17 b.*16"),
     "a command first": (GREETING + PING, "before READY"),
     "another type": (GREETING + READY.replace(b"\x06DEALER", b"\x06ROUTER"), "ROUTER"),
     "no type": (GREETING + b"\x04\x06\x05READY", "type b''"),

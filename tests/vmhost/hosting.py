@@ -127,10 +127,6 @@ class Peer:
         """Go away."""
         self._socket.close()
 
-    def send_multipart(self, frames: list[bytes]) -> None:
-        """Send what no honest peer sends."""
-        self._socket.send_multipart(frames)
-
     def hears_nothing(self) -> bool:
         """Return whether nothing has come in."""
         return self._socket.poll(0) == 0
