@@ -25,7 +25,7 @@ class Owner(Protocol):
     """Who is told what happens on a channel."""
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes."""
+        """Take bytes; none after `Channel.postpone`."""
 
     def eof_received(self) -> None:
         """Take note that nothing more will come; the other half stays open."""
@@ -84,6 +84,7 @@ class Channel:
         self._is_paused = False  # the owner was told to write no more
         self._is_reading = True
         self._is_ended = False  # the client has sent its last
+        self._is_postponed = False  # the owner is not done with what came
         self._is_finishing = False  # our half ends when all is written
         self._mask = _IN
         channels.open[self.fd] = self
@@ -135,6 +136,13 @@ class Channel:
         self._is_reading = True
         self._watch()
 
+    def postpone(self) -> None:
+        """Have the owner go on in the loop's next turn, before more is read."""
+        if not self._is_postponed:
+            self._is_postponed = True
+            self._watch()
+            self._channels.loop.call_soon(self._go_on)
+
     def close(self) -> None:
         """Close once all is written; take nothing more."""
         if self.is_closing:
@@ -153,6 +161,12 @@ class Channel:
         """Close this descriptor of a connection that lives on in another process."""
         self._channels.epoll.unregister(self.fd)  # else it would be watched for ever
         self._lose()
+
+    def _go_on(self) -> None:
+        self._is_postponed = False
+        if not self.is_closing:
+            self._owner.data_received(b"")
+            self._watch()
 
     def _read(self) -> None:
         try:
@@ -197,7 +211,9 @@ class Channel:
     def _watch(self) -> None:
         """Have the epoll look for what is wanted now."""
         mask = _OUT if self.waiting else 0
-        if self._is_reading and not self._is_ended and not self.is_closing:
+        if self._is_reading and not (
+            self._is_ended or self._is_postponed or self.is_closing
+        ):
             mask |= _IN
         if mask != self._mask and self.fd in self._channels.open:
             self._mask = mask

@@ -1,10 +1,11 @@
 """One FastCGI connection as a pure machine: bytes in, requests out, replies to bytes.
 
 The loop calls, in this order: `receive(data, now)` and acts on the events, writes
-`data_to_send()`, and looks at `closing`. It writes what `reply` (or `stdout`, `stderr`,
-`end`) returns and looks at `closing` again. `expired(now)` once a second, `eof(now)`
-when the peer will send no more, `lost()` when the connection is no more. Nothing here
-raises for what a peer does: `error` says why a connection is closed.
+`data_to_send()`, and looks at `closing`; when `has_more` is true it does the same again
+in its next turn, with no data, before it reads on. It writes what `reply` (or `stdout`,
+`stderr`, `end`) returns and looks at `closing` again. `expired(now)` once a second,
+`eof(now)` when the peer will send no more, `lost()` when the connection is no more.
+Nothing here raises for what a peer does: `error` says why a connection is closed.
 
 The rules (FastCGI 1.0; numbers of its sections stand where they are obeyed):
 
@@ -46,6 +47,9 @@ BROKEN: Final = bytes(8)
 """A record of version 0, which is none: unbuffered nginx takes the mere end of the
 connection for the end of the reply, or waits for the rest of an announced length."""
 
+MANY: Final = 1 << 20
+"""Records in one call where nobody's turn is waited for."""
+
 _MIN_BYTES: Final = records.HEADER_BYTES
 
 
@@ -60,6 +64,10 @@ class Connection:
         self._partial = bytearray()
         self._needed = _MIN_BYTES
         self._partial_since = now  # seconds
+        #: some of what came is not looked at yet: `_more`, from `_more_at` on
+        self.has_more = False
+        self._more = b""
+        self._more_at = 0
         #: management replies and ENDs that `data_to_send` has not handed over
         self._out = bytearray()
         #: no further request is wanted: the connection closes when it is empty
@@ -77,14 +85,22 @@ class Connection:
 
     # ---- what arrives --------------------------------------------------------------
 
-    def receive(self, data: bytes, now: float) -> list[Event]:
-        """Take bytes, cut anywhere; return what happened, in order."""
+    def receive(self, data: bytes, now: float, most: int = MANY) -> list[Event]:
+        """Take bytes, cut anywhere; return what happened, in order.
+
+        most: records that are looked at; `has_more` tells if there are others.
+        """
         events: list[Event] = []
         if self.closing != OPEN or self._is_half_closed:
+            self._forget_more()
             return events
         self._touched = now
         is_fresh = not self._partial
-        if not is_fresh:
+        at = 0
+        if self.has_more:
+            at, data = self._more_at, self._more + data
+            self._forget_more()
+        elif not is_fresh:
             self._partial += data
             if len(self._partial) < self._needed:
                 return events
@@ -96,31 +112,7 @@ class Connection:
                 self._requests[1] = whole
                 events.append(whole)
                 return events
-        at = 0
-        size = len(data)
-        needed = _MIN_BYTES
-        while size - at >= _MIN_BYTES:
-            content = data[at + 4] << 8 | data[at + 5]
-            needed = _MIN_BYTES + content + data[at + 6]
-            if data[at] != records.VERSION or at + needed > size:
-                break
-            start = at + _MIN_BYTES
-            request_id = data[at + 2] << 8 | data[at + 3]
-            self._record(
-                data[at + 1], request_id, data, start, start + content, now, events
-            )
-            if self.closing != OPEN:
-                return events
-            at += needed
-            needed = _MIN_BYTES
-        if at < size:
-            if data[at] != records.VERSION:
-                self._fail(f"record of version {data[at]}; expected 1", events)
-                return events
-            if at or is_fresh:
-                self._partial_since = now
-            self._partial += data[at:]
-            self._needed = needed
+        self._look(data, at, most, now, is_fresh, events)
         return events
 
     def active(self) -> int:
@@ -132,6 +124,7 @@ class Connection:
         return not (
             self._requests
             or self._partial
+            or self.has_more
             or self._out
             or self.closing
             or self._is_last
@@ -253,6 +246,47 @@ class Connection:
 
     # ---- records -------------------------------------------------------------------
 
+    def _look(
+        self,
+        data: bytes,
+        at: int,
+        most: int,
+        now: float,
+        is_fresh: bool,
+        events: list[Event],
+    ) -> None:
+        """Look at so many records from a place on, and keep what is not whole."""
+        size = len(data)
+        needed = _MIN_BYTES
+        left = most
+        while size - at >= _MIN_BYTES:
+            if not left:
+                self.has_more = True
+                self._more, self._more_at = data, at
+                return
+            content = data[at + 4] << 8 | data[at + 5]
+            needed = _MIN_BYTES + content + data[at + 6]
+            if data[at] != records.VERSION or at + needed > size:
+                break
+            start = at + _MIN_BYTES
+            request_id = data[at + 2] << 8 | data[at + 3]
+            self._record(
+                data[at + 1], request_id, data, start, start + content, now, events
+            )
+            if self.closing != OPEN:
+                return
+            at += needed
+            needed = _MIN_BYTES
+            left -= 1
+        if at < size:
+            if data[at] != records.VERSION:
+                self._fail(f"record of version {data[at]}; expected 1", events)
+                return
+            if at or is_fresh:
+                self._partial_since = now
+            self._partial += data[at:]
+            self._needed = needed
+
     def _record(
         self,
         kind: int,
@@ -356,7 +390,9 @@ class Connection:
 
     def _settle(self) -> None:
         if self._is_last and not self._requests and not self.closing:
-            if self._is_half_closed or not (self._is_cut or self._partial):
+            if self._is_half_closed or not (
+                self._is_cut or self._partial or self.has_more
+            ):
                 self.closing = CLOSE
             else:
                 self.closing = LINGER
@@ -365,7 +401,12 @@ class Connection:
         self.error = ProtocolError(why)
         self._close(events)
 
+    def _forget_more(self) -> None:
+        self.has_more = False
+        self._more = b""
+
     def _close(self, events: list[Event]) -> None:
+        self._forget_more()
         for request in list(self._requests.values()):
             self._drop(request, events)
         self._partial.clear()

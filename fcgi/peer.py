@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from fcgi import pages, records, reply, scriptname
+from fcgi import pages, records, reply, scriptname, turn
 from fcgi.channel import Channel
 from fcgi.connection import CLOSE, LINGER, Connection
 from fcgi.placement import Pending
@@ -170,10 +170,12 @@ class Peer:
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
         connection = self.connection
-        events = connection.receive(data, time.monotonic())
+        events = connection.receive(data, time.monotonic(), turn.FRAMES)
         if events:
             self._handle(events)
         self._after()
+        if connection.has_more and self._channel is not None:
+            self._channel.postpone()
 
     def eof_received(self) -> None:
         """Answer what is in; the peer may have shut down its sending half only."""

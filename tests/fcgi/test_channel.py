@@ -20,8 +20,11 @@ class Owner:
     def __init__(self) -> None:
         self.data = b""
         self.told: list[str] = []
+        self.take: Callable[[bytes], None] | None = None  # instead of keeping it
 
     def data_received(self, data: bytes) -> None:
+        if self.take is not None:
+            self.take(data)
         self.data += data
 
     def eof_received(self) -> None:
@@ -261,3 +264,42 @@ def test_a_channel_that_another_closed_in_the_same_turn_hears_nothing() -> None:
             sock.close()
 
     uvloop.run(run())
+
+
+def test_an_owner_that_is_not_done_goes_on_in_the_next_turn_before_more_is_read(
+    ends: tuple[socket.socket, ...],
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        heard: list[bytes] = []
+
+        def slowly(data: bytes) -> None:
+            heard.append(data)
+            if len(heard) < 4:
+                p.channel.postpone()
+                client.send(b"more")
+
+        p.owner.take = slowly
+        client.send(b"first")
+        await p.until(lambda: len(heard) == 5)
+        assert heard == [b"first", b"", b"", b"", b"moremoremore"]
+
+    play(ends, script)
+
+
+def test_an_owner_that_is_not_done_is_left_alone_once_it_is_closed(
+    ends: tuple[socket.socket, ...],
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        heard: list[bytes] = []
+
+        def leave(data: bytes) -> None:
+            heard.append(data)
+            p.channel.postpone()
+            p.channel.close()
+
+        p.owner.take = leave
+        client.send(b"first")
+        await p.lost()
+        assert heard == [b"first"]
+
+    play(ends, script)

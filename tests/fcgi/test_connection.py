@@ -158,6 +158,29 @@ def test_params_cut_inside_a_pair_are_one_stream() -> None:
     assert request.script_filename == b"/s.lua"
 
 
+def test_a_turn_has_so_many_records_and_the_rest_is_not_lost() -> None:
+    machine = Connection(LIMITS, 0.0)
+    ask = rec(9, 0, b"\x0e\x00FCGI_MAX_CONNS")
+    sizes: list[int] = []
+    data = ask * 10
+    while True:
+        assert machine.receive(data, 0.0, 4) == []
+        sizes.append(len(machine.data_to_send()))
+        data = b""
+        if not machine.has_more:
+            break
+    one = sizes[0] // 4
+    assert sizes == [4 * one, 4 * one, 2 * one]
+    assert one
+
+
+def test_a_connection_that_is_closed_has_no_more() -> None:
+    machine = Connection(LIMITS, 0.0)
+    machine.receive(rec(9, 0, b"") * 10, 0.0, 4)
+    machine.lost()
+    assert not machine.has_more
+
+
 def test_padding_and_reserved_bytes_mean_nothing() -> None:
     play = Play()
     data = begin(flags=0xFF, pad=200) + rec(wire.PARAMS, 1, wire.blob(SMALL), 255)

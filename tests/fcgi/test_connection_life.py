@@ -64,14 +64,20 @@ def cut(data: bytes, at: set[int]) -> list[bytes]:
     return [data[i:j] for i, j in itertools.pairwise(edges)]
 
 
-@given(traffic, st.sets(st.integers(0, 2000)))
+@given(traffic, st.sets(st.integers(0, 2000)), st.integers(1, 9))
 @settings(max_examples=400)
-def test_where_the_bytes_are_cut_does_not_matter(data: bytes, at: set[int]) -> None:
+def test_where_the_bytes_are_cut_does_not_matter_nor_how_many_records_a_turn_has(
+    data: bytes, at: set[int], most: int
+) -> None:
     whole, parts = Connection(LIMITS, 0.0), Connection(LIMITS, 0.0)
     events: list[Event] = []
     for part in cut(data, at):
-        events += parts.receive(part, 0.0)
+        events += parts.receive(part, 0.0, most)
         parts.check()
+        while parts.has_more:
+            assert not parts.is_idle()
+            events += parts.receive(b"", 0.0, most)
+            parts.check()
     assert describe(whole.receive(data, 0.0)) == describe(events)
     whole.check()
     assert whole.data_to_send() == parts.data_to_send()

@@ -1,5 +1,6 @@
 """The front's decisions: events in, exact actions out."""
 
+from dataclasses import replace
 from itertools import combinations, count
 
 import pytest
@@ -433,6 +434,54 @@ def test_a_host_that_nobody_stops_in_time_is_given_up() -> None:
     late = shown(dispatch.tick(30.1 + OVERDUE_S))
     assert late == [("answer", Refusal.TIMEOUT, pending)]
     dispatch.check()
+
+
+@pytest.mark.parametrize("is_absent", [False, True])
+def test_a_host_that_was_given_up_serves_again_once_it_has_answered(
+    is_absent: bool,
+) -> None:
+    dispatch = front(A)
+    dispatch.place(place(ONE, A), 0.0)
+    late, waiting = request(), request(now=40.0)
+    dispatch.arrive(late, 0.0)
+    number = late.id
+    assert shown(dispatch.tick(40.0)) == [("answer", Refusal.TIMEOUT, late)]
+    assert dispatch.arrive(waiting, 40.0) == []
+    assert dispatch.run(A, number) is late  # what it says of it is no lie
+    assert late.cancelled  # but nobody waits for it
+    assert dispatch.fill(A, 40.0) == []
+    if is_absent:
+        assert dispatch.absent(A, number, 40.1) == []
+    else:
+        assert dispatch.finish(A, number, 5, 40.1, ok=True) is late
+    assert shown(dispatch.fill(A, 40.1)) == [("send", A, waiting)]
+    assert dispatch.run(A, number) is None
+    assert dispatch.finish(A, number, 5, 40.2, ok=True) is None
+    dispatch.check()
+
+
+def test_a_run_that_is_placed_again_begins_anew() -> None:
+    dispatch = front(A, B)
+    dispatch.place(place(ONE, A, B), 0.0)
+    pending = request()
+    dispatch.arrive(pending, 0.0)
+    pending.body_at = pending.data_at = pending.body_mark = pending.log_bytes = 7
+    assert shown(dispatch.host_lost(A, pending.id, (), "crash", 0.1)) == [
+        ("send", B, pending)
+    ]
+    assert (pending.body_at, pending.data_at) == (0, 0)
+    assert (pending.body_mark, pending.log_bytes) == (0, 0)
+
+
+def test_the_largest_budget_that_was_ever_told_of_a_script_holds() -> None:
+    dispatch = front(A)
+    for reply_bytes, log_bytes in ((10, 30), (20, 10), (5, 5)):
+        told = replace(place(ONE, A), reply_bytes=reply_bytes, log_bytes=log_bytes)
+        dispatch.place(told, 0.0)
+    pending = request()
+    dispatch.arrive(pending, 0.0)
+    assert pending.entry is not None
+    assert (pending.entry.reply_bytes, pending.entry.log_bytes) == (20, 30)
 
 
 def test_a_snapshot_forgets_what_it_does_not_name_and_asks_for_what_waits() -> None:
