@@ -66,6 +66,7 @@ _CUT: Final = ProtocolError("a piece of the reply did not reach the front")
 _ID_BLOCK: Final = struct.Struct("=512Q")
 NOTICE_S: Final = 0.25  # how long HostLost may come after the connection broke
 DRAIN_S: Final = 1.0  # how long a dead host may be heard: as much as a socket holds
+MAX_WHY: Final = 300  # characters of what it is accused of
 MAX_ACCUSED: Final = 1024  # VM hosts that are remembered: their names never come again
 
 HostLink = Link | StreamLink
@@ -413,6 +414,7 @@ class Service:
         """Have a host killed that broke the protocol, and hear no more of it."""
         if name not in self._hosts:
             return
+        why = loglines.printable(why[:MAX_WHY])  # it may quote the host
         logger.error("host %s broke the protocol: %s", name, why)
         if len(self._accused) >= MAX_ACCUSED:
             del self._accused[next(iter(self._accused))]

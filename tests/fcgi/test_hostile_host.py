@@ -465,6 +465,30 @@ def test_a_host_that_abuses_zmtp_is_accused_of_it(name: str, tmp_path: Path) -> 
     asyncio.run(play())
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"\x06" + (906).to_bytes(8) + b"\x05ERROR" + b"x\nERROR forged\x1b[2J" * 50,
+        zmtp.head(1_000_004) + b"\x91\xc6" + (999_998).to_bytes(4) + bytes(999_998),
+    ],
+)
+def test_an_accusation_quotes_a_host_in_short_and_forges_no_line(
+    words: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play() -> None:
+        async with stage(tmp_path, is_deaf=True) as play, asyncio.timeout(20):
+            bad = play.hosts["bad"]
+            assert isinstance(bad, RawPeer)
+            await bad.send(words)
+            accused = await play.broker.hear(lambda m: isinstance(m, Accuse))
+            assert isinstance(accused, Accuse)
+            assert len(accused.why) < 2000
+            assert accused.why.replace("\n\t", "").isprintable()
+            assert max(map(len, caplog.messages)) < 2000
+
+    asyncio.run(play())
+
+
 def test_pieces_that_are_asked_for_and_not_taken_end_the_connection(
     tmp_path: Path,
 ) -> None:
