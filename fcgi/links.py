@@ -5,6 +5,7 @@ send the socket is asked whether there is something to read (zmq_getsockopt, ZMQ
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Final, cast
@@ -13,13 +14,17 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from fcgi import turn
+from fcgi.arrivals import AHEAD_BYTES, Arrivals
 from luafarm import curve
+from luafarm.endpoints import parse_host_port
 from luafarm.wire import MAX_FRAME
 
 _HWM: Final = 2000  # messages
 HOST_HWM: Final = 32  # that a VM host may be ahead of us: 8 MiB of pieces
 _HOST_SNDHWM: Final = 160  # every run, its end, and a piece of the body of some
 _FRAME_BYTES: Final = 2 << 10  # what a frame of no size counts
+LOOK_S: Final = 0.1  # between two looks at how much has come in
+_TCP: Final = "tcp://"
 
 # Plain numbers: arithmetic on the enum members of pyzmq costs microseconds each.
 _DONTWAIT: Final = int(zmq.DONTWAIT)
@@ -64,7 +69,7 @@ class Link:
         if pair is not None and server_key:
             curve.connect(self._socket, pair, server_key)
         self._monitor = self._socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+            zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         )
         self._fd = self._socket.fileno()
         self._monitor_fd = self._monitor.fileno()
@@ -72,6 +77,13 @@ class Link:
         loop.add_reader(self._monitor_fd, self._watch)
         self._is_open = True
         self._is_due = False  # `_read` will be called
+        self._heard = 0  # frames
+        self._most_unheard = max_frame + AHEAD_BYTES  # bytes since the last of them
+        self._arrivals: Arrivals | None = None
+        self._port = 0  # there; 0: nobody knows how much comes
+        if ahead != _HWM and endpoint.startswith(_TCP):
+            self._port = parse_host_port(endpoint.removeprefix(_TCP))[1]
+            self._looking = loop.call_later(LOOK_S, self._look)
         self._socket.connect(endpoint)
         loop.call_soon(self._watch)
 
@@ -128,6 +140,7 @@ class Link:
     def _hear(self) -> int:
         """Hand one frame to the callback; return its size."""
         frame = self._socket.recv(_DONTWAIT)
+        self._heard += 1
         if self._socket.get(_RCVMORE):
             self._on_lost("a message of several frames; each has one here")
         else:
@@ -141,6 +154,9 @@ class Link:
         self._is_open = False
         self._loop.remove_reader(self._fd)
         self._loop.remove_reader(self._monitor_fd)
+        if self._port:
+            self._looking.cancel()
+        self._count(-1)
         self._socket.disable_monitor()
         self._socket.close(linger=0)
 
@@ -153,8 +169,37 @@ class Link:
                 message = self._monitor.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 return
-            event = parse_monitor_message(message)["event"]
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            said = parse_monitor_message(message)
+            event = said["event"]
+            if event == zmq.EVENT_CONNECTED:
+                self._count(said["value"])
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._on_connected()
             elif event == zmq.EVENT_DISCONNECTED:
+                self._count(-1)
                 self._on_lost("")
+
+    def _count(self, fd: int) -> None:
+        """Count what comes in on this descriptor; -1: on none."""
+        if self._arrivals is not None:
+            self._arrivals.close()
+            self._arrivals = None
+        if fd >= 0 and self._port:
+            with contextlib.suppress(OSError):  # it has ended: another one comes
+                self._arrivals = Arrivals(fd, self._port)
+
+    def _look(self) -> None:
+        """Give up a peer whose message does not end."""
+        self._looking = self._loop.call_later(LOOK_S, self._look)
+        if self._arrivals is None:
+            return
+        if self._has_input():
+            self._read_soon()  # asking may have swallowed the edge
+            return
+        unheard = self._arrivals.unheard(self._heard, time.monotonic())
+        if unheard > self._most_unheard:
+            self._count(-1)
+            self._on_lost(
+                f"{unheard} bytes of a message that does not end; "
+                f"the limit is {self._most_unheard}"
+            )

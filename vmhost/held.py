@@ -24,6 +24,7 @@ class Held:
         self.source = load.source
         self.limits = load.limits
         self.wall_ns = load.limits.wall_ms * 1_000_000
+        self.reply_bytes = load.limits.reply_bytes
         self.load_wall_ns = load.limits.load_wall_ms * 1_000_000
         # (wall-clock, CPU) seconds of a run, and of loading
         self.budget = (load.limits.wall_ms / 1000, load.limits.cpu_ms / 1000)

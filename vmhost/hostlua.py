@@ -40,6 +40,7 @@ SHUTDOWN_NS: Final = 1_000_000_000  # for a `shutdown` hook
 FULL: Final = 0.9  # of the host's memory: nothing more is loaded
 BROKEN: Final = "broken"  # `LuaState.must_close` of a state that broke its protocol
 
+_GOES_ON: Final = ("", CANCELLED)  # whatever else stopped a run, its state is closed
 _DONE: Final = int(Op.DONE)
 _ERROR: Final = int(Op.ERROR)
 _GENERATION: Final = (1 << TERM_SHIFT) - 1
@@ -122,11 +123,11 @@ class LuaStates:
         if has_waited:
             step, stop = self._talk.hold(state, step, until_ns, row)
         if step[0] == _DONE:
-            answered = self._dialogue.part_bytes + len(step[2])
-            if answered > held.limits.reply_bytes and not stop:
+            answered: int = self._dialogue.part_bytes + len(step[2])
+            if answered > held.reply_bytes and not stop:
                 stop = REPLY  # put where Lua cannot yield: nothing was sent before
         end_ns = self._finish(held, row, step, stop, now_ns, has_waited)
-        if state.must_close or stop in {WALL, REPLY} or held.limits.fresh:
+        if state.must_close or stop not in _GOES_ON or held.limits.fresh:
             self._end_state(held, state, state.must_close or stop)
             return time.monotonic_ns()
         used_bytes = state.memory_bytes

@@ -1,6 +1,9 @@
 """A front's connections by libzmq, against peers that say too much."""
 
 import asyncio
+import contextlib
+import re
+import socket
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +13,10 @@ import uvloop
 import zmq
 
 from fcgi import turn
+from fcgi.arrivals import AHEAD_BYTES, IDLE_RATE, Arrivals
 from fcgi.links import Link
+from luafarm import zmtp
+from luafarm.zmtp import DEALER, ROUTER, Session
 from tests.fcgi.test_streamlink import WAIT_S, until
 
 MAX_BYTES = 100_000
@@ -116,3 +122,96 @@ def test_a_host_that_says_much_leaves_others_a_turn(
             router.send_multipart([peer, frame])
 
     uvloop.run(talk())
+
+
+def test_a_message_that_does_not_end_is_told_before_it_fills_the_front(
+    context: "zmq.Context[zmq.Socket[bytes]]",
+) -> None:
+    """Its frames are short; libzmq keeps them all."""
+
+    async def listen(listener: socket.socket) -> None:
+        heard = Heard(context, f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        connection, _ = await asyncio.to_thread(listener.accept)
+        connection.sendall(Session(ROUTER, DEALER).opening())
+        connection.sendall(zmtp.head(1) + b"x")
+        await until(lambda: heard.frames == [b"x"])
+        part = b"\x03" + (10_000).to_bytes(8) + bytes(10_000)
+        sending = asyncio.create_task(asyncio.to_thread(flood, connection, part))
+        async with asyncio.timeout(WAIT_S):
+            while not heard.lost:  # noqa: ASYNC110 - of others' doing
+                await asyncio.sleep(0.001)
+        assert re.match(r"\d+ bytes of a message that does not end", heard.lost[0])
+        heard.link.close()
+        await sending
+        connection.close()
+
+    def flood(connection: socket.socket, part: bytes) -> None:
+        with contextlib.suppress(OSError):  # until it is cut off
+            while True:
+                connection.sendall(part)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        uvloop.run(listen(listener))
+
+
+def test_much_that_is_heard_is_no_message_without_end(
+    router: "zmq.Socket[bytes]",
+) -> None:
+    frame = bytes(MAX_BYTES)
+    count = 3 * AHEAD_BYTES // len(frame)
+
+    async def listen() -> None:
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        heard = Heard(router.context, f"tcp://127.0.0.1:{port}")
+        await until(lambda: heard.connected == 1)
+        assert heard.link.send(b"hello")
+        peer, _ = await asyncio.to_thread(router.recv_multipart)
+        await asyncio.to_thread(flood, peer)
+        await until(lambda: len(heard.frames) == count)
+        assert heard.lost == []
+        heard.link.close()
+
+    def flood(peer: bytes) -> None:
+        for _ in range(count):
+            router.send_multipart([peer, frame])
+
+    uvloop.run(listen())
+
+
+def test_what_came_since_the_last_frame_is_counted_but_for_heartbeats() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as ours:
+            theirs, _ = listener.accept()
+            arrivals = Arrivals(ours.fileno(), port)
+            assert arrivals.unheard(0, 0.0) == 0
+            theirs.sendall(bytes(100_000))
+            assert received(ours, 100_000)
+            assert arrivals.unheard(0, 0.0) == 100_000
+            assert arrivals.unheard(0, 10.0) == 100_000 - 10 * IDLE_RATE
+            assert arrivals.unheard(1, 10.0) == 0
+            theirs.sendall(bytes(10))
+            assert received(ours, 10)
+            assert arrivals.unheard(1, 10.0) == 10
+            arrivals.close()
+            theirs.close()
+
+
+def received(sock: socket.socket, size: int) -> bool:
+    sock.settimeout(WAIT_S)
+    while size:
+        size -= len(sock.recv(size))
+    return True
+
+
+def test_a_descriptor_that_is_another_connection_by_now_is_not_counted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        ours = socket.create_connection(("127.0.0.1", port))
+        with ours, pytest.raises(ConnectionError, match="no connection to port"):
+            Arrivals(ours.fileno(), port - 1)
+        with pytest.raises(OSError, match="not connected"):
+            Arrivals(listener.fileno(), port)
+    ends = socket.socketpair()
+    with ends[0], ends[1], pytest.raises(ConnectionError):
+        Arrivals(ends[0].fileno(), port)
