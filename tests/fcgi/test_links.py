@@ -133,6 +133,7 @@ def test_a_message_that_does_not_end_is_told_before_it_fills_the_front(
         heard = Heard(context, f"tcp://127.0.0.1:{listener.getsockname()[1]}")
         connection, _ = await asyncio.to_thread(listener.accept)
         connection.sendall(Session(ROUTER, DEALER).opening())
+        await until(lambda: heard.connected == 1)
         connection.sendall(zmtp.head(1) + b"x")
         await until(lambda: heard.frames == [b"x"])
         part = b"\x03" + (10_000).to_bytes(8) + bytes(10_000)
