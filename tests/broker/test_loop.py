@@ -12,7 +12,7 @@ from bench.simulate.traces import Recorded
 from broker.library import MOST_UNFINISHED
 from broker.links import NEEDS
 from broker.sources import digest_of
-from luafarm import curve
+from luafarm import curve, loglines
 from luafarm.messages import (
     PROTOCOL,
     Accuse,
@@ -160,6 +160,10 @@ def test_a_miss_is_answered_when_a_host_has_loaded_the_script(bench: Bench) -> N
     place = front.expect(Place, lambda place: place.asked == path)
     assert place.verdict == Verdict.READY
     assert (place.hosts, place.epoch) == ((host.up.host,), load.epoch)
+    limits = load.limits
+    assert (place.wall_ms, place.reply_bytes) == (limits.wall_ms, limits.reply_bytes)
+    longest = loglines.longest(limits.log_bytes, limits.log_lines)
+    assert place.log_bytes == longest
 
 
 def test_a_second_front_gets_everything_and_then_what_changes(bench: Bench) -> None:
