@@ -5,13 +5,16 @@ send the socket is asked whether there is something to read (zmq_getsockopt, ZMQ
 """
 
 import asyncio
+import time
 from collections.abc import Callable
+from math import inf
 from typing import Final, cast
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from luafarm import curve
+from luafarm.complaints import Complaints
+from luafarm.handshakes import Change, Handshakes
 from luafarm.wire import MAX_FRAME
 
 _HWM: Final = 2000  # messages
@@ -33,6 +36,8 @@ class Link:
         loop: asyncio.AbstractEventLoop,
         context: zmq.Context[zmq.Socket[bytes]],
         endpoint: str,
+        whom: str,
+        complaints: Complaints,
         on_frame: Callable[[bytes], None],
         on_connected: Callable[[], None],
         on_lost: Callable[[], None],
@@ -40,7 +45,7 @@ class Link:
         server_key: bytes = b"",
         ahead: int = _HWM,
     ) -> None:
-        """Connect; ahead: frames of the peer that may wait to be read."""
+        """Connect; whom: to this one. ahead: frames of it that may wait to be read."""
         self._loop = loop
         self._on_frame = on_frame
         self._on_connected = on_connected
@@ -52,18 +57,17 @@ class Link:
         self._socket.set(zmq.RCVHWM, ahead)
         self._socket.set(zmq.RECONNECT_IVL, 50)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 1000)
-        if pair is not None and server_key:
-            curve.connect(self._socket, pair, server_key)
-        self._monitor = self._socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-        )
+        used = pair if server_key else None
+        if used is not None:
+            curve.connect(self._socket, used, server_key)
+        self._retry: asyncio.TimerHandle | None = None
+        self._handshakes = Handshakes(self._socket, endpoint, whom, used, complaints)
         self._fd = self._socket.fileno()
-        self._monitor_fd = self._monitor.fileno()
+        self._monitor_fd = self._handshakes.monitor.fileno()
         loop.add_reader(self._fd, self._read)
         loop.add_reader(self._monitor_fd, self._watch)
         self._is_open = True
         self._is_due = False  # `_read` will be called
-        self._socket.connect(endpoint)
         loop.call_soon(self._watch)
 
     def send(self, frame: bytes) -> bool:
@@ -108,20 +112,30 @@ class Link:
         self._is_open = False
         self._loop.remove_reader(self._fd)
         self._loop.remove_reader(self._monitor_fd)
-        self._socket.disable_monitor()
+        if self._retry is not None:
+            self._retry.cancel()
+        self._handshakes.close()
         self._socket.close(linger=0)
 
     def _has_input(self) -> bool:
         return cast("int", self._socket.get(_EVENTS)) & _POLLIN != 0
 
     def _watch(self) -> None:
-        while self._is_open:
-            try:
-                message = self._monitor.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            event = parse_monitor_message(message)["event"]
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        now = time.monotonic()
+        changes = self._handshakes.read(now) if self._is_open else []
+        for change in changes:
+            if not self._is_open:
+                return  # the one before it had us close
+            if change is Change.MADE:
                 self._on_connected()
-            elif event == zmq.EVENT_DISCONNECTED:
+            else:
                 self._on_lost()
+        due_at = self._handshakes.due_at
+        if due_at != inf and self._retry is None:
+            self._retry = self._loop.call_later(due_at - now, self._call_again)
+
+    def _call_again(self) -> None:
+        self._retry = None
+        # the loop's clock may be a little ahead: it is due
+        self._handshakes.retry(self._handshakes.due_at)
+        self._watch()

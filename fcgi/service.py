@@ -29,6 +29,7 @@ from fcgi.scriptlog import ScriptLog
 from fcgi.stops import Stops
 from fcgi.streamlink import StreamLink
 from luafarm import curve, loglines, scripterrors, wire
+from luafarm.complaints import Complaints
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
     PROTOCOL,
@@ -44,6 +45,7 @@ from luafarm.messages import (
     Outcome,
     Part,
     Place,
+    Refused,
     Role,
     RunRow,
     ScriptError,
@@ -65,6 +67,9 @@ NOTICE_S: Final = 0.25  # how long HostLost may come after the connection broke
 
 HostLink = Link | StreamLink
 """A connection to a VM host, with keys and without."""
+
+Notices = tuple[str, bytes]
+"""Endpoint and key of a supervisor's notices."""
 
 
 class Service:
@@ -98,7 +103,11 @@ class Service:
             remembered=settings.broker.missing,
         )
         self._hosts: dict[HostId, HostLink] = {}
-        self._notices: dict[str, Link] = {}
+        #: by endpoint and key: nobody else's words count as a supervisor's
+        self._notices: dict[Notices, Link] = {}
+        #: of each host in `_hosts`, whose word of its end counts
+        self._mourners: dict[HostId, Notices] = {}
+        self._complaints = Complaints()
         self._batches: dict[HostId, list[RunRow]] = {}
         self._asked: dict[bytes, asyncio.Future[Place]] = {}  # `ask` waits for these
         self._is_flushing = False
@@ -114,11 +123,13 @@ class Service:
             loop,
             self._context,
             broker,
+            "the broker",
+            self._complaints,
             self._broker_says,
             self._greet_broker,
             self._broker_lost,
             keys.own if keys else None,
-            keys.broker if keys else b"",
+            keys.broker if keys and broker.startswith("tcp://") else b"",
         )
         self._tick_handle = loop.call_later(TICK_S, self._tick)
 
@@ -295,8 +306,17 @@ class Service:
                 logger.info("broker found term=%d", term)
                 self.term = term
                 self._dispatch.retry_broker()
+            case Refused(reason):
+                self._refused("the broker", reason)
             case _:
                 logger.error("broker said %s", type(message).__name__)
+
+    def _refused(self, whom: str, reason: str) -> None:
+        """Tell the log that we are not let in."""
+        text = f"{whom} refuses this front: {reason}"
+        line = self._complaints.line(f"{whom} refuses", text, time.monotonic())
+        if line:
+            logger.error("%s", line)
 
     def _take_snapshot(
         self, hosts: tuple[HostUp, ...], places: tuple[Place, ...]
@@ -313,12 +333,18 @@ class Service:
 
     def _host_up(self, up: HostUp) -> None:
         name = up.host
+        is_open = up.endpoint.startswith("tcp://") and not up.server_key
+        if is_open and self._keys is not None:
+            self._refused(f"machine {up.machine}", f"host {name} has no key")
+            return
         if not self._dispatch.host_up(name):
             return
         link = self._connect(up)
         self._hosts[name] = link
-        if up.notices and up.notices not in self._notices:
-            self._listen(up)
+        notices = (up.notices, up.notices_key)
+        self._mourners[name] = notices
+        if up.notices and notices not in self._notices:
+            self._listen(up, notices)
 
     def _connect(self, up: HostUp) -> HostLink:
         name = up.host
@@ -339,6 +365,8 @@ class Service:
                 self._loop,
                 self._context,
                 up.endpoint,
+                f"a VM host of machine {up.machine}",
+                self._complaints,
                 hear,
                 greet,
                 lose,
@@ -350,27 +378,34 @@ class Service:
             link = StreamLink(self._loop, up.endpoint, hear, greet, lose)
         return link
 
-    def _listen(self, up: HostUp) -> None:
+    def _listen(self, up: HostUp, notices: Notices) -> None:
         """Connect to the notices of a supervisor."""
         link = Link(
             self._loop,
             self._context,
             up.notices,
-            self._supervisor_says,
+            f"the supervisor of machine {up.machine}",
+            self._complaints,
+            lambda frame: self._supervisor_says(notices, frame),
             lambda: self._greet(link),
             lambda: None,
             self._keys.own if self._keys else None,
             up.notices_key,
         )
-        self._notices[up.notices] = link
+        self._notices[notices] = link
 
-    def _supervisor_says(self, frame: bytes) -> None:
+    def _supervisor_says(self, notices: Notices, frame: bytes) -> None:
         try:
             message = wire.decode(frame)
         except ProtocolError as error:
             logger.error("supervisor: %s", error)  # noqa: TRY400
             return
-        if isinstance(message, HostLost):
+        if isinstance(message, Refused):
+            self._refused(f"the supervisor at {notices[0]}", message.reason)
+        elif (
+            isinstance(message, HostLost)
+            and self._mourners.get(message.host) == notices
+        ):
             self._host_lost(message)
 
     def _connection_lost(self, name: HostId) -> None:
@@ -416,6 +451,7 @@ class Service:
         link = self._hosts.pop(name, None)
         if link is None:
             return
+        self._mourners.pop(name, None)
         link.close()
         self._batches.pop(name, None)
         now = time.monotonic()
@@ -455,6 +491,8 @@ class Service:
                     data = piece(_exchange(pending), stream, offset, max_bytes)
                 link = self._hosts[name]
                 link.send(wire.encode(Body(request, stream, offset, data)))
+            case Refused(reason):
+                self._refused(f"host {name}", reason)
             case _:
                 raise ProtocolError(f"a VM host said {type(message).__name__}")
 
