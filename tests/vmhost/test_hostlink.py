@@ -68,6 +68,31 @@ def test_a_key_speaks_for_its_role_only(guarded: Process) -> None:
     assert front.hears_nothing()
 
 
+def test_who_takes_the_routing_id_of_a_broker_does_not_speak_as_one(
+    guarded: Process,
+) -> None:
+    def known(pair: curve.KeyPair) -> Callable[["zmq.Socket[bytes]"], None]:
+        def prepare(dealer: "zmq.Socket[bytes]") -> None:
+            dealer.set(zmq.ROUTING_ID, b"known")
+            curve.connect(dealer, pair, HOST.public)
+
+        return prepare
+
+    broker = guarded.connect(known(BROKER))
+    broker.hello(Role.BROKER)
+    broker.close()
+    end = time.monotonic() + WAIT_MS / 1000
+    while True:  # until libzmq knows that the id is free
+        assert time.monotonic() < end
+        front = guarded.connect(known(FRONT))
+        front.say(TakeInventory(), Hello(PROTOCOL, Role.FRONT, "liar", Machine("m")))
+        if front.hears_soon():
+            break
+        front.close()
+    assert front.expect(Welcome).name == CONFIG.host
+    front.close()
+
+
 def test_nobody_gets_in_without_a_known_key(guarded: Process) -> None:
     stranger = guarded.connect(key(STRANGER))
     plain = guarded.connect()
