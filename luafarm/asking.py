@@ -90,7 +90,7 @@ class _Waiting:
         self._endpoint = endpoint
         self._pair = pair
         self._is_there = False
-        self._cut = ""  # why the last handshake came to nothing, as far as is known
+        self._cuts = 0  # handshakes that were cut off without a reason
         self._poller = zmq.Poller()
         self._poller.register(socket, zmq.POLLIN)
         self._poller.register(monitor, zmq.POLLIN)
@@ -115,8 +115,9 @@ class _Waiting:
                 f"the broker at {self._endpoint} is there but did not answer in time; "
                 f"see `luafarm status`, or give it longer with --timeout"
             )
-        if self._cut:
-            return f"the broker at {self._endpoint} {self._cut}"
+        if self._cuts >= handshakes.CUT:
+            cut = handshakes.reason(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, self._pair)
+            return f"the broker at {self._endpoint} {cut}"
         return f"no broker answers at {self._endpoint}; does the farm run?"
 
     def _look(self) -> None:
@@ -124,11 +125,11 @@ class _Waiting:
         event = recv_monitor_message(self._monitor)["event"]
         if event in {zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_DISCONNECTED}:
             return
+        if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+            self._cuts += 1
+            return
         why = handshakes.reason(event, self._pair)
-        if event != zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-            raise NoAnswerError(f"the broker at {self._endpoint} {why}")
-        if self._pair is not None:  # else it may just have ended
-            self._cut = why
+        raise NoAnswerError(f"the broker at {self._endpoint} {why}")
 
     def _heard(self) -> Message | None:
         """Return what the broker said, None when the answer is still to come."""

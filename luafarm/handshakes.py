@@ -23,7 +23,7 @@ logger = logging.getLogger("luafarm.handshakes")
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 
-_CUT: Final = 3
+CUT: Final = 3
 """Handshakes in a row that the peer cut off; one or two may be its own end."""
 
 EVENTS: Final = (
@@ -105,11 +105,12 @@ class Handshakes:
         why = reason(event, self._pair)
         if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             self._cuts += 1
-            if self._pair is None or self._cuts < _CUT:
+            if self._cuts < CUT:
                 why = ""
         if why:
             text = f"{self._whom} at {self._endpoint} {why}"
-            line = self._complaints.line(f"{self._whom} {event}", text, now)
+            # of one cause libzmq may tell in several ways: who is first closes
+            line = self._complaints.line(f"{self._whom} turns away", text, now)
             if line:
                 logger.error("%s", line)
         if self.due_at == inf:
@@ -129,9 +130,9 @@ def reason(event: int, pair: KeyPair | None) -> str:
         if pair is None:
             return "lets nobody in without a key: [security] keys names none here"
         return f"speaks without keys, which {pair.file} is for"
-    if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and pair is not None:
-        return (
-            f"ends the handshake with {pair.file}: it has not the secret of the public "
-            "key that is known of it here"
-        )
-    return "ended the handshake"
+    if pair is None:
+        return "ends the handshake: it may want a key, and [security] keys names none"
+    return (
+        f"ends the handshake with {pair.file}: it takes no keys, or has not the secret "
+        "of the public key that is known of it here"
+    )

@@ -33,6 +33,7 @@ class Meeting:
         self.now = 1000.0
         self.changes: list[Change] = []
         self.failures = 0
+        self._theirs: zmq.Context[Socket] | None = None
         self._zap: ZapHandler | None = None
         self._server: Socket | None = None
         self._client: Socket | None = None
@@ -42,18 +43,20 @@ class Meeting:
         """Be the server, in place of the last one."""
         self.end()
         badges = [Badge(key, Role.FRONT, Machine(""), "fcgi.public") for key in allowed]
-        self._zap = ZapHandler(self.context, Badges(badges), Role.FRONT)
-        self._server = self.context.socket(zmq.ROUTER)
+        self._theirs = zmq.Context()  # its end frees the endpoints at once
+        self._zap = ZapHandler(self._theirs, Badges(badges), Role.FRONT)
+        self._server = self._theirs.socket(zmq.ROUTER)
         if pair is not None:
             curve.serve(self._server, pair)
         self._server.bind(self.endpoint)
         self.endpoint = self._server.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def end(self) -> None:
-        if self._zap is not None and self._server is not None:
+        if self._zap is not None:
             self._zap.close()
-            self._server.close(0)
-        self._zap = self._server = None
+        if self._theirs is not None:
+            self._theirs.destroy(linger=0)
+        self._zap = self._server = self._theirs = None
 
     def call(self, pair: KeyPair | None = MINE, server: bytes = SERVER.public) -> None:
         """Be the client."""
@@ -109,30 +112,26 @@ def test_a_connection_that_is_made_and_lost_is_told(meeting: Meeting) -> None:
     meeting.until(lambda: meeting.changes == [Change.MADE, Change.LOST])
 
 
+UNKNOWN = (
+    f"does not let in the owner of /keys/fcgi.secret, public key {MINE.public.decode()}"
+)
+NONE = "lets nobody in without a key: [security] keys names none here"
+NOT_WANTED = "speaks without keys, which /keys/fcgi.secret is for"
+CUT = (
+    "ends the handshake with /keys/fcgi.secret: it takes no keys, or has not the "
+    "secret of the public key that is known of it here"
+)
+CUT_WITHOUT = "ends the handshake: it may want a key, and [security] keys names none"
+
+
+# where one end closes first libzmq cannot say more than that
 @pytest.mark.parametrize(
-    ("pair", "allowed", "server", "text"),
+    ("pair", "allowed", "server", "texts"),
     [
-        (
-            MINE,
-            (),
-            SERVER,
-            "does not let in the owner of /keys/fcgi.secret, public key "
-            + MINE.public.decode(),
-        ),
-        (
-            None,
-            (),
-            SERVER,
-            "lets nobody in without a key: [security] keys names none here",
-        ),
-        (MINE, (), None, "speaks without keys, which /keys/fcgi.secret is for"),
-        (
-            MINE,
-            (MINE.public,),
-            curve.fresh(),
-            "ends the handshake with /keys/fcgi.secret: it has not the secret of the "
-            "public key that is known of it here",
-        ),
+        (MINE, (), SERVER, {UNKNOWN}),
+        (None, (), SERVER, {NONE, CUT_WITHOUT}),
+        (MINE, (), None, {NOT_WANTED, CUT}),
+        (MINE, (MINE.public,), curve.fresh(), {CUT}),
     ],
     ids=["unknown", "none", "not wanted", "another broker"],
 )
@@ -142,7 +141,7 @@ def test_who_is_turned_away_says_why_once_and_tries_again_ever_more_slowly(
     pair: KeyPair | None,
     allowed: tuple[bytes, ...],
     server: KeyPair | None,
-    text: str,
+    texts: set[str],
 ) -> None:
     meeting.serve(*allowed, pair=server)
     meeting.call(pair)
@@ -152,7 +151,8 @@ def test_who_is_turned_away_says_why_once_and_tries_again_ever_more_slowly(
     assert pauses[0] == pytest.approx(FIRST_PAUSE_S)
     assert pauses[-1] == pytest.approx(LONGEST_PAUSE_S)
     ours = [r.message for r in caplog.records if r.name == "luafarm.handshakes"]
-    assert ours == [f"the broker at {meeting.endpoint} {text}"]
+    assert len(ours) == 1
+    assert ours[0].removeprefix(f"the broker at {meeting.endpoint} ") in texts
     assert meeting.changes == []  # nothing was made, and so nothing lost
 
 
