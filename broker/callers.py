@@ -8,6 +8,7 @@ it. One process speaks for a machine (`broker.supervisors`).
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -54,7 +55,9 @@ NAME: Final = "broker"
 
 _BATCH: Final = 256  # messages in one go, before hosts and files have a turn
 _SILENT_S: Final = 60.0  # fronts and supervisors speak each second, commands once
-_MAX_CALLERS: Final = 10_000
+MAX_CALLERS: Final = 3000
+"""With one key: its owner must not take the room of all others."""
+
 _MAX_TICKETS: Final = 1000
 _MAX_REASON: Final = 200
 _MAX_NAME: Final = 255  # characters of what a peer calls itself and its machine
@@ -97,6 +100,8 @@ class Callers:
         self._work = work
         self._strays = Strays(library.roots)
         self._callers: dict[bytes, _Caller] = {}
+        #: how many of them there are with each key
+        self._with_key: Counter[str] = Counter()
         self._supervisors = Supervisors(MACHINE_SILENCE_S)
         self._tickets: dict[bytes, bytes] = {}
         self._next_ticket = 0
@@ -112,7 +117,7 @@ class Callers:
             return
         sent = links.send(self._router, peer, message)
         if sent is None:
-            del self._callers[peer]
+            self._forget(peer)
             self._tell(ev.FrontLeft(peer))
         elif not sent:
             logger.warning("front=%s reads too slowly", caller.hello.name)
@@ -144,7 +149,14 @@ class Callers:
                 snapshot = self._machine.farm.bulletin.snapshot()
                 caller.is_behind = links.send(self._router, peer, snapshot) is False
             elif caller.heard_at < silent:
-                del self._callers[peer]
+                self._forget(peer)
+
+    def _forget(self, peer: bytes) -> None:
+        caller = self._callers.pop(peer, None)
+        if caller is not None:
+            self._with_key[caller.key] -= 1
+            if not self._with_key[caller.key]:
+                del self._with_key[caller.key]
 
     # -- from them -------------------------------------------------------------------
 
@@ -189,7 +201,7 @@ class Callers:
     # -- who may be what -------------------------------------------------------------
 
     def _greet(self, peer: bytes, key: str, hello: Hello, frame: zmq.Frame) -> None:
-        self._callers.pop(peer, None)
+        self._forget(peer)
         now = time.monotonic()
         if hello.protocol != PROTOCOL:
             self._welcome(peer)  # which tells it ours
@@ -202,9 +214,8 @@ class Callers:
             self._complain(hello, key, frame, why, now)
             return
         self._welcome(peer)
-        if len(self._callers) >= _MAX_CALLERS:
-            del self._callers[next(iter(self._callers))]
         self._callers[peer] = _Caller(hello, key, now)
+        self._with_key[key] += 1
         if hello.role == Role.FRONT:
             self._tell(ev.FrontJoined(peer))
         elif hello.role == Role.SUPERVISOR:
@@ -223,6 +234,8 @@ class Callers:
             why = self._badges.refusal(key, hello)
             if why:
                 return why
+        if self._with_key[key] >= MAX_CALLERS:
+            return f"{MAX_CALLERS} others have come with this key; that is the limit"
         if hello.role != Role.SUPERVISOR:
             return ""
         speaker = Speaker(hello.incarnation, key)

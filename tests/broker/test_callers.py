@@ -1,5 +1,6 @@
 """Who calls the broker, as what: a real loop, and peers with and without keys."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from broker.callers import MAX_CALLERS
 from luafarm import curve, wire
 from luafarm.messages import (
     PROTOCOL,
@@ -19,6 +21,8 @@ from luafarm.messages import (
     Refused,
     Role,
     Snapshot,
+    StatusIs,
+    StatusWanted,
     Welcome,
 )
 from luafarm.names import HostId, Machine, Pool, RequestId, Script
@@ -164,6 +168,29 @@ def test_orders_for_a_machine_go_to_who_speaks_for_it(tmp_path: Path) -> None:
             answer = second.next()
         second.say(MachineReport((), 0))
         bench.wait_for(lambda status: not status["hosts"])
+
+
+@pytest.mark.timeout(180)
+def test_who_calls_over_and_over_takes_nobodys_place(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        first = bench.dealer(Role.SUPERVISOR)
+        first.greet()
+        host = bench.host()
+        report = MachineReport((HostRow(host.up.host, 3, 1, 1, 1, b""),), 0)
+        first.say(host.up)
+        for _ in range(MAX_CALLERS - 1):
+            command = Dealer(bench.context, bench.endpoint, Role.COMMAND)
+            command.greet()
+            command.close()
+            first.say(report)
+        late = bench.dealer(Role.FRONT)
+        late.say(late.hello)
+        assert f"{MAX_CALLERS} others have come with" in late.expect(Refused).reason
+        first.hello = replace(first.hello, role=Role.COMMAND)
+        first.greet()
+        first.say(StatusWanted())
+        status = json.loads(first.expect(StatusIs).text)
+        assert [h["host"] for h in status["hosts"]] == [host.up.host]
 
 
 @pytest.mark.parametrize("role", [Role.HOST, Role.BROKER])
