@@ -28,6 +28,9 @@ DOMAIN: Final = "luafarm"
 _SHARED: Final = "broker"
 """The role of which there is one: all know its key by the name of the role."""
 
+_SERVERS: Final = ("broker", "vmhost")
+"""The roles that others call: who calls must be known to them."""
+
 KEY_BYTES: Final = 40
 """Of a key in Z85."""
 
@@ -47,7 +50,7 @@ class Keys:
 
     own: KeyPair
     broker: bytes  # the broker's public key; empty for the broker itself
-    badges: Badges  # of all public keys
+    badges: Badges  # of all public keys, if others call this role
 
 
 def is_wanted(security: Security, endpoint: str) -> bool:
@@ -109,7 +112,8 @@ def load(directory: Path, role: str, machine: Machine) -> Keys:
     except zmq.ZMQError:
         raise SettingsError(f"{secret_file}: no CURVE key") from None
     broker = b"" if role == _SHARED else _read(directory / f"{_SHARED}.public")
-    return Keys(own, broker, badges(directory))
+    met = badges(directory) if role in _SERVERS else Badges(())
+    return Keys(own, broker, met)
 
 
 def badges(directory: Path) -> Badges:

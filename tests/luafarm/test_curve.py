@@ -115,9 +115,9 @@ def test_a_key_that_others_may_write_is_refused(tmp_path: Path) -> None:
     curve.keygen(tmp_path)
     (tmp_path / "broker.public").chmod(0o666)
     with pytest.raises(SettingsError, match=r"broker\.public may be written by others"):
-        curve.load(tmp_path, "fcgi")
+        curve.load(tmp_path, "fcgi", BOX)
     with pytest.raises(SettingsError, match=r"broker\.public may be written by others"):
-        curve.allowed(tmp_path, "broker")
+        curve.badges(tmp_path)
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777])
@@ -127,7 +127,7 @@ def test_a_directory_in_which_others_may_put_keys_is_refused(
     keys = tmp_path / "keys"
     curve.keygen(keys)
     keys.chmod(mode)
-    for look in (lambda: curve.load(keys, "fcgi"), lambda: curve.allowed(keys, "fcgi")):
+    for look in (lambda: curve.load(keys, "fcgi", BOX), lambda: curve.badges(keys)):
         with pytest.raises(SettingsError, match="keys may be written by others"):
             look()
 
@@ -137,7 +137,7 @@ def test_a_directory_that_others_may_exchange_is_refused(tmp_path: Path) -> None
     curve.keygen(keys)
     (tmp_path / "shared").chmod(0o777)
     with pytest.raises(SettingsError, match="shared may be written by others"):
-        curve.load(keys, "fcgi")
+        curve.load(keys, "fcgi", BOX)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -145,11 +145,11 @@ def test_a_key_of_a_stranger_is_refused(tmp_path: Path) -> None:
     curve.keygen(tmp_path)
     os.chown(tmp_path / "fcgi.public", 4711, -1)
     with pytest.raises(SettingsError, match=r"fcgi\.public belongs to uid 4711"):
-        curve.allowed(tmp_path, "fcgi")
-    curve.load(tmp_path, "fcgi")  # which it is not asked for
+        curve.badges(tmp_path)
+    curve.load(tmp_path, "fcgi", BOX)  # which it is not asked for
     for file in (tmp_path, *tmp_path.iterdir()):
         os.chown(file, 4711, -1)
-    curve.load(tmp_path, "broker")  # the whole directory is one user's
+    curve.load(tmp_path, "broker", BOX)  # the whole directory is one user's
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 40 + b"\xff", b"~" * 40, b"x" * 39])
