@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+import zmq
 from setproctitle import setproctitle
 
 from broker.loop import Loop
@@ -44,11 +45,18 @@ def _serve(settings: Settings) -> None:
     run = rundir.prepare(settings.paths, settings.security.user)
     claim = rundir.Claim(run, "broker")
     endpoint = rundir.broker_endpoint(settings)
+    rundir.check_free(endpoint)
     keys = None
-    if curve.is_wanted(settings.security, endpoint):
-        keys = curve.load(Path(settings.security.keys), "broker")
+    endpoints = (endpoint, settings.vmhost.endpoint)
+    if any(curve.is_wanted(settings.security, text) for text in endpoints):
+        machine = rundir.machine(settings)
+        keys = curve.load(Path(settings.security.keys), "broker", machine)
     privileges.drop(settings.security)
-    loop = Loop(settings, endpoint, next_term(run / "broker.term", time.time()), keys)
+    term = next_term(run / "broker.term", time.time())
+    try:
+        loop = Loop(settings, endpoint, term, keys)
+    except zmq.ZMQError as error:
+        raise SettingsError(f'[broker] endpoint = "{endpoint}": {error}') from None
     loop.catch_signals()
     gc.set_threshold(*GC_THRESHOLDS)
     try:

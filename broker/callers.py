@@ -1,11 +1,14 @@
 """Who calls the broker on its ROUTER: fronts, supervisors and commands.
 
 Their messages become events. Whoever is unknown is not heard; it says Hello again when
-it finds out that the broker is new.
+it finds out that the broker is new. Where there are keys, the key of a connection says
+what its owner may be (`luafarm.badges`), and each of its messages must have come with
+it. One process speaks for a machine (`broker.supervisors`).
 """
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -13,11 +16,16 @@ import zmq
 
 from broker import events as ev
 from broker import links
+from broker.announced import fault
+from broker.census import MACHINE_SILENCE_S
 from broker.library import Library
 from broker.machine import Machine
 from broker.status import status
 from broker.strays import Strays
+from broker.supervisors import Speaker, Supervisors
 from luafarm import wire
+from luafarm.badges import WORDS, Badges
+from luafarm.complaints import Complaints
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
     PROTOCOL,
@@ -29,6 +37,7 @@ from luafarm.messages import (
     Message,
     Miss,
     Pressure,
+    Refused,
     Reload,
     Reloaded,
     Report,
@@ -46,14 +55,20 @@ NAME: Final = "broker"
 
 _BATCH: Final = 256  # messages in one go, before hosts and files have a turn
 _SILENT_S: Final = 60.0  # fronts and supervisors speak each second, commands once
-_MAX_CALLERS: Final = 10_000
+MAX_CALLERS: Final = 3000
+"""With one key: its owner must not take the room of all others."""
+
 _MAX_TICKETS: Final = 1000
 _MAX_REASON: Final = 200
+_MAX_NAME: Final = 255  # characters of what a peer calls itself and its machine
+
+_ROLES: Final = frozenset({Role.FRONT, Role.SUPERVISOR, Role.COMMAND})
 
 
 class _Caller:
-    def __init__(self, hello: Hello, heard_at: float) -> None:
+    def __init__(self, hello: Hello, key: str, heard_at: float) -> None:
         self.hello = hello
+        self.key = key  # with which it came in; empty without keys
         self.heard_at = heard_at
         #: takes no more messages for now; gets a snapshot when it does
         self.is_behind = False
@@ -70,7 +85,13 @@ class Callers:
         connect: Callable[[HostUp], None],
         tell: Callable[[ev.Event], None],
         work: Callable[[], None],
+        badges: Badges | None,
+        run: str,
     ) -> None:
+        """badges: of the keys with which peers come; None: they have none."""
+        self._badges = badges
+        self._run = run
+        self._complaints = Complaints()
         self._router = router
         self._machine = machine
         self._library = library
@@ -79,7 +100,9 @@ class Callers:
         self._work = work
         self._strays = Strays(library.roots)
         self._callers: dict[bytes, _Caller] = {}
-        self._supervisors: dict[MachineName, bytes] = {}
+        #: how many of them there are with each key
+        self._with_key: Counter[str] = Counter()
+        self._supervisors = Supervisors(MACHINE_SILENCE_S)
         self._tickets: dict[bytes, bytes] = {}
         self._next_ticket = 0
         #: reloads that wait until the machine knows what there is
@@ -94,7 +117,7 @@ class Callers:
             return
         sent = links.send(self._router, peer, message)
         if sent is None:
-            del self._callers[peer]
+            self._forget(peer)
             self._tell(ev.FrontLeft(peer))
         elif not sent:
             logger.warning("front=%s reads too slowly", caller.hello.name)
@@ -102,7 +125,7 @@ class Callers:
 
     def tell_supervisor(self, machine: MachineName, message: Message) -> None:
         """Send to the supervisor of a machine."""
-        peer = self._supervisors.get(machine)
+        peer = self._supervisors.peer(machine)
         if peer is not None:
             links.send(self._router, peer, message)
 
@@ -118,13 +141,22 @@ class Callers:
             early, self._early = self._early, []
             for peer, path, is_waiting in early:
                 self._reload(peer, path, is_waiting=is_waiting)
-        silent = time.monotonic() - _SILENT_S
+        now = time.monotonic()
+        self._supervisors.forget_silent(now)
+        silent = now - _SILENT_S
         for peer, caller in list(self._callers.items()):
             if caller.is_behind:
                 snapshot = self._machine.farm.bulletin.snapshot()
                 caller.is_behind = links.send(self._router, peer, snapshot) is False
             elif caller.heard_at < silent:
-                del self._callers[peer]
+                self._forget(peer)
+
+    def _forget(self, peer: bytes) -> None:
+        caller = self._callers.pop(peer, None)
+        if caller is not None:
+            self._with_key[caller.key] -= 1
+            if not self._with_key[caller.key]:
+                del self._with_key[caller.key]
 
     # -- from them -------------------------------------------------------------------
 
@@ -132,58 +164,108 @@ class Callers:
         """Read what has come."""
         for _ in range(_BATCH):
             try:
-                frames = self._router.recv_multipart(zmq.DONTWAIT)
+                frames = self._router.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
             if len(frames) != 2:
                 continue
-            peer, frame = frames
+            peer, frame = frames[0].bytes, frames[1]
             try:
-                self._heard(peer, wire.decode(frame))
+                self._heard(peer, frame)
             except ProtocolError as error:
                 caller = self._callers.get(peer)
                 name = caller.hello.name if caller is not None else peer.hex()
                 logger.warning("peer=%s broke the protocol: %s", name, error)
 
-    def _heard(self, peer: bytes, message: Message) -> None:
+    def _heard(self, peer: bytes, frame: zmq.Frame) -> None:
+        message = wire.decode(frame.bytes)
+        key = "" if self._badges is None else str(frame.get("User-Id"))
         if isinstance(message, Hello):
-            self._greet(peer, message)
+            self._greet(peer, key, message, frame)
             return
         caller = self._callers.get(peer)
-        if caller is None:
+        if caller is None or caller.key != key:
+            # routing ids are a peer's choice once their last owner is gone
             return
-        caller.heard_at = time.monotonic()
+        now = caller.heard_at = time.monotonic()
         match caller.hello.role:
             case Role.FRONT:
                 self._front(peer, message)
             case Role.SUPERVISOR:
-                self._supervisor(peer, caller.hello.machine, message)
+                self._supervisor(peer, caller, message, now)
             case Role.COMMAND:
                 self._command(peer, message)
             case role:
                 raise ProtocolError(f"{role.name} sent {type(message).__name__}")
 
-    def _greet(self, peer: bytes, hello: Hello) -> None:
-        self._welcome(peer)
+    # -- who may be what -------------------------------------------------------------
+
+    def _greet(self, peer: bytes, key: str, hello: Hello, frame: zmq.Frame) -> None:
+        self._forget(peer)
+        now = time.monotonic()
         if hello.protocol != PROTOCOL:
-            logger.error(
-                "peer=%s speaks protocol %d, this broker %d; it is refused",
-                hello.name,
-                hello.protocol,
-                PROTOCOL,
-            )
+            self._welcome(peer)  # which tells it ours
+            why = f"it speaks protocol {hello.protocol}, this broker {PROTOCOL}"
+            self._complain(hello, key, frame, why, now)
             return
-        if len(self._callers) >= _MAX_CALLERS:
-            del self._callers[next(iter(self._callers))]
-        self._callers[peer] = _Caller(hello, time.monotonic())
+        why = self._objection(hello, key, now)
+        if why:
+            links.send(self._router, peer, Refused(why))
+            self._complain(hello, key, frame, why, now)
+            return
+        self._welcome(peer)
+        self._callers[peer] = _Caller(hello, key, now)
+        self._with_key[key] += 1
         if hello.role == Role.FRONT:
             self._tell(ev.FrontJoined(peer))
         elif hello.role == Role.SUPERVISOR:
-            self._supervisors[hello.machine] = peer
+            speaker = Speaker(hello.incarnation, key)
+            if self._supervisors.take(hello.machine, speaker, peer, now):
+                logger.info("machine=%s has a new supervisor", hello.machine)
 
-    def _welcome(self, peer: bytes) -> None:
-        term = self._machine.farm.term
-        links.send(self._router, peer, Welcome(PROTOCOL, Role.BROKER, NAME, term))
+    def _objection(self, hello: Hello, key: str, now: float) -> str:
+        """Return why somebody may not be what it says it is; empty: it may."""
+        if hello.role not in _ROLES:
+            return f"a {WORDS[hello.role]} does not call the broker"
+        longest = max(len(hello.name), len(hello.machine))
+        if longest > _MAX_NAME:
+            return f"a name of {longest} characters; the limit is {_MAX_NAME}"
+        if self._badges is not None:
+            why = self._badges.refusal(key, hello)
+            if why:
+                return why
+        if self._with_key[key] >= MAX_CALLERS:
+            return f"{MAX_CALLERS} others have come with this key; that is the limit"
+        if hello.role != Role.SUPERVISOR:
+            return ""
+        speaker = Speaker(hello.incarnation, key)
+        rival = self._supervisors.rival(hello.machine, speaker, now)
+        # an answer to a greeting said twice does no harm, and shows who is gone
+        if rival is None or self._welcome(rival) is None:
+            return ""
+        return (
+            f"machine {hello.machine} has a supervisor, which lives; give each machine "
+            "a name of its own, [vmhost] machine"
+        )
+
+    def _complain(
+        self, hello: Hello, key: str, frame: zmq.Frame, why: str, now: float
+    ) -> None:
+        name = hello.name[:_MAX_NAME]
+        text = f"peer={name} role={WORDS[hello.role].replace(' ', '-')}"
+        text += f" machine={hello.machine[:_MAX_NAME]}"
+        if self._badges is not None:
+            text += f" key={self._badges.owner(key)}"
+            text += f" address={frame.get('Peer-Address')}"
+        cause = f"{key} {hello.role} {name} {why}"
+        line = self._complaints.line(cause, f"{text} refused: {why}", now)
+        if line:
+            logger.error("%s", line)
+
+    def _welcome(self, peer: bytes) -> bool | None:
+        """Welcome a peer; None: it is gone."""
+        welcome = Welcome(PROTOCOL, Role.BROKER, NAME, self._machine.farm.term)
+        return links.send(self._router, peer, welcome)
 
     def _front(self, peer: bytes, message: Message) -> None:
         if peer not in self._machine.fronts:
@@ -225,9 +307,21 @@ class Callers:
         if aliases is not None:
             self._tell(ev.Realigned(aliases))
 
-    def _supervisor(self, peer: bytes, machine: MachineName, message: Message) -> None:
+    def _supervisor(
+        self, peer: bytes, caller: _Caller, message: Message, now: float
+    ) -> None:
+        machine = caller.hello.machine
+        speaker = Speaker(caller.hello.incarnation, caller.key)
+        if not self._supervisors.hears(machine, speaker, peer, now):
+            why = f"another supervisor speaks for machine {machine} by now"
+            links.send(self._router, peer, Refused(why))
+            return
         match message:
-            case HostUp() if message.machine == machine:
+            case HostUp():
+                is_guarded = self._badges is not None
+                wrong = fault(message, machine, self._run, is_guarded=is_guarded)
+                if wrong:
+                    raise ProtocolError(wrong)
                 self._connect(message)
                 self._tell(ev.HostJoined(message))
             case HostLost():

@@ -17,6 +17,7 @@ from broker.library import Library
 from broker.links import HostLink
 from broker.scriptlog import ScriptLog
 from luafarm import curve, scripterrors, wire
+from luafarm.complaints import Complaints
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
     PROTOCOL,
@@ -29,6 +30,7 @@ from luafarm.messages import (
     LoadFailed,
     Message,
     Need,
+    Refused,
     TakeInventory,
     Welcome,
 )
@@ -67,6 +69,7 @@ class Hosts:
         self._script_log = script_log
         self._hello = hello
         self._tell = tell
+        self._complaints = Complaints()
         self._links: dict[HostId, HostLink] = {}
         self._sockets: dict[links.Socket, HostId] = {}
         self._monitors: dict[links.Socket, HostId] = {}
@@ -79,7 +82,7 @@ class Hosts:
         """Connect to a host that is not connected yet."""
         if up.host in self._links:
             return
-        link = HostLink(self._context, up, self._keys)
+        link = HostLink(self._context, up, self._keys, self._complaints)
         self._links[up.host] = link
         self._sockets[link.socket] = up.host
         poller.register(link.socket, zmq.POLLIN)
@@ -119,9 +122,10 @@ class Hosts:
         return True
 
     def greet(self) -> None:
-        """Greet again those that have not answered; they may have been slow."""
+        """Greet again those that have not answered, and call who turned us away."""
         now = time.monotonic()
         for link in self._links.values():
+            link.retry(now)
             if not link.is_welcome:
                 link.greet(self._hello, now)
 
@@ -137,8 +141,9 @@ class Hosts:
         """Read from a socket that is readable, if it is a host's."""
         if socket in self._monitors:
             link = self._links[self._monitors[socket]]
-            if link.reconnected():
-                link.greet(self._hello, time.monotonic())
+            now = time.monotonic()
+            if link.reconnected(now):
+                link.greet(self._hello, now)
         elif socket in self._sockets:
             self._read(self._links[self._sockets[socket]])
 
@@ -165,6 +170,12 @@ class Hosts:
                     link.is_welcome = True
                     link.asked_at = time.monotonic()
                     link.send(TakeInventory())
+            case Refused(reason):
+                cause = f"refused by {link.up.machine}"
+                text = f"host={host} refuses this broker: {reason}"
+                line = self._complaints.line(cause, text, time.monotonic())
+                if line:
+                    logger.error("%s", line)
             case Inventory(states):
                 for state in states:
                     self._check_epoch(state.epoch)

@@ -8,10 +8,11 @@ import logging
 from typing import Final
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from broker.allowance import Allowance
 from luafarm import curve, wire
+from luafarm.complaints import Complaints
+from luafarm.handshakes import Change, Handshakes
 from luafarm.messages import Hello, HostUp, Message
 
 logger = logging.getLogger(f"luafarm.{__name__}")
@@ -56,7 +57,13 @@ def _keep_alive(socket: Socket, endpoint: str) -> None:
 class HostLink:
     """The connection to one VM host."""
 
-    def __init__(self, context: Context, up: HostUp, keys: curve.Keys | None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        up: HostUp,
+        keys: curve.Keys | None,
+        complaints: Complaints,
+    ) -> None:
         self.up = up
         #: answered the last greeting
         self.is_welcome = False
@@ -72,15 +79,26 @@ class HostLink:
         self.socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_FRAME)
         self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
+        pair: curve.KeyPair | None = None
         if up.server_key and keys is not None:
             # not without keys: it hears between two runs, and is on this machine
             _keep_alive(self.socket, up.endpoint)
-            curve.connect(self.socket, keys.own, up.server_key)
+            pair = keys.own
+            curve.connect(self.socket, pair, up.server_key)
         #: tells when a broken connection is whole again; an ipc one breaks for good
-        self.monitor: Socket | None = None
+        self._handshakes: Handshakes | None = None
         if up.endpoint.startswith("tcp://"):
-            self.monitor = self.socket.get_monitor_socket(zmq.EVENT_CONNECTED)
-        self.socket.connect(up.endpoint)
+            whom = f"a VM host of machine {up.machine}"
+            self._handshakes = Handshakes(
+                self.socket, up.endpoint, whom, pair, complaints
+            )
+        else:
+            self.socket.connect(up.endpoint)
+
+    @property
+    def monitor(self) -> Socket | None:
+        """What to poll besides the socket."""
+        return None if self._handshakes is None else self._handshakes.monitor
 
     def greet(self, hello: Hello, now: float) -> None:
         """Say Hello, on a new connection or when the last one found no answer."""
@@ -103,21 +121,25 @@ class HostLink:
         except zmq.Again:
             return None
 
-    def reconnected(self) -> bool:
+    def reconnected(self, now: float) -> bool:
         """Say whether the connection was made (again) since the last call."""
-        is_new = False
-        while self.monitor is not None and self.monitor.poll(0):
-            recv_monitor_message(self.monitor)
-            is_new = True
+        if self._handshakes is None:
+            return False
+        is_new = Change.MADE in self._handshakes.read(now)
+        if is_new:
             self.is_welcome = False
             self._greeted_at = 0.0
         return is_new
 
+    def retry(self, now: float) -> None:
+        """Connect again if that is due."""
+        if self._handshakes is not None:
+            self._handshakes.retry(now)
+
     def close(self) -> None:
         """End the connection."""
-        if self.monitor is not None:
-            self.socket.disable_monitor()
-            self.monitor = None
+        if self._handshakes is not None:
+            self._handshakes.close()
         self.socket.close()
 
 

@@ -27,7 +27,7 @@ from broker.preload import preloads
 from broker.recorder import Recorder
 from broker.resolve import shown
 from broker.scriptlog import ScriptLog
-from luafarm import curve
+from luafarm import curve, rundir
 from luafarm.messages import (
     PROTOCOL,
     Drop,
@@ -39,9 +39,9 @@ from luafarm.messages import (
     Reloaded,
     Role,
 )
-from luafarm.names import Machine as MachineName
 from luafarm.names import Script
 from luafarm.settings import Settings
+from luafarm.zap import ZapHandler
 
 logger = logging.getLogger(f"luafarm.{__name__}")
 
@@ -68,21 +68,33 @@ class Loop:
             self._recorder = Recorder(Path(settings.broker.record))
         self._poller = zmq.Poller()
         self._context: links.Context = zmq.Context()
-        self._zap: curve.ZapHandler | None = None
-        if keys is not None:
-            self._zap = curve.ZapHandler(self._context, keys.allowed)
-        self._router = links.bind(self._context, endpoint, keys)
+        guard = keys if endpoint.startswith("tcp://") else None
+        self._zap: ZapHandler | None = None
+        if guard is not None:
+            self._zap = ZapHandler(
+                self._context, guard.badges, Role.FRONT, Role.SUPERVISOR, Role.COMMAND
+            )
+        self._router = links.bind(self._context, endpoint, guard)
+        if self._zap is not None:
+            self._zap.watch(self._router)
         #: where it is bound, with the port that the system chose
         self.endpoint = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
         self._library = Library(settings, self.machine.is_single)
-        hello = Hello(PROTOCOL, Role.BROKER, NAME, MachineName(settings.vmhost.machine))
+        hello = Hello(PROTOCOL, Role.BROKER, NAME, rundir.machine(settings))
         tell = self._events.append
         self._script_log = ScriptLog(settings)
         self._hosts = Hosts(
             self._context, keys, self._library, self._script_log, hello, term, tell
         )
         self._callers = Callers(
-            self._router, self.machine, self._library, self._connect, tell, self._work
+            self._router,
+            self.machine,
+            self._library,
+            self._connect,
+            tell,
+            self._work,
+            None if guard is None else guard.badges,
+            str(rundir.locate(settings.paths)),
         )
         self._next_tick = 0.0
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -97,7 +109,8 @@ class Loop:
         if self._library.fileno() < 0:
             logger.warning("%s; files are polled instead", self._library.trouble)
         if self._zap is not None:
-            self._poller.register(self._zap.socket, zmq.POLLIN)
+            for socket in self._zap.sockets:
+                self._poller.register(socket, zmq.POLLIN)
         self._preload()
         try:
             while not self._is_stopping:
@@ -125,9 +138,9 @@ class Loop:
     def close(self) -> None:
         """Close all sockets and watches."""
         self._hosts.close()
-        self._router.close()
         if self._zap is not None:
             self._zap.close()
+        self._router.close()
         self._library.close()
         if self._recorder is not None:
             self._recorder.close()
@@ -145,7 +158,7 @@ class Loop:
             self._library.read_events()
         if self._wake_read in ready:
             os.read(self._wake_read, 1000)
-        if self._zap is not None and self._zap.socket in ready:
+        if self._zap is not None:
             self._zap.handle()
         if self._router in ready:
             self._callers.read()

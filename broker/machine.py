@@ -299,7 +299,7 @@ class Machine:
         self.census.reported(event.machine, named)
         for row in event.report.hosts:
             host = self.farm.roster.hosts.get(row.host)
-            if host is not None:
+            if host is not None and host.up.machine == event.machine:
                 host.requests = row.requests
                 host.rss_kib = row.rss_kib
                 host.running = row.running

@@ -8,15 +8,17 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Final, cast
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from fcgi import turn
 from fcgi.arrivals import AHEAD_BYTES, Arrivals
 from luafarm import curve
+from luafarm.complaints import Complaints
 from luafarm.endpoints import parse_host_port
+from luafarm.handshakes import Change, Handshakes
 from luafarm.wire import MAX_FRAME
 
 _HWM: Final = 2000  # messages
@@ -29,6 +31,7 @@ _TCP: Final = "tcp://"
 # Plain numbers: arithmetic on the enum members of pyzmq costs microseconds each.
 _DONTWAIT: Final = int(zmq.DONTWAIT)
 _POLLIN: Final = int(zmq.POLLIN)
+_POLLOUT: Final = int(zmq.POLLOUT)
 _EVENTS: Final = zmq.EVENTS
 _RCVMORE: Final = zmq.RCVMORE
 
@@ -43,6 +46,8 @@ class Link:
         loop: asyncio.AbstractEventLoop,
         context: zmq.Context[zmq.Socket[bytes]],
         endpoint: str,
+        whom: str,
+        complaints: Complaints,
         on_frame: Callable[[bytes], None],
         on_connected: Callable[[], None],
         on_lost: Callable[[str], None],
@@ -51,9 +56,10 @@ class Link:
         ahead: int = _HWM,
         max_frame: int = MAX_FRAME,
     ) -> None:
-        """Connect; ahead: frames of the peer that may wait to be read.
+        """Connect; whom: to this one.
 
-        on_lost: is told how the peer broke the protocol, or nothing. max_frame: bytes.
+        on_lost: is told how the peer broke the protocol, or nothing. ahead: frames of
+        it that may wait to be read. max_frame: bytes.
         """
         self._loop = loop
         self._on_frame = on_frame
@@ -66,13 +72,13 @@ class Link:
         self._socket.set(zmq.RCVHWM, ahead)
         self._socket.set(zmq.RECONNECT_IVL, 50)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 1000)
-        if pair is not None and server_key:
-            curve.connect(self._socket, pair, server_key)
-        self._monitor = self._socket.get_monitor_socket(
-            zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-        )
+        used = pair if server_key else None
+        if used is not None:
+            curve.connect(self._socket, used, server_key)
+        self._retry: asyncio.TimerHandle | None = None
+        self._handshakes = Handshakes(self._socket, endpoint, whom, used, complaints)
         self._fd = self._socket.fileno()
-        self._monitor_fd = self._monitor.fileno()
+        self._monitor_fd = self._handshakes.monitor.fileno()
         loop.add_reader(self._fd, self._read)
         loop.add_reader(self._monitor_fd, self._watch)
         self._is_open = True
@@ -80,23 +86,33 @@ class Link:
         self._heard = 0  # frames
         self._most_unheard = max_frame + AHEAD_BYTES  # bytes since the last of them
         self._arrivals: Arrivals | None = None
+        self._connections = 0  # the last of which `_arrivals` counts
         self._port = 0  # there; 0: nobody knows how much comes
         if ahead != _HWM and endpoint.startswith(_TCP):
             self._port = parse_host_port(endpoint.removeprefix(_TCP))[1]
             self._looking = loop.call_later(LOOK_S, self._look)
-        self._socket.connect(endpoint)
         loop.call_soon(self._watch)
 
     def send(self, frame: bytes) -> bool:
         """Send a frame; False when the peer is gone or takes no more."""
         if not self._is_open:
             return False
+        if not self._try(frame):
+            # libzmq looks at its mail at most once a millisecond when it is to send:
+            # of a connection that has just been made only the question tells it
+            if not cast("int", self._socket.get(_EVENTS)) & _POLLOUT:
+                return False
+            if not self._try(frame):
+                return False
+        if self._has_input():
+            self._read_soon()
+        return True
+
+    def _try(self, frame: bytes) -> bool:
         try:
             self._socket.send(frame, _DONTWAIT)
         except zmq.Again:
             return False
-        if self._has_input():
-            self._read_soon()
         return True
 
     def send_piece(self, frame: bytes) -> int:
@@ -157,27 +173,36 @@ class Link:
         if self._port:
             self._looking.cancel()
         self._count(-1)
-        self._socket.disable_monitor()
+        if self._retry is not None:
+            self._retry.cancel()
+        self._handshakes.close()
         self._socket.close(linger=0)
 
     def _has_input(self) -> bool:
         return cast("int", self._socket.get(_EVENTS)) & _POLLIN != 0
 
     def _watch(self) -> None:
-        while self._is_open:
-            try:
-                message = self._monitor.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            said = parse_monitor_message(message)
-            event = said["event"]
-            if event == zmq.EVENT_CONNECTED:
-                self._count(said["value"])
-            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        now = time.monotonic()
+        changes = self._handshakes.read(now) if self._is_open else []
+        if self._handshakes.connections != self._connections:
+            self._connections = self._handshakes.connections
+            self._count(self._handshakes.fd)
+        for change in changes:
+            if not self._is_open:
+                return  # the one before it had us close
+            if change is Change.MADE:
                 self._on_connected()
-            elif event == zmq.EVENT_DISCONNECTED:
-                self._count(-1)
+            else:
                 self._on_lost("")
+        due_at = self._handshakes.due_at
+        if due_at != inf and self._retry is None:
+            self._retry = self._loop.call_later(due_at - now, self._call_again)
+
+    def _call_again(self) -> None:
+        self._retry = None
+        # the loop's clock may be a little ahead: it is due
+        self._handshakes.retry(self._handshakes.due_at)
+        self._watch()
 
     def _count(self, fd: int) -> None:
         """Count what comes in on this descriptor; -1: on none."""

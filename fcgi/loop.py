@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import signal
-import socket
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,6 @@ from fcgi.service import Service
 from fcgi.spool import Room
 from luafarm import curve, limits, privileges, rundir
 from luafarm.errors import SettingsError
-from luafarm.names import Machine
 from luafarm.settings import Settings
 from luafarm.sockets import Listening
 
@@ -35,15 +33,10 @@ GC_THRESHOLDS: Final = (20_000, 20, 50)
 """A request makes no reference cycles; the collector only looks for accidents."""
 
 
-def machine_name(settings: Settings) -> Machine:
-    """Return the name of this machine in the farm."""
-    return Machine(settings.vmhost.machine or socket.gethostname())
-
-
 def load_keys(settings: Settings) -> curve.Keys | None:
     """Return this role's keys; None on a farm without."""
     keys = settings.security.keys
-    return curve.load(Path(keys), "fcgi") if keys else None
+    return curve.load(Path(keys), "fcgi", rundir.machine(settings)) if keys else None
 
 
 def run(settings: Settings, family: Family) -> int:
@@ -86,7 +79,7 @@ class _Front:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         settings, family = self._settings, self._family
-        machine = machine_name(settings)
+        machine = rundir.machine(settings)
         name = f"{machine}-front-{family.number}"
         turn = family.number - 1
         service = Service(loop, settings, name, machine, broker, keys, turn)

@@ -16,7 +16,7 @@ from pathlib import Path
 import uvloop
 
 from fcgi import pages, params, reply, scriptname
-from fcgi.loop import load_keys, machine_name
+from fcgi.loop import load_keys
 from fcgi.peer import SAFE_METHODS
 from fcgi.placement import Pending
 from fcgi.refusal import STATUS, Refusal
@@ -112,7 +112,7 @@ async def _once(settings: Settings, arguments: argparse.Namespace) -> int:
         asyncio.get_running_loop(),
         settings,
         f"once-{os.getpid()}",
-        machine_name(settings),
+        rundir.machine(settings),
         rundir.broker_endpoint(settings),
         load_keys(settings),
     )

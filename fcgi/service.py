@@ -32,6 +32,7 @@ from fcgi.scriptlog import ScriptLog
 from fcgi.stops import Stops
 from fcgi.streamlink import StreamLink
 from luafarm import curve, loglines, scripterrors, wire
+from luafarm.complaints import Complaints
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
     PROTOCOL,
@@ -47,6 +48,7 @@ from luafarm.messages import (
     Outcome,
     Part,
     Place,
+    Refused,
     Role,
     RunRow,
     ScriptError,
@@ -71,6 +73,9 @@ MAX_ACCUSED: Final = 1024  # VM hosts that are remembered: their names never com
 
 HostLink = Link | StreamLink
 """A connection to a VM host, with keys and without."""
+
+Notices = tuple[str, bytes]
+"""Endpoint and key of a supervisor's notices."""
 
 
 class Service:
@@ -108,7 +113,11 @@ class Service:
         self._conduct: dict[HostId, Conduct] = {}  # of these
         self._lost: set[HostId] = set()  # dead, and heard to the end
         self._accused: dict[HostId, str] = {}  # why; not heard any more
-        self._notices: dict[str, Link] = {}
+        #: by endpoint and key: nobody else's words count as a supervisor's
+        self._notices: dict[Notices, Link] = {}
+        #: of each host in `_hosts`, whose word of its end counts
+        self._mourners: dict[HostId, Notices] = {}
+        self._complaints = Complaints()
         self._batches: dict[HostId, list[RunRow]] = {}
         self._asked: dict[bytes, asyncio.Future[Place]] = {}  # `ask` waits for these
         self._is_flushing = False
@@ -124,11 +133,13 @@ class Service:
             loop,
             self._context,
             broker,
+            "the broker",
+            self._complaints,
             self._broker_says,
             self._greet_broker,
             self._broker_lost,
             keys.own if keys else None,
-            keys.broker if keys else b"",
+            keys.broker if keys and broker.startswith("tcp://") else b"",
         )
         self._tick_handle = loop.call_later(TICK_S, self._tick)
 
@@ -305,8 +316,17 @@ class Service:
                 logger.info("broker found term=%d", term)
                 self.term = term
                 self._dispatch.retry_broker()
+            case Refused(reason):
+                self._refused("the broker", reason)
             case _:
                 logger.error("broker said %s", type(message).__name__)
+
+    def _refused(self, whom: str, reason: str) -> None:
+        """Tell the log that we are not let in."""
+        text = f"{whom} refuses this front: {reason}"
+        line = self._complaints.line(f"{whom} refuses", text, time.monotonic())
+        if line:
+            logger.error("%s", line)
 
     def _take_snapshot(
         self, hosts: tuple[HostUp, ...], places: tuple[Place, ...]
@@ -329,12 +349,19 @@ class Service:
         if why is not None:  # nobody has heard: the broker was away, or is a new one
             self._broker.send(wire.encode(Accuse(name, why)))
             return
+        is_open = up.endpoint.startswith("tcp://") and not up.server_key
+        if is_open and self._keys is not None:
+            self._refused(f"machine {up.machine}", f"host {name} has no key")
+            return
         if not self._dispatch.host_up(name):
             return
         self._conduct[name] = Conduct()
-        self._hosts[name] = self._connect(up)
-        if up.notices and up.notices not in self._notices:
-            self._listen(up)
+        link = self._connect(up)
+        self._hosts[name] = link
+        notices = (up.notices, up.notices_key)
+        self._mourners[name] = notices
+        if up.notices and notices not in self._notices:
+            self._listen(up, notices)
 
     def _connect(self, up: HostUp) -> HostLink:
         name = up.host
@@ -357,6 +384,8 @@ class Service:
                 self._loop,
                 self._context,
                 up.endpoint,
+                f"a VM host of machine {up.machine}",
+                self._complaints,
                 hear,
                 greet,
                 lose,
@@ -369,27 +398,34 @@ class Service:
             link = StreamLink(self._loop, up.endpoint, hear, greet, lose, largest)
         return link
 
-    def _listen(self, up: HostUp) -> None:
+    def _listen(self, up: HostUp, notices: Notices) -> None:
         """Connect to the notices of a supervisor."""
         link = Link(
             self._loop,
             self._context,
             up.notices,
-            self._supervisor_says,
+            f"the supervisor of machine {up.machine}",
+            self._complaints,
+            lambda frame: self._supervisor_says(notices, frame),
             lambda: self._greet(link),
             lambda _: None,
             self._keys.own if self._keys else None,
             up.notices_key,
         )
-        self._notices[up.notices] = link
+        self._notices[notices] = link
 
-    def _supervisor_says(self, frame: bytes) -> None:
+    def _supervisor_says(self, notices: Notices, frame: bytes) -> None:
         try:
             message = wire.decode(frame)
         except ProtocolError as error:
             logger.error("supervisor: %s", error)  # noqa: TRY400
             return
-        if isinstance(message, HostLost):
+        if isinstance(message, Refused):
+            self._refused(f"the supervisor at {notices[0]}", message.reason)
+        elif (
+            isinstance(message, HostLost)
+            and self._mourners.get(message.host) == notices
+        ):
             self._host_lost(message)
 
     def _connection_lost(self, name: HostId, why: str) -> None:
@@ -457,6 +493,7 @@ class Service:
         link = self._hosts.pop(name, None)
         if link is None:
             return
+        self._mourners.pop(name, None)
         link.close()
         del self._conduct[name]
         self._lost.discard(name)
@@ -493,6 +530,8 @@ class Service:
                     self._part(pending, head, chunk, log)
             case Want():
                 self._want(name, message)
+            case Refused(reason):
+                self._refused(f"host {name}", reason)
             case _:
                 raise ProtocolError(f"a VM host said {type(message).__name__}")
 

@@ -60,9 +60,15 @@ def parser() -> argparse.ArgumentParser:
         help="make the keys for tcp:// endpoints",
         description="Make a key pair for each role in DIR, for [security] keys. A "
         "machine needs the secret keys of the roles that run on it, and all public "
-        "ones.",
+        "ones. With NAMEs: a pair for each of those, which are keys of one machine.",
     )
     keygen.add_argument("directory", metavar="DIR", type=Path)
+    keygen.add_argument(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        help="ROLE-MACHINE, such as vmhost-node2, fcgi-web2 or command-node2",
+    )
     return result
 
 

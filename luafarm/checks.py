@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Final, NoReturn
 
-from luafarm import endpoints
+from luafarm import endpoints, names
 from luafarm.errors import SettingsError
 from luafarm.options import Value, heading, options
 from luafarm.settings import PoolSettings, Settings
 
 _UID_RANGE: Final = re.compile(r"(\d{1,10})-(\d{1,10})", re.ASCII)
-_MACHINE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}", re.ASCII)
 _STATUS: Final = re.compile(r"[1-9]\d\d(?: [\x20-\x7e]*)?", re.ASCII)
 
 
@@ -122,7 +121,7 @@ def _check_endpoints(checker: _Checker) -> None:
 
 def _check_vmhost(checker: _Checker) -> None:
     vmhost = checker.settings.vmhost
-    if vmhost.machine and not _MACHINE.fullmatch(vmhost.machine):
+    if vmhost.machine and not names.MACHINE.fullmatch(vmhost.machine):
         reason = "a name of up to 63 letters, digits, '-' and '.' belongs here"
         checker.refuse("vmhost", "machine", vmhost.machine, reason)
     if vmhost.uid_range:

@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "config":
             return _config(arguments)
         case "keygen":
-            for path in curve.keygen(arguments.directory):
+            for path in curve.keygen(arguments.directory, arguments.names):
                 sys.stdout.write(f"{path}\n")
             return DONE
         case role:

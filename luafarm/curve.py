@@ -1,19 +1,15 @@
-"""CurveZMQ for `tcp://` endpoints: key files, sockets, and who may connect.
+"""CurveZMQ for `tcp://` endpoints: key files and sockets.
 
-A directory of keys holds `ROLE.secret` (mode 0600) and `ROLE.public`. A process needs
-the secret of its own role and the public keys of its peers. Whoever has a public key in
-the directory whose name begins with a role is let in as that role: `fcgi.public`, and
-`fcgi-web2.public` of a front with a key of its own on another machine. A file is one
-line, the key in Z85 (ZeroMQ RFC 32).
-
-Without a ZAP handler (ZeroMQ RFC 27) a CURVE server accepts any client's key, so every
-server here names a ZAP domain, and `ZapHandler` denies what it does not know. It is a
-socket for the caller's poll loop, not a thread.
+A directory of keys holds `ROLE.secret` (mode 0600) and `ROLE.public`, and for machines
+with a key of their own `ROLE-MACHINE.secret` and `ROLE-MACHINE.public`. A process needs
+one secret and the public keys of all that it meets. What the owner of a key may be is
+in the name of its file (`luafarm.badges`). A file is one line, the key in Z85 (ZeroMQ
+RFC 32). Without a `luafarm.zap.ZapHandler` a CURVE server accepts any client's key.
 """
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,26 +17,22 @@ import zmq
 from zmq.utils import z85
 
 from luafarm import strangers
+from luafarm.badges import ROLES, Badge, Badges
 from luafarm.errors import SettingsError
+from luafarm.names import MACHINE, Machine
 from luafarm.settings import Security
 
-ROLES: Final = ("broker", "vmhost", "fcgi", "command")
-"""Whose keys there are. `command`: `luafarm status` and `luafarm reload`."""
-
 DOMAIN: Final = "luafarm"
+"""The ZAP domain of all our servers (ZeroMQ RFC 27)."""
 
-_PEERS: Final[dict[str, tuple[str, ...]]] = {
-    "broker": ("fcgi", "vmhost", "command"),
-    "vmhost": ("broker", "fcgi"),
-    "fcgi": (),
-    "command": (),
-}
-"""Which roles connect to the sockets that a role binds."""
+_SHARED: Final = "broker"
+"""The role of which there is one: all know its key by the name of the role."""
 
-_ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"  # fixed by RFC 27
-_ZAP_VERSION: Final = b"1.0"
-_ZAP_FRAMES: Final = 6  # version, request id, domain, address, identity, mechanism
-_KEY_BYTES: Final = 40  # a Z85 key
+_SERVERS: Final = ("broker", "vmhost")
+"""The roles that others call: who calls must be known to them."""
+
+KEY_BYTES: Final = 40
+"""Of a key in Z85."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +41,7 @@ class KeyPair:
 
     public: bytes
     secret: bytes
+    file: str = field(default="", compare=False)  # of the secret, for the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +50,20 @@ class Keys:
 
     own: KeyPair
     broker: bytes  # the broker's public key; empty for the broker itself
-    allowed: frozenset[bytes]  # public keys of those that may connect to this role
+    badges: Badges  # of all public keys, if others call this role
 
 
 def is_wanted(security: Security, endpoint: str) -> bool:
     """Return whether a socket at this endpoint uses CURVE: tcp, once there are keys."""
     return bool(security.keys) and endpoint.startswith("tcp://")
+
+
+def is_key(text: bytes) -> bool:
+    """Return whether this is a key in Z85."""
+    try:
+        return len(text) == KEY_BYTES and bool(z85.decode(text))
+    except Exception:  # noqa: BLE001 - z85 raises what its arithmetic meets
+        return False
 
 
 def fresh() -> KeyPair:
@@ -71,41 +72,63 @@ def fresh() -> KeyPair:
     return KeyPair(public, secret)
 
 
-def keygen(directory: Path) -> list[Path]:
-    """Make the key pairs of all roles and return the files; overwrite nothing."""
+def keygen(directory: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Make key pairs and return the files; overwrite nothing.
+
+    names: `ROLE-MACHINE` of those with a key of their own; none: one for each role.
+    """
+    for name in names:
+        _check_name(name)
+    names = names or list(ROLES)
     paths = [
-        directory / f"{role}.{kind}" for role in ROLES for kind in ("secret", "public")
+        directory / f"{name}.{kind}" for name in names for kind in ("secret", "public")
     ]
     present = next((path for path in paths if path.exists()), None)
     if present is not None:
         raise SettingsError(f"{present} exists already; nothing was changed")
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for role in ROLES:
+        for name in names:
             pair = fresh()
-            _write(directory / f"{role}.secret", pair.secret, 0o600)
-            _write(directory / f"{role}.public", pair.public, 0o644)
+            _write(directory / f"{name}.secret", pair.secret, 0o600)
+            _write(directory / f"{name}.public", pair.public, 0o644)
     except OSError as error:
         raise SettingsError(f"{error.filename}: {error.strerror}") from None
     return paths
 
 
-def load(directory: Path, role: str) -> Keys:
-    """Return the keys of a role. Raise SettingsError when one is missing or unsafe."""
+def load(directory: Path, role: str, machine: Machine) -> Keys:
+    """Return the keys of a role on a machine: its own ones, or those of the role.
+
+    Raise SettingsError when one is missing or unsafe.
+    """
     secret_file = directory / f"{role}.secret"
+    own_file = directory / f"{role}-{machine}.secret"
+    if role != _SHARED and os.path.lexists(own_file):
+        secret_file = own_file
     secret = _read(secret_file, is_secret=True)
     try:
-        own = KeyPair(zmq.curve_public(secret), secret)
+        own = KeyPair(zmq.curve_public(secret), secret, str(secret_file))
     except zmq.ZMQError:
         raise SettingsError(f"{secret_file}: no CURVE key") from None
-    broker = b"" if role == "broker" else _read(directory / "broker.public")
-    return Keys(own, broker, allowed(directory, *_PEERS[role]))
+    broker = b"" if role == _SHARED else _read(directory / f"{_SHARED}.public")
+    met = badges(directory) if role in _SERVERS else Badges(())
+    return Keys(own, broker, met)
 
 
-def allowed(directory: Path, *roles: str) -> frozenset[bytes]:
-    """Return the public keys of all that the directory knows in these roles."""
-    paths = [path for role in roles for path in directory.glob(f"{role}*.public")]
-    return frozenset([_read(path) for path in paths])
+def badges(directory: Path) -> Badges:
+    """Return what the public keys of a directory allow; other files are none of ours.
+
+    Raise SettingsError when one is no key.
+    """
+    found: list[Badge] = []
+    for path in sorted(directory.glob("*.public")):
+        word, dash, machine = path.name.removesuffix(".public").partition("-")
+        role = ROLES.get(word)
+        if role is None or (dash and not _is_named(word, machine)):
+            continue
+        found.append(Badge(_read(path), role, Machine(machine), path.name))
+    return Badges(found)
 
 
 def serve(socket: "zmq.Socket[bytes]", pair: KeyPair) -> None:
@@ -123,60 +146,15 @@ def connect(socket: "zmq.Socket[bytes]", pair: KeyPair, server: bytes) -> None:
     socket.curve_secretkey = pair.secret
 
 
-class ZapHandler:
-    """Answers libzmq's question whether a client's key may connect.
+def _is_named(role: str, machine: str) -> bool:
+    return role != _SHARED and MACHINE.fullmatch(machine) is not None
 
-    Poll `socket` for reading and call `handle` when it is readable. One per context;
-    make it before the first server binds. While nobody calls `handle`, nobody gets in.
-    """
 
-    def __init__(
-        self,
-        context: "zmq.Context[zmq.Socket[bytes]]",
-        allowed_keys: Collection[bytes],
-        domain: str = DOMAIN,
-    ) -> None:
-        self.denied = 0
-        self._domain = domain.encode()
-        self._allowed: frozenset[bytes] = frozenset()
-        self.allow(allowed_keys)
-        self.socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
-        self.socket.linger = 0
-        self.socket.bind(_ZAP_ENDPOINT)
-
-    def allow(self, keys: Collection[bytes]) -> None:
-        """Let exactly these public keys (Z85) connect from now on."""
-        self._allowed = frozenset([z85.decode(key) for key in keys])
-
-    def handle(self) -> None:
-        """Answer everything that has been asked."""
-        while True:
-            try:
-                frames = self.socket.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            split = frames.index(b"") + 1 if b"" in frames else 1
-            envelope, request = frames[:split], frames[split:]
-            if len(request) < _ZAP_FRAMES or request[0] != _ZAP_VERSION:
-                continue  # not libzmq: only this process can reach the endpoint
-            self.socket.send_multipart([*envelope, *self._answer(request)])
-
-    def close(self) -> None:
-        """Close the socket: nobody gets in any more."""
-        self.socket.close()
-
-    def _answer(self, request: list[bytes]) -> list[bytes]:
-        _, request_id, domain, _, _, mechanism, *credentials = request
-        user = b""
-        if mechanism == b"CURVE" and domain == self._domain and len(credentials) == 1:
-            key = credentials[0]
-            user = z85.encode(key) if key in self._allowed else b""
-        if not user:
-            self.denied += 1
-            status = [b"400", b"not allowed"]
-        else:
-            status = [b"200", b"OK"]
-        return [_ZAP_VERSION, request_id, *status, user, b""]
+def _check_name(name: str) -> None:
+    role, _, machine = name.partition("-")
+    if role not in ROLES or not _is_named(role, machine):
+        roles = ", ".join(f"{role}-MACHINE" for role in ROLES if role != _SHARED)
+        raise SettingsError(f"{name} names no key of a machine; one of {roles} does")
 
 
 def _read(path: Path, *, is_secret: bool = False) -> bytes:
@@ -189,11 +167,7 @@ def _read(path: Path, *, is_secret: bool = False) -> bytes:
         raise SettingsError(f"{path}: {error.strerror}") from None
     except strangers.StrangerError as wrong:
         raise SettingsError(f"a key is not safe: {wrong}") from None
-    try:
-        is_key = len(key) == _KEY_BYTES and bool(z85.decode(key))
-    except Exception:  # noqa: BLE001 - z85 raises what its arithmetic meets
-        is_key = False
-    if not is_key:
+    if not is_key(key):
         raise SettingsError(f"{path}: no CURVE key")
     return key
 

@@ -1,24 +1,25 @@
 """Every message that luafarm's processes exchange.
 
 A message is one ZeroMQ frame, msgpack, `[kind, field, ...]` in the order of its
-dataclass (`luafarm.wire`). Peers say `Hello` first and are answered with `Welcome`; a
-peer with another PROTOCOL is refused. Only the two that every request needs, `Runs`
-and `Dones`, carry many rows in one frame.
+dataclass (`luafarm.wire`). Peers say `Hello` first and are answered with `Welcome`, or
+with `Refused`, which says why; a peer with another PROTOCOL is refused. Only the two
+that every request needs, `Runs` and `Dones`, carry many rows in one frame.
 
 Who says what to whom (D connects a DEALER, R binds a ROUTER):
 
     front D      -> VM host R     Hello Runs Body Cancel
-    VM host R    -> front D       Welcome Dones Part Want
+    VM host R    -> front D       Welcome Refused Dones Part Want
     broker D     -> VM host R     Hello Load Drop Fence TakeInventory Source
-    VM host R    -> broker D      Welcome Loaded LoadFailed Gone Inventory Need Fenced
+    VM host R    -> broker D      Welcome Refused Loaded LoadFailed Gone Inventory Need
+                                  Fenced
     front D      -> broker R      Hello Miss Pressure Report Accuse
-    broker R     -> front D       Welcome HostUp HostLost Place Snapshot Aliases
+    broker R     -> front D       Welcome Refused HostUp HostLost Place Snapshot Aliases
     supervisor D -> broker R      Hello HostUp HostLost MachineReport
-    broker R     -> supervisor D  Welcome Recycle Kill
+    broker R     -> supervisor D  Welcome Refused Recycle Kill
     front D      -> supervisor R  Hello
-    supervisor R -> front D       Welcome HostLost
+    supervisor R -> front D       Welcome Refused HostLost
     command D    -> broker R      Hello StatusWanted Reload
-    broker R     -> command D     Welcome StatusIs Reloaded
+    broker R     -> command D     Welcome Refused StatusIs Reloaded
 """
 
 from dataclasses import dataclass
@@ -73,12 +74,16 @@ class NeedKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first message of whoever connects."""
+    """The first message of whoever connects.
+
+    Every version understands that of every other as far as `machine`.
+    """
 
     protocol: int
     role: Role
     name: str
     machine: Machine
+    incarnation: int = 0  # of a supervisor: a random number that its process chose
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,16 @@ class Welcome:
     role: Role
     name: str
     term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The other answer to `Hello`: not as this; nothing further will be heard.
+
+    A supervisor gets it also later, when another process speaks for its machine.
+    """
+
+    reason: str
 
 
 # ---- data plane: front and VM host -------------------------------------------------
@@ -570,4 +585,5 @@ Message = (
     | Reloaded
     | Accuse
     | Kill
+    | Refused
 )

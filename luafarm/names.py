@@ -1,5 +1,6 @@
 """The identifiers that appear in messages, logs and tables."""
 
+import re
 from typing import Final, NewType
 
 Script = NewType("Script", bytes)
@@ -22,3 +23,6 @@ Epoch = NewType("Epoch", int)
 
 TERM_SHIFT: Final = 40
 """Bits of an epoch below the broker's term, so that a new broker always counts on."""
+
+MACHINE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}", re.ASCII)
+"""What a name of a machine is made of."""

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from luafarm import curve, endpoints, privileges, trusted
+from luafarm import curve, endpoints, privileges, rundir, trusted
 from luafarm.configure import Configuration
 from luafarm.errors import SettingsError
 from luafarm.options import options
@@ -183,7 +183,7 @@ def _check_keys(settings: Settings, roles: tuple[str, ...]) -> None:
         if role not in _ROLES:
             continue
         try:
-            curve.load(Path(security.keys), role)
+            curve.load(Path(security.keys), role, rundir.machine(settings))
         except SettingsError as error:
             raise _MisfitError("security", "keys", str(error)) from None
 

@@ -11,6 +11,7 @@ import fcntl
 import os
 import pwd
 import re
+import socket
 import stat
 import tempfile
 import zlib
@@ -20,6 +21,7 @@ from typing import Final
 from luafarm import strangers
 from luafarm.endpoints import check_socket_path
 from luafarm.errors import SettingsError
+from luafarm.names import Machine
 from luafarm.settings import Paths, Settings
 
 _SYSTEM: Final = Path("/run/luafarm")
@@ -79,6 +81,27 @@ def broker_endpoint(settings: Settings) -> str:
     if not settings.paths.run and os.geteuid() != 0 and os.path.lexists(run):
         _check(run, run, os.geteuid())
     return f"ipc://{run / 'broker.sock'}"
+
+
+def check_free(endpoint: str) -> None:
+    """Raise SettingsError when somebody listens at the broker's ipc endpoint.
+
+    It may lie outside of any run directory, where no lock guards it.
+    """
+    if not endpoint.startswith("ipc://"):
+        return
+    with socket.socket(socket.AF_UNIX) as attempt:
+        try:
+            attempt.connect(endpoint.removeprefix("ipc://"))
+        except OSError:
+            return
+    reason = "another broker listens there; one farm has one"
+    raise SettingsError(f'[broker] endpoint = "{endpoint}": {reason}')
+
+
+def machine(settings: Settings) -> Machine:
+    """Return the name of this machine in the farm."""
+    return Machine(settings.vmhost.machine or socket.gethostname())
 
 
 def host_endpoint(run: Path, short: str) -> str:

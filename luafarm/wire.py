@@ -21,6 +21,8 @@ _KINDS: Final[tuple[type[Message], ...]] = get_args(messages.Message)
 _KIND_OF: Final[dict[type, int]] = {cls: i + 1 for i, cls in enumerate(_KINDS)}
 RUNS: Final = _KIND_OF[messages.Runs]
 DONES: Final = _KIND_OF[messages.Dones]
+_HELLO: Final = _KIND_OF[messages.Hello]
+_HELLO_FIELDS: Final = 4  # that all versions have
 
 MAX_FRAME: Final = 80 << 20
 """Largest frame that any socket accepts: a reply of the greatest size and its head."""
@@ -229,7 +231,17 @@ def build(value: list[object]) -> Message:
         return messages.Dones(tuple(done_rows(value)))
     if kind == RUNS:
         return messages.Runs(tuple(run_rows(value)))
+    if kind == _HELLO:
+        _fit(value)
     return cast("Message", _build(_KINDS[kind - 1], value[1:]))
+
+
+def _fit(hello: list[object]) -> None:
+    """Make the Hello of another version one of ours, so that it can be answered."""
+    is_whole = len(hello) == 1 + len(fields(messages.Hello))
+    if not is_whole and len(hello) > 1 and hello[1] != messages.PROTOCOL:
+        del hello[1 + _HELLO_FIELDS :]
+        hello.append(0)
 
 
 def encode_runs(rows: list[RunRow]) -> bytes:

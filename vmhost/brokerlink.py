@@ -1,29 +1,37 @@
 """The supervisor's connection to the broker: a DEALER that says hello until welcome."""
 
 import logging
+import secrets
 from typing import Final
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from luafarm import curve, wire
+from luafarm.complaints import Complaints
 from luafarm.errors import ProtocolError
-from luafarm.messages import PROTOCOL, Hello, Message, Role, Welcome
+from luafarm.handshakes import Change, Handshakes
+from luafarm.messages import PROTOCOL, Hello, Message, Refused, Role, Welcome
 from luafarm.names import Machine
 
 logger = logging.getLogger("luafarm.vmhost.brokerlink")
 
 _HELLO_EVERY_S: Final = 1.0
+_STAND_BACK_S: Final = 3.0
+"""After a new connection, for one that was refused: if another process has the name of
+this machine, and the broker is new, the other one is to be heard first."""
+
 _QUEUE: Final = 1000  # messages for a broker that does not read; more are dropped
 _LINGER_MS: Final = 500  # for the last words of a supervisor that ends
 _MAX_MESSAGE: Final = 1 << 20  # a broker sends supervisors a few hundred bytes
+_INCARNATION_BITS: Final = 63
 
 
 class BrokerLink:
     """One broker, which may come, go and come back.
 
     A new connection is a new broker, or one that has forgotten: hello is said again,
-    and the answer counts as the first one.
+    and the answer counts as the first one. Who is refused asks again and again: the
+    name of this machine may be free by then.
     """
 
     def __init__(
@@ -33,10 +41,12 @@ class BrokerLink:
         machine: Machine,
         keys: curve.Keys | None,
     ) -> None:
-        self._hello = Hello(PROTOCOL, Role.SUPERVISOR, machine, machine)
+        incarnation = secrets.randbits(_INCARNATION_BITS)
+        self._hello = Hello(PROTOCOL, Role.SUPERVISOR, machine, machine, incarnation)
         self._is_welcome = False
         self._hello_due = 0.0
-        self._has_refused = False
+        self._is_refused = False  # by the last answer to a hello
+        self._complaints = Complaints()
         self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
         self.socket.linger = _LINGER_MS
         self.socket.sndhwm = _QUEUE
@@ -46,12 +56,14 @@ class BrokerLink:
         self.socket.reconnect_ivl_max = 1000
         self.socket.heartbeat_ivl = 1000
         self.socket.heartbeat_timeout = 5000
+        pair: curve.KeyPair | None = None
         if keys is not None and endpoint.startswith("tcp://"):
-            curve.connect(self.socket, keys.own, keys.broker)
-        self.monitor: zmq.Socket[bytes] = self.socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+            pair = keys.own
+            curve.connect(self.socket, pair, keys.broker)
+        self._handshakes = Handshakes(
+            self.socket, endpoint, "the broker", pair, self._complaints
         )
-        self.socket.connect(endpoint)
+        self.monitor = self._handshakes.monitor
 
     @property
     def is_welcome(self) -> bool:
@@ -60,20 +72,20 @@ class BrokerLink:
 
     def watch(self, now: float) -> None:
         """Take what the monitor says; say hello when that is due."""
-        while self.monitor.poll(0):
-            happened = recv_monitor_message(self.monitor, zmq.DONTWAIT)["event"]
+        for change in self._handshakes.read(now):
             self._is_welcome = False
-            self._hello_due = 0.0
-            if happened == zmq.EVENT_DISCONNECTED:
+            self._hello_due = now + _STAND_BACK_S if self._is_refused else 0.0
+            if change is Change.LOST:
                 logger.info("broker lost")
+        self._handshakes.retry(now)
         if not self._is_welcome and now >= self._hello_due:
             self._hello_due = now + _HELLO_EVERY_S
             self.send(self._hello)
 
-    def receive(self) -> Message | None:
+    def receive(self, now: float) -> Message | None:
         """Return the next message of the broker; None when there is none for now.
 
-        A `Welcome` of the wrong protocol is not one.
+        What does not let this supervisor in is told in the log and is not one.
         """
         while True:
             try:
@@ -85,15 +97,18 @@ class BrokerLink:
             except ProtocolError as error:
                 logger.warning("broker sent no message: %s", error)
                 continue
-            if not isinstance(message, Welcome):
+            if isinstance(message, Refused):
+                self._refused(message.reason, now)
+            elif not isinstance(message, Welcome):
                 return message
-            if message.protocol == PROTOCOL:
+            elif message.protocol == PROTOCOL:
                 self._is_welcome = True
+                self._is_refused = False
                 return message
-            if not self._has_refused:
-                self._has_refused = True
-                text = "broker speaks protocol %d, this is %d: update them together"
-                logger.error(text, message.protocol, PROTOCOL)
+            else:
+                theirs = message.protocol
+                text = f"it speaks protocol {theirs}, this is {PROTOCOL}"
+                self._refused(f"{text}: update them together", now)
 
     def send(self, message: Message) -> bool:
         """Send a message if the broker is there; return whether it was."""
@@ -105,6 +120,14 @@ class BrokerLink:
 
     def close(self) -> None:
         """Close the connection; what was sent is on its way."""
-        self.socket.disable_monitor()
-        self.monitor.close(0)
+        self._handshakes.close()
         self.socket.close()
+
+    def _refused(self, reason: str, now: float) -> None:
+        self._is_welcome = False
+        self._is_refused = True
+        machine = self._hello.machine
+        text = f"the broker refuses this supervisor of machine {machine}: {reason}"
+        line = self._complaints.line(reason, text, now)
+        if line:
+            logger.error("%s", line)

@@ -1,6 +1,9 @@
 """A VM host's socket where keys are wanted: libzmq's ROUTER with CURVE.
 
 A second, in-process connection lets the main thread end the wait for frames (`stop`).
+
+A peer is a routing id together with the key with which it came in: routing ids are the
+peers' choice, and whoever takes that of one that is gone is another peer.
 """
 
 import secrets
@@ -10,10 +13,13 @@ from typing import Final
 import zmq
 
 from luafarm import curve
-from luafarm.messages import Role
+from luafarm.badges import Badges
+from luafarm.curve import KEY_BYTES
 from luafarm.wire import MAX_FRAME
+from luafarm.zap import ZapHandler
 from vmhost.hostconfig import HostConfig
 from vmhost.hostlink import LINGER_MS, PATIENCE_S, Sent
+from vmhost.hostpeers import ROLES
 
 HWM: Final = 64  # frames that may wait for a peer: 16 MiB of pieces
 BACKLOG_HWM: Final = 1000  # frames of one peer that may wait for us
@@ -31,7 +37,6 @@ class CurveLink:
         self._is_stopping = False  # the same, as the main thread sees it
         self.dropped = 0  # frames that a deaf peer did not take
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-        self._roles: dict[str, frozenset[Role]] = {}
         self._deaf: set[bytes] = set()
         router = self._router = self._context.socket(zmq.ROUTER)
         router.set(zmq.ROUTER_MANDATORY, 1)
@@ -58,26 +63,23 @@ class CurveLink:
             self._is_stopping = True
             self._stopper.send(b"")
 
-    def receive(self, wait_ms: int) -> tuple[bytes, bytes, frozenset[Role]] | None:
-        """Return a peer, its next frame and what it may be; None: nothing came."""
+    def receive(self, wait_ms: int) -> tuple[bytes, bytes, str] | None:
+        """Return a peer, its next frame and its key; None: nothing came."""
         ready = dict(self._poller.poll(wait_ms))
         if self._zap.socket in ready:
             self._zap.handle()
         if self._router not in ready:
             return None
-        peer = self._router.recv()
+        routing_id = self._router.recv()
         frame = self._router.recv(copy=False)
         if frame.more:
             self._skip()
             return None
-        if peer == self._stop_id:
+        if routing_id == self._stop_id:
             self.is_stopped = True
             return None
-        return (
-            peer,
-            frame.bytes,
-            self._roles.get(str(frame.get("User-Id")), frozenset()),
-        )
+        key = str(frame.get("User-Id"))
+        return routing_id + key.encode(), frame.bytes, key
 
     def has_input(self) -> bool:
         """Return whether `receive` would return at once."""
@@ -88,7 +90,7 @@ class CurveLink:
         give_up_s = 0.0
         while True:
             try:
-                self._router.send(peer, _SENDING)
+                self._router.send(peer[:-KEY_BYTES], _SENDING)
                 self._router.send(frame, zmq.DONTWAIT)
             except zmq.Again:
                 now_s = time.monotonic()
@@ -115,19 +117,11 @@ class CurveLink:
         self._router.close()
         self._context.term()
 
-    def _guard(self, config: HostConfig) -> curve.ZapHandler:
-        """Let in only who has a key, as what the key says."""
-        for role, keys in (
-            (Role.FRONT, config.front_keys),
-            (Role.BROKER, config.broker_keys),
-        ):
-            for key in keys:
-                name = key.decode()
-                self._roles[name] = self._roles.get(name, frozenset()) | {role}
+    def _guard(self, config: HostConfig) -> ZapHandler:
+        """Let in only who has a key."""
         public = zmq.curve_public(config.secret_key)
         curve.serve(self._router, curve.KeyPair(public, config.secret_key))
-        allowed = config.front_keys + config.broker_keys
-        return curve.ZapHandler(self._context, allowed)
+        return ZapHandler(self._context, Badges(config.badges), *ROLES)
 
     def _skip(self) -> None:
         """Skip the rest of a message of more than one frame: it is none of ours."""

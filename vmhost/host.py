@@ -21,6 +21,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final, NoReturn
 
+from luafarm.badges import Badges
 from vmhost import luastate, report
 from vmhost.conversation import BrokenStateError
 from vmhost.crier import crier
@@ -120,7 +121,8 @@ class Host:
         self.curfew = Curfew(crier().call, self.bell.set)
         self._link = link
         self._slot = slot
-        self._machine = HostMachine(config.host, config.max_states)
+        badges = Badges(config.badges) if config.secret_key else None
+        self._machine = HostMachine(config.host, config.max_states, badges)
         self._mail = Mail(link, self._machine)
         self._lua = LuaStates(config, self._machine, self._mail, slot, self.curfew)
         self._beat_ns = 0

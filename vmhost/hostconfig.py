@@ -5,6 +5,8 @@ from typing import cast
 
 import msgpack
 
+from luafarm.badges import Badge
+from luafarm.messages import Role
 from luafarm.names import HostId, Machine, Pool
 from luafarm.settings import Compat
 
@@ -25,8 +27,7 @@ class HostConfig:
     max_bytes: int  # memory of all states together (`host_memory`)
     grace_s: float = 0.5  # over a budget; then the supervisor kills the host
     secret_key: bytes = b""  # CURVE secret key as Z85; empty on ipc
-    front_keys: tuple[bytes, ...] = ()  # Z85 public keys that may speak as fronts
-    broker_keys: tuple[bytes, ...] = ()  # and as the broker
+    badges: tuple[Badge, ...] = ()  # of keys that may speak as fronts or the broker
     compat: Compat = field(default_factory=Compat)
 
     def pack(self) -> bytes:
@@ -36,5 +37,6 @@ class HostConfig:
 
 def unpack(data: bytes) -> HostConfig:
     """Return the HostConfig that `HostConfig.pack` wrote; our own bytes, unchecked."""
-    *fields, compat = msgpack.unpackb(data, use_list=False)
-    return HostConfig(*[*fields, Compat(*compat)])
+    *fields, badges, compat = msgpack.unpackb(data, use_list=False)
+    read = tuple([Badge(key, Role(role), *rest) for key, role, *rest in badges])
+    return HostConfig(*[*fields, read, Compat(*compat)])

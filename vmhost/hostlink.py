@@ -8,12 +8,8 @@ PATIENCE is deaf: its frames are dropped until it takes one again.
 from enum import Enum
 from typing import Final, Protocol
 
-from luafarm.messages import Role
-
 PATIENCE_S: Final = 1.0  # a living front takes frames at once, a busy one in time
 LINGER_MS: Final = 1000  # for what is on its way when the host ends
-ALL: Final = frozenset({Role.FRONT, Role.BROKER})
-"""What a peer may be where no keys tell them apart."""
 
 
 class Sent(Enum):
@@ -36,8 +32,11 @@ class Link(Protocol):
         It may be called again when the link is closed already.
         """
 
-    def receive(self, wait_ms: int) -> tuple[bytes, bytes, frozenset[Role]] | None:
-        """Return a peer, its next frame and what it may be; None: nothing came."""
+    def receive(self, wait_ms: int) -> tuple[bytes, bytes, str] | None:
+        """Return a peer, its next frame and its key, empty where there are none.
+
+        None: nothing came.
+        """
         ...
 
     def has_input(self) -> bool:

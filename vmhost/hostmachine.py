@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Final
 
 from luafarm import wire
+from luafarm.badges import Badges
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
     HOST_ERROR,
@@ -47,7 +48,7 @@ from luafarm.messages import (
 from luafarm.names import HostId
 from vmhost.dialogue import PIECE, Dialogue
 from vmhost.held import Held
-from vmhost.hostpeers import ROLES, Peer, Peers
+from vmhost.hostpeers import Peer, Peers
 from vmhost.sources import Sources
 
 PATIENCE_NS: Final = 250_000  # what the front plans ahead for one host
@@ -74,8 +75,11 @@ class CloseWork:
 class HostMachine:
     """One VM host: its peers, its queue, and the generations it holds."""
 
-    def __init__(self, host: HostId, max_states: int) -> None:
-        self.peers = Peers(host)
+    def __init__(
+        self, host: HostId, max_states: int, badges: Badges | None = None
+    ) -> None:
+        """badges: of the keys of its peers; None: they have none."""
+        self.peers = Peers(host, badges)
         self._sources = Sources()
         self.dialogue = Dialogue(self.peers, self._sources)
         self._is_safe = False  # the run in progress may be started once more
@@ -90,10 +94,8 @@ class HostMachine:
 
     # ---- what peers say ------------------------------------------------------------
 
-    def hear(
-        self, peer: Peer, frame: bytes, now_ns: int, allowed: frozenset[Role] = ROLES
-    ) -> None:
-        """Take a frame of a peer that may have one of these roles."""
+    def hear(self, peer: Peer, frame: bytes, now_ns: int, key: str = "") -> None:
+        """Take a frame of a peer that came in with this key."""
         try:
             value = wire.unpack(frame)
             role = self.peers.roles.get(peer)
@@ -102,7 +104,7 @@ class HostMachine:
                 return
             message = wire.build(value)
             if isinstance(message, Hello):
-                if self.peers.greet(peer, message, allowed):
+                if self.peers.greet(peer, message, key):
                     self.dialogue.ask_again()
             elif role is Role.FRONT:
                 self._hear_front(peer, message)

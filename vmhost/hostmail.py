@@ -25,8 +25,8 @@ class Mail:
         received = self._link.receive(wait_ms)
         if received is None:
             return False
-        peer, frame, roles = received
-        self._machine.hear(peer, frame, time.monotonic_ns(), roles)
+        peer, frame, key = received
+        self._machine.hear(peer, frame, time.monotonic_ns(), key)
         complaints = self._peers.complaints
         if complaints:
             for text in complaints:

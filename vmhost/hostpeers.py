@@ -6,11 +6,13 @@ Frames collect in `outbox`, in order; the loop sends and clears it.
 from typing import Final
 
 from luafarm import wire
-from luafarm.messages import PROTOCOL, Hello, Message, Role, Welcome
+from luafarm.badges import WORDS, Badges
+from luafarm.messages import PROTOCOL, Hello, Message, Refused, Role, Welcome
 from luafarm.names import HostId
 
 MANY: Final = 64  # a sandboxed host has fewer fds: some of so many must be gone
 MAX_COMPLAINTS: Final = 20  # log lines of one host about its peers
+_MAX_NAME: Final = 100  # characters of a peer's name in a complaint
 ROLES: Final = frozenset({Role.FRONT, Role.BROKER})
 
 Peer = bytes
@@ -20,20 +22,21 @@ Peer = bytes
 class Peers:
     """The table of peers."""
 
-    def __init__(self, host: HostId) -> None:
+    def __init__(self, host: HostId, badges: Badges | None = None) -> None:
+        """badges: of the keys of peers; None: they have none, and may be anything."""
+        self._badges = badges
         self.outbox: list[tuple[Peer, bytes]] = []
         self.complaints: list[str] = []  # for the log, taken by the loop
         self.bad_frames = 0  # frames that were dropped
         self.roles: dict[Peer, Role] = {}  # who said Hello, the latest last
         self._host = host
 
-    def greet(self, peer: Peer, hello: Hello, allowed: frozenset[Role]) -> bool:
+    def greet(self, peer: Peer, hello: Hello, key: str) -> bool:
         """Welcome a peer, if it speaks our protocol and may be what it says it is."""
-        if hello.protocol != PROTOCOL:
-            self.complain(f"{hello.name} speaks protocol {hello.protocol}: ignored")
-            return False
-        if hello.role not in ROLES or hello.role not in allowed:
-            self.complain(f"{hello.name} may not speak as {hello.role.name}: ignored")
+        why = self._objection(hello, key)
+        if why:
+            self.complain(f"peer={hello.name[:_MAX_NAME]} refused: {why}")
+            self.tell(peer, Refused(why))
             return False
         self.roles.pop(peer, None)
         if len(self.roles) >= MANY:
@@ -41,6 +44,13 @@ class Peers:
         self.roles[peer] = hello.role
         self.tell(peer, Welcome(PROTOCOL, Role.HOST, self._host, 0))
         return True
+
+    def _objection(self, hello: Hello, key: str) -> str:
+        if hello.protocol != PROTOCOL:
+            return f"it speaks protocol {hello.protocol}, this VM host {PROTOCOL}"
+        if hello.role not in ROLES:
+            return f"a {WORDS[hello.role]} does not call VM hosts"
+        return "" if self._badges is None else self._badges.refusal(key, hello)
 
     def newest_broker(self) -> Peer | None:
         """Return the broker that said Hello last; None: no broker is known."""

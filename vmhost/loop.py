@@ -4,7 +4,6 @@ import logging
 import math
 import os
 import signal
-import socket
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -25,14 +24,17 @@ from luafarm.messages import (
     MachineReport,
     Message,
     Recycle,
+    Role,
     Welcome,
 )
-from luafarm.names import HostId, Machine
+from luafarm.names import HostId
 from luafarm.settings import Settings
+from luafarm.zap import ZapHandler
 from vmhost import actions, events, listening, plan, rights
 from vmhost.actions import Action
 from vmhost.brokerlink import BrokerLink
 from vmhost.events import Event
+from vmhost.hostpeers import ROLES as HOST_PEERS
 from vmhost.machine import Patience, Supervisor
 from vmhost.notices import Notices
 from vmhost.nursery import Household, Nursery, new_host_id
@@ -51,15 +53,14 @@ def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
     wrong with the settings.
     """
     plans = plan.pools(settings, os.cpu_count() or 1)
-    machine = Machine(settings.vmhost.machine or socket.gethostname())
+    machine = rundir.machine(settings)
     is_root = os.geteuid() == 0
     run_dir = rundir.prepare(settings.paths, settings.security.user)
     uids = plan.uids(settings, plans, os.fsencode(run_dir)) if is_root else None
     target = privileges.ids(settings.security)
     keys_dir = settings.security.keys
-    keys = curve.load(Path(keys_dir), "vmhost") if keys_dir else None
-    fronts = curve.allowed(Path(keys_dir), "fcgi") if keys_dir else frozenset()
-    brokers = curve.allowed(Path(keys_dir), "broker") if keys_dir else frozenset()
+    keys = curve.load(Path(keys_dir), "vmhost", machine) if keys_dir else None
+    badges = () if keys is None else keys.badges.all
     if target is not None:
         rights.keep_few(*target)
     claim = rundir.Claim(run_dir, f"vmhost-{machine}")
@@ -72,8 +73,7 @@ def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
         max_states=settings.broker.states,
         compat=settings.compat,
         uids=uids,
-        front_keys=tuple(sorted(fronts)),
-        broker_keys=tuple(sorted(brokers)),
+        badges=tuple([badge for badge in badges if badge.role in HOST_PEERS]),
         grace_s=settings.vmhost.grace,
         zygote=zygote,
     )
@@ -98,8 +98,12 @@ class _Loop:
         machine = household.machine
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         # before the first server binds (RFC 27)
-        self._zap = curve.ZapHandler(self._context, keys.allowed) if keys else None
+        self._zap: ZapHandler | None = None
+        if keys is not None:
+            self._zap = ZapHandler(self._context, keys.badges, Role.FRONT)
         self._notices, endpoint = _bind_notices(self._context, household, keys)
+        if self._zap is not None:
+            self._zap.watch(self._notices.socket)
         household = replace(
             household,
             notices=endpoint,
@@ -193,12 +197,13 @@ class _Loop:
 
     def _hear(self) -> list[Event]:
         """Take what broker, fronts and libzmq have sent."""
-        self._broker.watch(time.monotonic())
+        now = time.monotonic()
+        self._broker.watch(now)
         if self._zap is not None:
             self._zap.handle()
         self._notices.greet()
         found: list[Event] = []
-        while (message := self._broker.receive()) is not None:
+        while (message := self._broker.receive(now)) is not None:
             found += _event_of(message)
         self._tell_broker_of_the_dead()
         return found
@@ -259,7 +264,7 @@ class _Loop:
     def _register(self) -> None:
         sockets = [self._broker.socket, self._broker.monitor, self._notices.socket]
         if self._zap is not None:
-            sockets.append(self._zap.socket)
+            sockets += self._zap.sockets
         for sock in sockets:
             self._poller.register(sock, zmq.POLLIN)
         self._poller.register(self._wakeup, zmq.POLLIN)
@@ -288,9 +293,9 @@ class _Loop:
 
     def _close(self) -> None:
         self._broker.close()
-        self._notices.close()
         if self._zap is not None:
             self._zap.close()
+        self._notices.close()
         self._context.term()
         os.close(self._wakeup)
         os.close(self._wakeup_end)

@@ -1,13 +1,24 @@
 """Where fronts hear at once of lost hosts, also when there is no broker: a ROUTER."""
 
 import logging
+import time
 from typing import Final
 
 import zmq
 
 from luafarm import curve, wire
+from luafarm.badges import WORDS, Badges
+from luafarm.complaints import Complaints
 from luafarm.errors import ProtocolError
-from luafarm.messages import PROTOCOL, Hello, HostLost, Message, Role, Welcome
+from luafarm.messages import (
+    PROTOCOL,
+    Hello,
+    HostLost,
+    Message,
+    Refused,
+    Role,
+    Welcome,
+)
 from luafarm.names import Machine
 
 logger = logging.getLogger("luafarm.vmhost.notices")
@@ -15,6 +26,7 @@ logger = logging.getLogger("luafarm.vmhost.notices")
 _FRONTS: Final = 256  # that are remembered; more connections than any farm has fronts
 _QUEUE: Final = 1000  # notices for a front that does not read
 _LINGER_MS: Final = 500
+_MAX_NAME: Final = 100  # characters of a peer's name in the log
 _MAX_MESSAGE: Final = 65536  # fronts say hello and nothing else
 
 
@@ -31,6 +43,8 @@ class Notices:
         """Bind; `endpoint` may be `tcp://HOST:*`. With keys CURVE guards tcp."""
         self._welcome = Welcome(PROTOCOL, Role.SUPERVISOR, machine, 0)
         self._fronts: dict[bytes, None] = {}  # routing ids, oldest first
+        self._badges: Badges | None = None  # of the fronts' keys, if they have any
+        self._complaints = Complaints()
         self.socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         self.socket.linger = _LINGER_MS
         self.socket.sndhwm = _QUEUE
@@ -39,6 +53,7 @@ class Notices:
         self.socket.heartbeat_ivl = 1000
         self.socket.heartbeat_timeout = 5000
         if keys is not None and endpoint.startswith("tcp://"):
+            self._badges = keys.badges
             curve.serve(self.socket, keys.own)
         self.socket.bind(endpoint)
         self.bound = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
@@ -47,24 +62,51 @@ class Notices:
         """Answer the fronts that have said hello since."""
         while True:
             try:
-                peer, *frames = self.socket.recv_multipart(zmq.DONTWAIT)
+                routing_id, *frames = self.socket.recv_multipart(
+                    zmq.DONTWAIT, copy=False
+                )
             except zmq.Again:
                 return
+            if len(frames) != 1:
+                continue
             try:
-                message = wire.decode(b"".join(frames))
+                message = wire.decode(frames[0].bytes)
             except ProtocolError as error:
-                logger.warning("no greeting on the notices endpoint: %s", error)
+                self._complain("garbage", f"no greeting on the notices: {error}")
                 continue
-            if not isinstance(message, Hello) or message.role is not Role.FRONT:
-                continue
-            if message.protocol != PROTOCOL:
-                text = "front=%s speaks protocol %d, this is %d: update them together"
-                logger.error(text, message.name, message.protocol, PROTOCOL)
-            elif self._send(peer, self._welcome):
-                self._fronts.pop(peer, None)
-                self._fronts[peer] = None
-                while len(self._fronts) > _FRONTS:
-                    del self._fronts[next(iter(self._fronts))]
+            if isinstance(message, Hello):
+                self._hear(routing_id.bytes, message, frames[0])
+
+    def _hear(self, peer: bytes, hello: Hello, frame: zmq.Frame) -> None:
+        why = self._objection(hello, frame)
+        if why:
+            self._fronts.pop(peer, None)
+            self._send(peer, Refused(why))
+            name = hello.name[:_MAX_NAME]
+            self._complain(f"{name} {why}", f"peer={name} refused: {why}")
+        elif self._send(peer, self._welcome):
+            self._fronts.pop(peer, None)
+            self._fronts[peer] = None
+            while len(self._fronts) > _FRONTS:
+                del self._fronts[next(iter(self._fronts))]
+
+    def _objection(self, hello: Hello, frame: zmq.Frame) -> str:
+        """Return why this one is told nothing; empty: it is a front."""
+        if hello.protocol != PROTOCOL:
+            return (
+                f"it speaks protocol {hello.protocol}, this supervisor {PROTOCOL}; "
+                "update them together"
+            )
+        if hello.role is not Role.FRONT:
+            return f"a {WORDS[hello.role]} is told nothing of lost hosts"
+        if self._badges is None:
+            return ""
+        return self._badges.refusal(str(frame.get("User-Id")), hello)
+
+    def _complain(self, cause: str, text: str) -> None:
+        line = self._complaints.line(cause, text, time.monotonic())
+        if line:
+            logger.error("%s", line)
 
     def tell(self, lost: HostLost) -> None:
         """Tell all fronts that a host is lost."""

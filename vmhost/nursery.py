@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from luafarm import children, curve
+from luafarm.badges import Badge
 from luafarm.errors import ProtocolError
 from luafarm.messages import HostUp
 from luafarm.names import HostId, Machine, Pool
@@ -53,8 +54,7 @@ class Household:
     max_states: int
     compat: Compat
     uids: range | None  # of the seats; None: hosts keep the supervisor's uid
-    front_keys: tuple[bytes, ...]  # empty: no CURVE
-    broker_keys: tuple[bytes, ...]
+    badges: tuple[Badge, ...]  # of those that may call hosts; empty: no CURVE
     grace_s: float = 0.5
     zygote: str = "vmhost.zygote"  # the module that is run as the zygote
 
@@ -218,7 +218,7 @@ class Nursery:
             errors_fd, errors_end = _pipe()
             theirs.callback(os.close, errors_end)
             undo.callback(os.close, errors_fd)
-            pair = curve.fresh() if door.is_tcp and household.front_keys else None
+            pair = curve.fresh() if door.is_tcp and household.badges else None
             uid = self._uid_of(order)
             up = HostUp(
                 host=order.host,
@@ -261,8 +261,7 @@ class Nursery:
             max_bytes=plan.memory_bytes,
             grace_s=household.grace_s,
             secret_key=secret,
-            front_keys=household.front_keys if secret else (),
-            broker_keys=household.broker_keys if secret else (),
+            badges=household.badges if secret else (),
             compat=household.compat,
         )
 

@@ -16,9 +16,8 @@ from typing import Final
 
 from luafarm import zmtp
 from luafarm.errors import ProtocolError
-from luafarm.messages import Role
 from luafarm.stream import Stream
-from vmhost.hostlink import ALL, LINGER_MS, PATIENCE_S, Sent
+from vmhost.hostlink import LINGER_MS, PATIENCE_S, Sent
 
 _MAX_EVENTS: Final = 16
 _IN_OUT: Final = select.EPOLLIN | select.EPOLLOUT
@@ -34,7 +33,7 @@ class StreamLink:
         self._peers: dict[bytes, Stream] = {}
         self._names: dict[int, bytes] = {}  # by descriptor
         self._count = 0  # connections so far
-        self._inbox: deque[tuple[bytes, bytes, frozenset[Role]]] = deque()
+        self._inbox: deque[tuple[bytes, bytes, str]] = deque()
         self._stop_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._epoll.register(self._stop_fd, select.EPOLLIN)
@@ -46,8 +45,8 @@ class StreamLink:
         if self._stop_fd >= 0:
             os.eventfd_write(self._stop_fd, 1)
 
-    def receive(self, wait_ms: int) -> tuple[bytes, bytes, frozenset[Role]] | None:
-        """Return a peer, its next frame and what it may be; None: nothing came."""
+    def receive(self, wait_ms: int) -> tuple[bytes, bytes, str] | None:
+        """Return a peer, its next frame and no key; None: nothing came."""
         if not self._inbox:
             self._look(wait_ms)
             if not self._inbox:
@@ -106,7 +105,7 @@ class StreamLink:
             if events & select.EPOLLOUT and stream.flush():
                 self._epoll.modify(stream.fd, select.EPOLLIN)
             for frame in stream.read():
-                self._inbox.append((name, frame, ALL))
+                self._inbox.append((name, frame, ""))
             if stream.waiting:
                 self._epoll.modify(stream.fd, _IN_OUT)
         except BlockingIOError:

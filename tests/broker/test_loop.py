@@ -12,7 +12,7 @@ from bench.simulate.traces import Recorded
 from broker.library import MOST_UNFINISHED
 from broker.links import NEEDS
 from broker.sources import digest_of
-from luafarm import curve, loglines
+from luafarm import loglines
 from luafarm.messages import (
     PROTOCOL,
     Accuse,
@@ -585,28 +585,3 @@ def test_a_broker_that_stops_leaves_no_descriptor_and_no_thread(
             loaded(bench)
     assert descriptors() == before
     assert threading.active_count() == threads
-
-
-def test_over_tcp_only_peers_with_a_known_key_get_in(tmp_path: Path) -> None:
-    curve.keygen(tmp_path / "keys")
-    curve.keygen(tmp_path / "others")
-    with Bench(
-        tmp_path,
-        endpoint="tcp://127.0.0.1:*",
-        keys=curve.load(tmp_path / "keys", "broker"),
-    ) as bench:
-        bench.endpoint = bench.loop.endpoint
-        front = bench.dealer(Role.FRONT, keys=curve.load(tmp_path / "keys", "fcgi"))
-        assert front.greet().protocol == PROTOCOL
-        mine = curve.load(tmp_path / "others", "fcgi")
-        known = curve.load(tmp_path / "keys", "fcgi").broker
-        stranger = bench.dealer(
-            Role.FRONT, keys=curve.Keys(mine.own, known, frozenset())
-        )
-        stranger.say(stranger.hello)
-        with pytest.raises(SilentError):
-            stranger.next(0.5)
-        plain = bench.dealer(Role.FRONT)
-        plain.say(plain.hello)
-        with pytest.raises(SilentError):
-            plain.next(0.3)

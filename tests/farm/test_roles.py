@@ -27,8 +27,10 @@ def apart(keys_of_second: str = "keys") -> Iterator[Farm]:
     with directory() as place:
         root = place / "root"
         root.mkdir()
-        for name in ("keys", "strange"):
+        for name in ("keys", "strange", "other"):
             subprocess.run([*LUAFARM, "keygen", str(place / name)], check=True)
+        known = place / "keys" / "broker.public"
+        (place / "other" / "broker.public").write_bytes(known.read_bytes())
         broker = f"tcp://127.0.0.1:{daemon.free_port()}"
         farm = Farm(place, root, place / "broker.toml", str(place / "f1.sock"))
 
@@ -104,3 +106,53 @@ def test_whoever_has_other_keys_gets_nothing() -> None:
         assert stranger.status == 503
         assert {h["machine"] for h in farm.status()["hosts"]} == {"m1"}
         assert len(hosts_of(farm)) == 4  # they run, and nobody lets them in
+        # they expect another broker: that is what each of them says, and no more
+        place = farm.place
+        for name, role in (("v2", "vmhost"), ("f2", "fcgi")):
+            words = (
+                "error the broker at ",
+                f" ends the handshake with {place}/strange/{role}.secret: it takes no "
+                "keys, or has not the secret of the public key that is known of it",
+            )
+            log = place / f"{name}.log"
+            until(functools.partial(has_line, log, *words), f"{name} says why")
+            assert log.read_text().count("ends the handshake") < 3
+            assert "broker lost" not in log.read_text()
+        text = "a peer that expects another key at tcp://127.0.0.1:"
+        assert has_line(place / "broker.log", "error", text)
+        done = farm.command("status", "--set", f"security.keys={place}/strange")
+        assert done.returncode == 1
+        assert f"ends the handshake with {place}/strange/command.secret" in done.stderr
+        done = farm.command("status", "--set", "security.keys=")
+        assert done.returncode == 1
+        assert "[security] keys names none" in done.stderr
+
+
+def has_line(log: Path, *words: str) -> bool:
+    lines = log.read_text().splitlines()
+    return any(all(word in line for word in words) for line in lines)
+
+
+def test_a_machine_whose_key_is_not_known_says_so_and_so_does_the_broker() -> None:
+    with apart(keys_of_second="other") as farm:
+        until(lambda: len(farm.status()["hosts"]) == 2, "the first machine is known")
+        place = farm.place
+        for name, role in (("v2", "vmhost"), ("f2", "fcgi")):
+            key = (place / "other" / f"{role}.public").read_text().strip()
+            words = (
+                "error the broker at ",
+                f"does not let in the owner of {place}/other/{role}.secret, public key "
+                f"{key}",
+            )
+            log = place / f"{name}.log"
+            until(functools.partial(has_line, log, *words), f"{name} says why")
+            assert log.read_text().count("does not let in") < 3
+        text = "error peer=127.0.0.1 key="
+        broker = place / "broker.log"
+        why = "its key is not known here"
+        until(functools.partial(has_line, broker, text, why), "and so the broker")
+        assert broker.read_text().count(why) < 4
+        keys = f"security.keys={place}/other"
+        done = farm.command("status", "--set", keys)
+        assert done.returncode == 1
+        assert f"does not let in the owner of {place}/other/command.s" in done.stderr

@@ -16,6 +16,7 @@ from fcgi import turn
 from fcgi.arrivals import AHEAD_BYTES, IDLE_RATE, Arrivals
 from fcgi.links import Link
 from luafarm import zmtp
+from luafarm.complaints import Complaints
 from luafarm.zmtp import DEALER, ROUTER, Session
 from tests.fcgi.test_streamlink import WAIT_S, until
 
@@ -29,10 +30,14 @@ class Heard:
         self.frames: list[bytes] = []
         self.connected = 0
         self.lost: list[str] = []
+        self.greets = False  # whether it says hello by itself
+        self.greeted: list[bool] = []
         self.link = Link(
             asyncio.get_running_loop(),
             context,
             at,
+            "a VM host",
+            Complaints(),
             self.frames.append,
             self._connect,
             self.lost.append,
@@ -42,6 +47,8 @@ class Heard:
 
     def _connect(self) -> None:
         self.connected += 1
+        if self.greets:
+            self.greeted.append(self.link.send(b"hello"))
 
 
 @pytest.fixture
@@ -82,6 +89,25 @@ def test_frames_up_to_the_limit_are_heard_and_a_longer_one_ends_the_connection(
         await until(lambda: heard.lost == [""])
         assert heard.frames == [bytes(MAX_BYTES)]
         heard.link.close()
+
+    uvloop.run(talk())
+
+
+def test_a_connection_that_has_just_been_made_takes_a_greeting(
+    router: "zmq.Socket[bytes]", tmp_path: Path
+) -> None:
+    async def talk() -> None:
+        router.bind(f"ipc://{tmp_path / 's'}")
+        for _ in range(200):
+            heard = Heard(router.context, f"ipc://{tmp_path / 's'}")
+            heard.greets = True
+            while not heard.connected:
+                heard.link.send(b"too early")  # and libzmq looks at its mail
+                await asyncio.sleep(0)
+            assert heard.greeted == [True]
+            while (await asyncio.to_thread(router.recv_multipart))[1] != b"hello":
+                pass
+            heard.link.close()
 
     uvloop.run(talk())
 

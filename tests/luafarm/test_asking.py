@@ -9,11 +9,11 @@ import pytest
 import zmq
 
 from luafarm import asking, curve, wire
-from luafarm.curve import ZapHandler
 from luafarm.messages import (
     PROTOCOL,
     Hello,
     Message,
+    Refused,
     Reload,
     Reloaded,
     Role,
@@ -21,7 +21,9 @@ from luafarm.messages import (
     StatusWanted,
     Welcome,
 )
+from luafarm.names import Machine
 from luafarm.settings import Broker, Paths, Security, Settings
+from luafarm.zap import ZapHandler
 
 Answer = Callable[[Message], list[Message | bytes]]
 
@@ -39,8 +41,8 @@ class FakeBroker(threading.Thread):
         self._router = self._context.socket(zmq.ROUTER)
         self._zap: ZapHandler | None = None
         if keys is not None:
-            own = curve.load(keys, "broker")
-            self._zap = ZapHandler(self._context, own.allowed)
+            own = curve.load(keys, "broker", Machine("m"))
+            self._zap = ZapHandler(self._context, own.badges, Role.COMMAND)
             curve.serve(self._router, own.own)
         self._router.bind(endpoint)
         self.endpoint = cast("bytes", self._router.last_endpoint).decode()
@@ -181,6 +183,42 @@ def test_a_broker_behind_curve_does_not_answer_strangers(
     settings = Settings(
         broker=Broker(endpoint=broker.endpoint), security=Security(keys=str(strange))
     )
-    with pytest.raises(asking.NoAnswerError, match="no broker answers"):
-        asking.status(settings, 0.3)
+    with pytest.raises(asking.NoAnswerError) as refused:
+        asking.status(settings, 60.0)  # nobody waits so long
+    key = (strange / "command.public").read_text().strip()
+    assert str(refused.value) == (
+        f"the broker at {broker.endpoint} does not let in the owner of "
+        f"{strange}/command.secret, public key {key}"
+    )
     assert broker.heard == []
+
+
+def test_a_command_without_a_key_is_told_that_it_needs_one(
+    start: Start, tmp_path: Path
+) -> None:
+    curve.keygen(tmp_path / "keys")
+    broker = start(polite(StatusIs(b"{}")), "tcp://127.0.0.1:*", tmp_path / "keys")
+    settings = Settings(broker=Broker(endpoint=broker.endpoint))
+    with pytest.raises(asking.NoAnswerError, match=r"\[security\] keys names none"):
+        asking.status(settings, 60.0)
+
+
+def test_a_command_that_knows_another_broker_is_told_so(
+    start: Start, tmp_path: Path
+) -> None:
+    keys, strange = tmp_path / "keys", tmp_path / "strange"
+    curve.keygen(keys)
+    curve.keygen(strange)
+    broker = start(polite(StatusIs(b"{}")), "tcp://127.0.0.1:*", keys)
+    settings = Settings(
+        broker=Broker(endpoint=broker.endpoint), security=Security(keys=str(strange))
+    )
+    with pytest.raises(asking.NoAnswerError, match="has not the secret of the public"):
+        asking.status(settings, 3.0)
+
+
+def test_a_command_that_is_refused_says_why(start: Start) -> None:
+    broker = start(lambda _: [Refused("fcgi.public is no key of a command")])
+    settings = Settings(broker=Broker(endpoint=broker.endpoint))
+    with pytest.raises(asking.NoAnswerError, match=r"refuses: fcgi\.public is no key"):
+        asking.status(settings, 60.0)

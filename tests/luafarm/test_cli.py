@@ -131,6 +131,19 @@ def test_keygen_prints_what_it_made(
     assert "exists already; nothing was changed" in capsys.readouterr().err
 
 
+def test_keygen_makes_the_keys_of_a_further_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of("keygen", str(tmp_path), "vmhost-node2", "fcgi-web2") == 0
+    assert capsys.readouterr().out.split() == [
+        f"{tmp_path}/{name}.{kind}"
+        for name in ("vmhost-node2", "fcgi-web2")
+        for kind in ("secret", "public")
+    ]
+    assert code_of("keygen", str(tmp_path), "node2") == 2
+    assert "node2 names no key of a machine" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_that_has_nothing_to_do_is_refused(
     role: str, capsys: pytest.CaptureFixture[str]

@@ -1,92 +1,19 @@
-"""Keys, and who may connect with them: real sockets, polled in this thread."""
+"""Key files: made, read, and what their names say."""
 
 import os
 import stat
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import zmq
 
 from luafarm import curve
-from luafarm.curve import KeyPair, ZapHandler
+from luafarm.curve import KeyPair
 from luafarm.errors import SettingsError
+from luafarm.messages import Role
+from luafarm.names import Machine
 from luafarm.settings import Security
 
-Context = zmq.Context["zmq.Socket[bytes]"]
-
-SOON_MS = 5000
-REFUSED_MS = 300  # a handshake takes a few milliseconds
-
-
-class Server:
-    """A CURVE ROUTER with its ZapHandler, and clients that try to reach it."""
-
-    def __init__(self, context: Context, *allowed: bytes, domain: str = "") -> None:
-        self.context = context
-        self.sockets: list[zmq.Socket[bytes]] = []
-        self.zap = ZapHandler(context, allowed, domain or curve.DOMAIN)
-        self.pair = curve.fresh()
-        self.router = self._socket(zmq.ROUTER)
-        curve.serve(self.router, self.pair)
-        port = self.router.bind_to_random_port("tcp://127.0.0.1")
-        self.endpoint = f"tcp://127.0.0.1:{port}"
-
-    def client(self, pair: KeyPair | None, server: bytes = b"") -> "zmq.Socket[bytes]":
-        socket = self._socket(zmq.DEALER)
-        if pair is not None:
-            curve.connect(socket, pair, server or self.pair.public)
-        socket.connect(self.endpoint)
-        return socket
-
-    def rogue(self) -> "zmq.Socket[bytes]":
-        socket = self._socket(zmq.DEALER)
-        socket.connect("inproc://zeromq.zap.01")
-        return socket
-
-    def close(self) -> None:
-        self.zap.close()
-        for socket in self.sockets:
-            socket.close(linger=0)
-
-    def _socket(self, kind: int) -> "zmq.Socket[bytes]":
-        socket = self.context.socket(kind)
-        self.sockets.append(socket)
-        return socket
-
-    def hears(self, socket: "zmq.Socket[bytes]", timeout_ms: int) -> bool:
-        socket.send(b"let me in")
-        poller = zmq.Poller()
-        poller.register(self.zap.socket, zmq.POLLIN)
-        poller.register(self.router, zmq.POLLIN)
-        while ready := dict(poller.poll(timeout_ms)):
-            if self.zap.socket in ready:
-                self.zap.handle()
-            if self.router in ready:
-                return self.router.recv_multipart()[1:] == [b"let me in"]
-        return False
-
-
-Start = Callable[..., Server]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Give a way to start servers that are closed when the test ends."""
-    context: Context = zmq.Context()
-    servers: list[Server] = []
-
-    def started(*allowed: bytes, domain: str = "") -> Server:
-        servers.append(Server(context, *allowed, domain=domain))
-        return servers[-1]
-
-    yield started
-    for server in servers:
-        server.close()
-    context.term()
-
-
-# ---- key files ---------------------------------------------------------------------
+BOX = Machine("box")
 
 
 def test_keygen_makes_a_pair_for_each_role(tmp_path: Path) -> None:
@@ -114,44 +41,83 @@ def test_keygen_overwrites_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["vmhost.secret"]
 
 
-def test_a_role_loads_its_pair_the_broker_and_whom_it_lets_in(tmp_path: Path) -> None:
+def test_a_role_loads_its_pair_and_the_brokers_key(tmp_path: Path) -> None:
     curve.keygen(tmp_path)
     read = {path.name: path.read_bytes().strip() for path in tmp_path.iterdir()}
-    keys = curve.load(tmp_path, "vmhost")
+    keys = curve.load(tmp_path, "vmhost", BOX)
     assert keys.own == KeyPair(read["vmhost.public"], read["vmhost.secret"])
     assert keys.broker == read["broker.public"]
-    assert keys.allowed == {read["broker.public"], read["fcgi.public"]}
-    assert curve.load(tmp_path, "fcgi").allowed == frozenset()
-    assert curve.load(tmp_path, "broker").allowed == {
-        read["fcgi.public"],
-        read["vmhost.public"],
-        read["command.public"],
-    }
+    assert curve.load(tmp_path, "broker", BOX).broker == b""
 
 
-def test_a_second_front_has_a_key_of_its_own(tmp_path: Path) -> None:
+def test_the_name_of_a_public_key_says_who_has_it(tmp_path: Path) -> None:
     curve.keygen(tmp_path)
-    other = curve.fresh()
-    (tmp_path / "fcgi-web2.public").write_bytes(other.public)
-    assert other.public in curve.load(tmp_path, "broker").allowed
-    assert other.public in curve.allowed(tmp_path, "fcgi")
-    assert other.public not in curve.allowed(tmp_path, "broker", "vmhost")
+    curve.keygen(tmp_path, ["vmhost-node2", "fcgi-web.example-3"])
+    # neither words of ours nor names of machines: other files are left alone
+    for name in ("vmhosts", "fcgi-", "fcgi_a", "broker-b", "vmhost-a b", "x", "fcgi2"):
+        (tmp_path / f"{name}.public").write_text("no key at all")
+    read = {path.name: path.read_bytes().strip() for path in tmp_path.glob("*.public")}
+    assert {(b.file, b.role, b.machine) for b in curve.badges(tmp_path).all} == {
+        ("broker.public", Role.BROKER, ""),
+        ("command.public", Role.COMMAND, ""),
+        ("fcgi.public", Role.FRONT, ""),
+        ("fcgi-web.example-3.public", Role.FRONT, "web.example-3"),
+        ("vmhost.public", Role.SUPERVISOR, ""),
+        ("vmhost-node2.public", Role.SUPERVISOR, "node2"),
+    }
+    for badge in curve.badges(tmp_path).all:
+        assert badge.key == read[badge.file]
+
+
+def test_a_machine_with_a_key_of_its_own_uses_it(tmp_path: Path) -> None:
+    curve.keygen(tmp_path)
+    curve.keygen(tmp_path, ["vmhost-node2"])
+    own = curve.load(tmp_path, "vmhost", Machine("node2")).own
+    assert own.secret == (tmp_path / "vmhost-node2.secret").read_bytes().strip()
+    assert own.file == str(tmp_path / "vmhost-node2.secret")
+    other = curve.load(tmp_path, "vmhost", Machine("node3")).own
+    assert other.secret == (tmp_path / "vmhost.secret").read_bytes().strip()
+
+
+def test_keygen_makes_keys_of_machines_beside_those_that_are_there(
+    tmp_path: Path,
+) -> None:
+    curve.keygen(tmp_path)
+    paths = curve.keygen(tmp_path, ["vmhost-node2", "command-node2"])
+    assert [path.name for path in paths] == [
+        "vmhost-node2.secret",
+        "vmhost-node2.public",
+        "command-node2.secret",
+        "command-node2.public",
+    ]
+    with pytest.raises(SettingsError, match=r"vmhost-node2\.secret exists already"):
+        curve.keygen(tmp_path, ["fcgi-web2", "vmhost-node2"])
+    assert not (tmp_path / "fcgi-web2.secret").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["node2", "vmhost", "vmhost-", "broker-b", "vmhost-../x", "host-node2", ""]
+)
+def test_keygen_makes_no_key_that_nobody_would_read(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="vmhost-MACHINE, fcgi-MACHINE, command-M"):
+        curve.keygen(tmp_path / "keys", ["vmhost-ok", name])
+    assert not (tmp_path / "keys").exists()
 
 
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
     curve.keygen(tmp_path)
     (tmp_path / "fcgi.secret").chmod(0o640)
     with pytest.raises(SettingsError, match="others can read it"):
-        curve.load(tmp_path, "fcgi")
+        curve.load(tmp_path, "fcgi", BOX)
 
 
 def test_a_key_that_others_may_write_is_refused(tmp_path: Path) -> None:
     curve.keygen(tmp_path)
     (tmp_path / "broker.public").chmod(0o666)
     with pytest.raises(SettingsError, match=r"broker\.public may be written by others"):
-        curve.load(tmp_path, "fcgi")
+        curve.load(tmp_path, "fcgi", BOX)
     with pytest.raises(SettingsError, match=r"broker\.public may be written by others"):
-        curve.allowed(tmp_path, "broker")
+        curve.badges(tmp_path)
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777])
@@ -161,7 +127,7 @@ def test_a_directory_in_which_others_may_put_keys_is_refused(
     keys = tmp_path / "keys"
     curve.keygen(keys)
     keys.chmod(mode)
-    for look in (lambda: curve.load(keys, "fcgi"), lambda: curve.allowed(keys, "fcgi")):
+    for look in (lambda: curve.load(keys, "fcgi", BOX), lambda: curve.badges(keys)):
         with pytest.raises(SettingsError, match="keys may be written by others"):
             look()
 
@@ -171,7 +137,7 @@ def test_a_directory_that_others_may_exchange_is_refused(tmp_path: Path) -> None
     curve.keygen(keys)
     (tmp_path / "shared").chmod(0o777)
     with pytest.raises(SettingsError, match="shared may be written by others"):
-        curve.load(keys, "fcgi")
+        curve.load(keys, "fcgi", BOX)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -179,11 +145,11 @@ def test_a_key_of_a_stranger_is_refused(tmp_path: Path) -> None:
     curve.keygen(tmp_path)
     os.chown(tmp_path / "fcgi.public", 4711, -1)
     with pytest.raises(SettingsError, match=r"fcgi\.public belongs to uid 4711"):
-        curve.allowed(tmp_path, "fcgi")
-    curve.load(tmp_path, "fcgi")  # which it is not asked for
+        curve.badges(tmp_path)
+    curve.load(tmp_path, "fcgi", BOX)  # which it is not asked for
     for file in (tmp_path, *tmp_path.iterdir()):
         os.chown(file, 4711, -1)
-    curve.load(tmp_path, "broker")  # the whole directory is one user's
+    curve.load(tmp_path, "broker", BOX)  # the whole directory is one user's
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 40 + b"\xff", b"~" * 40, b"x" * 39])
@@ -191,12 +157,12 @@ def test_what_is_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
     curve.keygen(tmp_path)
     (tmp_path / "broker.public").write_bytes(content)
     with pytest.raises(SettingsError, match=r"broker\.public: no CURVE key"):
-        curve.load(tmp_path, "fcgi")
+        curve.load(tmp_path, "fcgi", BOX)
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"fcgi\.secret: No such file"):
-        curve.load(tmp_path, "fcgi")
+        curve.load(tmp_path, "fcgi", BOX)
 
 
 def test_curve_is_for_tcp_once_there_are_keys() -> None:
@@ -204,72 +170,3 @@ def test_curve_is_for_tcp_once_there_are_keys() -> None:
     assert curve.is_wanted(with_keys, "tcp://127.0.0.1:1")
     assert not curve.is_wanted(with_keys, "ipc:///x")
     assert not curve.is_wanted(Security(), "tcp://127.0.0.1:1")
-
-
-# ---- who gets in -------------------------------------------------------------------
-
-
-def test_a_known_key_gets_in(start: Start) -> None:
-    pair = curve.fresh()
-    server = start(pair.public)
-    assert server.hears(server.client(pair), SOON_MS)
-    assert server.zap.denied == 0
-
-
-@pytest.mark.parametrize(
-    "allowed", [lambda: (), lambda: (curve.fresh().public,)], ids=["nobody", "another"]
-)
-def test_an_unknown_key_is_denied(
-    start: Start, allowed: Callable[[], tuple[bytes, ...]]
-) -> None:
-    server = start(*allowed())
-    assert not server.hears(server.client(curve.fresh()), REFUSED_MS)
-    assert server.zap.denied >= 1
-
-
-def test_a_client_without_curve_is_denied(start: Start) -> None:
-    server = start(curve.fresh().public)
-    assert not server.hears(server.client(None), REFUSED_MS)
-
-
-def test_a_client_that_expects_another_server_does_not_talk(start: Start) -> None:
-    pair = curve.fresh()
-    server = start(pair.public)
-    assert not server.hears(server.client(pair, curve.fresh().public), REFUSED_MS)
-
-
-def test_another_domain_is_denied(start: Start) -> None:
-    pair = curve.fresh()
-    server = start(pair.public, domain="elsewhere")
-    assert not server.hears(server.client(pair), REFUSED_MS)
-    assert server.zap.denied >= 1
-
-
-def test_a_key_is_let_in_once_it_is_allowed(start: Start) -> None:
-    pair = curve.fresh()
-    server = start()
-    assert not server.hears(server.client(pair), REFUSED_MS)
-    server.zap.allow([pair.public])
-    assert server.hears(server.client(pair), SOON_MS)
-
-
-def test_nobody_gets_in_while_nobody_asks(start: Start) -> None:
-    pair = curve.fresh()
-    server = start(pair.public)
-    client = server.client(pair)
-    client.send(b"let me in")
-    assert not server.router.poll(REFUSED_MS)
-
-
-def test_garbage_on_the_handlers_socket_is_ignored(start: Start) -> None:
-    pair = curve.fresh()
-    server = start(pair.public)
-    rogue = server.rogue()
-    rogue.send_multipart([b"", b"1.0"])
-    rogue.send_multipart([b"2.0", b"1", b"luafarm", b"a", b"i", b"CURVE", b"x"])
-    rogue.send(b"x")
-    rogue.send_multipart(
-        [b"", b"1.0", b"7", b"luafarm", b"a", b"i", b"CURVE", b"short"]
-    )
-    assert server.hears(server.client(pair), SOON_MS)
-    assert server.zap.denied == 1

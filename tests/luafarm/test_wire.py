@@ -15,6 +15,7 @@ from fcgi.room import MAX_RUNS
 from luafarm import messages, wire
 from luafarm.errors import ProtocolError
 from luafarm.messages import (
+    PROTOCOL,
     DoneRow,
     Dones,
     Hello,
@@ -154,7 +155,14 @@ def test_the_kind_of_a_message_is_its_place_in_the_union() -> None:
         KINDS.index(StatusWanted) + 1
     ]
     hello = Hello(1, Role.FRONT, "n", Machine("m"))
-    assert msgpack.unpackb(wire.encode(hello)) == [1, 1, 1, "n", "m"]
+    assert msgpack.unpackb(wire.encode(hello)) == [1, 1, 1, "n", "m", 0]
+
+
+@pytest.mark.parametrize("further", [[], [7, b"x"], [None, [1, 2], "more"]])
+def test_the_hello_of_another_version_is_understood(further: list[object]) -> None:
+    frame = msgpack.packb([1, PROTOCOL + 1, 1, "n", "m", *further])
+    hello = Hello(PROTOCOL + 1, Role.FRONT, "n", Machine("m"))
+    assert wire.decode(frame) == hello
 
 
 # ---- hostile bytes -----------------------------------------------------------------
@@ -251,8 +259,9 @@ def test_any_bytes_are_a_script_error_or_a_protocol_error(data: bytes) -> None:
         ([1, True, 1, "n", "m"], "Hello.protocol: bool where int belongs"),
         ([1, 1, 9, "n", "m"], "Hello.role: 9 is no Role"),
         ([1, 1, 1, b"n", "m"], "Hello.name: bytes where str belongs"),
-        ([1, 1, 1, "n"], "no Hello of 4 fields"),
-        ([1, 1, 1, "n", "m", 0], "no Hello of 4 fields"),
+        ([1, 1, 1, "n"], "no Hello of 5 fields"),
+        ([1, PROTOCOL, 1, "n", "m"], "no Hello of 5 fields"),
+        ([1, PROTOCOL, 1, "n", "m", 0, 0], "no Hello of 5 fields"),
         ([99], "unknown kind of message 99"),
         ([0], "unknown kind of message 0"),
         (["1"], "unknown kind of message '1'"),

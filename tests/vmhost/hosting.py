@@ -131,6 +131,10 @@ class Peer:
         """Return whether nothing has come in."""
         return self._socket.poll(0) == 0
 
+    def hears_soon(self) -> bool:
+        """Return whether something comes in within half a second."""
+        return self._socket.poll(500) != 0
+
     def next(self) -> Message:
         """Return the next message; fail when none comes."""
         assert self._socket.poll(PATIENCE_MS), "the host says nothing"

@@ -181,7 +181,7 @@ class Supervised:
         try:
             dealer.linger = 1000
             if up.server_key:
-                front = curve.load(self.keys, "fcgi").own
+                front = curve.load(self.keys, "fcgi", MACHINE).own
                 curve.connect(dealer, front, up.server_key)
             dealer.connect(up.endpoint)
             dealer.send("\0".join(words).encode())

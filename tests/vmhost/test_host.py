@@ -24,6 +24,7 @@ from luafarm.messages import (
     Need,
     Outcome,
     Part,
+    Refused,
     Role,
     Runs,
     Source,
@@ -335,11 +336,13 @@ def test_who_has_not_said_hello_is_ignored(host: Process) -> None:
     assert stranger.done(run(2, A))[0] == 2
 
 
-def test_another_protocol_is_ignored(host: Process) -> None:
+def test_another_protocol_is_refused(host: Process) -> None:
     peer = host.connect()
     peer.say(Hello(PROTOCOL + 1, Role.FRONT, "new", Machine("m")))
     peer.say(Hello(PROTOCOL, Role.COMMAND, "status", Machine("m")))
     peer.say(Hello(PROTOCOL, Role.FRONT, "old", Machine("m")))
+    assert f"protocol {PROTOCOL + 1}" in peer.expect(Refused).reason
+    assert "a command does not call" in peer.expect(Refused).reason
     assert peer.expect(Welcome).role == Role.HOST
     assert peer.hears_nothing()
 

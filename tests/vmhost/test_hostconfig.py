@@ -1,5 +1,7 @@
 """The configuration of a VM host survives its way through the zygote."""
 
+from luafarm.badges import Badge
+from luafarm.messages import Role
 from luafarm.names import HostId, Machine, Pool
 from luafarm.settings import Compat
 from vmhost.hostconfig import HostConfig, unpack
@@ -19,8 +21,10 @@ def test_every_field_survives_packing() -> None:
         1 << 30,
         2.5,
         b"secret",
-        (b"front", b"front 2"),
-        (b"broker",),
+        (
+            Badge(b"front", Role.FRONT, Machine("web2"), "fcgi-web2.public"),
+            Badge(b"broker", Role.BROKER, Machine(""), "broker.public"),
+        ),
         Compat(handler="serve", buffering=False),
     )
     assert unpack(config.pack()) == config

@@ -13,7 +13,8 @@ import pytest
 import zmq
 
 from luafarm import curve
-from luafarm.messages import PROTOCOL, Hello, Role, TakeInventory, Welcome
+from luafarm.badges import Badge
+from luafarm.messages import PROTOCOL, Hello, Refused, Role, TakeInventory, Welcome
 from luafarm.names import Machine
 from luafarm.zmtp import DEALER, ROUTER, Session
 from tests.vmhost.hosting import CONFIG, Process, hosting, run
@@ -36,8 +37,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         CONFIG,
         endpoint="tcp://",
         secret_key=HOST.secret,
-        front_keys=(FRONT.public,),
-        broker_keys=(BROKER.public,),
+        badges=(
+            Badge(FRONT.public, Role.FRONT, Machine(""), "fcgi.public"),
+            Badge(BROKER.public, Role.BROKER, Machine(""), "broker.public"),
+        ),
     )
     with hosting(tmp_path_factory.mktemp("host"), config) as process:
         yield process
@@ -59,9 +62,35 @@ def test_who_has_a_key_is_served_over_tcp(guarded: Process) -> None:
 def test_a_key_speaks_for_its_role_only(guarded: Process) -> None:
     front = guarded.connect(key(FRONT))
     front.say(Hello(PROTOCOL, Role.BROKER, "liar", Machine("m")))
+    assert "is no key of a broker" in front.expect(Refused).reason
     front.say(TakeInventory())
     front.hello(Role.FRONT)
     assert front.hears_nothing()
+
+
+def test_who_takes_the_routing_id_of_a_broker_does_not_speak_as_one(
+    guarded: Process,
+) -> None:
+    def known(pair: curve.KeyPair) -> Callable[["zmq.Socket[bytes]"], None]:
+        def prepare(dealer: "zmq.Socket[bytes]") -> None:
+            dealer.set(zmq.ROUTING_ID, b"known")
+            curve.connect(dealer, pair, HOST.public)
+
+        return prepare
+
+    broker = guarded.connect(known(BROKER))
+    broker.hello(Role.BROKER)
+    broker.close()
+    end = time.monotonic() + WAIT_MS / 1000
+    while True:  # until libzmq knows that the id is free
+        assert time.monotonic() < end
+        front = guarded.connect(known(FRONT))
+        front.say(TakeInventory(), Hello(PROTOCOL, Role.FRONT, "liar", Machine("m")))
+        if front.hears_soon():
+            break
+        front.close()
+    assert front.expect(Welcome).name == CONFIG.host
+    front.close()
 
 
 def test_nobody_gets_in_without_a_known_key(guarded: Process) -> None:
@@ -87,7 +116,7 @@ def new_link(kind: str, run: Path) -> Link:
         CONFIG,
         endpoint=f"ipc://{run / 's'}",
         secret_key=HOST.secret,
-        front_keys=(FRONT.public,),
+        badges=(Badge(FRONT.public, Role.FRONT, Machine(""), "fcgi.public"),),
     )
     return CurveLink(config, listener.detach())
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from luafarm import wire
+from luafarm.badges import Badge, Badges
 from luafarm.messages import (
     PROTOCOL,
     Blob,
@@ -24,13 +25,14 @@ from luafarm.messages import (
     NeedKind,
     Outcome,
     Part,
+    Refused,
     Role,
     Source,
     TakeInventory,
     Want,
     Welcome,
 )
-from luafarm.names import Epoch, Machine, RequestId, Script
+from luafarm.names import Epoch, HostId, Machine, RequestId, Script
 from tests.vmhost.hostdriver import (
     BROKER,
     ERROR,
@@ -52,9 +54,10 @@ from vmhost.hostmachine import (
     MAX_QUEUE,
     PATIENCE_NS,
     CloseWork,
+    HostMachine,
     LoadWork,
 )
-from vmhost.hostpeers import MANY, MAX_COMPLAINTS, ROLES
+from vmhost.hostpeers import MANY, MAX_COMPLAINTS
 
 
 @pytest.fixture
@@ -416,17 +419,32 @@ def test_a_cancellation_does_not_outlive_its_run(farm: Driver) -> None:
     assert not farm.machine.dialogue.is_cancelled
 
 
-def test_whoever_may_not_be_what_it_says_is_ignored() -> None:
+def test_whoever_may_not_be_what_it_says_is_refused() -> None:
     farm = Driver()
-    hello = wire.encode(Hello(PROTOCOL, Role.BROKER, "x", Machine("m")))
-    farm.machine.hear(b"stranger", hello, 0, frozenset({Role.FRONT}))
-    farm.machine.hear(b"nobody", hello, 0, frozenset())
     farm.hear(b"command", Hello(PROTOCOL, Role.COMMAND, "x", Machine("m")))
     farm.hear(b"future", Hello(PROTOCOL + 1, Role.FRONT, "x", Machine("m")))
-    assert farm.said() == []
+    refused = [message for _, message in farm.said()]
+    assert refused == [
+        Refused("a command does not call VM hosts"),
+        Refused(f"it speaks protocol {PROTOCOL + 1}, this VM host {PROTOCOL}"),
+    ]
     assert set(farm.machine.peers.roles) == {FRONT, OTHER, BROKER}
-    farm.machine.hear(b"stranger", hello, 0, ROLES)
-    assert isinstance(farm.told(b"stranger")[0], Welcome)
+
+
+def test_with_keys_a_peer_is_what_its_key_says() -> None:
+    front = Badge(b"f" * 40, Role.FRONT, Machine("m"), "fcgi-m.public")
+    broker = Badge(b"b" * 40, Role.BROKER, Machine(""), "broker.public")
+    machine = HostMachine(HostId("host"), 10, Badges([front, broker]))
+    hello = wire.encode(Hello(PROTOCOL, Role.BROKER, "x", Machine("m")))
+    machine.hear(b"front", hello, 0, "f" * 40)
+    machine.hear(b"nobody", hello, 0, "n" * 40)
+    said = [wire.decode(frame) for _, frame in machine.peers.outbox]
+    assert said == [
+        Refused("fcgi-m.public is no key of a broker"),
+        Refused(f"{'n' * 40} is no key of a broker"),
+    ]
+    machine.hear(b"broker", hello, 0, "b" * 40)
+    assert machine.peers.roles == {b"broker": Role.BROKER}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from luafarm.messages import (
     MachineReport,
     Message,
     Recycle,
+    Refused,
     Role,
     Welcome,
 )
 from luafarm.names import HostId, Machine, RequestId, Script
+from luafarm.zap import ZapHandler
 from tests.vmhost.supervised import until
 from vmhost.brokerlink import BrokerLink
 from vmhost.notices import Notices
@@ -29,6 +32,7 @@ pytestmark = pytest.mark.process
 
 BOX = Machine("box")
 LOST = HostLost(HostId("h"), RequestId(7), (RequestId(7),), Script(b"/x"), "wall", "")
+HELLO = Hello(PROTOCOL, Role.SUPERVISOR, BOX, BOX)
 Sock = zmq.Socket[bytes]
 
 
@@ -74,7 +78,7 @@ class Cranked:
         end = time.monotonic() + 10
         while time.monotonic() < end:
             self.link.watch(time.monotonic())
-            while (message := self.link.receive()) is not None:
+            while (message := self.link.receive(time.monotonic())) is not None:
                 self.received.append(message)
             if is_so():
                 return
@@ -102,7 +106,9 @@ def test_hello_is_said_until_welcome_and_again_to_the_next_broker(
         broker = peers.bound(zmq.ROUTER, f"ipc://{tmp_path}/b")
         cranked.until(partial(broker.poll, 0))
         peer, frame = heard(broker)
-        assert wire.decode(frame) == Hello(PROTOCOL, Role.SUPERVISOR, BOX, BOX)
+        hello = wire.decode(frame)
+        assert isinstance(hello, Hello)
+        assert replace(hello, incarnation=0) == HELLO
         assert not link.is_welcome
         welcome = Welcome(PROTOCOL, Role.BROKER, "broker", term)
         broker.send_multipart([peer, wire.encode(welcome)])
@@ -173,6 +179,9 @@ def test_every_front_that_said_hello_is_told_and_no_other(
     for sock in fronts:
         assert wire.decode(heard(sock)[0]) == LOST
     assert not mute.poll(0)
+    refused = wire.decode(heard(other)[0])
+    assert isinstance(refused, Refused)
+    assert f"it speaks protocol {PROTOCOL + 1}" in refused.reason
     assert not other.poll(0)
     notices.close()
 
@@ -212,10 +221,10 @@ def test_over_tcp_only_fronts_with_a_known_key_are_heard(
     peers: Peers, tmp_path: Path
 ) -> None:
     curve.keygen(tmp_path / "keys")
-    keys = curve.load(tmp_path / "keys", "vmhost")
-    zap = curve.ZapHandler(peers.context, keys.allowed)
+    keys = curve.load(tmp_path / "keys", "vmhost", BOX)
+    zap = ZapHandler(peers.context, keys.badges, Role.FRONT)
     notices = Notices(peers.context, "tcp://127.0.0.1:*", BOX, keys)
-    known = curve.load(tmp_path / "keys", "fcgi").own
+    known = curve.load(tmp_path / "keys", "fcgi", BOX).own
 
     def connected(pair: curve.KeyPair) -> Sock:
         sock = peers.open(zmq.DEALER)

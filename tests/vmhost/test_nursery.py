@@ -83,8 +83,7 @@ def household(run: Path, zygote: str = "tests.vmhost.fakehost") -> Household:
         max_states=100,
         compat=Compat(),
         uids=range(61200, 61300) if os.geteuid() == 0 else None,
-        front_keys=(),
-        broker_keys=(),
+        badges=(),
         zygote=zygote,
     )
 

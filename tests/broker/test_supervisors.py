@@ -1,0 +1,97 @@
+"""Which supervisor speaks for a machine."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.supervisors import Speaker, Supervisors
+from luafarm.names import Machine
+
+A = Machine("a")
+FIRST, SECOND = Speaker(1, "key"), Speaker(2, "key")
+SILENCE_S = 5.0
+
+
+def held() -> Supervisors:
+    """Return a table in which FIRST speaks for A, heard last at 100."""
+    supervisors = Supervisors(SILENCE_S)
+    assert supervisors.rival(A, FIRST, 100.0) is None
+    assert not supervisors.take(A, FIRST, b"first", 100.0)
+    return supervisors
+
+
+def test_the_first_keeps_the_name_while_it_is_heard() -> None:
+    supervisors = held()
+    for second in range(1, 100):
+        now = 100.0 + second
+        assert supervisors.hears(A, FIRST, b"first", now)
+        assert supervisors.rival(A, SECOND, now + 4.9) == b"first"
+
+
+def test_the_name_is_free_when_its_holder_was_silent_for_too_long() -> None:
+    supervisors = held()
+    assert supervisors.rival(A, SECOND, 105.1) is None
+    assert supervisors.take(A, SECOND, b"second", 105.1)
+    assert supervisors.peer(A) == b"second"
+
+
+def test_who_lost_the_name_is_not_heard_any_more() -> None:
+    supervisors = held()
+    supervisors.take(A, SECOND, b"second", 106.0)
+    assert not supervisors.hears(A, FIRST, b"first", 106.1)
+    assert supervisors.rival(A, FIRST, 106.1) == b"second"
+
+
+def test_the_same_process_may_come_back_over_another_connection() -> None:
+    supervisors = held()
+    assert supervisors.rival(A, FIRST, 101.0) is None
+    assert not supervisors.take(A, FIRST, b"again", 101.0)
+    assert supervisors.peer(A) == b"again"
+    assert supervisors.hears(A, FIRST, b"first", 101.0)  # what was on its way
+
+
+def test_the_same_number_with_another_key_is_another_process() -> None:
+    assert held().rival(A, Speaker(FIRST.incarnation, "other"), 101.0) == b"first"
+
+
+def test_who_was_silent_speaks_again_if_nobody_took_the_name() -> None:
+    supervisors = held()
+    supervisors.forget_silent(106.0)
+    assert supervisors.peer(A) is None
+    assert supervisors.hears(A, FIRST, b"first", 106.0)
+    assert supervisors.peer(A) == b"first"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["hello", "word", "tick"]),
+            st.integers(1, 3),
+            st.floats(0.0, 4.0),
+        )
+    )
+)
+def test_one_process_at_a_time_speaks_for_a_machine(
+    steps: list[tuple[str, int, float]],
+) -> None:
+    supervisors = Supervisors(SILENCE_S)
+    now, speaking, heard_at = 0.0, 0, 0.0
+    for what, number, pause_s in steps:
+        now += pause_s
+        is_free = speaking in (0, number) or now - heard_at > SILENCE_S
+        speaker, peer = Speaker(number, ""), b"%d" % number
+        if what == "hello":
+            rival = supervisors.rival(A, speaker, now)
+            assert (rival is None) == is_free
+            if rival is None:
+                supervisors.take(A, speaker, peer, now)
+                speaking, heard_at = number, now
+        elif what == "word":
+            if supervisors.hears(A, speaker, peer, now):
+                assert speaking in (0, number)
+                speaking, heard_at = number, now
+            else:
+                assert speaking not in (0, number)
+        else:
+            supervisors.forget_silent(now)
+            if now - heard_at > SILENCE_S:
+                speaking = 0
