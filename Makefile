@@ -103,9 +103,10 @@ unit: .venv/.ready        ## tests without processes
 process: .venv/.ready     ## tests with real processes, sockets and web servers
 	$(BIN)/pytest -m process
 
-hostile: .venv/.ready     ## attack every sandboxed dialect with the hostile scripts
+hostile: .venv/.ready     ## attack with hostile scripts, and with captured VM hosts
 	$(BIN)/python -m tests.hostile
 	$(BIN)/python -m tests.hostile --bystander
+	$(BIN)/python -m tests.captured
 
 # The tests of the hot modules and of `luafarm up` once more, against the installed
 # wheel and away from the source tree, which would hide it.

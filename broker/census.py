@@ -3,11 +3,13 @@
 A broker that starts knows nothing; the hosts know what they hold. States of an earlier
 broker are taken over as they are: their files are watched with the contents that the
 states saw, so those that are stale show up as changed and are renewed.
+
+A host may have been taken over: what it may say is judged in `broker.suspicion`.
 """
 
 from typing import Final
 
-from broker.actions import Drop, Fence, Forget, Kill
+from broker.actions import Drop, Fence, Forget
 from broker.convergence import Convergence, load_error
 from broker.events import Accused, HostJoined, Inventoried, StateGone
 from broker.farm import Farm
@@ -15,6 +17,7 @@ from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.resolve import shown
 from broker.restraint import EXHAUSTING
+from broker.suspicion import Suspicion
 from broker.tables import Generation, Host, Record, State
 from luafarm.messages import HostLost, StateRow, StopRow, Verdict
 from luafarm.names import Epoch, HostId, Machine, RequestId, Script
@@ -28,6 +31,9 @@ UNSENT: Final = "unsent"
 NO_FAULT: Final = frozenset({"stopped", "recycled", "silent", "dropped", "replaced"})
 """Why hosts and states go without a script being to blame."""
 
+MOST_RATE: Final = 10_000.0
+"""Requests a second that the states of one host may have served, all together."""
+
 _RATE_AGE_S: Final = 1.0
 
 
@@ -40,14 +46,18 @@ class Census:
         placement: Placement,
         convergence: Convergence,
         recycling: Recycling,
+        suspicion: Suspicion,
     ) -> None:
         self._farm = farm
         self._turn = farm.turn
         self._placement = placement
         self._convergence = convergence
         self._recycling = recycling
+        self._suspicion = suspicion
         #: when each supervisor was heard last
         self.machines: dict[Machine, float] = {}
+        #: since when each of them has been heard, without being silent for long
+        self._met: dict[Machine, float] = {}
         #: scripts with an order that could not be sent, to be given again
         self._unsent: dict[Script, Record] = {}
         #: when a host joined or told what it holds
@@ -59,7 +69,7 @@ class Census:
         """Know a host; it gets states once it has told what it holds."""
         farm = self._farm
         up = event.up
-        self.machines[up.machine] = self._turn.now
+        self._hear(up.machine)
         if up.host in farm.roster.hosts:
             return
         if up.pool not in farm.pools:
@@ -67,8 +77,23 @@ class Census:
             self._turn.log("warning", text)
             return
         self.news_at = self._turn.now
-        farm.roster.join(up, self._turn.now)
+        host = farm.roster.join(up, self._turn.now)
+        host.is_fresh = self.is_fresh(up.machine, self._turn.now)
+        self._suspicion.met(host)
         farm.bulletin.tell(up)
+
+    def _hear(self, machine: Machine) -> None:
+        if machine not in self.machines:
+            self._met[machine] = self._turn.now
+        self.machines[machine] = self._turn.now
+
+    def is_fresh(self, machine: Machine, now: float) -> bool:
+        """Say whether a host of this machine that is announced now was just started.
+
+        A supervisor that meets a broker announces all hosts that it has, and speaks
+        every second: so later ones are new, and hold nothing that nobody ordered.
+        """
+        return now - self._met.get(machine, now) > MACHINE_SILENCE_S
 
     def inventoried(self, event: Inventoried) -> None:
         """Compare what a host holds with what it should hold."""
@@ -77,20 +102,30 @@ class Census:
         if host is None:
             return
         self.news_at = self._turn.now
+        told = {row.script: row.epoch for row in event.states}
+        if not self._suspicion.admits(host, event.states):
+            return
         for row in event.states:
             farm.seen_epoch(row.epoch)
-        if not host.is_known:
+        was_known = host.is_known
+        if not was_known:
             farm.roster.ready(host)
-        told = {row.script: row.epoch for row in event.states}
         self._repeat(host, told)
         self._forget_untold(host, told, event.asked_at)
         adopted: list[Record] = []
+        uses = sum([_rate(row) for row in event.states])
+        share = min(1.0, MOST_RATE / uses) if uses > 0.0 else 0.0
         for row in event.states:
             if row.script in host.states or row.script in host.loads:
                 continue
             if row.epoch <= host.draining.get(row.script, 0):
                 continue
-            record = self._adopt(host, row)
+            if was_known:  # nothing but orders has made any since it was asked first
+                if not self._suspicion.is_stray(host, "a state"):
+                    return
+                farm.close(host, row.script, row.epoch)
+                continue
+            record = self._adopt(host, row, share)
             if record is not None:
                 adopted.append(record)
         for record in adopted:
@@ -128,8 +163,11 @@ class Census:
             self._farm.bulletin.publish(record)
             self._convergence.tend(record)
 
-    def _adopt(self, host: Host, row: StateRow) -> Record | None:
-        """Take over a state that the host holds, of whatever age it is."""
+    def _adopt(self, host: Host, row: StateRow, share: float) -> Record | None:
+        """Take over a state that the host holds, of whatever age it is.
+
+        share: of the uses that it claims, those that are believed.
+        """
         farm = self._farm
         known = farm.records.get(row.script)
         if not self._is_welcome(host, row, known):
@@ -152,51 +190,58 @@ class Census:
         elif generation.epoch > current.epoch and not farm.bulletin.is_open:
             record.current = generation
         farm.rewatch(record)
-        state = farm.adopt(record, host, generation, row.epoch, row.kib)
+        limits = record.policy.limits
+        kib = min(max(row.kib, 0), limits.memory_bytes >> 10)
+        state = farm.adopt(record, host, generation, row.epoch, kib)
         self._recycling.born(state)
         state.served = True
-        state.requests = row.requests
-        record.load_s = row.load_us / 1e6
-        self._warm(state, row)
+        state.requests = max(row.requests, 0)
+        record.load_s = min(max(row.load_us / 1e6, 0.0), limits.load_wall_ms / 1e3)
+        self._warm(state, row, share)
         farm.rank(state)
         self._turn.count("adopted_states")
         return record
 
     def _is_welcome(self, host: Host, row: StateRow, known: Record | None) -> bool:
         farm = self._farm
-        if farm.pools[host.pool].root_of(row.script) is None:
+        if not self._suspicion.is_of(host.pool, row.script) or farm.is_pool_full(
+            host.pool
+        ):
             return False
-        if farm.taken >= farm.limit or farm.is_pool_full(host.pool):
-            return False
-        if known is None:
-            return True
-        hosts = len({s.host.id for s in known.states} | set(known.loads))
-        return known.pool == host.pool and hosts < known.policy.clones
+        if known is not None:
+            hosts = len({s.host.id for s in known.states} | set(known.loads))
+            if known.pool != host.pool or hosts >= known.policy.clones:
+                return False
+        return farm.taken < farm.limit or self._placement.make_share(host.pool)
 
-    def _warm(self, state: State, row: StateRow) -> None:
+    def _warm(self, state: State, row: StateRow, share: float) -> None:
         """Guess the heat of a state from its age and uses, as if they came evenly."""
         farm = self._farm
-        age_s = max(row.age_ms / 1000.0, _RATE_AGE_S)
         lasting_s = min(
-            age_s, farm.fading.half_life_s * 1.44
+            _age_s(row), farm.fading.half_life_s * 1.44
         )  # 1 / ln 2: the whole of the decay
-        uses = row.requests / age_s * lasting_s
+        uses = _rate(row) * share * lasting_s
         state.heat.add(uses, farm.lived())
         state.record.heat.add(uses, farm.lived())
 
     # -- hosts that go ---------------------------------------------------------------
 
     def left(self, lost: HostLost) -> None:
-        """Forget a host; blame the script that cost it the life."""
+        """Forget a host; blame the script that cost it the life.
+
+        Which one that was is what the host wrote last: only one that it has counts.
+        """
         host = self._farm.roster.hosts.get(lost.host)
         if host is None:
             return
-        is_fault = bool(lost.script) and lost.reason not in NO_FAULT
+        record = self._farm.records.get(lost.script)
+        is_fault = (
+            record is not None and host.has(record) and lost.reason not in NO_FAULT
+        )
         is_served = is_fault and not lost.running and self._reject(host, lost)
         if is_fault and not is_served:
             why = f"host={lost.host} died of it: {lost.reason}"
             self._blame(lost.script, why)
-        record = self._farm.records.get(lost.script)
         if is_fault and record is not None:
             record.kills += 1
             record.last_stop = f"{lost.reason}: {lost.detail}"
@@ -274,7 +319,7 @@ class Census:
         One that was started anew does not know the hosts of its predecessor, which died
         with it and of whose death nobody else will tell.
         """
-        self.machines[machine] = self._turn.now
+        self._hear(machine)
         for host in self._farm.roster.of_machine(machine):
             if host.id not in named:
                 self._forget_silent(host, "its supervisor does not have it")
@@ -289,6 +334,7 @@ class Census:
             if heard_at >= silent:
                 continue
             del self.machines[machine]
+            del self._met[machine]
             self._turn.log(
                 "warning", f"machine={machine} is silent: its hosts are lost"
             )
@@ -304,8 +350,7 @@ class Census:
         """Have a host killed that breaks the protocol."""
         host = self._farm.roster.hosts.get(event.host)
         if host is not None:
-            self._turn.count("accusations")
-            self._turn.out.append(Kill(host.up.machine, host.id, event.why))
+            self._suspicion.accuse(host, event.why)
 
     # -- states that go --------------------------------------------------------------
 
@@ -327,6 +372,8 @@ class Census:
                 self._convergence.tend(loading.record)
             return
         state = host.states.get(event.script)
+        if state is None and loading is None:
+            self._suspicion.is_stray(host, "the end of a state")
         if state is None or state.epoch != event.epoch or event.reason == "replaced":
             return  # "replaced": `StateLoaded` of the new one follows
         self._turn.count("lost_states")
@@ -400,6 +447,15 @@ class Census:
             if record is not None:
                 self._placement.review_lane(record)
                 self._convergence.tend(record)
+
+
+def _age_s(row: StateRow) -> float:
+    return max(row.age_ms / 1000.0, _RATE_AGE_S)
+
+
+def _rate(row: StateRow) -> float:
+    """Return how many requests a second a state says that it served."""
+    return max(row.requests, 0) / _age_s(row)
 
 
 def _is_same(one: Generation, other: Generation) -> bool:

@@ -73,10 +73,14 @@ class Farm:
         self.young: dict[State, None] = {}
         #: pairs of script and host that have a state or get one, by pool
         self.taken_by = dict.fromkeys(self.pools, 0)
-        self.draining = 0
+        #: orders to close that are not confirmed, by pool of the hosts
+        self.draining_of = dict.fromkeys(self.pools, 0)
         #: hosts with an order to close a state that is not confirmed
         self.closing: dict[Script, dict[HostId, Host]] = {}
         self.kib = 0
+        #: seconds of which this broker saw every one pass: what others must do in time
+        #: is counted in these
+        self.watched_s = 0.0
         self.term = term
         self._number = 0
         self._serial = 0
@@ -292,6 +296,11 @@ class Farm:
     # -- states ----------------------------------------------------------------------
 
     @property
+    def draining(self) -> int:
+        """Orders to close a state that are not confirmed."""
+        return sum(self.draining_of.values())
+
+    @property
     def taken(self) -> int:
         """Pairs of script and host that have a state or get one."""
         return sum(self.taken_by.values())
@@ -366,7 +375,7 @@ class Farm:
     def close(self, host: Host, script: Script, epoch: Epoch) -> None:
         """Order what a host has of a script to close, known or not."""
         if script not in host.draining:
-            self.draining += 1
+            self.draining_of[host.pool] += 1
             self.closing.setdefault(script, {})[host.id] = host
         host.draining[script] = epoch
         self.turn.out.append(Drop(host.id, script, epoch))
@@ -388,7 +397,7 @@ class Farm:
         if meant is None or epoch > meant:
             return False
         del host.draining[script]
-        self.draining -= 1
+        self.draining_of[host.pool] -= 1
         closing = self.closing[script]
         del closing[host.id]
         if not closing:
@@ -408,7 +417,7 @@ class Farm:
 
     def fence(self, host: Host, script: Script, epoch: Epoch) -> None:
         """Let the host start nothing older of this script."""
-        self.waits.raised(host.id, script, epoch)
+        self.waits.raised(host.id, script, epoch, self.watched_s)
         self.turn.out.append(Fence(host.id, script, epoch))
 
     # -- worth -----------------------------------------------------------------------

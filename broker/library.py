@@ -12,7 +12,7 @@ from typing import Final
 from broker import actions as act
 from broker.events import Barrier, FileNow, Found
 from broker.policies import pool_paths
-from broker.resolve import is_below, is_in, shown
+from broker.resolve import is_below, is_in, pool_of, shown
 from broker.roots import Roots
 from broker.sources import Sources, trace
 from broker.tables import Key
@@ -50,7 +50,7 @@ class Library:
     def __init__(self, settings: Settings, is_single: Callable[[Key], bool]) -> None:
         """Watch nothing yet; is_single: says whether a file is all of its scripts."""
         self._settle_s = settings.broker.settle
-        pools = pool_paths(settings)
+        pools = self._pools = pool_paths(settings)
         self._places = [d for p in pools.values() for d in (*p.roots, *p.libraries)]
         circles = {Pool(n): c for n, c in trusted.circles(settings).items()}
         self._sources = Sources(pools, settings.broker.max_source, circles=circles)
@@ -293,6 +293,11 @@ class Library:
         why = "somebody has it open for writing"
         error = f"cannot read '{shown(blob.path)}': {why}"
         return Source(need.ticket, Blob(need.kind, need.name, b"", b"", b""), error)
+
+    def is_of(self, pool: Pool, path: bytes) -> bool:
+        """Say whether a path is one of this pool's scripts and of no other pool's."""
+        where = pool_of(self._pools.values(), path)
+        return where is not None and where[0].pool == pool
 
     def unknown(self, scope: bytes) -> str:
         """Return why nothing that is served can be at a path; empty when it may be."""

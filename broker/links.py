@@ -1,4 +1,4 @@
-"""The broker's sockets: one ROUTER where everybody calls, one DEALER to each VM host.
+"""The broker's libzmq sockets: one ROUTER where everybody calls, DEALERs to VM hosts.
 
 Nothing here blocks and nothing queues without bound: a peer that takes no more messages
 is told so by `send` returning False.
@@ -9,27 +9,22 @@ from typing import Final
 
 import zmq
 
-from broker.allowance import Allowance
 from luafarm import curve, wire
 from luafarm.complaints import Complaints
 from luafarm.handshakes import Change, Handshakes
-from luafarm.messages import Hello, HostUp, Message
+from luafarm.messages import HostUp, Message
 
 logger = logging.getLogger(f"luafarm.{__name__}")
-
-NEEDS: Final = 2000  # files that a host may ask for at once
-NEEDS_PER_S: Final = 500.0
-"""And then so many a second: each costs the broker some file system calls."""
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
 
 _PEER_QUEUE: Final = 10_000  # messages to one front before it must ask for a snapshot
 _HOST_QUEUE: Final = 10_000  # a host loads one state at a time; more cannot be ordered
+_HOST_AHEAD: Final = 16  # frames of a host that may wait: the rest stays in its socket
 _LINGER_MS: Final = 1000
 _RECONNECT_MS: Final = 20
 _RECONNECT_MAX_MS: Final = 1000
-_GREET_AGAIN_S: Final = 1.0
 _HEARTBEAT_MS: Final = 1000  # finds half-open TCP connections
 _HEARTBEAT_TIMEOUT_MS: Final = 3000
 
@@ -54,93 +49,75 @@ def _keep_alive(socket: Socket, endpoint: str) -> None:
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
 
 
-class HostLink:
-    """The connection to one VM host."""
+class KeyLink:
+    """The connection to a VM host by libzmq: over TCP, and with keys."""
+
+    has_more = False  # whoever polls the socket is told again
+    is_lost = False  # it is made again
+    is_ready = True  # what is said before it is connected waits
+    waiting = 0  # bytes are not told; messages are bounded
 
     def __init__(
         self,
         context: Context,
         up: HostUp,
         keys: curve.Keys | None,
+        max_frame: int,
         complaints: Complaints,
     ) -> None:
-        self.up = up
-        #: answered the last greeting
-        self.is_welcome = False
-        self._greeted_at = 0.0
-        #: when it was asked for its inventory last
-        self.asked_at = 0.0
-        #: how often it may have the broker look for files
-        self.needs = Allowance(NEEDS, NEEDS_PER_S)
-        self.socket = context.socket(zmq.DEALER)
-        self.socket.linger = 0
-        self.socket.sndhwm = _HOST_QUEUE
-        self.socket.rcvhwm = _HOST_QUEUE
-        self.socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_FRAME)
-        self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
-        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
+        """Connect, and again whenever the connection breaks."""
+        self.handle = context.socket(zmq.DEALER)
+        self.handle.linger = 0
+        self.handle.sndhwm = _HOST_QUEUE
+        self.handle.rcvhwm = _HOST_AHEAD
+        self.handle.setsockopt(zmq.MAXMSGSIZE, max_frame)
+        self.handle.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        self.handle.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
         pair: curve.KeyPair | None = None
         if up.server_key and keys is not None:
             # not without keys: it hears between two runs, and is on this machine
-            _keep_alive(self.socket, up.endpoint)
+            _keep_alive(self.handle, up.endpoint)
             pair = keys.own
-            curve.connect(self.socket, pair, up.server_key)
-        #: tells when a broken connection is whole again; an ipc one breaks for good
-        self._handshakes: Handshakes | None = None
-        if up.endpoint.startswith("tcp://"):
-            whom = f"a VM host of machine {up.machine}"
-            self._handshakes = Handshakes(
-                self.socket, up.endpoint, whom, pair, complaints
-            )
-        else:
-            self.socket.connect(up.endpoint)
+            curve.connect(self.handle, pair, up.server_key)
+        whom = f"a VM host of machine {up.machine}"
+        self._handshakes = Handshakes(self.handle, up.endpoint, whom, pair, complaints)
+        #: tells when a broken connection is whole again
+        self.monitor = self._handshakes.monitor
 
-    @property
-    def monitor(self) -> Socket | None:
-        """What to poll besides the socket."""
-        return None if self._handshakes is None else self._handshakes.monitor
+    def open(self) -> bool:
+        """Return whether there is a connection: libzmq sees to it."""
+        return True
 
-    def greet(self, hello: Hello, now: float) -> None:
-        """Say Hello, on a new connection or when the last one found no answer."""
-        if now - self._greeted_at >= _GREET_AGAIN_S:
-            self._greeted_at = now
-            self.send(hello)
-
-    def send(self, message: Message) -> bool:
-        """Send a message; return False when the host takes no more."""
+    def send(self, frame: bytes) -> bool:
+        """Send a frame; return False when the host takes no more."""
         try:
-            self.socket.send(wire.encode(message), zmq.DONTWAIT)
+            self.handle.send(frame, zmq.DONTWAIT)
         except zmq.Again:
             return False
         return True
 
+    def flush(self) -> None:
+        """Do nothing: libzmq sends by itself."""
+
     def receive(self) -> bytes | None:
         """Return the next frame, or None when there is none."""
         try:
-            return self.socket.recv(zmq.DONTWAIT)
+            return self.handle.recv(zmq.DONTWAIT)
         except zmq.Again:
             return None
 
     def reconnected(self, now: float) -> bool:
         """Say whether the connection was made (again) since the last call."""
-        if self._handshakes is None:
-            return False
-        is_new = Change.MADE in self._handshakes.read(now)
-        if is_new:
-            self.is_welcome = False
-            self._greeted_at = 0.0
-        return is_new
+        return Change.MADE in self._handshakes.read(now)
 
     def retry(self, now: float) -> None:
         """Connect again if that is due."""
-        if self._handshakes is not None:
-            self._handshakes.retry(now)
+        self._handshakes.retry(now)
 
     def close(self) -> None:
         """End the connection."""
-        if self._handshakes is not None:
-            self._handshakes.close()
-        self.socket.close()
+        self._handshakes.close()
+        self.handle.close()
 
 
 def send(socket: Socket, peer: bytes, message: Message) -> bool | None:

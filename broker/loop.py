@@ -84,7 +84,15 @@ class Loop:
         tell = self._events.append
         self._script_log = ScriptLog(settings)
         self._hosts = Hosts(
-            self._context, keys, self._library, self._script_log, hello, term, tell
+            self._context,
+            keys,
+            self._library,
+            self._script_log,
+            hello,
+            term,
+            tell,
+            self._poller,
+            self._work,
         )
         self._callers = Callers(
             self._router,
@@ -152,7 +160,8 @@ class Loop:
         self._listen()
         due_s = min(self._next_tick, self._library.due_at()) - time.monotonic()
         # rounded up: a poll that ends too early would only poll again
-        ready = dict(self._poller.poll(max(0, int(due_s * 1000 + 0.999))))
+        wait_ms = 0 if self._hosts.is_behind else max(0, int(due_s * 1000 + 0.999))
+        ready = dict(self._poller.poll(wait_ms))
         now = time.monotonic()
         if self._library.fileno() in ready:
             self._library.read_events()
@@ -162,9 +171,7 @@ class Loop:
             self._zap.handle()
         if self._router in ready:
             self._callers.read()
-        for socket in ready:
-            if isinstance(socket, zmq.Socket):
-                self._hosts.read(socket)
+        self._hosts.read(ready)
         changed = self._library.turn(now)
         self._realign()
         if changed:
@@ -175,7 +182,7 @@ class Loop:
             self._next_tick = now + TICK_S
             self._events.append(ev.Ticked())
             self._callers.tick()
-            self._hosts.greet()
+            self._hosts.tick(now)
             self._script_log.tick(now)
         self._work()
 
@@ -201,7 +208,9 @@ class Loop:
 
     def _connect(self, up: HostUp) -> None:
         if up.pool in self.machine.farm.pools:
-            self._hosts.connect(up, self._poller)
+            now = time.monotonic()
+            is_fresh = self.machine.census.is_fresh(up.machine, now)
+            self._hosts.connect(up, is_fresh=is_fresh)
 
     # -- actions ---------------------------------------------------------------------
 
@@ -240,9 +249,10 @@ class Loop:
             case act.Recycle(machine, host, reason):
                 self._callers.tell_supervisor(machine, Recycle(host, reason))
             case act.Kill(machine, host, reason):
+                self._hosts.cut(host)
                 self._callers.tell_supervisor(machine, Kill(host, reason))
             case act.Forget(host):
-                self._hosts.disconnect(host, self._poller)
+                self._hosts.disconnect(host)
             case act.Log(level, text, pool):
                 if pool is None:
                     logger.log(getattr(logging, level.upper()), "%s", text)

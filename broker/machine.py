@@ -42,6 +42,7 @@ from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.renewal import Renewal
 from broker.resolve import pool_of
+from broker.suspicion import Suspicion
 from broker.tables import Generation, Key, Record, State
 from broker.turn import Turn
 from luafarm.messages import UseRow, Verdict
@@ -81,8 +82,13 @@ class Machine:
         self.placement = Placement(self.farm, cores)
         self._recycling = Recycling(self.farm, self.placement)
         convergence = self._convergence = Convergence(self.farm, self.placement)
-        self._renewal = Renewal(self.farm, self.placement, self._recycling, convergence)
-        self.census = Census(self.farm, self.placement, convergence, self._recycling)
+        suspicion = self._suspicion = Suspicion(self.farm)
+        self._renewal = Renewal(
+            self.farm, self.placement, self._recycling, convergence, suspicion
+        )
+        self.census = Census(
+            self.farm, self.placement, convergence, self._recycling, suspicion
+        )
         self.fronts: dict[bytes, Front] = {}
         self._takeover_s = settings.broker.takeover
         self._opens_at = now + self._takeover_s
@@ -302,14 +308,23 @@ class Machine:
             if host is not None and host.up.machine == event.machine:
                 host.requests = row.requests
                 host.rss_kib = row.rss_kib
-                host.running = row.running
+                script = Script(row.running)
+                record = self.farm.records.get(script)
+                is_given = record is not None and host.has(record)
+                host.running = script if is_given else b""
                 self._recycling.review(host)
 
     def _fenced(self, event: FenceRaised) -> None:
-        if self.farm.waits.confirmed(event.host, event.script, event.epoch):
+        waits = self.farm.waits
+        is_ordered = waits.is_ordered(event.host, event.script)
+        if waits.confirmed(event.host, event.script, event.epoch):
             self._convergence.answer_waits(event.script)
         host = self.farm.roster.hosts.get(event.host)
-        state = host.states.get(event.script) if host is not None else None
+        if host is None:
+            return
+        state = host.states.get(event.script)
+        if state is None and not is_ordered:
+            self._suspicion.is_stray(host, "the confirmation of a fence")
         if state is None or state.epoch >= event.epoch:
             return
         if state.generation is state.record.current:
@@ -327,6 +342,7 @@ class Machine:
     def _ticked(self) -> None:
         self.placement.grow_up()
         self.placement.top_up_short()
+        self._suspicion.tick()
         self.census.tick()
         self.census.release()
         self._recycling.tick()

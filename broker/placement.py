@@ -91,7 +91,7 @@ class Placement:
             is_full = farm.taken >= farm.limit or self._is_memory_full(record)
             if not (own_pool or is_full):
                 return True
-            if farm.draining >= max(16, farm.limit >> 3):
+            if self._is_closing_much(record.pool):
                 return False  # so many are told to close that room is imaginary
             victim = self._victim(record, own_pool=own_pool)
             if victim is None:
@@ -101,6 +101,32 @@ class Placement:
                 if limit_s <= 0.0:
                     return False
             self.evict(victim, f"room for {shown(record.script)}")
+
+    def make_share(self, pool: Pool) -> bool:
+        """Make room for a state of a pool that has less than its share of a full farm.
+
+        It is taken from the pool that has most, if that is more than its own share: who
+        told first what it holds has not taken it from those that tell later.
+        """
+        farm = self._farm
+        share = farm.limit // len(farm.pools)
+        most = max(farm.taken_by, key=lambda name: farm.taken_by[name])
+        if farm.taken_by[pool] >= share or farm.taken_by[most] <= share:
+            return False
+        victim = farm.victims.least(most)
+        if victim is not None:
+            self.evict(victim, f"share of pool {pool}")
+        return farm.taken < farm.limit
+
+    def _is_closing_much(self, pool: Pool) -> bool:
+        """Say whether to wait until states are closed before others are told to.
+
+        One pool whose hosts do not confirm cannot keep the others waiting.
+        """
+        most = max(16, self._farm.limit >> 3)
+        closing = self._farm.draining_of
+        others = [min(n, most >> 1) for name, n in closing.items() if name != pool]
+        return closing[pool] + sum(others) >= most
 
     def _victim(self, record: Record, *, own_pool: bool) -> State | None:
         """Return the state that is worth least, if any may go.

@@ -28,6 +28,18 @@ def _absolute(directories: tuple[str, ...]) -> tuple[bytes, ...]:
     )
 
 
+def longest_s(settings: Settings, pool: Pool) -> float:
+    """Return how long a run or load of any script of a pool may take."""
+    mine = settings.pool[pool]
+    overrides = [
+        budget
+        for script in settings.script
+        for budget in (script.wall, script.load_wall)
+        if budget is not None
+    ]
+    return max(mine.wall, mine.load_wall, *overrides)
+
+
 def policy(settings: Settings, paths: PoolPaths, script: Script) -> Policy:
     """Return what holds for this script."""
     pool = settings.pool[paths.pool]

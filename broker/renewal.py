@@ -15,6 +15,7 @@ from broker.farm import MAX_DEPENDENCIES, Farm
 from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.resolve import is_in, shown
+from broker.suspicion import Suspicion
 from broker.tables import Generation, Host, Record, State
 from luafarm.messages import HOST_ERROR, Dependency, ScriptError, Verdict
 from luafarm.names import Epoch, Script
@@ -33,12 +34,14 @@ class Renewal:
         placement: Placement,
         recycling: Recycling,
         convergence: Convergence,
+        suspicion: Suspicion,
     ) -> None:
         self._farm = farm
         self._turn = farm.turn
         self._placement = placement
         self._recycling = recycling
         self._convergence = convergence
+        self._suspicion = suspicion
         self._last_good = farm.settings.broker.last_good
 
     # -- files -----------------------------------------------------------------------
@@ -270,8 +273,7 @@ class Renewal:
         if state is None and loading is not None:
             loading.stray = event.epoch
         elif state is None:
-            # ordered and given up meanwhile
-            self._farm.close(host, event.script, event.epoch)
+            self._given_up(host, event)
         if record is None or state is None or state.epoch > event.epoch:
             return
         if state.epoch < event.epoch:
@@ -280,6 +282,20 @@ class Renewal:
         self._note(record, state.generation, event.dependencies, event.changed)
         self.review(record)
         self._convergence.tend(record)
+
+    def _given_up(self, host: Host, event: StateLoaded) -> None:
+        """Have a state closed that was ordered and given up meanwhile."""
+        farm = self._farm
+        if event.script not in host.draining:
+            if not self._suspicion.is_of(host.pool, event.script):
+                path = shown(event.script)
+                self._suspicion.accuse(
+                    host, f"a state of {path}, which is none of its pool"
+                )
+                return
+            if not self._suspicion.is_stray(host, "a state"):
+                return
+        farm.close(host, event.script, event.epoch)
 
     def doubt(self, state: State, epoch: Epoch) -> None:
         """Renew a state that an earlier broker still replaced, or fenced off.
@@ -349,9 +365,11 @@ class Renewal:
         host = farm.roster.hosts.get(event.host)
         record = farm.records.get(event.script)
         loading = host.loads.get(event.script) if host is not None else None
-        if host is None or record is None:
+        if host is None:
             return
-        if loading is None or loading.epoch != event.epoch:
+        if record is None or loading is None or loading.epoch != event.epoch:
+            if not host.is_given(event.script):
+                self._suspicion.is_stray(host, "a failure to load")
             return
         farm.end(loading)
         if loading.stray:

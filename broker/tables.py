@@ -7,6 +7,7 @@ in hunting order; the host's row finds them by script.
 from collections import deque
 from typing import Final
 
+from broker.allowance import Allowance
 from broker.heat import Heat
 from luafarm.messages import Dependency, HostUp, Limits, ScriptError
 from luafarm.names import Epoch, HostId, Pool, Script
@@ -153,15 +154,34 @@ class Host:
         self.loads: dict[Script, Loading] = {}
         #: orders to close that `Gone` has not confirmed: the newest epoch meant
         self.draining: dict[Script, Epoch] = {}
+        #: started after this broker met its machine: it held nothing when it joined
+        self.is_fresh = False
+        #: what it may still say of states that nobody ordered from it
+        self.strays = Allowance(0, 1.0)
+        #: its supervisor was ordered to kill it, then; 0: not
+        self.accused_at = 0.0
+        self.accused_of = ""
         #: the one load at a time that no request waits for
         self.background: Loading | None = None
         self.backlog: deque[Loading] = deque()
         self.busy = Heat()
         self.joined_at = 0.0
+        self.joined_s = 0.0  # the same, as the time that the broker has watched
         self.requests = 0
         self.rss_kib = 0
         self.first_rss_kib = 0  # as it was reported first
         self.running = b""
+
+    def has(self, record: "Record") -> bool:
+        """Say whether it holds, loads or still has to close a state of this script.
+
+        Only of such scripts is anything believed that is said of this host.
+        """
+        return record.pool == self.pool and self.is_given(record.script)
+
+    def is_given(self, script: Script) -> bool:
+        """Say whether a state of this script was ordered here, or is to be closed."""
+        return script in self.states or script in self.loads or script in self.draining
 
 
 class Record:

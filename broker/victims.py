@@ -129,6 +129,11 @@ class PoolVictims:
                 least = found
         return least
 
+    def least(self, pool: "Pool") -> State | None:
+        """Return the state of a pool that is worth least, or None."""
+        victims = self._pools.get(pool)
+        return victims.least() if victims is not None else None
+
     def put(self, state: State, key: float) -> None:
         """Insert the state, or move it to where this key belongs."""
         pool = state.record.pool

@@ -13,16 +13,26 @@ class Waits:
 
     def __init__(self) -> None:
         self._fences: dict[Script, dict[HostId, Epoch]] = {}
-        self._by_host: dict[HostId, dict[Script, None]] = {}
+        #: by host and script, oldest first: when a fence was ordered that still stands
+        self._by_host: dict[HostId, dict[Script, float]] = {}
         self._pending: dict[bytes, dict[Script, None]] = {}
         self._tickets: dict[Script, dict[bytes, None]] = {}
         #: by ticket: the first script that failed, and why
         self._errors: dict[bytes, tuple[Script, str]] = {}
 
-    def raised(self, host: HostId, script: Script, epoch: Epoch) -> None:
+    def raised(self, host: HostId, script: Script, epoch: Epoch, at: float) -> None:
         """Note that a fence was ordered."""
         self._fences.setdefault(script, {})[host] = epoch
-        self._by_host.setdefault(host, {})[script] = None
+        self._by_host.setdefault(host, {}).setdefault(script, at)
+
+    def is_ordered(self, host: HostId, script: Script) -> bool:
+        """Say whether a fence of this script was ordered that is not confirmed."""
+        return script in self._by_host.get(host, ())
+
+    def oldest(self) -> list[tuple[HostId, Script, float]]:
+        """Return the oldest fence of each host that owes any, and since when."""
+        firsts = [(h, next(iter(f.items()))) for h, f in self._by_host.items()]
+        return [(host, script, at) for host, (script, at) in firsts]
 
     def confirmed(self, host: HostId, script: Script, epoch: Epoch) -> bool:
         """Note that a host confirmed; return whether it was the script's last."""

@@ -30,12 +30,15 @@ from fcgi.refusal import TIME_BUDGETS, Refusal, hard_stop, of_error
 from fcgi.room import MAX_RUNS, bind, choose, hunt, release, time_trip
 from fcgi.usage import Usage
 from luafarm.aliases import Alias
-from luafarm.messages import SAFE, Miss, Place, Pressure, Report, Verdict
+from luafarm.messages import SAFE, Accuse, Miss, Place, Pressure, Report, Verdict
 from luafarm.names import HostId, RequestId, Script
 
 ASK_AGAIN_S: Final = 0.25  # a Miss without a useful answer is repeated: nothing comes
 # of it while the broker is new, or does not know yet that a host is lost
 OVERDUE_S: Final = 5.0  # beyond its budget and the supervisor's grace
+FORSAKEN_S: Final = 30.0  # then it does not answer late, but not at all: of no use here
+MOST_LOSSES: Final = 3  # hosts lost with a run as their next: one that hides what it
+# ran, and ends of it, would have the same run again and again
 MAX_IDLE: Final = 64  # hosts named as idle in one message
 MAX_SERVICE_US: Final = 86_400_000_000  # a day, the longest budget: hosts say anything
 
@@ -208,6 +211,7 @@ class Dispatch:
                 self._without(entry, host)
         actions: list[Action] = []
         started = frozenset(begun)
+        following = next(iter(host.runs.values()), None)
         for pending in host.runs.values():
             pending.host = None
             if pending.cancelled:
@@ -217,7 +221,10 @@ class Dispatch:
                 error = hard_stop(script, reason)
                 actions.append(Answer(pending, Refusal.TIMEOUT, error=error))
                 continue
-            if pending.id == running or pending.id in started:
+            if pending is following:
+                pending.losses += 1
+            is_begun = pending.id == running or pending.id in started
+            if is_begun or pending.losses > MOST_LOSSES:
                 pending.deaths += 1
                 if pending.deaths > 1 or pending.begun or not pending.flags & SAFE:
                     actions.append(Answer(pending, Refusal.HOST_LOST))
@@ -320,10 +327,16 @@ class Dispatch:
                 entry.asked = -1.0
                 actions += self._ask(entry, now)
         for host in self._hosts.values():
+            if host.late and now - host.late_since > FORSAKEN_S:
+                host.late_since = now
+                over_s = OVERDUE_S + FORSAKEN_S
+                why = f"an answer {over_s:g} s over its time, and none yet"
+                actions.append(Tell(Accuse(host.name, why)))
             first = next(iter(host.runs.values()), None)
             if first is None or first.entry is None or not first.entry.wall_s:
                 continue
             if now - max(first.sent, host.since) > first.entry.wall_s + OVERDUE_S:
+                host.late_since = now
                 host.ready = False  # neither it nor its supervisor kept the deadline
                 for pending in list(host.runs.values()):
                     release(host, pending.id, now)

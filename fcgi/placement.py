@@ -51,6 +51,7 @@ class Pending:
         self.arrival: float = arrival
         self.id: RequestId = RequestId(0)  # of this attempt; 0 before the first
         self.deaths: int = 0  # VM hosts that died under it
+        self.losses: int = 0  # VM hosts that died when it was next, untouched they say
         self.absences: int = 0  # VM hosts that had no state for it after all
         self.sent: float = 0.0
         self.cost: float = 0.0  # expected seconds, as added to its host's work
@@ -93,6 +94,7 @@ class Host:
         self.ready: bool = False  # it said Welcome and is not given up
         self.runs: dict[RequestId, Pending] = {}  # sent, unanswered, in order
         self.late: dict[RequestId, Pending] = {}  # the same, but given up: too late
+        self.late_since = 0.0
         self.work: float = 0.0  # sum of the runs' cost, seconds
         self.since: float = 0.0  # last progress
         self.window: float = WINDOW_S  # expected work that may wait here, seconds

@@ -23,6 +23,7 @@ RUNS: Final = _KIND_OF[messages.Runs]
 DONES: Final = _KIND_OF[messages.Dones]
 _HELLO: Final = _KIND_OF[messages.Hello]
 _HELLO_FIELDS: Final = 4  # that all versions have
+INVENTORY: Final = _KIND_OF[messages.Inventory]
 
 MAX_FRAME: Final = 80 << 20
 """Largest frame that any socket accepts: a reply of the greatest size and its head."""
@@ -211,15 +212,24 @@ def unpack(frame: bytes, most: int = _MAX_VALUES) -> list[object]:
     return value
 
 
+def kind_of(frame: bytes) -> int:
+    """Return the kind that a frame begins with, before it is unpacked; 0: none."""
+    is_short_array = len(frame) > 1 and frame[0] & 0xF0 == 0x90
+    return frame[1] if is_short_array and frame[1] < 0x80 else 0
+
+
 def encode(message: Message) -> bytes:
     """Return the frame of a message."""
     row = [_KIND_OF[type(message)], *cast("list[object]", _flat(message))]
     return cast("bytes", _pack(row))
 
 
-def decode(frame: bytes) -> Message:
-    """Return the message in a frame. Raise ProtocolError for anything else."""
-    return build(unpack(frame))
+def decode(frame: bytes, most: int = _MAX_VALUES) -> Message:
+    """Return the message in a frame of at most so many values.
+
+    Raise ProtocolError for anything else.
+    """
+    return build(unpack(frame, most))
 
 
 def build(value: list[object]) -> Message:

@@ -94,6 +94,7 @@ class FakeHost:
     def __init__(self, context: Context, directory: Path, name: str) -> None:
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
+        self.socket.sndhwm = 0  # a ROUTER drops what is more
         self.endpoint = f"ipc://{directory}/{name}.sock"
         self.socket.bind(self.endpoint)
         self.up = HostUp(

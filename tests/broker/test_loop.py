@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.simulate.traces import Recorded
+from broker.hosts import MAX_FRAME, NEEDS
 from broker.library import MOST_UNFINISHED
-from broker.links import NEEDS
 from broker.sources import digest_of
 from luafarm import loglines
 from luafarm.messages import (
@@ -492,7 +492,7 @@ def test_machine_reports_reach_the_status(bench: Bench) -> None:
     status = bench.wait_for(lambda status: status["hosts"][0]["requests"] == 77)
     shown = status["hosts"][0]
     assert (shown["requests"], shown["rss_kib"]) == (77, 20_000)
-    assert shown["running"] == "/x.lua"
+    assert shown["running"] == ""  # it was never given that script
 
 
 def test_a_front_that_went_away_is_told_nothing_more(bench: Bench) -> None:
@@ -564,6 +564,74 @@ def test_a_flood_of_questions_is_answered_at_a_bounded_rate(bench: Bench) -> Non
         host.say(Need(i, load.script, load.epoch, NeedKind.MODULE, b"none"))
     answers = [host.expect(Source) for _ in range(NEEDS + 10)]
     assert [a.ticket for a in answers] == list(range(NEEDS + 10))
+
+
+def test_who_asks_on_without_waiting_for_answers_is_killed(bench: Bench) -> None:
+    path = bench.write("a.lua", "one")
+    host = bench.host()
+    supervisor = bench.supervisor(host)
+    bench.front().say(Miss(path, ()))
+    load = host.expect(Load)
+    for i in range(4 * NEEDS):
+        host.say(Need(i, load.script, load.epoch, NeedKind.MODULE, b"none"))
+    assert "questions" in supervisor.expect(Kill).reason
+
+
+def test_who_asks_on_without_reading_the_answers_is_killed(bench: Bench) -> None:
+    path = bench.write("a.lua", "one")
+    bench.write("data.txt", "x" * (1 << 20))
+    host = bench.host()
+    supervisor = bench.supervisor(host)
+    bench.front().say(Miss(path, ()))
+    load = host.expect(Load)
+    host.socket.rcvhwm = 1
+    for i in range(40):
+        host.say(Need(i, load.script, load.epoch, NeedKind.FILE, b"data.txt"))
+    assert "answers waiting" in supervisor.expect(Kill).reason
+
+
+def test_an_inventory_that_nobody_asked_for_is_not_even_read(bench: Bench) -> None:
+    path = bench.write("a.lua", "one")
+    host = bench.host()
+    supervisor = bench.supervisor(host)
+    row = StateRow(Script(path), Epoch(1), b"0" * 16, 1, 1, 1, 1, ())
+    host.say(Inventory((row,) * 3))
+    kill = supervisor.expect(Kill)
+    assert (kill.host, kill.reason) == (
+        host.up.host,
+        "an inventory that nobody asked for",
+    )
+    assert not bench.wait_for(lambda _: True)["scripts"]
+
+
+def test_a_message_that_is_too_large_costs_its_host_the_life(bench: Bench) -> None:
+    host = bench.host()
+    supervisor = bench.supervisor(host)
+    host.say(Gone(Script(b"/x"), Epoch(1), "r", bytes(MAX_FRAME)))
+    reason = supervisor.expect(Kill).reason
+    assert "bytes; the limit is" in reason
+
+
+def test_a_host_that_ends_its_connection_and_lives_on_is_killed(
+    bench: Bench,
+) -> None:
+    host = bench.host()
+    supervisor = bench.supervisor(host)
+    host.socket.unbind(host.endpoint)
+    host.socket.close()
+    assert supervisor.expect(Kill).reason == "it ended its connection"
+
+
+def test_a_script_of_another_pool_says_nothing_in_the_log(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "luafarm")
+    _, host, path, load = loaded(bench)
+    host.say(Gone(Script(b"/else/x.lua"), Epoch(1), "dropped", b"iforged\0"))
+    host.say(Gone(Script(path), load.epoch, "dropped", b"itrue\0"))
+    bench.wait_for(lambda status: not status["states"])
+    assert "true" in caplog.text
+    assert "forged" not in caplog.text
 
 
 # ---- the end -------------------------------------------------------------------------

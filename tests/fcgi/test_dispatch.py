@@ -7,11 +7,17 @@ import pytest
 
 from fcgi.actions import Action, Answer, CancelRun, Send, Tell
 from fcgi.catalogue import MOST_BYTES
-from fcgi.dispatch import ASK_AGAIN_S, OVERDUE_S, Dispatch
+from fcgi.dispatch import (
+    ASK_AGAIN_S,
+    FORSAKEN_S,
+    MOST_LOSSES,
+    OVERDUE_S,
+    Dispatch,
+)
 from fcgi.placement import STALL_S, WINDOW_S, Host, Pending
 from fcgi.refusal import Refusal
 from fcgi.room import MAX_RUNS, hunt
-from luafarm.messages import SAFE, Miss, Place, Pressure, ScriptError, Verdict
+from luafarm.messages import SAFE, Accuse, Miss, Place, Pressure, ScriptError, Verdict
 from luafarm.names import Epoch, HostId, Pool, RequestId, Script
 
 A, B = HostId("a"), HostId("b")
@@ -457,6 +463,49 @@ def test_a_host_that_was_given_up_serves_again_once_it_has_answered(
     assert shown(dispatch.fill(A, 40.1)) == [("send", A, waiting)]
     assert dispatch.run(A, number) is None
     assert dispatch.finish(A, number, 5, 40.2, ok=True) is None
+    dispatch.check()
+
+
+def test_a_host_that_was_given_up_and_never_answers_is_accused() -> None:
+    dispatch = front(A, B)
+    dispatch.place(place(ONE, A), 0.0)
+    dispatch.arrive(request(), 0.0)
+    assert shown(dispatch.tick(40.0))
+    assert dispatch.tick(40.0 + FORSAKEN_S) == []
+    [accusation] = shown(dispatch.tick(40.1 + FORSAKEN_S))
+    assert isinstance(accusation, Accuse)
+    assert accusation.host == A
+    assert dispatch.tick(40.2 + FORSAKEN_S) == []
+
+
+def test_a_run_that_its_hosts_die_of_and_say_nothing_is_not_begun_for_ever() -> None:
+    hosts = [HostId(f"h{number}") for number in range(6)]
+    dispatch = front(*hosts)
+    dispatch.place(place(ONE, *hosts), 0.0)
+    first = request(flags=0)
+    dispatch.arrive(first, 0.0)
+    for number in range(MOST_LOSSES):
+        [sent] = shown(
+            dispatch.host_lost(hosts[number], RequestId(0), (), "stopped", 0.1)
+        )
+        assert sent == ("send", hosts[number + 1], first)
+    assert shown(
+        dispatch.host_lost(hosts[MOST_LOSSES], RequestId(0), (), "stopped", 0.1)
+    ) == [("answer", Refusal.HOST_LOST, first)]
+    dispatch.check()
+
+
+def test_what_a_dead_host_says_that_it_began_touches_no_run_of_another() -> None:
+    dispatch = front(A, B)
+    dispatch.place(place(ONE, A), 0.0)
+    dispatch.place(place(TWO, B), 0.0)
+    mine, theirs = request(ONE), request(TWO)
+    dispatch.arrive(mine, 0.0)
+    dispatch.arrive(theirs, 0.0)
+    dispatch.host_lost(A, theirs.id, (theirs.id, mine.id), "wall", 0.1)
+    assert dispatch.run(B, theirs.id) is theirs
+    assert theirs.deaths == 0
+    assert dispatch.finish(B, theirs.id, 5, 0.2, ok=True) is theirs
     dispatch.check()
 
 

@@ -344,3 +344,10 @@ def test_the_longest_honest_reply_is_taken() -> None:
     rows = [(2**63 - 1, 0, b"h" * 7168, b"\x90" * 9000, b"", b"", 10**9)] * MAX_RUNS
     value = wire.unpack(wire.encode_dones(rows), wire.REPLY_VALUES)
     assert wire.done_rows(value) == rows
+
+
+def test_the_kind_of_a_frame_is_told_before_it_is_unpacked() -> None:
+    assert wire.kind_of(wire.encode(messages.Inventory(()))) == wire.INVENTORY
+    assert wire.kind_of(wire.encode_dones([])) == wire.DONES
+    for frame in (b"", b"\x91", b"\xdc\x00", b"\x91\xff", b"\xc1\x01"):
+        assert wire.kind_of(frame) == 0

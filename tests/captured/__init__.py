@@ -1,0 +1,1 @@
+"""VM hosts that were taken over: what they try, and what it costs others."""
