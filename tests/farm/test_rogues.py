@@ -9,7 +9,7 @@ import pytest
 
 from bench import daemon, procfs
 from tests.farm import rogue
-from tests.farm.client import ask
+from tests.farm.client import TIMEOUT_S, ask
 from tests.farm.farms import LUAFARM, Farm, directory, hosts_of, until
 
 pytestmark = pytest.mark.process
@@ -47,7 +47,7 @@ def farm() -> Iterator[Farm]:
         farm.daemons["fcgi"].wait_until(
             lambda: daemon.accepts(farm.socket), "it listens"
         )
-        until(lambda: served(farm) == b"honest", "the rogues serve", 30.0)
+        until(lambda: served(farm) == b"honest", "the rogues serve")
         yield farm
 
 
@@ -70,17 +70,17 @@ def test_a_rogue_is_killed_and_replaced_and_its_neighbours_notice_nothing(
     counter = farm.place / "web" / "counter.lua"
     neighbours = hosts(farm, "web")
     count = int(ask(farm.socket, counter).body)
-    until(lambda: served(farm) == b"honest", "the rogues serve", 30.0)
+    until(lambda: served(farm) == b"honest", "the rogues serve")
     [before] = hosts(farm, "rogue")
     # a safe request is tried once more, on the next rogue: that one dies as well
     asking = threading.Thread(
         target=ask, args=(farm.socket, farm.root / f"{crime}.lua"), daemon=True
     )
     asking.start()
-    until(lambda: before not in hosts(farm, "rogue"), "it is killed", 30.0)
-    asking.join(30.0)
+    until(lambda: before not in hosts(farm, "rogue"), "it is killed")
+    asking.join(TIMEOUT_S)
     assert not asking.is_alive()
-    until(lambda: served(farm) == b"honest", "it is replaced", 30.0)
+    until(lambda: served(farm) == b"honest", "it is replaced")
     assert int(ask(farm.socket, counter).body) == count + 1  # its state lives on
     assert hosts(farm, "web") == neighbours
     scripts = {s["script"] for s in farm.status()["scripts"]}
@@ -101,5 +101,5 @@ def test_a_flood_of_parts_from_a_rogue_does_not_hold_up_others(farm: Farm) -> No
     asking.start()
     for number in range(50):
         assert int(ask(farm.socket, counter).body) == count + number + 1
-    asking.join(30.0)
+    asking.join(TIMEOUT_S)
     assert not asking.is_alive()

@@ -20,8 +20,8 @@ from vmhost.dialect import Dialect
 
 _SHOWN = 5
 PROMISE_S = 3.0
-"""Beyond the budget, for all that is not the script's: five pools, their supervisor,
-front and this client share the processors, and a host that was killed is forked anew."""
+"""Beyond the budget, for what is not the script's: five pools, their supervisor, front
+and this client share the processors, and a host that was killed is forked anew."""
 
 
 def main() -> int:

@@ -12,10 +12,10 @@
     -- body: 200000                    a POST with so many bytes
     -- query: ...                      {root}, {pool} and {place} are filled in
 
-Two outcomes that are both right stand with " or " between them, but they name one budget
-at most: an attack is tried on the ground where that one is short and nothing else can
-end it, so that no race decides what comes of it. Whatever is expected, no reply may
-contain ESCAPED: a script prints that when it gets what it must not have.
+Two outcomes that are both right stand with " or " between them, but they name one
+budget at most. An attack is tried on the ground where that one is short and nothing
+else can end it, so that no race decides what comes of it. Whatever is expected, no
+reply may contain ESCAPED: a script prints that when it gets what it must not have.
 """
 
 import re

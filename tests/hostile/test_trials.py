@@ -1,6 +1,6 @@
 """Every attack on every dialect, as real requests, the dialects side by side.
 
-The trials come first, on one ground after the other; the tests look at what came of each.
+The trials come first, one ground after the other; the tests look at what came of each.
 """
 
 import json
@@ -153,8 +153,9 @@ def test_nobody_broke_the_protocol(
 def test_front_broker_and_supervisor_did_not_grow(
     outcomes: dict[Ground, Outcome], ground: Ground
 ) -> None:
+    # two scripts of each pool ask for 4096 paths each, which the broker then watches
     for title, (before, after) in outcomes[ground].rss_kib.items():
-        assert after - before < 64 * 1024, f"{title}: {before} KiB to {after} KiB"
+        assert after - before < 160 * 1024, f"{title}: {before} KiB to {after} KiB"
 
 
 @pytest.mark.parametrize("kind", CLASSES)

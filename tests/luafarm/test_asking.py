@@ -25,7 +25,7 @@ from luafarm.settings import Broker, Paths, Security, Settings
 
 Answer = Callable[[Message], list[Message | bytes]]
 
-SOON_S = 5.0
+SOON_S = 120.0
 
 
 class FakeBroker(threading.Thread):

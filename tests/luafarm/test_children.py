@@ -60,7 +60,7 @@ def test_a_child_dies_with_its_parent_and_leaves_ctrl_c_to_it(tmp_path: Path) ->
     assert is_alive(pid)
     parent.kill()
     parent.wait()
-    until(lambda: not is_alive(pid), "the child is gone", 5.0)
+    until(lambda: not is_alive(pid), "the child is gone")
 
 
 @pytest.mark.process
@@ -108,4 +108,4 @@ def test_a_child_that_gives_up_root_still_dies_with_its_parent(tmp_path: Path) -
     assert uids[0] != "0"
     parent.kill()
     parent.wait()
-    until(lambda: not is_alive(pid), "the child is gone", 5.0)
+    until(lambda: not is_alive(pid), "the child is gone")
