@@ -65,6 +65,8 @@ CONFIG = HostConfig(
     max_states=100,
     max_bytes=1 << 30,
 )
+PATIENT = replace(CONFIG, grace_s=60.0)
+"""Where only soft stops are meant: no timer is quicker, however busy the machine is."""
 
 M = TypeVar("M")
 
