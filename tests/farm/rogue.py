@@ -46,7 +46,7 @@ from vmhost.scoreboard import HostSlot
 
 MODULE = "tests.farm.rogue"
 POOL = "rogue"
-ORPHAN_S = 120.0
+ORPHAN_S = 600.0
 HEAD = b"Status: 200 OK\r\nContent-Type: text/plain"
 
 Say = Callable[[bytes], None]
