@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import procfs
 
 POLL_S = 0.01
-STOP_S = 10.0  # luafarm drains before it stops; nothing else needs a second
+STOP_S = 60.0  # luafarm drains before it stops; nothing else needs a second
 IS_ROOT = os.geteuid() == 0
 
 
@@ -56,7 +56,7 @@ class Daemon:
         return self.process.pid
 
     def wait_until(
-        self, claim: Callable[[], bool], what: str, seconds: float = 15.0
+        self, claim: Callable[[], bool], what: str, seconds: float = 120.0
     ) -> None:
         """Return once ``claim()`` holds; raise DaemonError if it never will."""
         deadline = time.monotonic() + seconds

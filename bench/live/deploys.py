@@ -17,7 +17,7 @@ from bench.live import sites
 from bench.live.crowd import Asker, Crowd, Seen
 from luafarm.settings import Broker
 
-LIMIT_S: Final = 20.0  # a deploy that is not seen by then has failed
+LIMIT_S: Final = 120.0  # a deploy that is not seen by then has failed
 SETTLE_S: Final = Broker().settle  # by default
 _SURE: Final = 0.8  # part of the settle time in which nothing is taken for complete
 _MS: Final = 1000.0

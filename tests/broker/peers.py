@@ -1,4 +1,9 @@
-"""A real broker loop in a thread, and peers that speak to it over ipc."""
+"""A real broker loop in a thread, and peers that speak to it over ipc.
+
+The broker lets go of fronts and supervisors that are silent for some seconds. So that
+no test has to be quicker than that, they say what real ones say each second whenever
+the test waits for anybody.
+"""
 
 import json
 import threading
@@ -17,11 +22,15 @@ from luafarm.messages import (
     Fence,
     Fenced,
     Hello,
+    HostLost,
+    HostRow,
     HostUp,
     Inventory,
     Load,
     Loaded,
+    MachineReport,
     Message,
+    Report,
     Role,
     StatusIs,
     StatusWanted,
@@ -31,7 +40,8 @@ from luafarm.messages import (
 from luafarm.names import HostId, Machine, Pool
 from luafarm.settings import Broker, PoolSettings, Settings
 
-DEADLINE_S = 10.0
+DEADLINE_S = 120.0
+PULSE_S = 1.0
 
 M = TypeVar("M")
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -39,6 +49,31 @@ Context = zmq.Context[zmq.Socket[bytes]]
 
 class SilentError(AssertionError):
     """Nothing came in time."""
+
+
+class Pulse:
+    """Has all peers of a test speak each second, while it waits."""
+
+    def __init__(self) -> None:
+        self.dealers: list[Dealer] = []
+        self._due = time.monotonic() + PULSE_S
+
+    def beat(self) -> None:
+        """Have them speak, if it is time."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + PULSE_S
+            for dealer in self.dealers:
+                dealer.live()
+
+    def wait(self, socket: "zmq.Socket[bytes]", timeout_s: float) -> bool:
+        """Say whether a message comes in time."""
+        deadline = time.monotonic() + timeout_s
+        while not socket.poll(round(1000 * min(PULSE_S, timeout_s))):
+            if time.monotonic() >= deadline:
+                return False
+            self.beat()
+        return True
 
 
 class Dealer:
@@ -49,6 +84,7 @@ class Dealer:
         context: Context,
         endpoint: str,
         role: Role,
+        pulse: Pulse,
         machine: str = "m",
         keys: curve.Keys | None = None,
     ) -> None:
@@ -58,16 +94,38 @@ class Dealer:
             curve.connect(self.socket, keys.own, keys.broker)
         self.socket.connect(endpoint)
         self.hello = Hello(PROTOCOL, role, f"{role.name.lower()}-1", Machine(machine))
+        self.rows: dict[HostId, HostRow] = {}  # of a supervisor
+        self._pulse = pulse
 
     def say(self, message: Message) -> None:
+        match message:
+            case HostUp(host=host):
+                self.rows[host] = HostRow(host, 0, 0, 0, 0, b"")
+            case HostLost(host=host):
+                self.rows.pop(host, None)
+            case MachineReport(hosts=rows):
+                self.rows = {row.host: row for row in rows}
+            case _:
+                pass
         self.socket.send(wire.encode(message))
+
+    def live(self) -> None:
+        """Say what its role says each second."""
+        if self.socket.closed:
+            return
+        if self.hello.role is Role.FRONT:
+            self.say(Report((), ()))
+        elif self.rows:
+            self.say(MachineReport(tuple(self.rows.values()), 0))
 
     def greet(self) -> Welcome:
         self.say(self.hello)
-        return self.expect(Welcome)
+        welcome = self.expect(Welcome)
+        self._pulse.dealers.append(self)
+        return welcome
 
     def next(self, timeout_s: float = DEADLINE_S) -> Message:
-        if not self.socket.poll(round(timeout_s * 1000)):
+        if not self._pulse.wait(self.socket, timeout_s):
             raise SilentError
         return wire.decode(self.socket.recv())
 
@@ -91,10 +149,13 @@ class Dealer:
 class FakeHost:
     """A VM host: binds a ROUTER, greets the broker, keeps its last sender."""
 
-    def __init__(self, context: Context, directory: Path, name: str) -> None:
+    def __init__(
+        self, context: Context, directory: Path, name: str, pulse: Pulse
+    ) -> None:
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
-        self.socket.sndhwm = 0  # a ROUTER drops what is more
+        # what a broker has not read yet is kept: a ROUTER drops what is too much
+        self.socket.sndhwm = 0
         self.endpoint = f"ipc://{directory}/{name}.sock"
         self.socket.bind(self.endpoint)
         self.up = HostUp(
@@ -110,6 +171,7 @@ class FakeHost:
             1,
             1,
         )
+        self._pulse = pulse
         self.peer = b""
         self.inventory = Inventory(())
         self.seen: list[Message] = []
@@ -122,7 +184,7 @@ class FakeHost:
         deadline = time.monotonic() + timeout_s
         while True:
             left_s = max(0.0, deadline - time.monotonic())
-            if not self.socket.poll(round(left_s * 1000)):
+            if not self._pulse.wait(self.socket, left_s):
                 raise SilentError(f"{kind.__name__}; seen: {self.seen}")
             self.peer, frame = self.socket.recv_multipart()
             message = wire.decode(frame)
@@ -171,6 +233,7 @@ class Bench:
         self.endpoint = endpoint or f"ipc://{directory}/broker.sock"
         self.keys = keys
         self.context: Context = zmq.Context()
+        self.pulse = Pulse()
         self.opened: list[Dealer | FakeHost] = []
         self.failure: list[BaseException] = []
         self.start()
@@ -220,7 +283,7 @@ class Bench:
     def dealer(
         self, role: Role, machine: str = "m", keys: curve.Keys | None = None
     ) -> Dealer:
-        dealer = Dealer(self.context, self.endpoint, role, machine, keys)
+        dealer = Dealer(self.context, self.endpoint, role, self.pulse, machine, keys)
         self.opened.append(dealer)
         return dealer
 
@@ -244,11 +307,12 @@ class Bench:
 
     def wait_for(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the status as soon as it is like this."""
-        command = Dealer(self.context, self.endpoint, Role.COMMAND, keys=self.keys)
+        command = self.dealer(Role.COMMAND, keys=self.keys)
         deadline = time.monotonic() + DEADLINE_S
         try:
             command.greet()
             while True:
+                self.pulse.beat()
                 command.say(StatusWanted())
                 status: dict[str, Any] = json.loads(command.expect(StatusIs).text)
                 if condition(status):
@@ -258,6 +322,6 @@ class Bench:
             command.close()
 
     def host(self, name: str = "h1") -> FakeHost:
-        host = FakeHost(self.context, self.directory, name)
+        host = FakeHost(self.context, self.directory, name, self.pulse)
         self.opened.append(host)
         return host

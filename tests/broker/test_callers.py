@@ -170,7 +170,6 @@ def test_orders_for_a_machine_go_to_who_speaks_for_it(tmp_path: Path) -> None:
         bench.wait_for(lambda status: not status["hosts"])
 
 
-@pytest.mark.timeout(180)
 def test_who_calls_over_and_over_takes_nobodys_place(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
         first = bench.dealer(Role.SUPERVISOR)
@@ -179,7 +178,7 @@ def test_who_calls_over_and_over_takes_nobodys_place(tmp_path: Path) -> None:
         report = MachineReport((HostRow(host.up.host, 3, 1, 1, 1, b""),), 0)
         first.say(host.up)
         for _ in range(MAX_CALLERS - 1):
-            command = Dealer(bench.context, bench.endpoint, Role.COMMAND)
+            command = Dealer(bench.context, bench.endpoint, Role.COMMAND, bench.pulse)
             command.greet()
             command.close()
             first.say(report)

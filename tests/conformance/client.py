@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from tests.fcgi import wire
 from tests.fcgi.wire import Got
 
-TIMEOUT_S = 10.0  # until a test fails; nothing waits that long
+TIMEOUT_S = 120.0  # until a test fails; nothing waits that long
 Address = str | tuple[str, int]
 
 

@@ -72,7 +72,7 @@ def served() -> Iterator[Served]:
                 "the front accepts connections",
             )
             found = Served(place, root, config, addresses)
-            process.wait_until(lambda: _answers(found), "a script answers", 30.0)
+            process.wait_until(lambda: _answers(found), "a script answers")
             yield found
 
 

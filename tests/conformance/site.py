@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conformance.client import Address, Answer, Client, connected
+from tests.conformance.client import TIMEOUT_S, Address, Answer, Client, connected
 from tests.fcgi import wire
 
 Pairs = list[tuple[bytes, bytes]]
@@ -16,7 +16,7 @@ class Site:
     address: Address
     root: Path
 
-    def connect(self, timeout: float = 10.0) -> Client:
+    def connect(self, timeout: float = TIMEOUT_S) -> Client:
         return Client(self.address, timeout)
 
     def pairs(

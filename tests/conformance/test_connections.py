@@ -80,7 +80,7 @@ def test_e06_fifty_interleaved_requests_do_not_mix(site: Site) -> None:
 @pytest.mark.parametrize("is_whole", [False, True])
 def test_e07_begin_for_an_active_id_ends_it(site: Site, is_whole: bool) -> None:
     first = site.get("slow.lua", QUERY_STRING="2", keep=True)
-    with connected(site.address, 3.0) as client:
+    with connected(site.address) as client:
         client.send((first if is_whole else begin(flags=1)) + begin(flags=1))
         assert all(r.type == wire.END for r in client.rest())
     assert site.is_well()

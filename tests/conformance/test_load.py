@@ -35,14 +35,15 @@ def test_k02_sixty_four_requests_at_once_are_answered(site: Site) -> None:
 
 
 def test_k03_no_answer_waits_for_an_acknowledgement(site: Site) -> None:
-    quickest = 60.0
+    def is_quick() -> bool:
+        start = time.monotonic()
+        client.send(site.post("echo.lua", b"x" * 5000, keep=True))
+        client.answer()
+        # Nagle against delayed acknowledgements costs 0.04 each time
+        return time.monotonic() - start < 0.03
+
     with connected(site.address) as client:
-        for _ in range(20):
-            start = time.monotonic()
-            client.send(site.post("echo.lua", b"x" * 5000, keep=True))
-            client.answer()
-            quickest = min(quickest, time.monotonic() - start)
-    assert quickest < 0.02  # Nagle against delayed acknowledgements costs 0.04 each
+        assert any(is_quick() for _ in range(2000))
 
 
 def test_k04_slow_scripts_do_not_hold_up_a_quick_one(site: Site) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.client import connected
+from tests.conformance.client import TIMEOUT_S, connected
 from tests.conformance.conftest import Served
 from tests.conformance.site import Site
 from tests.farm.farms import directory, until
@@ -59,7 +59,7 @@ def front(
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(TIMEOUT_S)
 
 
 def test_l01_the_listening_socket_may_be_fd_0(served: Served, place: Path) -> None:
@@ -78,7 +78,7 @@ def test_l02_fds_1_and_2_may_be_closed(served: Served) -> None:
             assert site.ask(site.get("fail.lua")).status == 500
             # what is logged must not land in a descriptor that took their place
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+            assert process.wait(TIMEOUT_S) == 0
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_l04_sigterm_ends_with_exit_code_0(served: Served, place: Path) -> None:
     with listener(address) as sock, front(served, sock) as process:
         assert Site(address, served.root).is_well()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(TIMEOUT_S) == 0
 
 
 def test_l05_a_running_request_is_finished_first(served: Served, place: Path) -> None:

@@ -61,16 +61,17 @@ def test_f05_a_filter_is_run_when_stdin_and_data_are_in(site: Site) -> None:
 
 
 def test_g01_abort_of_a_running_request_ends_it(site: Site) -> None:
-    with connected(site.address, 2.0) as client:
-        client.send(site.get("slow.lua", QUERY_STRING="8", keep=True))
+    with connected(site.address) as client:
+        client.send(site.get("slow.lua", QUERY_STRING="20", keep=True))
         client.send(ABORT)
-        assert client.answer().protocol_status == 0
+        answer = client.answer()
+        assert (answer.protocol_status, answer.body) == (0, b"")
         client.send(site.get(keep=True))
         assert client.answer().body == b"Hello World"
 
 
 def test_g01_an_aborted_script_stops(site: Site) -> None:
-    with connected(site.address, 5.0) as client:
+    with connected(site.address) as client:
         for _ in range(4):
             client.send(site.get("slow.lua", QUERY_STRING="20", keep=True) + ABORT)
             client.answer()
@@ -88,35 +89,36 @@ def test_g02_g03_g04_abort_of_a_half_sent_request_ends_it(
     if when == "g03-stdin":
         sent += stream(wire.PARAMS, 1, wire.blob(site.pairs("echo.lua", 9)))
         sent += rec(wire.STDIN, 1, b"part")
-    with connected(site.address, 2.0) as client:
+    with connected(site.address) as client:
         client.send(sent + ABORT)
-        assert client.answer().protocol_status == 0
+        answer = client.answer()
+        assert (answer.protocol_status, answer.body) == (0, b"")
         client.send(site.post("echo.lua", b"next", keep=True))
         assert client.answer().body == b"next"
 
 
 def test_g05_abort_without_keep_conn_closes(site: Site) -> None:
-    with connected(site.address, 2.0) as client:
-        client.send(site.get("slow.lua", QUERY_STRING="8") + ABORT)
-        client.answer()
+    with connected(site.address) as client:
+        client.send(site.get("slow.lua", QUERY_STRING="20") + ABORT)
+        assert client.answer().body == b""
         assert client.is_at_end()
 
 
 def test_g06_abort_of_one_leaves_the_other(site: Site) -> None:
     with connected(site.address) as client:
-        client.send(site.get("slow.lua", QUERY_STRING="8", keep=True))
+        client.send(site.get("slow.lua", QUERY_STRING="20", keep=True))
         client.send(site.get("slow.lua", id=2, QUERY_STRING="0.5", keep=True))
         client.send(ABORT)
-        client.answer(1)
+        assert client.answer(1).body == b""
         assert client.answer(2).body == b"slow"
 
 
 def test_g07_a_second_abort_and_the_scripts_end_are_silent(site: Site) -> None:
-    with connected(site.address, 2.0) as client:
-        client.send(site.get("slow.lua", QUERY_STRING="0.6", keep=True))
+    with connected(site.address) as client:
+        client.send(site.get("slow.lua", QUERY_STRING="2", keep=True))
         client.send(rec(wire.ABORT, 1, b"content", pad=9) * 2)
         client.answer()
-        assert client.is_silent(1.0)
+        assert client.is_silent(3.0)
         client.send(site.get(keep=True))
         assert client.answer().body == b"Hello World"
 
@@ -128,6 +130,6 @@ def test_g08_closing_is_an_abort(site: Site) -> None:
             client.send(site.get("slow.lua", QUERY_STRING="20"))
             client.wait_until_taken()
     for _ in range(12):
-        with connected(site.address, 2.0) as client:
+        with connected(site.address) as client:
             client.send(site.get("slow.lua", QUERY_STRING="0"))
             assert client.answer().body == b"slow"

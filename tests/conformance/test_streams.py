@@ -44,7 +44,7 @@ def test_c04_a_script_gets_at_most_content_length(site: Site) -> None:
 
 
 def test_c05_a_body_cut_short_is_seen_short(site: Site) -> None:
-    with connected(site.address, 4.0) as client:
+    with connected(site.address) as client:
         client.send(wire.req(site.pairs("echo.lua", 100), b"short"))
         answer = client.answer()
     assert (answer.status, answer.body) == (200, b"short")
@@ -114,7 +114,7 @@ def test_c11_data_to_a_responder_leaves_its_body_alone(site: Site) -> None:
 
 @pytest.mark.parametrize("length", ["abc", "-2", "9" * 20, "5x", "+4", " 4", "4 "])
 def test_c12_a_length_that_is_none_is_refused(site: Site, length: str) -> None:
-    with connected(site.address, 4.0) as client:
+    with connected(site.address) as client:
         client.send(wire.req(site.pairs("echo.lua", length), b"body", keep=True))
         assert client.answer().status in {400, 413}
         client.send(site.get())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.fcgi import wire
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 120.0
 Address = str | tuple[str, int]
 
 

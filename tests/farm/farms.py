@@ -63,12 +63,12 @@ class Farm:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
 
     def status(self) -> dict[str, Any]:
         """Return `luafarm status --json`."""
-        done = self.command("status", "--json", "--timeout", "20")
+        done = self.command("status", "--json", "--timeout", "60")
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         return found
@@ -115,7 +115,7 @@ class Farm:
         return "".join(texts)
 
 
-def until(claim: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
+def until(claim: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
     """Return once the claim holds; fail if it never does."""
     deadline = time.monotonic() + seconds
     while not claim():

@@ -24,7 +24,7 @@ end
 
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Farm]:
-    with up('[broker]\nsettle = "150 ms"\n') as running:
+    with up('[broker]\nsettle = "150 ms"\ntakeover = "4 s"\n') as running:
         yield running
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import daemon
-from tests.farm.client import Reply, ask, connected
+from tests.farm.client import TIMEOUT_S, Reply, ask, connected
 from tests.farm.farms import Farm, hosts_of, kill, until, up
 
 pytestmark = pytest.mark.process
@@ -35,7 +35,9 @@ SPIN = "function main() while true do end end"
 
 @pytest.fixture
 def farm() -> Iterator[Farm]:
-    with up('[[script]]\npattern = "spin.lua"\nwall = "600 ms"\n') as running:
+    takeover = '[broker]\ntakeover = "4 s"\n'  # enough for whoever tells what it has
+    spin = '[[script]]\npattern = "spin.lua"\nwall = "600 ms"\n'
+    with up(takeover + spin) as running:
         yield running
 
 
@@ -67,7 +69,7 @@ def test_a_killed_host_costs_at_most_the_post_that_it_ran(farm: Farm) -> None:
     script = farm.write("slow.lua", SLOW)
     assert ask(farm.socket, script).status == 200
     replies, flowing, threads = flood(farm, script, "POST", 30, 8)
-    assert flowing.wait(20)
+    assert flowing.wait(TIMEOUT_S)
     kill(hosts_of(farm)[0])
     for thread in threads:
         thread.join()
@@ -82,7 +84,7 @@ def test_a_killed_host_costs_no_get_at_all(farm: Farm) -> None:
     script = farm.write("slow.lua", SLOW)
     assert ask(farm.socket, script).status == 200
     replies, flowing, threads = flood(farm, script, "GET", 30, 8)
-    assert flowing.wait(20)
+    assert flowing.wait(TIMEOUT_S)
     kill(hosts_of(farm)[0])
     for thread in threads:
         thread.join()

@@ -11,7 +11,7 @@ from tests.farm.farms import Farm, behind_nginx, up
 pytestmark = pytest.mark.process
 
 # A machine that is busy may keep whoever deploys waiting in the middle of it.
-SETTLE = '[broker]\nsettle = "150 ms"\n'
+SETTLE = '[broker]\nsettle = "500 ms"\n'
 CLONES = '[[script]]\npattern = "file.lua"\nmin_clones = 3\n'
 
 
@@ -28,7 +28,7 @@ def port(farm: Farm) -> Iterator[int]:
 
 
 def test_no_deploy_is_seen_by_half_or_undone(farm: Farm, port: int) -> None:
-    deploys = Deploys(port, farm.root, clients=6, files=200, settle_s=0.15)
+    deploys = Deploys(port, farm.root, clients=6, files=200, settle_s=0.5)
     with deploys.load():
         deploys.rounds(10)
         deploys.broken(

@@ -56,7 +56,7 @@ def over_fastcgi(farm: Farm, path: str) -> bytes:
 
 
 def over_http(port: int, path: str) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("GET", f"{path}?q=1")
         response = connection.getresponse()

@@ -53,7 +53,7 @@ class Site:
         body: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             data = body.encode() if body is not None else None
             connection.request(method, path, data, headers or {})

@@ -5,6 +5,7 @@ answered all the time, and front, broker and supervisor keep their size.
 """
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -98,18 +99,24 @@ def test_replies_without_end_to_clients_that_do_not_read(farm: Farm) -> None:
         for _ in range(6):  # 96 MiB, if all were kept
             client = stack.enter_context(connected(farm.socket))
             client.send(farm.root / "endless.lua")
-        until(lambda: "the client is cut off" in farm.log(), "the room is used up", 30)
+        until(lambda: "the client is cut off" in farm.log(), "the room is used up")
         assert farm.spooled_bytes() <= 24 * MIB
     until(lambda: farm.spooled_bytes() == 0, "the room is free again")
     with connected(farm.socket) as client, bounded(farm):
         client.send(farm.root / "endless.lua")  # alone it comes to its budget
-        until(lambda: "budget=reply" in farm.log(), "its budget ends it", 30)
+        until(lambda: "budget=reply" in farm.log(), "its budget ends it")
     until(lambda: farm.spooled_bytes() == 0, "the room is free again")
+
+
+def allowed(since: float) -> float:
+    """Return what one process may have logged since then, in bytes."""
+    # at once ten seconds' worth and a request, then the rate; other lines besides
+    return (20 + time.monotonic() - since) * LOG_RATE
 
 
 def test_log_lines_without_end(farm: Farm) -> None:
     log = farm.daemons["up"].log
-    before = log.stat().st_size
+    before, since = log.stat().st_size, time.monotonic()
     with bounded(farm):
         for _ in range(
             150
@@ -117,13 +124,12 @@ def test_log_lines_without_end(farm: Farm) -> None:
             assert ask(farm.socket, farm.root / "logs.lua").body == b"logged"
         until(lambda: "logs too much: " in farm.log(), "what is left out is told")
     written = log.stat().st_size - before
-    # at once ten seconds' worth and one request, then the rate, for a slow machine
-    assert written < 20 * LOG_RATE + 60 * LOG_RATE
+    assert written < allowed(since)
 
 
 def test_log_lines_without_end_of_scripts_that_do_not_load(farm: Farm) -> None:
     log = farm.daemons["up"].log
-    before = log.stat().st_size
+    before, since = log.stat().st_size, time.monotonic()
     with bounded(farm):
         for index in range(100):  # 2 MB of text, told to the broker
             path = farm.write(f"loads_{index}.lua", LOADS)
@@ -133,14 +139,14 @@ def test_log_lines_without_end_of_scripts_that_do_not_load(farm: Farm) -> None:
             "what is left out is told",
         )
     # by the broker and by the front, which logs the errors
-    assert log.stat().st_size - before < 2 * (20 * LOG_RATE + 60 * LOG_RATE)
+    assert log.stat().st_size - before < 2 * allowed(since)
 
 
 def test_headers_without_end(farm: Farm) -> None:
     with bounded(farm):
         for _ in range(5):
             reply = ask(farm.socket, farm.root / "headers.lua")
-            assert reply.status in {500, 503, 504}
+            assert reply.status == 500
             assert len(reply.headers) < 20
 
 
@@ -180,8 +186,8 @@ def test_many_connections_with_half_a_request(farm: Farm) -> None:
                 client = Client(farm.socket)
                 client.socket.sendall(begun)
                 clients.append(client)
-            # each is given up after receive_timeout
-            until(lambda: all(map(is_answered, clients)), "all are given up", 60.0)
+            # each is given up after receive_timeout, and not after its default of 60 s
+            until(lambda: all(map(is_answered, clients)), "all are given up", 50)
     finally:
         for client in clients:
             client.close()

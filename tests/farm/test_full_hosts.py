@@ -32,7 +32,7 @@ def test_a_request_whose_load_a_full_host_refuses_is_served_nevertheless() -> No
             return "refused_loads" in farm.status()["counts"]
 
         # a quick broker hears of it before a host must refuse
-        until(is_refused, "a load is refused", 50)
+        until(is_refused, "a load is refused")
         status = farm.status()
         assert [
             script["error"] for script in status["scripts"] if script["error"]

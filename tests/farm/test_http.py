@@ -64,7 +64,7 @@ def ask(
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
 ) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
@@ -153,7 +153,7 @@ def test_what_is_not_there_is_refused(port: int, path: str) -> None:
 )
 def test_what_is_no_http_is_told_so(port: int, sent: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port)) as rude:
-        rude.settimeout(20)
+        rude.settimeout(120)
         rude.sendall(sent)
         assert rude.recv(100).split()[1] in {b"400", b"431", b"501"}
 

@@ -29,7 +29,7 @@ SERVERS = ("the broker", "a VM host", "a supervisor's notices")
 MACHINES = ("a", "b", "web2", "elsewhere")
 HOME = "home"  # the machine of the supervisor that runs
 
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 
 Socket = zmq.Socket[bytes]
 

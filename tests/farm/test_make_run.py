@@ -51,7 +51,7 @@ def test_it_serves_the_examples_with_what_serving_needs_and_no_more() -> None:
             assert url in text
             assert text.index("1 of 3") < text.index("2 of 3") < text.index("3 of 3")
             assert "'pip install .' compiles" in text
-            with urllib.request.urlopen(f"{url}hello.lua", timeout=30) as reply:
+            with urllib.request.urlopen(f"{url}hello.lua", timeout=120) as reply:
                 assert reply.read() == b"Hello, World!\n"
             tools = {path.name for path in (tree / ".venv" / "bin").iterdir()}
             assert "luafarm" in tools

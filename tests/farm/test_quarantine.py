@@ -161,24 +161,18 @@ def test_forms_that_visitors_send_take_a_script_from_nobody(farm: Farm) -> None:
 
 
 def test_the_back_off_ends_and_is_longer_the_next_time() -> None:
-    with up(SETTINGS.replace("{pause}", "0.5"), hosts=2) as farm:
-        farm.write("kills.lua", KILLS)
-        until_refused(farm, "kills.lua", 6)
-        _, deaths = until_refused_again(farm)
-        assert deaths == 1  # one more is enough
-        [quarantined] = farm.status()["quarantined"] or [{"times": 2}]
-        assert quarantined["times"] >= 2
+    with up(SETTINGS.replace("{pause}", "1"), hosts=2) as farm:
+        script = farm.write("kills.lua", KILLS)
+        refused = f"script={script} is refused for "
 
+        def has_come_back() -> bool:
+            assert ask(farm.socket, script).status in {502, 503, 504}
+            return farm.log().count(refused) >= 3
 
-def until_refused_again(farm: Farm) -> tuple[Reply, int]:
-    """Wait for the end of the back-off, then ask until it is refused once more."""
-    replies: list[Reply] = []
-
-    def runs() -> bool:
-        replies.append(ask(farm.socket, farm.root / "kills.lua"))
-        return replies[-1].status == 504
-
-    until(runs, "it is tried again")
-    until(lambda: len(hosts_of(farm)) == 2, "the hosts are whole")
-    refused, more = until_refused(farm, "kills.lua", 1)
-    return refused, more + 1
+        until(has_come_back, "it was tried again, twice")
+        _, *further = farm.log().split(refused)
+        assert [text.split()[0] for text in further] == ["1", "2", "4"]
+        died = f"lost reason=wall script={script}"
+        until(lambda: farm.log().count(died) >= 4, "the deaths are told")
+        # two at first, then one more is enough, twice
+        assert farm.log().count(died) == 4

@@ -49,7 +49,7 @@ def test_states_are_renewed_after_so_many_requests_one_at_a_time(
         assert len(script["loading"]) <= 1
 
     with asking(farm.socket, [path], clients=6) as seen, during(look):
-        until(lambda: counts(farm, "recycled_states") >= 6, "states were renewed", 30)
+        until(lambda: counts(farm, "recycled_states") >= 12, "states were renewed")
     assert failed(seen) == []
     assert min(fewest) == 3
     # reports come every 100 ms: a state is over its number by what it serves in that
@@ -61,7 +61,7 @@ def test_states_are_renewed_at_an_age() -> None:
     with up(CLONES, pool='state_age = "1 s"') as farm:
         path = farm.write("hot.lua", COUNTER)
         with asking(farm.socket, [path]) as seen:
-            until(lambda: counts(farm, "recycled_states") >= 6, "all are renewed", 30)
+            until(lambda: counts(farm, "recycled_states") >= 6, "all are renewed")
         assert failed(seen) == []
         numbers = [int(one.reply.body) for one in seen]
         assert numbers.count(1) >= 2
@@ -108,7 +108,7 @@ def test_hosts_are_replaced_one_after_the_other_under_load(pool: str) -> None:
 
         with asking(farm.socket, [path]) as seen, during(look):
             # by requests: those that fronts prefer come first, the last one may idle
-            until(lambda: bool(left) and len(left[-1]) <= 1, "hosts are new ones", 50)
+            until(lambda: bool(left) and len(left[-1]) <= 1, "hosts are new ones")
         assert failed(seen) == []
         assert max(at_once) <= 1
 
@@ -123,15 +123,17 @@ def test_a_host_that_has_grown_is_replaced() -> None:
       con:puts("ok")
     end
     """
-    with up(hosts=2, pool='trust = "trusted"\nhost_memory = "64 MiB"') as farm:
+    one = '[[script]]\npattern = "leak.lua"\nclones = 1\n'  # all on the same host
+    with up(one, hosts=2, pool='trust = "trusted"\nhost_memory = "64 MiB"') as farm:
         small = farm.write("small.lua", COUNTER)
         leak = farm.write("leak.lua", leaks)
 
         def are_known() -> bool:
-            return all(host["rss_kib"] for host in farm.status()["hosts"])
+            known = [host for host in farm.status()["hosts"] if host["rss_kib"]]
+            return len(known) == 2
 
         until(are_known, "the broker knows what new hosts take")
         assert [ask(farm.socket, leak).status for _ in range(5)] == [200] * 5
         with asking(farm.socket, [small]) as seen:
-            until(lambda: counts(farm, "recycled_hosts") >= 1, "it is replaced", 50)
+            until(lambda: counts(farm, "recycled_hosts") >= 1, "it is replaced")
         assert failed(seen) == []

@@ -74,7 +74,7 @@ def farm() -> Iterator[tuple[Farm, int]]:
 
 
 def over_http(port: int, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -112,7 +112,7 @@ def test_no_error_shows_what_a_script_read_as_data(farm: tuple[Farm, int]) -> No
     running, port = farm
     running.write("reads.lua", f"function main(env, con) {says} end")
     forged = f'[string "{running.root}/settings.toml"]:1: oh'
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("POST", "/reads.lua", forged)
         response = connection.getresponse()
@@ -137,7 +137,7 @@ def once(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 

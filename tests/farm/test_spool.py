@@ -18,7 +18,7 @@ SIZE = "function main(env, con) con:puts(tostring(#con:gets())) end"
 
 def post(port: int) -> tuple[int, str | None, bytes]:
     """Post BODY over HTTP; return status, Retry-After and body of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("POST", "/size.lua", BODY)
         reply = connection.getresponse()

@@ -10,7 +10,7 @@ import uvloop
 
 from fcgi.channel import Channel, Channels
 
-WAIT_S = 10.0
+WAIT_S = 120.0
 HIGH = 100_000
 
 

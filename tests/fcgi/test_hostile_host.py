@@ -306,7 +306,7 @@ def test_a_host_that_breaks_the_protocol_is_accused_and_its_runs_go_elsewhere(
     name: str, tmp_path: Path
 ) -> None:
     async def play() -> None:
-        async with stage(tmp_path) as play, asyncio.timeout(20):
+        async with stage(tmp_path) as play, asyncio.timeout(120):
             recorder = play.ask()
             request = await play.run_of("bad")
             await play.hosts["bad"].say(GARBAGE[name](request))
@@ -580,7 +580,7 @@ def test_a_reply_without_a_valid_header_is_a_502_and_costs_no_host(
     name: str, tmp_path: Path
 ) -> None:
     async def play() -> None:
-        async with stage(tmp_path) as play, asyncio.timeout(20):
+        async with stage(tmp_path) as play, asyncio.timeout(120):
             recorder = play.ask()
             request = await play.run_of("bad")
             await play.hosts["bad"].say(done(request, BAD_HEADS[name]))
@@ -596,7 +596,7 @@ def test_a_reply_without_a_valid_header_is_a_502_and_costs_no_host(
 
 def test_a_host_cannot_answer_for_another(tmp_path: Path) -> None:
     async def play() -> None:
-        async with stage(tmp_path) as play, asyncio.timeout(20):
+        async with stage(tmp_path) as play, asyncio.timeout(120):
             play.ask()
             await play.run_of("bad")
             victim = play.ask()
@@ -617,7 +617,7 @@ def test_a_reply_whose_pieces_did_not_all_arrive_is_cut_visibly(
     tmp_path: Path, count: bytes, end: str | None
 ) -> None:
     async def play() -> None:
-        async with stage(tmp_path) as play, asyncio.timeout(20):
+        async with stage(tmp_path) as play, asyncio.timeout(120):
             recorder = play.ask()
             request = await play.run_of("bad")
             host = play.hosts["bad"]
@@ -632,7 +632,7 @@ def test_a_reply_whose_pieces_did_not_all_arrive_is_cut_visibly(
 
 def test_an_answer_counts_once(tmp_path: Path) -> None:
     async def play() -> None:
-        async with stage(tmp_path) as play, asyncio.timeout(20):
+        async with stage(tmp_path) as play, asyncio.timeout(120):
             recorder = play.ask()
             request = await play.run_of("bad")
             await play.hosts["bad"].say(done(request, body=b"first"))
@@ -650,7 +650,7 @@ def test_neither_page_nor_logs_show_all_of_an_error_without_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def play() -> None:
-        async with stage(tmp_path) as play, asyncio.timeout(20):
+        async with stage(tmp_path) as play, asyncio.timeout(120):
             recorder = play.ask()
             request = await play.run_of("bad")
             error = ScriptError(LONG, LONG, LONG, LONG, 1, LONG, LONG)
@@ -668,7 +668,7 @@ def test_neither_page_nor_logs_show_all_of_an_error_without_end(
 
 def test_times_that_nothing_takes_do_not_stop_the_front(tmp_path: Path) -> None:
     async def play() -> None:
-        async with stage(tmp_path) as play, asyncio.timeout(20):
+        async with stage(tmp_path) as play, asyncio.timeout(120):
             for service_us in (2**64 - 1, -(2**63), 2**64 - 1):
                 recorder = play.ask()
                 request = await play.run_of("bad")

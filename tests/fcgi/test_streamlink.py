@@ -17,7 +17,7 @@ from luafarm import zmtp
 from luafarm.wire import MAX_FRAME
 from luafarm.zmtp import DEALER, ROUTER, Session
 
-WAIT_S = 10.0
+WAIT_S = 120.0
 OPENING = Session(ROUTER, DEALER).opening()
 
 

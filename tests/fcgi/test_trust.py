@@ -31,7 +31,7 @@ from tests.fcgi.test_hostile_host import FakePeer
 
 pytestmark = pytest.mark.process
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 @dataclass

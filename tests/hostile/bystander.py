@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 PERIOD_S = 0.005
-GIVE_UP_S = 30.0
+GIVE_UP_S = 120.0
 _MOST_FAULTS = 20
 _WORST = 20
 
@@ -75,6 +75,8 @@ class _Asking:
     def run(self) -> Account:
         """Ask until the standard input ends."""
         due = time.monotonic()
+        sys.stdout.write("\n")
+        sys.stdout.flush()
         is_over = False
         while not is_over or self._waiting:
             now = time.monotonic()
@@ -186,6 +188,8 @@ class Bystander:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        assert self._process.stdout is not None
+        self._process.stdout.readline()  # it begins
 
     def account(self) -> Account:
         """End it and return how it was served."""

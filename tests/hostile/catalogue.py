@@ -12,12 +12,15 @@
     -- body: 200000                    a POST with so many bytes
     -- query: ...                      {root}, {pool} and {place} are filled in
 
-Two outcomes that are both right stand with " or " between them. Whatever is expected,
-no reply may contain ESCAPED: a script prints that when it gets what it must not have.
+Two outcomes that are both right stand with " or " between them, but they name one
+budget at most. An attack is tried on the ground where that one is short and nothing
+else can end it, so that no race decides what comes of it. Whatever is expected, no
+reply may contain ESCAPED: a script prints that when it gets what it must not have.
 """
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -46,12 +49,37 @@ CLASSES: Final = (
 _LINE: Final = re.compile(r"-- (\w+)((?: \w+)*): (.+)")
 
 
+class Ground(StrEnum):
+    """The kinds of farm that attacks are tried in, by what is short there."""
+
+    CPU = "cpu"
+    WALL = "wall"
+    ROOM = "room"  # memory and replies
+
+
+_GROUNDS: Final = {
+    "": Ground.ROOM,
+    "cpu": Ground.CPU,
+    "memory": Ground.ROOM,
+    "reply": Ground.ROOM,
+    "wall": Ground.WALL,
+}
+"""By the budget that has to be short."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """One right outcome."""
 
     kind: str  # "refused", "budget", "kill", or an HTTP status
     text: str = ""
+
+    @property
+    def budget(self) -> str:
+        """What has to be short for it; empty if nothing has to be."""
+        if self.kind == "kill":
+            return "cpu"
+        return self.text if self.kind == "budget" else ""
 
     def shown(self) -> str:
         """Return it as the header says it."""
@@ -78,6 +106,14 @@ class Attack:
     def file(self) -> str:
         """Its path below a root."""
         return f"{self.name}.lua"
+
+    def ground(self, dialect: Dialect) -> Ground:
+        """Return where it is tried."""
+        return _GROUNDS[max(one.budget for one in self.outcomes[dialect])]
+
+    def is_for(self, dialect: Dialect, ground: Ground) -> bool:
+        """Say whether it is tried there."""
+        return dialect in self.outcomes and self.ground(dialect) is ground
 
 
 class HeaderError(ValueError):
@@ -129,4 +165,7 @@ def _expected(name: str, value: str) -> tuple[Expected, ...]:
         if not known:
             raise HeaderError(f"{name}: nothing can be expected by {one!r}")
         found.append(Expected(kind, text))
+    budgets = {one.budget for one in found} - {""}
+    if len(budgets) > 1 or budgets - set(_GROUNDS):
+        raise HeaderError(f"{name}: one budget has to be short, not {sorted(budgets)}")
     return tuple(found)

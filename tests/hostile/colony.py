@@ -1,54 +1,65 @@
 """The farm under attack: a pool for each dialect, with one VM host and its own scripts.
 
-One host a pool, so that attack, canary and neighbour share a process.
+One host a pool, so that attack, canary and neighbour share a process. One budget is
+short, by the ground; of everything else there is so much that nothing else ends an
+attack, however slowly a busy machine gives it time.
 """
 
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from bench import daemon
 from tests.farm.farms import LUAFARM, Farm, directory, hosts_of
 from tests.hostile import catalogue
+from tests.hostile.catalogue import Ground
 from vmhost.dialect import Dialect
 
-WALL_S: Final = 5.0
-LOAD_S: Final = 5.0
 SECRET: Final = "the secret of another tenant"
+CPU_S: Final = 0.3  # of a load and a request
+WALL_S: Final = 0.5
+GRACE_S: Final = 0.5
+PLENTY_S: Final = 60.0
+
+TIME_S: Final = {
+    Ground.CPU: CPU_S + GRACE_S,
+    Ground.WALL: WALL_S,
+    Ground.ROOM: PLENTY_S,
+}
+"""How long an attack can last when a processor has nothing else to do."""
 
 _CONFIGURATION: Final = """\
 [paths]
 run = "{place}/run"
 
 [front]
-queue_timeout = "15 s"
+queue_timeout = {plenty}
+
+[vmhost]
+grace = {grace}
 
 [broker]
 quarantine_deaths = 0
-
-[[script]]
-pattern = "canary.lua"
-state = "fresh"
-
-[[script]]
-pattern = "*_waits.lua"
-wall = "500 ms"
 """
 
-_THOROUGH: Final = ("crash", "environment", "loading", "memory")
-"""Classes whose scripts try much: they get more CPU time. It is a tenth of wall-clock
-time all the same, as it comes slowly on a busy machine and the soft stop is to be seen.
+_WITNESS: Final = """
+[[script]]
+pattern = "{name}"
+state = "{state}"
+cpu = {plenty}
+wall = {plenty}
+load_cpu = {plenty}
 """
 
-_MORE_CPU: Final = """
-[[script]]
-pattern = "{kind}/*"
-cpu = "400 ms"
-wall = "8 s"
-"""
+_WITNESSES: Final = {
+    "bystander.lua": "persistent",
+    "canary.lua": "fresh",
+    "neighbour.lua": "persistent",
+}
+"""The scripts that are no attacks, for which nothing is short but room."""
 
 _POOL: Final = """
 [pool.{pool}]
@@ -56,44 +67,58 @@ root = ["{place}/roots/{pool}"]
 library = ["{library}"]
 dialect = "{dialect}"
 hosts = {hosts}
-memory = "8 MiB"
-cpu = "100 ms"
-wall = "5 s"
-load_cpu = "200 ms"
-load_wall = "5 s"
-reply = "4 MiB"
+memory = "{memory}"
+cpu = {cpu}
+wall = {wall}
+load_cpu = {load_cpu}
+load_wall = {plenty}
+reply = "{reply}"
 log_lines = 50
 log_bytes = "8 KiB"
 """
 
+_PLENTIFUL: Final[Mapping[str, object]] = {
+    "plenty": PLENTY_S,
+    "grace": PLENTY_S,
+    "cpu": PLENTY_S,
+    "load_cpu": PLENTY_S,
+    "wall": PLENTY_S,
+    "memory": "256 MiB",
+    "reply": "256 MiB",
+}
 
-def budget_s(attack: catalogue.Attack) -> float:
-    """Return how long a request of it may take: its load and its run."""
-    if attack.name.endswith("_waits"):
-        return LOAD_S + 0.5
-    return LOAD_S + (8.0 if attack.kind in _THOROUGH else WALL_S)
+_SHORT: Final[Mapping[Ground, Mapping[str, object]]] = {
+    # the grace counts CPU time as well: it is short for those who have to be killed
+    Ground.CPU: {"cpu": CPU_S / 3, "load_cpu": CPU_S * 2 / 3, "grace": GRACE_S},
+    Ground.WALL: {"wall": WALL_S},
+    Ground.ROOM: {"memory": "8 MiB", "reply": "4 MiB"},
+}
 
 
 @contextlib.contextmanager
 def settled(
-    pools: dict[str, Dialect], *, more: str = "", hosts: int = 1
+    ground: Ground, pools: Mapping[str, Dialect], *, hosts: int = 1
 ) -> Iterator[Farm]:
-    """Run a farm with these pools; `root` of the Farm holds a directory for each.
-
-    more: text of the configuration file, before the tables of the pools.
-    """
+    """Run a farm with these pools; `root` of the Farm holds a directory for each."""
+    limits = {**_PLENTIFUL, **_SHORT[ground]}
     with directory() as place:
         library = place / "library"
         shutil.copytree(catalogue.LIBRARY, library)
         (place / "secret.txt").write_text(SECRET)
         (place / "secret.lua").write_text(f"return {SECRET!r}")
         config = place / "luafarm.toml"
-        text = _CONFIGURATION.format(place=place) + more
-        text += "".join(_MORE_CPU.format(kind=kind) for kind in _THOROUGH)
+        text = _CONFIGURATION.format(place=place, **limits)
+        for name, state in _WITNESSES.items():
+            text += _WITNESS.format(name=name, state=state, plenty=PLENTY_S)
         for pool, dialect in pools.items():
             _furnish(place, place / "roots" / pool)
             text += _POOL.format(
-                place=place, pool=pool, library=library, dialect=dialect, hosts=hosts
+                place=place,
+                pool=pool,
+                library=library,
+                dialect=dialect,
+                hosts=hosts,
+                **limits,
             )
         config.write_text(text)
         farm = Farm(place, place / "roots", config, str(place / "front.sock"))

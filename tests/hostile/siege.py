@@ -12,7 +12,7 @@ from tests.farm.client import TIMEOUT_S, Reply
 from tests.farm.farms import Farm
 from tests.hostile import bystander, colony
 from tests.hostile.bystander import Account
-from tests.hostile.catalogue import Attack
+from tests.hostile.catalogue import Attack, Ground
 from tests.hostile.trial import Pool, Verdict
 from tests.servers import nginx
 from tests.servers.server import Application, Running
@@ -96,10 +96,10 @@ class Siege:
 
 
 @contextlib.contextmanager
-def walled(dialect: Dialect) -> Iterator[tuple[Farm, Gate]]:
+def walled(ground: Ground, dialect: Dialect) -> Iterator[tuple[Farm, Gate]]:
     """Run a farm with a pool of this dialect and the bystander's, behind nginx."""
     pools = {dialect.value: dialect, BYSTANDER: Dialect.LUAJIT21}
-    with colony.settled(pools) as farm:
+    with colony.settled(ground, pools) as farm:
         place = farm.place / "nginx"
         place.mkdir(mode=0o755)
         application = Application(Path(farm.socket), 0, farm.root)
@@ -107,17 +107,17 @@ def walled(dialect: Dialect) -> Iterator[tuple[Farm, Gate]]:
             yield farm, Gate(farm, server)
 
 
-def lay(dialect: Dialect, attacks: Sequence[Attack]) -> Siege:
-    """Try all attacks, one after the other, while the bystander is asked."""
+def lay(ground: Ground, dialect: Dialect, attacks: Sequence[Attack]) -> Siege:
+    """Try all attacks of a ground one after the other, while the bystander is asked."""
     verdicts: dict[str, Verdict] = {}
     times: dict[str, tuple[float, float]] = {}
-    with walled(dialect) as (farm, gate):
+    with walled(ground, dialect) as (farm, gate):
         pool = Pool(farm, dialect.value, dialect, gate)
         script = farm.root / BYSTANDER / "bystander.lua"
         assert gate(script, method="GET", body=b"", query="1").body == b"1"
         with bystander.asking(gate.port, f"/{BYSTANDER}/bystander.lua") as asked:
             for attack in attacks:
-                if dialect in attack.outcomes:
+                if attack.is_for(dialect, ground):
                     began = time.monotonic()
                     verdicts[attack.name] = pool.attack(attack)
                     times[attack.name] = began, time.monotonic()

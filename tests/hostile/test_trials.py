@@ -1,12 +1,13 @@
-"""Every attack on every dialect, as real requests to one farm, side by side.
+"""Every attack on every dialect, as real requests, the dialects side by side.
 
-The trials come first; the tests look at what came of each.
+The trials come first, one ground after the other; the tests look at what came of each.
 """
 
 import json
 import os
 import re
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ import pytest
 
 from tests.farm.farms import until
 from tests.hostile import colony
-from tests.hostile.catalogue import CLASSES, DIALECTS, Attack, attacks
+from tests.hostile.catalogue import CLASSES, DIALECTS, Attack, Ground, attacks
 from tests.hostile.trial import Pool, Verdict
 from vmhost.dialect import Dialect
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
 
 ATTACKS = attacks()
 RUNS = [(d, attack) for d in DIALECTS for attack in ATTACKS if d in attack.outcomes]
@@ -33,7 +34,7 @@ Key = tuple[Dialect, str]
 
 @dataclass
 class Outcome:
-    """What is left when all is over."""
+    """What is left of one ground when all is over."""
 
     verdicts: dict[Key, Verdict]
     status: dict[str, Any]
@@ -42,13 +43,23 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def outcome() -> Outcome:
-    with colony.settled({dialect.value: dialect for dialect in DIALECTS}) as farm:
+def outcomes() -> dict[Ground, Outcome]:
+    found = {ground: _tried_on(ground) for ground in Ground}
+    _write_report(found.values())
+    return found
+
+
+every_ground = pytest.mark.parametrize("ground", Ground)
+
+
+def _tried_on(ground: Ground) -> Outcome:
+    with colony.settled(ground, {d.value: d for d in DIALECTS}) as farm:
         pools = [Pool(farm, dialect.value, dialect) for dialect in DIALECTS]
         before = farm.resident_kib()
         verdicts: dict[Key, Verdict] = {}
         threads = [
-            threading.Thread(target=_try_all, args=(pool, verdicts)) for pool in pools
+            threading.Thread(target=_try_all, args=(pool, ground, verdicts))
+            for pool in pools
         ]
         for thread in threads:
             thread.start()
@@ -60,14 +71,12 @@ def outcome() -> Outcome:
             lambda: farm.status()["counts"].get("hosts_lost", 0) >= expected, "deaths"
         )
         rss_kib = {title: (before[title], after[title]) for title in before}
-        found = Outcome(verdicts, farm.status(), farm.log(), rss_kib)
-    _write_report(found)
-    return found
+        return Outcome(verdicts, farm.status(), farm.log(), rss_kib)
 
 
-def _try_all(pool: Pool, verdicts: dict[Key, Verdict]) -> None:
+def _try_all(pool: Pool, ground: Ground, verdicts: dict[Key, Verdict]) -> None:
     for attack in ATTACKS:
-        if pool.dialect in attack.outcomes:
+        if attack.is_for(pool.dialect, ground):
             with AT_ONCE:
                 verdicts[pool.dialect, attack.name] = _try(pool, attack)
 
@@ -79,14 +88,15 @@ def _try(pool: Pool, attack: Attack) -> Verdict:
         return Verdict(faults=[f"{type(error).__name__}: {error}"])
 
 
-def _write_report(outcome: Outcome) -> None:
+def _write_report(outcomes: Iterable[Outcome]) -> None:
     """Write what each attack came to, for whoever wants to read it."""
     rows = {
         f"{dialect} {name}": [verdict.outcome, round(verdict.elapsed_s, 3)]
-        for (dialect, name), verdict in sorted(outcome.verdicts.items())
+        for outcome in outcomes
+        for (dialect, name), verdict in outcome.verdicts.items()
     }
     REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps(rows, indent=1))
+    REPORT.write_text(json.dumps(rows, indent=1, sort_keys=True))
 
 
 def _name(value: Dialect | Attack) -> str:
@@ -95,18 +105,21 @@ def _name(value: Dialect | Attack) -> str:
 
 @pytest.mark.parametrize(("dialect", "attack"), RUNS, ids=_name)
 def test_the_attack_comes_to_what_it_should(
-    outcome: Outcome, dialect: Dialect, attack: Attack
+    outcomes: dict[Ground, Outcome], dialect: Dialect, attack: Attack
 ) -> None:
+    outcome = outcomes[attack.ground(dialect)]
     assert outcome.verdicts[dialect, attack.name].faults == []
 
 
+@every_ground
 def test_no_vm_host_died_but_of_what_only_its_death_could_stop(
-    outcome: Outcome,
+    outcomes: dict[Ground, Outcome], ground: Ground
 ) -> None:
+    outcome = outcomes[ground]
     died = set(
         re.findall(r"lost reason=(\w+) script=\S*?/roots/(\S+)\.lua", outcome.log)
     )
-    assert {reason for reason, _ in died} <= {"cpu", "wall"}
+    assert {reason for reason, _ in died} <= {"cpu"}
     may_kill = {
         f"{dialect}/{attack.name}"
         for dialect, attack in RUNS
@@ -117,24 +130,40 @@ def test_no_vm_host_died_but_of_what_only_its_death_could_stop(
     assert outcome.status["counts"].get("hosts_lost", 0) == deaths
 
 
-def test_the_log_is_one_fact_a_line_whatever_scripts_wrote(outcome: Outcome) -> None:
-    for line in outcome.log.split("\n"):
+@every_ground
+def test_the_log_is_one_fact_a_line_whatever_scripts_wrote(
+    outcomes: dict[Ground, Outcome], ground: Ground
+) -> None:
+    log = outcomes[ground].log
+    for line in log.split("\n"):
         assert line.isprintable() or line.replace("\t", "").isprintable()
         assert not re.match(r"\S+ \S+ ERROR luafarm.broker forged", line)
-    assert "no protocol" not in outcome.log
+    assert "no protocol" not in log
 
 
-def test_nobody_broke_the_protocol(outcome: Outcome) -> None:
-    assert "broke the protocol" not in outcome.log
-    assert outcome.status["counts"].get("accusations", 0) == 0
+@every_ground
+def test_nobody_broke_the_protocol(
+    outcomes: dict[Ground, Outcome], ground: Ground
+) -> None:
+    assert "broke the protocol" not in outcomes[ground].log
+    assert outcomes[ground].status["counts"].get("accusations", 0) == 0
 
 
-def test_front_broker_and_supervisor_did_not_grow(outcome: Outcome) -> None:
-    for title, (before, after) in outcome.rss_kib.items():
-        assert after - before < 64 * 1024, f"{title}: {before} KiB to {after} KiB"
+@every_ground
+def test_front_broker_and_supervisor_did_not_grow(
+    outcomes: dict[Ground, Outcome], ground: Ground
+) -> None:
+    # two scripts of each pool ask for 4096 paths each, which the broker then watches
+    for title, (before, after) in outcomes[ground].rss_kib.items():
+        assert after - before < 160 * 1024, f"{title}: {before} KiB to {after} KiB"
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_every_class_was_tried(outcome: Outcome, kind: str) -> None:
-    tried = {dialect for dialect, name in outcome.verdicts if name.startswith(kind)}
+def test_every_class_was_tried(outcomes: dict[Ground, Outcome], kind: str) -> None:
+    tried = {
+        dialect
+        for outcome in outcomes.values()
+        for dialect, name in outcome.verdicts
+        if name.startswith(f"{kind}/")
+    }
     assert tried == set(DIALECTS)

@@ -1,6 +1,7 @@
 """`luafarm` as a person runs it: processes of this Python, away from the tree."""
 
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -14,19 +15,20 @@ import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench import procfs
 from luafarm import children
 
-START_S = 20.0
-STOP_S = 20.0
+START_S = 120.0
+STOP_S = 120.0
 
 HELLO = "function main(env, con) con:puts('hello') end\n"
 SLOW = """
 local luafarm = require "luafarm"
 function main(env, con)
-  luafarm.sleep(1)
+  con:flush()
+  luafarm.sleep(2)
   con:puts('slept')
 end
 """
@@ -57,7 +59,7 @@ def luafarm(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
 
@@ -113,12 +115,16 @@ class Up:
         assert code is None, f"it ended with {code}: {self.log.read_text()}"
         return "Ctrl-C" in self.output.read_text()
 
-    def get(self, path: str, timeout_s: float = 10.0) -> str:
-        """Return the body of a reply."""
+    def open(self, path: str) -> http.client.HTTPResponse:
+        """Return a reply of which the header has come."""
         url = f"http://127.0.0.1:{self.port}{path}"
-        with urllib.request.urlopen(url, timeout=timeout_s) as reply:
-            body: bytes = reply.read()
-            return body.decode()
+        reply = urllib.request.urlopen(url, timeout=START_S)
+        return cast("http.client.HTTPResponse", reply)
+
+    def get(self, path: str) -> str:
+        """Return the body of a reply."""
+        with self.open(path) as reply:
+            return reply.read().decode()
 
     def serves(self, path: str) -> bool:
         """Return whether a path is answered with success now."""
@@ -171,13 +177,16 @@ class Asking(threading.Thread):
         super().__init__()
         self._farm = farm
         self._path = path
+        self.begun = threading.Event()  # the header of the reply has come
         self.answer = ""
         self.start()
 
     def run(self) -> None:
         """Ask, and keep the answer or the error."""
         try:
-            self.answer = self._farm.get(self._path)
+            with self._farm.open(self._path) as reply:
+                self.begun.set()
+                self.answer = reply.read().decode()
         except OSError as error:
             self.answer = f"{type(error).__name__}: {error}"
 

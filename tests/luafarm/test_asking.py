@@ -27,7 +27,7 @@ from luafarm.zap import ZapHandler
 
 Answer = Callable[[Message], list[Message | bytes]]
 
-SOON_S = 5.0
+SOON_S = 120.0
 
 
 class FakeBroker(threading.Thread):

@@ -23,6 +23,6 @@ def test_no_socket_takes_the_place_of_a_closed_descriptor(closed: str) -> None:
         ["sh", "-c", command, sys.executable, PROGRAM.format(report=9)],
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=120,
     )
     assert int(done.stdout) >= 3

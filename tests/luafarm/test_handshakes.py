@@ -19,7 +19,7 @@ from luafarm.zap import ZapHandler
 
 Socket = zmq.Socket[bytes]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 SERVER, OURS = curve.fresh(), curve.fresh()
 MINE = KeyPair(OURS.public, OURS.secret, "/keys/fcgi.secret")
 

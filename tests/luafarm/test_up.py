@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.luafarm.farms import Asking, Up, directory, free_port, luafarm, until, up
+from tests.luafarm.farms import (
+    START_S,
+    Asking,
+    Up,
+    directory,
+    free_port,
+    luafarm,
+    until,
+    up,
+)
 
 pytestmark = pytest.mark.process
 
@@ -105,7 +114,7 @@ def is_running(farm: Up, name: str) -> bool:
 def test_it_finishes_what_runs_and_leaves_nothing(how: str) -> None:
     with up("--hosts", "2") as farm:
         asking = Asking(farm, "/slow.lua")
-        until(lambda: is_running(farm, "slow.lua"), "the slow script runs")
+        assert asking.begun.wait(START_S), "the slow script does not run"
         if how == "TERM":
             farm.signal(signal.SIGTERM)
         else:
@@ -126,7 +135,7 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
         farm.press_ctrl_c()
         assert farm.wait() == 0
         asking.join()
-        until(lambda: farm.pids() == [], "every process is gone", 5.0)
+        until(lambda: farm.pids() == [], "every process is gone")
 
 
 def test_nothing_outlives_it_when_it_is_killed() -> None:
@@ -134,7 +143,7 @@ def test_nothing_outlives_it_when_it_is_killed() -> None:
         assert len(farm.pids()) >= 7
         farm.signal(signal.SIGKILL)
         farm.process.wait()
-        until(lambda: farm.pids() == [], "every process is gone", 5.0)
+        until(lambda: farm.pids() == [], "every process is gone")
 
 
 def kill_and_await(title: str, farm: Up) -> None:
@@ -174,7 +183,7 @@ def test_a_socket_that_was_handed_in_is_served_by_every_front() -> None:
         with up("--hosts", "1", "--listen", f"fd:{fd}", sockets=[fd]) as farm:
             for _ in range(2):
                 kill_and_await("luafarm-front", farm)
-                with socket.create_connection(("127.0.0.1", port), 10) as asking:
+                with socket.create_connection(("127.0.0.1", port), START_S) as asking:
                     asking.sendall(GET_VALUES)
                     assert asking.recv(8)[:2] == b"\x01\x0a"  # GET_VALUES_RESULT
 

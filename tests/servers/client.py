@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 
-TIMEOUT_S = 25.0
+TIMEOUT_S = 120.0
 CHUNK = 8192
 
 

@@ -28,6 +28,7 @@ quarantine_deaths = 0
 [pool.test]
 root = ["{root}"]
 hosts = 4
+preload = ["*.lua"]
 
 [[script]]
 pattern = "spin.lua"
@@ -44,6 +45,7 @@ clones = 1
 [[script]]
 pattern = "wait.lua"
 clones = 1
+wall = "600 s"
 """
 
 

@@ -35,7 +35,7 @@ def ask(
         input=body,
         env=environment,
         capture_output=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

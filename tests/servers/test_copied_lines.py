@@ -62,7 +62,7 @@ def installed(place: Path, lines: str) -> list[str]:
 
 def check(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*command, "-t"], capture_output=True, text=True, timeout=30, check=False
+        [*command, "-t"], capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -96,7 +96,7 @@ def printed(place: Path, *arguments: str, pools: str = "") -> Iterator[str]:
         return os.fsdecode(log.read_bytes())
 
     with daemon.running(command, log, {"PYTHONIOENCODING": "utf-8"}) as process:
-        process.wait_until(lambda: "Ctrl-C" in said(), "it is ready", 40.0)
+        process.wait_until(lambda: "Ctrl-C" in said(), "it is ready")
         found = said().partition("    upstream ")
         yield textwrap.dedent("".join(found[1:]).partition("\nCtrl-C")[0])
 
@@ -186,7 +186,7 @@ def test_what_up_prints_serves_a_root_that_is_a_link_and_is_turned(place: Path) 
             ],
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=120,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -281,7 +281,7 @@ def test_a_group_that_there_is_not_is_one_clear_error(place: Path) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 2

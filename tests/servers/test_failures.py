@@ -11,7 +11,7 @@ from tests.servers.conftest import Site
 
 pytestmark = pytest.mark.process
 
-PATIENCE_S = 15.0
+PATIENCE_S = 120.0
 
 
 def becomes_true(claim: Callable[[], bool]) -> bool:

@@ -52,7 +52,7 @@ def test_systemd_finds_no_fault_in_the_units(place: Path) -> None:
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from luafarm.messages import Drop, Gone, Inventory, TakeInventory
-from tests.vmhost.hosting import Process, hosting
+from tests.vmhost.hosting import PATIENT, Process, hosting
 
 
 @pytest.fixture(scope="module")
 def shared_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """Return a VM host for all tests of a module that leave it as it was."""
-    with hosting(tmp_path_factory.mktemp("host")) as process:
+    """Return a VM host for all tests of a module that leave it as it was.
+
+    Soft stops have all the time that a busy machine may give them.
+    """
+    with hosting(tmp_path_factory.mktemp("host"), PATIENT) as process:
         yield process
 
 

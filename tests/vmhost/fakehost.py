@@ -34,7 +34,7 @@ from vmhost.streamlink import StreamLink
 BATCH = 3  # SCHED_BATCH
 FASTOPEN = 0x20000000
 PARENT = [0]  # the supervisor: a sealed host may not ask
-ORPHAN_S = 60.0  # no test leaves a host for longer, whatever goes wrong
+ORPHAN_S = 600.0  # no test leaves a host for longer, whatever goes wrong
 
 
 def attempt(action: Callable[[], object]) -> str:

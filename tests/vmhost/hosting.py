@@ -40,8 +40,8 @@ from vmhost.hostconfig import HostConfig
 from vmhost.layers import Layer
 from vmhost.scoreboard import HostSlot, Scoreboard, create
 
-PATIENCE_S = 20.0
-PATIENCE_MS = 20_000
+PATIENCE_S = 120.0
+PATIENCE_MS = 120_000
 LIMITS = Limits(
     memory_bytes=32 << 20,
     cpu_ms=10_000,
@@ -65,6 +65,8 @@ CONFIG = HostConfig(
     max_states=100,
     max_bytes=1 << 30,
 )
+PATIENT = replace(CONFIG, grace_s=60.0)
+"""Where only soft stops are meant: no timer is quicker, however busy the machine is."""
 
 M = TypeVar("M")
 

@@ -21,7 +21,7 @@ from luafarm import children, curve, wire
 from luafarm.messages import PROTOCOL, Hello, HostLost, HostUp, Message, Role, Welcome
 from luafarm.names import Machine
 
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 MACHINE = Machine("box")
 NOBODY = 65534
 FAKE = "tests.vmhost.fakehost"

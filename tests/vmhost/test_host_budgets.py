@@ -18,7 +18,16 @@ from luafarm.messages import (
     Part,
     ScriptError,
 )
-from tests.vmhost.hosting import CONFIG, LIMITS, Process, hosting, load, pair, run
+from tests.vmhost.hosting import (
+    CONFIG,
+    LIMITS,
+    PATIENT,
+    Process,
+    hosting,
+    load,
+    pair,
+    run,
+)
 from vmhost.dialect import UNSOUND, Dialect
 
 pytestmark = pytest.mark.process
@@ -73,7 +82,6 @@ def test_time_that_a_script_waits_counts(host: Process) -> None:
     assert broker.expect(Gone).reason == "wall"
 
 
-PATIENT = replace(CONFIG, grace_s=60.0)
 TEMPTING = b"""
     local function forever() while true do end end
     local loops = {
@@ -216,17 +224,18 @@ def test_a_load_that_is_stuck_ends_as_well(tmp_path: Path) -> None:
         assert (task.request, task.script) == (0, A)
 
 
-def test_no_timer_outlives_its_run(host: Process) -> None:
-    broker, front = host.broker(), host.front()
-    broker.load(A, COUNTER, limits=replace(SHORT, wall_ms=50, load_wall_ms=50))
-    assert front.done(run(1, A))[3] == b"1"
-    # longer than any timer of that script, with and without other messages
-    broker.load(B, b"function main() require 'luafarm'.sleep(0.5) end")
-    assert front.done(run(2, B))[1] == Outcome.OK
-    beat = host.scoreboard.read().beat_ns
-    while host.scoreboard.read().beat_ns < beat + 1_000_000_000:
-        broker.load(A, COUNTER)
-    assert front.done(run(3, A))[3] == b"2"
+def test_no_timer_outlives_its_run(tmp_path: Path) -> None:
+    with hosting(tmp_path) as host:
+        broker, front = host.broker(), host.front()
+        broker.load(A, COUNTER, limits=replace(SHORT, wall_ms=1000, load_wall_ms=1000))
+        assert front.done(run(1, A))[3] == b"1"
+        # longer than any timer of that script, with and without other messages
+        broker.load(B, b"function main() require 'luafarm'.sleep(1.5) end")
+        assert front.done(run(2, B))[1] == Outcome.OK
+        beat = host.scoreboard.read().beat_ns
+        while host.scoreboard.read().beat_ns < beat + 2_000_000_000:
+            broker.load(A, COUNTER)
+        assert front.done(run(3, A))[3] == b"2"
 
 
 def test_a_host_holds_no_more_states_than_it_may(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from luafarm.messages import Drop, Gone, Outcome, TakeInventory
 from luafarm.names import Epoch, Script
 from tests.loglines import decode
-from tests.vmhost.hosting import CONFIG, LIMITS, Peer, Process, hosting, run
+from tests.vmhost.hosting import LIMITS, PATIENT, Peer, Process, hosting, run
 
 pytestmark = pytest.mark.process
 
@@ -52,7 +52,7 @@ def test_a_state_without_a_hook_says_nothing(host: Process) -> None:
 def test_a_hook_has_the_log_budget_of_a_request(tmp_path: Path) -> None:
     limits = replace(LIMITS, log_lines=3, log_bytes=1000)
     source = MAIN + b"function shutdown() while true do print('line') end end"
-    with hosting(tmp_path, replace(CONFIG, grace_s=60.0)) as host:
+    with hosting(tmp_path, PATIENT) as host:
         broker = host.broker()
         broker.load(A, source, limits=limits)
         broker.say(Drop(Script(A), Epoch(1)))

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.process
 HOST, FRONT, BROKER, STRANGER = (curve.fresh() for _ in range(4))
 A = b"/srv/a.lua"
 HELLO = b"function main(env, con) con:puts('hello') end"
-WAIT_MS = 10_000
+WAIT_MS = 120_000
 
 
 @pytest.fixture(scope="module")

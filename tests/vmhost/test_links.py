@@ -75,7 +75,7 @@ class Cranked:
         self.received: list[Message] = []
 
     def until(self, is_so: Callable[[], object]) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             self.link.watch(time.monotonic())
             while (message := self.link.receive(time.monotonic())) is not None:

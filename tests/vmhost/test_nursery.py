@@ -35,7 +35,7 @@ class Held:
 
     def wait(self, kind: type[Event], host: HostId | None = None) -> Event:
         """Return the first event of a kind, of a host if one is named."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             for event in self.happened:
                 of = getattr(event, "host", None)

@@ -213,7 +213,7 @@ def test_a_pool_is_not_served_without_the_layers_that_it_requires() -> None:
             extra_groups=None if uid is None else [],
             capture_output=True,
             cwd="/",
-            timeout=50,
+            timeout=120,
             check=False,
         )
     assert ended.returncode == 2

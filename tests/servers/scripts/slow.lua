@@ -1,6 +1,6 @@
 local luafarm = require("luafarm")
 
 function main(env, con)
-   luafarm.sleep(0.2)
+   luafarm.sleep(0.5)
    con:puts("slow")
 end

@@ -1,5 +1,5 @@
 -- attack: fill the memory while an operation travels through coroutines, then answer it
--- expect: 200 refused or budget memory or budget cpu or 500 not enough memory or 500 given up
+-- expect: 200 refused or budget memory or 500 not enough memory or 500 given up
 local luafarm = require "luafarm"
 
 function main(env, con)

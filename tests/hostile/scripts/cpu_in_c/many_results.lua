@@ -1,5 +1,5 @@
 -- attack: pass as many values as a stack holds to functions of C, again and again
--- expect: budget cpu or budget memory or 500
+-- expect: budget cpu
 function main()
   local unpack = table.unpack or unpack
   local t = {}

@@ -1,6 +1,6 @@
 -- attack: long strings through quick functions of C, so that few instructions take long
--- expect: kill or budget cpu or budget memory
+-- expect: budget cpu
 function main()
-  local s = ("x"):rep(1500000)
+  local s = ("x"):rep(500000)
   while true do s:reverse() s:upper() s:lower() end
 end

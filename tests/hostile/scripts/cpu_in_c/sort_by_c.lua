@@ -1,5 +1,5 @@
 -- attack: sort by a comparison in C, in which no hook fires
--- expect: budget cpu or 200 invalid order or 500 not enough memory or budget memory
+-- expect: budget cpu
 function main(env, con)
   local t = {}
   for index = 1, 100000 do t[index] = index * 7919 % 100003 end

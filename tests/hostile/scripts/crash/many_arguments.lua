@@ -1,5 +1,5 @@
 -- attack: overflow the stack by varargs (CVE-2014-5461)
--- expect: 200 alive or budget memory or budget cpu
+-- expect: 200 alive or budget memory
 local load_text = loadstring or load
 
 function main(env, con)

@@ -1,5 +1,5 @@
 -- attack: ask for files without end that are not there
--- expect: 200 refused or budget cpu or budget wall
+-- expect: 200 refused
 local luafarm = require "luafarm"
 
 function main(env, con)

@@ -1,5 +1,5 @@
 -- attack: compile more text than a state can hold
--- expect: 200 refused or budget memory or budget cpu
+-- expect: 200 refused or budget memory
 function main(env, con)
   local text = ("x = 1 "):rep(100000)
   local all = {}

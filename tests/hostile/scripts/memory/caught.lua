@@ -1,5 +1,5 @@
 -- attack: catch the error of full memory and go on filling, for ever
--- expect: budget memory or budget cpu
+-- expect: budget cpu
 function main()
   keep = {}
   while true do

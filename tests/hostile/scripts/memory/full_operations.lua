@@ -1,5 +1,5 @@
 -- attack: use every service of the farm with no byte left
--- expect: budget memory or 500 not enough memory or 200 left or budget cpu
+-- expect: budget memory or 500 not enough memory or 200 left
 -- asks: 3
 local luafarm, md5, json = require "luafarm", require "md5", require "json"
 kept = {}

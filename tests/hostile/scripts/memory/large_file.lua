@@ -1,5 +1,5 @@
 -- attack: read files until memory is full
--- expect: budget memory or 500 not enough memory or 200 ended or budget cpu
+-- expect: budget memory or 500 not enough memory or 200 ended
 local luafarm = require "luafarm"
 
 function main(env, con)

@@ -1,5 +1,5 @@
 -- attack: a reply without end
--- expect: budget reply or budget cpu
+-- expect: budget reply
 function main(env, con)
   local piece = ("x"):rep(10000)
   while true do con:puts(piece) end

@@ -1,6 +1,6 @@
 -- attack: read a long body byte by byte
--- body: 200000
--- expect: budget cpu or budget wall or 200 200000
+-- body: 60000
+-- expect: 200 60000
 function main(env, con)
   local count = 0
   while con:read(1) do count = count + 1 end
