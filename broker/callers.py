@@ -222,6 +222,8 @@ class Callers:
             speaker = Speaker(hello.incarnation, key)
             if self._supervisors.take(hello.machine, speaker, peer, now):
                 logger.info("machine=%s has a new supervisor", hello.machine)
+                self._tell(ev.SupervisorChanged(hello.machine))
+                self._work()  # before it announces its hosts
 
     def _objection(self, hello: Hello, key: str, now: float) -> str:
         """Return why somebody may not be what it says it is; empty: it may."""

@@ -56,7 +56,7 @@ class Census:
         self._suspicion = suspicion
         #: when each supervisor was heard last
         self.machines: dict[Machine, float] = {}
-        #: since when each of them has been heard, without being silent for long
+        #: since when each has been heard, of one supervisor and never silent for long
         self._met: dict[Machine, float] = {}
         #: scripts with an order that could not be sent, to be given again
         self._unsent: dict[Script, Record] = {}
@@ -82,9 +82,13 @@ class Census:
         self._suspicion.met(host)
         farm.bulletin.tell(up)
 
+    def meet(self, machine: Machine) -> None:
+        """Begin anew with a machine whose supervisor is another: it has hosts too."""
+        self._met[machine] = self._turn.now
+
     def _hear(self, machine: Machine) -> None:
         if machine not in self.machines:
-            self._met[machine] = self._turn.now
+            self.meet(machine)
         self.machines[machine] = self._turn.now
 
     def is_fresh(self, machine: Machine, now: float) -> bool:

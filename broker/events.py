@@ -131,6 +131,13 @@ class Accused:
 
 
 @dataclass(frozen=True, slots=True)
+class SupervisorChanged:
+    """Another process speaks for a machine from now on."""
+
+    machine: Machine
+
+
+@dataclass(frozen=True, slots=True)
 class MachineReported:
     """A supervisor's heartbeat."""
 
@@ -216,6 +223,7 @@ Event = (
     | Inventoried
     | HostLeft
     | Accused
+    | SupervisorChanged
     | MachineReported
     | StateLoaded
     | LoadFailed

@@ -35,6 +35,7 @@ from broker.events import (
     Reported,
     StateGone,
     StateLoaded,
+    SupervisorChanged,
     Ticked,
 )
 from broker.farm import Farm
@@ -129,6 +130,8 @@ class Machine:
                 self._renewal.changed(event)
             case MachineReported():
                 self._machine_reported(event)
+            case SupervisorChanged():
+                self.census.meet(event.machine)
             case HostJoined():
                 self.census.joined(event)
             case Inventoried():

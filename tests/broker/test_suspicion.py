@@ -203,6 +203,18 @@ def test_hosts_of_a_machine_that_comes_back_may_hold_what_they_held() -> None:
     assert paper.machine.farm.taken == 1
 
 
+def test_hosts_of_another_supervisor_of_a_machine_may_hold_what_they_held() -> None:
+    paper = farm()
+    paper.report()
+    paper.now += 3.0
+    paper.report()
+    paper.now += 3.0
+    paper.play(ev.SupervisorChanged(MACHINE))
+    actions = join(paper, "old", "p", row(A, paper.files[A]))
+    assert not kills(actions)
+    assert paper.machine.farm.taken == 1
+
+
 def test_an_inventory_that_names_a_script_twice_costs_its_host_the_life() -> None:
     paper = farm()
     assert kills(join(paper, "new", "p", row(A), row(A, epoch=6)))
