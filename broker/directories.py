@@ -13,6 +13,7 @@ from typing import Final
 
 from inotify_simple import flags
 
+from broker.few import Few
 from broker.notifier import Notifier
 from broker.tables import Key
 
@@ -50,15 +51,26 @@ class Way:
         self.end: bytes | None = None
 
 
+class _Name:
+    """A name in a watched directory, and the paths that go through it."""
+
+    __slots__ = ("keys", "step")
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.keys: Few[Key] = Few()
+
+
 class _Directory:
     """A watched directory: which paths go through which of its names."""
 
-    __slots__ = ("names", "polled", "wd")
+    __slots__ = ("at", "names", "polled", "wd")
 
-    def __init__(self) -> None:
+    def __init__(self, at: bytes) -> None:
+        self.at = at
         self.wd = -1
         self.polled = ""  # why inotify is not relied on; empty: it is
-        self.names: dict[bytes, dict[Key, None]] = {}
+        self.names: dict[bytes, _Name] = {}
 
 
 class Directories:
@@ -112,8 +124,8 @@ class Directories:
             if name == b"..":
                 at = at.rpartition(b"/")[0] or b"/"
                 continue
-            way.steps.append((at, name))
-            self.enter(key, at, name, anew=anew)
+            step = self.enter(key, at, name, anew=anew)
+            way.steps.append(step)
             here = joined(at, name)
             try:
                 mode = os.lstat(here).st_mode
@@ -137,23 +149,30 @@ class Directories:
         self.leave(key, [step for step in old.steps if step not in way.steps])
         return way
 
-    def enter(self, key: Key, at: bytes, name: bytes, *, anew: bool) -> None:
-        """Watch a name in a directory on behalf of a path."""
+    def enter(self, key: Key, at: bytes, name: bytes, *, anew: bool) -> Step:
+        """Watch a name in a directory on behalf of a path; return the step.
+
+        It is the same object for all paths that take it: most have most in common.
+        """
         directory = self._directories.get(at)
         if directory is None or (anew and at not in self._armed):
             directory = self._arm(at)
             self._armed.add(at)
-        directory.names.setdefault(name, {})[key] = None
+        here = directory.names.get(name)
+        if here is None:
+            here = directory.names[name] = _Name((directory.at, name))
+        here.keys.add(key)
+        return here.step
 
     def leave(self, key: Key, steps: list[Step]) -> None:
         """Watch these names no more on behalf of a path."""
         for at, name in steps:
             directory = self._directories.get(at)
-            keys = directory.names.get(name) if directory is not None else None
-            if directory is None or keys is None:
+            here = directory.names.get(name) if directory is not None else None
+            if directory is None or here is None:
                 continue
-            keys.pop(key, None)
-            if not keys:
+            here.keys.discard(key)
+            if not here.keys:
                 del directory.names[name]
             if not directory.names:
                 self._disarm(at, directory)
@@ -161,15 +180,15 @@ class Directories:
     def keys(self, at: bytes, name: bytes) -> tuple[Key, ...]:
         """Return the paths that go through this name."""
         directory = self._directories.get(at)
-        keys = directory.names.get(name) if directory is not None else None
-        return tuple(keys) if keys is not None else ()
+        here = directory.names.get(name) if directory is not None else None
+        return here.keys.members() if here is not None else ()
 
     # -- watches ---------------------------------------------------------------------
 
     def _arm(self, at: bytes) -> _Directory:
         directory = self._directories.get(at)
         if directory is None:
-            directory = self._directories[at] = _Directory()
+            directory = self._directories[at] = _Directory(at)
         reason = self.trouble
         wd = -1
         if self._inotify is not None:
@@ -250,8 +269,8 @@ class Directories:
             key: None
             for directory in self._directories.values()
             if directory.polled
-            for keys in directory.names.values()
-            for key in keys
+            for here in directory.names.values()
+            for key in here.keys.members()
         }
 
     def status(self) -> dict[str, object]:

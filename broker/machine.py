@@ -7,7 +7,6 @@ the questions and reports of fronts, and the beginning: a broker that starts lis
 the farm first, takes over what the hosts hold, and only then tells fronts anything.
 """
 
-from collections import deque
 from typing import Final, assert_never
 
 from broker import invariants
@@ -43,6 +42,7 @@ from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.renewal import Renewal
 from broker.resolve import pool_of
+from broker.story import Story
 from broker.suspicion import Suspicion
 from broker.tables import Generation, Key, Record, State
 from broker.turn import Turn
@@ -54,7 +54,6 @@ FRONT_SILENCE_S: Final = 10.0
 
 _MOST_EARLY: Final = 10_000  # questions that wait for the end of the beginning
 _QUIET: Final = 0.25  # of the takeover time without news from hosts: all have spoken
-_STORY: Final = 256
 _MOST_AGO_S: Final = 10.0  # a report tells of its own time only
 
 
@@ -94,8 +93,7 @@ class Machine:
         self._takeover_s = settings.broker.takeover
         self._opens_at = now + self._takeover_s
         self._early: list[Missed | Preloaded] = []
-        #: what happened last, for the log when something goes wrong
-        self.story: deque[tuple[float, Event, list[Action]]] = deque(maxlen=_STORY)
+        self.story = Story()
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take one event; return what must be done, in order.
@@ -103,7 +101,7 @@ class Machine:
         now: monotonic seconds, never decreasing.
         """
         out = self._turn.begin(now)
-        self.story.append((now, event, out))
+        self.story.begin((now, event, out))
         self._dispatch(event)
         self.placement.retry()
         if not self.farm.bulletin.is_open:
