@@ -180,15 +180,13 @@ class Census:
             return None
         record = farm.record(host.pool, row.script)
         generation = Generation(row.epoch, row.digest)
-        for dependency in row.dependencies:
-            name = (int(dependency.kind), dependency.name)
-            generation.dependencies[name] = dependency
+        farm.footprint.depend(record, generation, row.dependencies)
         current = record.current
         if current is None:
             record.current = generation
         elif _is_same(current, generation):
             # the same content, whatever it was called: requests may go to either
-            current.dependencies.update(generation.dependencies)
+            farm.footprint.depend(record, current, row.dependencies)
             current.epoch = min(current.epoch, generation.epoch)
             generation = current
         elif generation.epoch > current.epoch and not farm.bulletin.is_open:

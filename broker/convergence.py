@@ -218,9 +218,11 @@ class Convergence:
         following = Generation(farm.next_epoch(), digest)
         for old in (record.current, newest):
             if old is not None:
-                for name, dependency in old.dependencies.items():
-                    now = farm.files.resolved(record, name, dependency)
-                    following.dependencies[name] = now
+                now = [
+                    farm.files.resolved(record, name, dependency)
+                    for name, dependency in old.dependencies.items()
+                ]
+                farm.footprint.depend(record, following, now)
         return following
 
 

@@ -12,6 +12,7 @@ from broker.actions import Drop, Fence, Keep, Load
 from broker.bulletin import Bulletin
 from broker.evictions import Evictions
 from broker.files import Files
+from broker.footprint import Footprint
 from broker.heat import Fading, key, worth
 from broker.missing import Missing
 from broker.policies import policy, pool_paths
@@ -34,9 +35,6 @@ from broker.waits import Waits
 from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool, Script
 from luafarm.settings import Settings
 
-MAX_DEPENDENCIES: Final = 4096
-"""Paths that are watched for one script; of one that reads more the first so many."""
-
 _RESTRAINED_SHARE: Final = 4
 """A restrained script gets one of so many VM hosts of its pool, and at least one."""
 
@@ -57,6 +55,7 @@ class Farm:
         self.roster = Roster()
         self.bulletin = Bulletin(turn, self.records, self.roster)
         self.files = Files(self.pools)
+        self.footprint = Footprint(self.files, turn, settings.broker.file_memory)
         self.missing = Missing(settings.broker.missing)
         self.quarantine = Quarantine(settings.broker)
         self.restraint = Restraint(
@@ -161,16 +160,10 @@ class Farm:
     def rewatch(self, record: Record) -> None:
         """Watch all and only the files of the generations that the row holds."""
         wanted: dict[Key, bytes] = {}
-        generations = [record.current, record.next]
-        if record.failure is not None:
-            generations.append(record.failure.generation)
-        for generation in generations:
-            if generation is None:
-                continue
+        for generation in record.generations():
             wanted[record.pool, record.script] = generation.digest
             for dependency in generation.dependencies.values():
-                if len(wanted) < MAX_DEPENDENCIES:
-                    wanted.update(self.files.tried(record, dependency))
+                wanted.update(self.files.tried(record, dependency))
         self.watch(record, wanted)
 
     def watch(self, record: Record, wanted: dict[Key, bytes]) -> None:
@@ -187,6 +180,7 @@ class Farm:
             if path not in record.watched:
                 record.watched[path] = None
                 self.files.use(path, record.script, digest, self.turn.out)
+        self.files.charge(record)
 
     def keep(self, record: Record, generation: Generation | None) -> None:
         """Have the contents of this generation kept, or those of the script let go."""

@@ -2,12 +2,16 @@
 
 The table holds all and only paths that a script's row has in `watched`. The first user
 of a path makes the loop watch it, the last one lets it go.
+
+It counts what all that takes for each pool: a path once, however many scripts use it.
 """
 
 from collections.abc import Iterable
 from itertools import islice
 
 from broker.actions import Action, Unwatch, Watch
+from broker.costs import path_bytes
+from broker.few import Few
 from broker.resolve import PoolPaths, candidates
 from broker.tables import DependencyName, Generation, Key, Record
 from luafarm.messages import Dependency
@@ -15,10 +19,12 @@ from luafarm.names import Pool, Script
 
 
 class _File:
+    __slots__ = ("digest", "error", "users")
+
     def __init__(self, digest: bytes) -> None:
         self.digest = digest
         self.error = ""
-        self.users: dict[Script, None] = {}
+        self.users: Few[Script] = Few()
 
 
 class Files:
@@ -27,25 +33,38 @@ class Files:
     def __init__(self, pools: dict[Pool, PoolPaths]) -> None:
         self._pools = pools
         self._files: dict[Key, _File] = {}
+        self._bytes = dict.fromkeys(pools, 0)
 
     def __len__(self) -> int:
         """Return the number of paths in use."""
         return len(self._files)
+
+    def bytes_of(self, pool: Pool) -> int:
+        """Return what the scripts of a pool take by what they asked for."""
+        return self._bytes[pool]
+
+    def charge(self, record: Record) -> None:
+        """Count what the questions of a script's generations take now."""
+        now = sum([generation.question_bytes for generation in record.generations()])
+        self._bytes[record.pool] += now - record.question_bytes
+        record.question_bytes = now
 
     def use(self, key: Key, user: Script, digest: bytes, out: list[Action]) -> None:
         """Count a user of this path, who saw this content."""
         file = self._files.get(key)
         if file is None:
             file = self._files[key] = _File(digest)
+            self._bytes[key[0]] += path_bytes(key[1])
             out.append(Watch(key[0], key[1], digest))
-        file.users[user] = None
+        file.users.add(user)
 
     def release(self, key: Key, user: Script, out: list[Action]) -> None:
         """Count a user less."""
         file = self._files[key]
-        del file.users[user]
+        file.users.discard(user)
         if not file.users:
             del self._files[key]
+            self._bytes[key[0]] -= path_bytes(key[1])
             out.append(Unwatch(key[0], key[1]))
 
     def set(self, key: Key, digest: bytes, error: str) -> tuple[Script, ...]:
@@ -55,12 +74,12 @@ class Files:
             return ()
         file.digest = digest
         file.error = error
-        return tuple(file.users)
+        return file.users.members()
 
     def users(self, key: Key) -> tuple[Script, ...]:
         """Return the users of this path."""
         file = self._files.get(key)
-        return tuple(file.users) if file is not None else ()
+        return file.users.members() if file is not None else ()
 
     def are_few(self, keys: Iterable[Key]) -> bool:
         """Say whether there is a file at one of these used paths at most."""
@@ -106,7 +125,9 @@ class Files:
         return Dependency(old.kind, old.name, b"", b"")
 
     def is_stale(self, record: Record, generation: Generation) -> bool:
-        """Say whether any file of the generation is another one now."""
+        """Say whether any file of the generation is another one now, or may be."""
+        if generation.is_doubted:
+            return True
         if self.digest((record.pool, record.script)) != generation.digest:
             return True
         return any(
@@ -114,11 +135,18 @@ class Files:
             for name, old in generation.dependencies.items()
         )
 
-    def check(self, watched: dict[Script, dict[Key, None]]) -> None:
+    def check(self, records: dict[Script, Record]) -> None:
         """Raise AssertionError unless users and the rows' `watched` agree."""
+        watched = {s: record.watched for s, record in records.items()}
+        sizes = dict.fromkeys(self._pools, 0)
+        for pool, path in self._files:
+            sizes[pool] += path_bytes(path)
+        for record in records.values():
+            sizes[record.pool] += record.question_bytes
+        assert sizes == self._bytes
         for key, file in self._files.items():
             assert file.users, key
-            for user in file.users:
+            for user in file.users.members():
                 assert key in watched.get(user, {}), (key, user)
         for user, keys in watched.items():
             for key in keys:

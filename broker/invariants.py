@@ -25,8 +25,7 @@ def check(farm: Farm) -> None:
         assert pool_taken <= limit, (pool, pool_taken, limit)
     for script, record in farm.records.items():
         _check_record(farm, script, record)
-    watched = {s: r.watched for s, r in farm.records.items() if r.watched}
-    farm.files.check(watched)
+    farm.files.check(farm.records)
     farm.missing.check()
     assert len(farm.ghosts) <= max(1000, 4 * farm.limit)
 
@@ -47,6 +46,7 @@ def _check_record(farm: Farm, script: Script, record: Record) -> None:
     hosts = {s.host.id for s in record.states} | set(record.loads)
     assert len(hosts) <= record.policy.clones, script
     assert (record.failure is not None) == (script in farm.failed), script
+    farm.footprint.check(record)
     for state in record.states:
         assert state.host.states[script] is state, script
         may_go = state.served and script not in state.host.loads

@@ -11,7 +11,7 @@ from typing import Final
 from broker.actions import Answer, Drop, Watch
 from broker.convergence import EMPTY, Convergence
 from broker.events import Barrier, Changed, FileNow, LoadFailed, StateLoaded
-from broker.farm import MAX_DEPENDENCIES, Farm
+from broker.farm import Farm
 from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.resolve import is_in, shown
@@ -53,6 +53,7 @@ class Renewal:
         scripts = self._affected(event.files)
         awaited: list[Script] = []
         if event.ticket:
+            scripts = list(dict.fromkeys([*scripts, *self._doubted(event.scope)]))
             self._farm.fence_closing()
             awaited = [*scripts, *self._pending(event)]
         self._farm.waits.wait(event.ticket, awaited)
@@ -97,6 +98,20 @@ class Renewal:
             if record is not None:
                 self.review(record)
                 self._convergence.tend(record)
+
+    def _doubted(self, scope: bytes) -> list[Script]:
+        """Doubt scripts that may have used more files in scope than are followed.
+
+        Return them: they are loaded anew.
+        """
+        doubted: list[Script] = []
+        for script, record in self._farm.records.items():
+            partial = [g for g in record.generations() if g.unfollowed]
+            if partial and self._farm.pools[record.pool].may_read_in(scope):
+                doubted.append(script)
+                for generation in partial:
+                    generation.is_doubted = True
+        return doubted
 
     def _pending(self, event: Changed) -> list[Script]:
         """Return the scripts with a file in scope whose last change is not in force.
@@ -212,7 +227,7 @@ class Renewal:
         state = farm.settle(loading, event.kib)
         self._recycling.born(state)
         if generation is record.next:
-            generation.dependencies = {}  # what was expected is known now
+            generation.forget()  # what was expected is known now
             self._note(record, generation, event.dependencies, event.changed)
             self._judge_canary(record, generation, host if replaced else None)
         elif generation is record.current:
@@ -322,15 +337,8 @@ class Renewal:
         as it is now the generation is stale then, and both are renewed.
         """
         farm = self._farm
-        for dependency in dependencies:
-            name = (int(dependency.kind), dependency.name)
-            if name in generation.dependencies:
-                continue
-            if len(record.watched) < MAX_DEPENDENCIES:
-                generation.dependencies[name] = dependency
-                farm.watch_more(record, farm.files.tried(record, dependency))
-            else:
-                self._turn.count("unwatched_files")
+        farm.files.charge(record)
+        farm.watch_more(record, farm.footprint.depend(record, generation, dependencies))
         self.learn(changed, record)
 
     def _promote(
@@ -382,7 +390,7 @@ class Renewal:
             record.stopped(event.error.budget, 1, f"loading: {event.error.message}")
         generation = loading.generation
         if generation is record.next:
-            generation.dependencies = {}
+            generation.forget()
             self._note(record, generation, event.dependencies, event.changed)
             stale = farm.files.is_stale(record, generation)
             if stale and record.stale_loads < MOST_STALE:

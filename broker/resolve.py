@@ -53,6 +53,11 @@ class PoolPaths:
                 best = library
         return best
 
+    def may_read_in(self, scope: bytes) -> bool:
+        """Say whether the pool may read anything at a path or below; empty: at all."""
+        places = (*self.roots, *self.libraries)
+        return not scope or any(is_in(scope, p) or is_in(p, scope) for p in places)
+
 
 def shown(path: bytes) -> str:
     """Return a path as people read it; what is no UTF-8 is escaped."""

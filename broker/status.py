@@ -139,6 +139,7 @@ def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
         "kib": record.kib,
         "lane": "slow" if record.lane == SLOW else "quick",
         "files": len(record.watched),
+        "unfollowed": sum([g.unfollowed for g in record.generations()]),
         "states": [s.host.id for s in record.states],
         "loading": list(record.loads),
         "waiting": len(record.waiting),

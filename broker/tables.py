@@ -55,6 +55,18 @@ class Generation:
         self.digest = digest
         #: what was asked for and what it was; all states of the generation together
         self.dependencies: dict[DependencyName, Dependency] = {}
+        #: what these take by themselves, and all paths that they stand for
+        self.question_bytes = 0
+        self.path_bytes = 0
+        #: how much else was asked for, which nobody follows for want of room
+        self.unfollowed = 0
+        #: what nobody follows may be another by now
+        self.is_doubted = False
+
+    def forget(self) -> None:
+        """Depend on nothing but the script: what it uses is about to be told."""
+        self.dependencies = {}
+        self.question_bytes = self.path_bytes = self.unfollowed = 0
 
 
 class Failure:
@@ -206,6 +218,8 @@ class Record:
         self.idle: tuple[HostId, ...] = ()
         #: paths that count as its files
         self.watched: dict[Key, None] = {}
+        #: what its pool is charged for the questions of its generations
+        self.question_bytes = 0
         #: what fronts were told last: (verdict, hosts, epoch); None: nothing
         self.told: tuple[int, tuple[HostId, ...], Epoch] | None = None
         self.heat = Heat()
@@ -227,6 +241,12 @@ class Record:
         self.is_moving = False
         #: content of the script when it was last loaded, empty when never
         self.digest = b""
+
+    def generations(self) -> list[Generation]:
+        """Return those whose files are followed."""
+        failed = self.failure.generation if self.failure is not None else None
+        held = (self.current, self.next, failed)
+        return [generation for generation in held if generation is not None]
 
     def stopped(self, budget: str, times: int, last: str) -> None:
         """Count what a budget stopped."""

@@ -211,6 +211,9 @@ def _troubles(script: Row) -> Iterable[str]:
     if script.get("error"):
         first, _, _ = str(script.get("error")).partition("\n")
         yield f"{name}: {_plain(first)}"
+    if script.get("unfollowed"):
+        files = f"{_cell(script, 'unfollowed')} of its files are not followed"
+        yield f"{name}: {files}; their changes count after `luafarm reload`"
     stops = _stops(script)
     kills = script.get("kills")
     told = [f"{_plain(budget)} {times}" for budget, times in stops.items()]

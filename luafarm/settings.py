@@ -104,6 +104,7 @@ class Broker:
     state_floor: float = setting(0.0005, "What losing a state costs besides loading it again, as seconds of waiting: the persistent values it held.", unit="s")
     clone_cpu_share: float = setting(0.03, "Share of the farm's CPU that loading clones may take.", most=1)
     missing: int = setting(4096, "Paths without a script that are remembered.")
+    file_memory: int = setting(64 * MIB, "Memory of the broker for the files that the scripts of one pool asked for, be they there or not; a script has at most a 32nd of it. Changes of further files count after `luafarm reload`.", unit="bytes", least=MIB)
     max_source: int = setting(4 * MIB, "Size of one script, module or file that a script reads.", unit="bytes", least=1, most=32 * MIB)
     takeover: float = setting(1.0, "A broker that starts listens to the farm for at most this long before it decides.", unit="s")
     quarantine_deaths: int = setting(3, "A script under which so many VM hosts died within `quarantine_window` is quarantined; 0: never.")

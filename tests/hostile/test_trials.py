@@ -153,9 +153,8 @@ def test_nobody_broke_the_protocol(
 def test_front_broker_and_supervisor_did_not_grow(
     outcomes: dict[Ground, Outcome], ground: Ground
 ) -> None:
-    # two scripts of each pool ask for 4096 paths each, which the broker then watches
     for title, (before, after) in outcomes[ground].rss_kib.items():
-        assert after - before < 160 * 1024, f"{title}: {before} KiB to {after} KiB"
+        assert after - before < 64 * 1024, f"{title}: {before} KiB to {after} KiB"
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -75,6 +75,7 @@ STATUS = {
             "errors": 1,
             "stops": {"cpu": 3, "memory": 1},
             "kills": 2,
+            "unfollowed": 12,
             "last_stop": "cpu: line 5: CPU time of 0.1 s used up, after 0.103 s",
             "service_ms": 12.345,
             "kib": 126,
@@ -144,6 +145,9 @@ def test_scripts_show_their_errors_and_stops_below() -> None:
     assert "bad.lua: first" in joined
     assert "second" not in text
     told = "/srv/a/slow.lua: stopped by cpu 3, memory 1, the end of VM hosts 2; last "
+    unfollowed = "12 of its files are not followed"
+    after = "their changes count after `luafarm reload`"
+    assert f"/srv/a/slow.lua: {unfollowed}; {after}" in joined
     assert f"{told}cpu: line 5: CPU time of 0.1 s used up, after 0.103 s" in joined
 
 
