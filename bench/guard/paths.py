@@ -176,6 +176,8 @@ class Wire:
         loop: object,
         context: object,
         endpoint: str,
+        whom: str,
+        complaints: object,
         on_frame: Callable[[bytes], None],
         *_: object,
     ) -> None:
