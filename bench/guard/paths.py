@@ -67,7 +67,6 @@ LIMITS: Final = Limits(
 )
 FRONT: Final = b"front"
 BROKER: Final = b"broker"
-EVERYBODY: Final = frozenset(Role)
 
 ENVIRONMENT: Final = {
     "QUERY_STRING": "a=1&b=2",
@@ -292,14 +291,14 @@ class Inbox:
         self.sent: list[bytes] = []
         self.times: list[int] = []  # at which frames were taken
 
-    def receive(self, _wait_ms: int) -> tuple[bytes, bytes, frozenset[Role]] | None:
+    def receive(self, _wait_ms: int) -> tuple[bytes, bytes, str] | None:
         """Return the next frame; stop the host at the end."""
         self.times.append(time.thread_time_ns())
         if not self.waiting:
             self.is_stopped = True
             return None
         peer, frame = self.waiting.popleft()
-        return peer, frame, EVERYBODY
+        return peer, frame, ""
 
     def has_input(self) -> bool:
         """Return False: the host does one frame's work before it hears the next."""
