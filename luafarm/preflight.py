@@ -6,9 +6,11 @@ Everything that is wrong raises SettingsError with one line that names the setti
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 from typing import Final
 
+import luafarm
 from luafarm import curve, endpoints, privileges, rundir, trusted
 from luafarm.configure import Configuration
 from luafarm.errors import SettingsError
@@ -34,9 +36,9 @@ def check(configuration: Configuration, *roles: str) -> None:
             _check_trusted(settings)
         _check_keys(settings, roles)
         _check_log(settings)
+        _check_user(settings, roles)
     except _MisfitError as wrong:
         raise SettingsError(_line(configuration, wrong)) from None
-    privileges.ids(settings.security)
 
 
 def check_trusted(configuration: Configuration) -> None:
@@ -186,6 +188,27 @@ def _check_keys(settings: Settings, roles: tuple[str, ...]) -> None:
             curve.load(Path(security.keys), role, rundir.machine(settings))
         except SettingsError as error:
             raise _MisfitError("security", "keys", str(error)) from None
+
+
+def _check_user(settings: Settings, roles: tuple[str, ...]) -> None:
+    """See that `[security] user` can read what its processes run and serve."""
+    security = settings.security
+    ours = [Path(sys.executable), Path(os.__file__), Path(luafarm.__file__)]
+    refused = privileges.first_unreadable(security, ours)
+    if refused is not None:
+        reason = (
+            f"it cannot read {refused}, which luafarm itself runs with; install "
+            "luafarm and its Python where every user may read them, as in /opt"
+        )
+        raise _MisfitError("security", "user", reason)
+    if "broker" not in roles:
+        return
+    for name, pool in settings.pool.items():
+        for field, texts in (("root", pool.root), ("library", pool.library)):
+            refused = privileges.first_unreadable(security, [Path(t) for t in texts])
+            if refused is not None:
+                reason = f"{refused} cannot be read by {security.user}, [security] user"
+                raise _MisfitError(f"pool.{name}", field, reason)
 
 
 def _check_log(settings: Settings) -> None:

@@ -56,6 +56,7 @@ def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
     machine = rundir.machine(settings)
     is_root = os.geteuid() == 0
     run_dir = rundir.prepare(settings.paths, settings.security.user)
+    broker = rundir.broker_endpoint(settings)  # which depends on who asks: still root
     uids = plan.uids(settings, plans, os.fsencode(run_dir)) if is_root else None
     target = privileges.ids(settings.security)
     keys_dir = settings.security.keys
@@ -80,7 +81,7 @@ def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
     household.empty.mkdir(mode=0o700, exist_ok=True)
     listening.sweep(run_dir / "h")
     try:
-        return _Loop(settings, plans, household, keys).run()
+        return _Loop(settings, plans, household, broker, keys).run()
     finally:
         claim.release()
 
@@ -93,6 +94,7 @@ class _Loop:
         settings: Settings,
         plans: tuple[plan.PoolPlan, ...],
         household: Household,
+        broker: str,
         keys: curve.Keys | None,
     ) -> None:
         machine = household.machine
@@ -111,9 +113,7 @@ class _Loop:
             if keys is not None and endpoint.startswith("tcp://")
             else b"",
         )
-        self._broker = BrokerLink(
-            self._context, rundir.broker_endpoint(settings), machine, keys
-        )
+        self._broker = BrokerLink(self._context, broker, machine, keys)
         self._nursery = Nursery(household, plans)
         vmhost = settings.vmhost
         self._machine = Supervisor(

@@ -172,6 +172,93 @@ def test_a_run_directory_of_root_is_given_to_the_user_of_the_farm() -> None:
         assert running.processes()["luafarm-broker"].uids == {NOBODY}
 
 
+@needs_root
+def test_a_farm_that_gives_up_root_serves_in_the_run_directory_that_root_has() -> None:
+    # a /run of its own, so that no farm of this machine is met there
+    with tempfile.TemporaryDirectory(prefix="lf", ignore_cleanup_errors=True) as name:
+        command, log = configured(Path(name), ""), Path(name) / "log"
+        apart = ["unshare", "--mount", "sh", "-c"]
+        own = 'mount -t tmpfs none /run && exec "$@"'
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [*apart, own, "sh", *command],
+                env=setting(),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                cwd="/",
+                start_new_session=True,
+            )
+        try:
+
+            def is_decided() -> bool:
+                said = "Ctrl-C finishes" in log.read_text()
+                return said or process.poll() is not None
+
+            until(is_decided, "the greeting", log)
+            if "unshare:" in log.read_text() or "mount:" in log.read_text():
+                pytest.skip("no mount namespaces here")
+            assert process.poll() is None, log.read_text()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def configured(home: Path, run: str) -> list[str]:
+    """Return the command of a farm whose roles become nobody."""
+    home.chmod(0o755)
+    (home / "root").mkdir(mode=0o755)
+    config = home / "luafarm.toml"
+    config.write_text(
+        f'[paths]\nrun = "{run}"\n[security]\nuser = "nobody"\n'
+        f'[pool.main]\nroot = "{home}/root"\nhosts = 1\n'
+    )
+    listener = f"--listen=unix:{home}/front.sock"
+    python = [python_for_all(), "-P", "-c", PROGRAM]
+    return [*python, "up", "--config", str(config), listener]
+
+
+def refused(command: list[str]) -> str:
+    """Return the one line with which a command says that it is configured wrongly."""
+    ended = subprocess.run(
+        command,
+        env=setting(),
+        capture_output=True,
+        cwd="/",
+        timeout=120,
+        check=False,
+        text=True,
+    )
+    assert ended.returncode == 2, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    return line
+
+
+@needs_root
+def test_a_root_that_the_user_cannot_read_is_refused_at_the_start() -> None:
+    with tempfile.TemporaryDirectory(prefix="lf") as name:
+        command = configured(Path(name), f"{name}/r")
+        (Path(name) / "root").chmod(0o700)
+        line = refused(command)
+    assert f'[pool.main] root = ["{name}/root"]: {name}/root cannot be read' in line
+    assert "by nobody, [security] user" in line
+
+
+@needs_root
+def test_a_python_that_the_user_cannot_run_is_refused_at_the_start() -> None:
+    with tempfile.TemporaryDirectory(prefix="lf") as name:
+        command = configured(Path(name), f"{name}/r")
+        closed = Path(name) / "closed"
+        closed.mkdir(mode=0o700)
+        (closed / "python").symlink_to(command[0])
+        line = refused([str(closed / "python"), *command[1:]])
+    assert f'[security] user = "nobody": it cannot read {closed}/python, which' in line
+
+
 def test_started_by_an_ordinary_user_no_process_has_any_privilege() -> None:
     uid = NOBODY if os.geteuid() == 0 else None
     with farm(uid) as running:
