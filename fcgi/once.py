@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 import uvloop
 
@@ -25,6 +26,11 @@ from luafarm import configure, logs, rundir
 from luafarm.errors import SettingsError
 from luafarm.messages import SAFE, Place, ScriptError, Verdict
 from luafarm.settings import Settings
+
+
+_NO_SCRIPT: Final = (
+    "no script: missing, empty, no regular file, or no name that [pool] scripts match"
+)
 
 
 class ConsoleExchange:
@@ -142,10 +148,7 @@ def _checked(script: Path, place: Place) -> int:
             sys.stdout.write(f"{script}: loads\n")
             return 0
         case Verdict.MISSING:
-            why = (
-                "missing, empty, no regular file, or no name that [pool] scripts match"
-            )
-            return _failed(f"{script}: no script: {why}")
+            return _failed(f"{script}: {_NO_SCRIPT}")
         case Verdict.BROKEN if place.error is not None:
             error = place.error
             return _failed(
@@ -186,6 +189,8 @@ async def _run(
         pending = Pending(exchange, path, flags, blob, inline, len(body), 0, now)
         service.submit(exchange, pending)
     await exchange.done.wait()
+    if exchange.refusal is Refusal.NOT_FOUND:
+        return _failed(f"{arguments.script}: {_NO_SCRIPT}")
     return 0 if exchange.refusal is None else 1
 
 

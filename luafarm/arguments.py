@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         "names",
         metavar="NAME",
         nargs="*",
+        default=[],  # argparse calls it required otherwise
         help="ROLE-MACHINE, such as vmhost-node2, fcgi-web2 or command-node2",
     )
     return result

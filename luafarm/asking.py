@@ -118,6 +118,14 @@ class _Waiting:
         if self._cuts >= handshakes.CUT:
             cut = handshakes.reason(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, self._pair)
             return f"the broker at {self._endpoint} {cut}"
+        path = Path(self._endpoint.removeprefix("ipc://"))
+        try:
+            path.lstat()
+        except PermissionError:
+            who = "ask as root or as the user of the farm"
+            return f"the broker at {self._endpoint} is out of reach here; {who}"
+        except OSError:
+            pass  # tcp, or no farm
         return f"no broker answers at {self._endpoint}; does the farm run?"
 
     def _look(self) -> None:

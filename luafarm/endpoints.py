@@ -30,13 +30,15 @@ def parse_listener(text: str) -> Listener:
         if not (rest.isascii() and rest.isdigit()):
             raise ValueError("fd:N wants the number of an open file descriptor")
         return Listener("", "", 0, int(rest))
+    if text.startswith(("/", "./")):
+        raise ValueError(f"a path has unix: before it, unix:{text}")
     host, port = parse_host_port(text)
     return Listener("", host, port, -1)
 
 
 def parse_web(text: str) -> Listener:
     """Return what `HOST:PORT` or `fd:N` names, for HTTP. Raise ValueError."""
-    if text.startswith("unix:"):
+    if text.startswith(("unix:", "/", "./")):
         raise ValueError("HOST:PORT belongs here, such as 127.0.0.1:8080")
     return parse_listener(text)
 

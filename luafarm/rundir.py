@@ -220,7 +220,9 @@ def _check(run: Path, directory: Path, owner: int) -> None:
         raise _refusal(run, f"{directory} is no directory")
     if found.st_uid not in {owner, os.geteuid()}:
         raise _refusal(
-            run, f"{directory} belongs to uid {found.st_uid}, not to {owner}"
+            run,
+            f"{directory} belongs to {strangers.user_name(found.st_uid)}, not to "
+            f"{strangers.user_name(owner)}; give this farm a run directory of its own",
         )
     if stat.S_IMODE(found.st_mode) & 0o077:
         mode = stat.S_IMODE(found.st_mode)

@@ -54,7 +54,8 @@ def first_fault(pool: PoolSettings, mine: Circle) -> tuple[str, str] | None:
         try:
             strangers.check(path, mine)
         except strangers.StrangerError as wrong:
-            return field, f"{wrong}, who could run code in this trusted pool"
+            reason = f"{wrong}, who could run code in this trusted pool"
+            return field, f"{reason}; its writers name who else may"
         except OSError:
             continue  # not there, or not here: whoever needs it says so
     return None

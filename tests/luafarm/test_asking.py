@@ -1,5 +1,8 @@
 """Questions of commands to the broker, answered by a socket of the test."""
 
+import os
+import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +27,7 @@ from luafarm.messages import (
 from luafarm.names import Machine
 from luafarm.settings import Broker, Paths, Security, Settings
 from luafarm.zap import ZapHandler
+from tests.vmhost.supervised import NOBODY, environment, python_for_all
 
 Answer = Callable[[Message], list[Message | bytes]]
 
@@ -158,6 +162,33 @@ def test_silence_is_an_error_in_the_end(start: Start, tmp_path: Path) -> None:
     settings = Settings(paths=Paths(run=str(tmp_path)))
     with pytest.raises(asking.NoAnswerError, match="no broker answers at ipc://"):
         asking.status(settings, 0.1)
+
+
+@pytest.mark.process
+def test_who_may_not_enter_the_run_directory_is_told_so() -> None:
+    # an ordinary user asks for the farm of somebody else
+    with tempfile.TemporaryDirectory() as name:
+        ask = (
+            "import sys; from pathlib import Path; from luafarm import asking\n"
+            "from luafarm.settings import Paths, Settings\n"
+            "asking.status(Settings(paths=Paths(run=sys.argv[1])), 0.1)\n"
+        )
+        Path(name).chmod(0 if os.geteuid() else 0o700)
+        done = subprocess.run(
+            [python_for_all(), "-P", "-c", ask, name],
+            env=environment(),
+            user=None if os.geteuid() else NOBODY,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        Path(name).chmod(0o700)
+    line = done.stderr.splitlines()[-1]
+    assert line.endswith(
+        f"the broker at ipc://{name}/broker.sock is out of reach here; ask as root or "
+        "as the user of the farm"
+    )
 
 
 def test_a_broker_behind_curve_is_asked_with_the_commands_key(

@@ -121,6 +121,13 @@ def test_config_shows_every_value_with_its_origin(
     assert document["pool"]["main"]["root"] == ["/srv"]
 
 
+def test_keygen_wants_a_directory_and_nothing_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert code_of("keygen") == 2
+    assert "the following arguments are required: DIR; see" in capsys.readouterr().err
+
+
 def test_keygen_prints_what_it_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -439,6 +439,16 @@ def test_a_wrong_file_is_refused_with_the_place_and_the_reason(
             f"127.0.0.1:9000 {HERE}",
         ),
         (
+            "[front]\nlisten = ['/run/x.sock']",
+            '[front] listen = ["/run/x.sock"]: /run/x.sock: a path has unix: before it, '
+            f"unix:/run/x.sock {HERE}",
+        ),
+        (
+            "[front]\nhttp = '/run/x.sock'",
+            '[front] http = "/run/x.sock": HOST:PORT belongs here, such as '
+            f"127.0.0.1:8080 {HERE}",
+        ),
+        (
             "[front]\nlisten = ['fd:x']",
             '[front] listen = ["fd:x"]: fd:x: fd:N wants the number of an open file '
             f"descriptor {HERE}",

@@ -71,6 +71,18 @@ def test_a_script_that_fails_ends_run_with_1(tmp_path: Path) -> None:
     assert "stack traceback" in done.stderr
 
 
+def test_run_and_check_say_why_a_file_is_no_script(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text("function main() end")
+    for command in ("run", "check"):
+        done = luafarm(command, str(file))
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"{file}: no script: missing, empty, no regular file, or no name that "
+            "[pool] scripts match\n"
+        )
+
+
 def test_check_says_that_a_script_loads(script: Path) -> None:
     done = luafarm("check", str(script))
     assert done.returncode == 0

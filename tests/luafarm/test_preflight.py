@@ -167,7 +167,10 @@ def test_the_user_must_exist(tmp_path: Path) -> None:
 # ---- what trusted pools run --------------------------------------------------------
 
 TRUSTED = "[pool.a]\ntrust = 'trusted'\nroot = ['root']\n"
-NOT_OURS = ", who could run code in this trusted pool (from DIR/luafarm.toml)"
+NOT_OURS = (
+    ", who could run code in this trusted pool; its writers name who else may "
+    "(from DIR/luafarm.toml)"
+)
 
 
 @pytest.fixture
