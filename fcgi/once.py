@@ -27,7 +27,6 @@ from luafarm.errors import SettingsError
 from luafarm.messages import SAFE, Place, ScriptError, Verdict
 from luafarm.settings import Settings
 
-
 _NO_SCRIPT: Final = (
     "no script: missing, empty, no regular file, or no name that [pool] scripts match"
 )

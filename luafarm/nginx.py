@@ -43,7 +43,7 @@ _LINES: Final = r"""upstream luafarm {{
 server {{
     listen 80;
     root {root};
-    index index.lua index.html;
+    index {index};
     client_max_body_size {body};   # as [front] max_body
 
     # Pages of your own for errors, and with the last line for those of scripts too:
@@ -52,11 +52,11 @@ server {{
     # fastcgi_intercept_errors on;
 
     location ~ /\.(?!well-known/) {{ return 404; }}
-
+{unknown}
     # Scripts, maybe with PATH_INFO behind them. Leave out try_files when nginx cannot
     # see them, as on another machine; luafarm answers 404 itself.
-    location ~ [^/]\.lua(/|$) {{
-        fastcgi_split_path_info ^(.+?\.lua)(/.*)?$;
+    location ~ [^/]{endings}(/|$) {{
+        fastcgi_split_path_info ^(.+?{endings})(/.*)?$;
         set $path_info $fastcgi_path_info;   # try_files would lose it
         try_files $fastcgi_script_name =404;
         include fastcgi_params;
@@ -79,11 +79,11 @@ server {{
 
     location / {{ try_files $uri/ @script; }}
 
-    # What is no file: /blog/5 is blog.lua with PATH_INFO /5. The other line, in place
-    # of that, gives everything to index.lua.
+    # What is no file: /blog/5 is blog{end} with PATH_INFO /5. The other line, in place
+    # of that, gives everything to index{end}.
     location @script {{
-        rewrite ^(/[^/]+)(/.*)?$ $1.lua$2 last;
-        # rewrite ^(.*)$ /index.lua$1 last;
+        rewrite ^(/[^/]+)(/.*)?$ $1{end}$2 last;
+        # rewrite ^(.*)$ /index{end}$1 last;
         return 404;
     }}
 }}
@@ -96,6 +96,12 @@ map $host $luafarm_root {{
 }}
 """
 
+_UNKNOWN: Final = """
+    # More names are scripts to luafarm, but no endings: nginx does not pass them on
+    # here, and hands out those with an ending below. {names}
+"""
+
+_ENDING: Final = re.compile(r"\*((?:\.[\w-]+)+)", re.ASCII)
 _PLAIN: Final = re.compile(r"[\w/.:@%+,=\[\]-]+", re.ASCII)
 
 
@@ -112,7 +118,12 @@ def lines(settings: Settings) -> str:
         return ""
     named = [f"    ~^{name}\\. {_quoted(root)};" for name, root in roots[1:]]
     rows = [f"    default {_quoted(roots[0][1])};", *named]
+    endings, others = _script_names(settings.pool)
     return _LINES.format(
+        index=" ".join(dict.fromkeys(f"index{x}" for x in [*endings, ".html"])),
+        end=endings[0],
+        endings=_any_of(endings),
+        unknown=_UNKNOWN.format(names=" ".join(others)) if others else "",
         address=_quoted(address),
         map=_MAP.format(rows="\n".join(rows)) if named else "",
         root="$luafarm_root" if named else _quoted(roots[0][1]),
@@ -146,6 +157,25 @@ def _named_roots(pools: dict[str, PoolSettings]) -> list[tuple[str, str]]:
                 name = f"{pool}-{number}"
             named[name] = root
     return list(named.items())
+
+
+def _script_names(pools: dict[str, PoolSettings]) -> tuple[list[str], list[str]]:
+    """Return the endings that `[pool] scripts` name, and all other patterns."""
+    endings: dict[str, None] = {}
+    others: dict[str, None] = {}
+    for pattern in (text for pool in pools.values() for text in pool.scripts):
+        found = _ENDING.fullmatch(pattern)
+        if found is None:
+            others[ascii(pattern)] = None  # a comment is one line, whatever is in it
+        else:
+            endings[found[1]] = None
+    return list(endings) or [".lua"], list(others)
+
+
+def _any_of(endings: list[str]) -> str:
+    """Return a regular expression for some endings, as short as one would write it."""
+    names = [ending.removeprefix(".").replace(".", r"\.") for ending in endings]
+    return r"\." + (names[0] if len(names) == 1 else f"(?:{'|'.join(names)})")
 
 
 def _patience_s(settings: Settings) -> int:

@@ -440,8 +440,8 @@ def test_a_wrong_file_is_refused_with_the_place_and_the_reason(
         ),
         (
             "[front]\nlisten = ['/run/x.sock']",
-            '[front] listen = ["/run/x.sock"]: /run/x.sock: a path has unix: before it, '
-            f"unix:/run/x.sock {HERE}",
+            '[front] listen = ["/run/x.sock"]: /run/x.sock: a path has unix: '
+            f"before it, unix:/run/x.sock {HERE}",
         ),
         (
             "[front]\nhttp = '/run/x.sock'",

@@ -49,6 +49,29 @@ def test_nginx_waits_longer_than_any_request_may_take() -> None:
     assert "fastcgi_read_timeout 645s;" in nginx.lines(settings)
 
 
+def test_scripts_are_what_the_pools_say() -> None:
+    pools = {
+        "main": PoolSettings(root=("/srv/a",), scripts=("*.html", "*.web.lua")),
+        "old": PoolSettings(root=("/srv/b",), scripts=("*.html",)),
+    }
+    said = nginx.lines(replace(nginx.EXAMPLE, pool=pools))
+    scripts = r"location ~ [^/]\.(?:html|web\.lua)(/|$) {"
+    assert scripts in said
+    assert r"fastcgi_split_path_info ^(.+?\.(?:html|web\.lua))(/.*)?$;" in said
+    assert "index index.html index.web.lua;" in said
+    assert "rewrite ^(/[^/]+)(/.*)?$ $1.html$2 last;" in said
+    # the first location that matches counts: no script is handed out as a file
+    assert said.index(scripts) < said.index("location ~* ")
+    assert "More names" not in said
+
+
+def test_a_script_name_that_is_no_ending_is_told() -> None:
+    pools = {"main": PoolSettings(root=("/srv/a",), scripts=("page", "x\n;*"))}
+    said = nginx.lines(replace(nginx.EXAMPLE, pool=pools))
+    assert r"here, and hands out those with an ending below. 'page' 'x\n;*'" in said
+    assert r"location ~ [^/]\.lua(/|$) {" in said
+
+
 def test_several_roots_are_told_apart_by_host_names() -> None:
     pools = {
         "main": PoolSettings(root=("/srv/a", "/srv/b c")),

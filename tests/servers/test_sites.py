@@ -167,6 +167,8 @@ def test_one_script_may_be_given_everything(
         assert ask(running.port, "/blog.lua/5").body.startswith(b"blog as /blog.lua")
         if variants.sees_files:
             assert ask(running.port, "/style.css").body == content.STYLE.encode()
+        # a directory without an index is asked for as it is, if at all
+        assert b"index.html" not in ask(running.port, "/deep/").body
         for name in content.HIDDEN:
             body = ask(running.port, f"/{name}").body
             assert content.SECRET.encode() not in body, name
@@ -193,6 +195,27 @@ def test_haproxy_may_have_files_from_a_web_server_beside_luafarm(
             assert ask(running.port, "/blog/5").body.startswith(b"blog as /blog.lua")
             for name in content.HIDDEN:
                 assert ask(running.port, f"/{name}").status == 404, name
+
+
+def test_haproxy_may_give_to_one_script_what_is_no_file_of_a_web_server(
+    served_farm: Farm, room: Path
+) -> None:
+    absent = haproxy.missing() or nginx.missing()
+    if absent:
+        pytest.skip(f"{absent}: {INSTALL}")
+    (room / "nginx").mkdir(0o755)
+    with nginx.serve(room / "nginx", application(served_farm)) as files:
+        changes = {
+            **haproxy.FILES,
+            **haproxy.FRONT_CONTROLLER,
+            r"/index.lua\1 if !is_script": r"/index.lua\1 if !is_script !is_file",
+            "127.0.0.1:8080": f"127.0.0.1:{files.port}",
+        }
+        both = haproxy.serve(room, application(served_farm), changes=changes)
+        with both as running:
+            assert ask(running.port, "/style.css").body == content.STYLE.encode()
+            said = ask(running.port, "/a/b").body
+            assert said == b"index of /index.lua for [/a/b][]"
 
 
 def test_a_site_may_have_its_own_error_pages(
