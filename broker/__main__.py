@@ -71,7 +71,7 @@ def main() -> None:
     settings = configure.for_role(sys.argv[1:])
     setproctitle(TITLE)
     try:
-        logs.setup(settings.log, TITLE)
+        logs.setup(settings.log, TITLE, privileges.ids(settings.security))
         limits.raise_files()
         _serve(settings)
     except SettingsError as error:

@@ -5,7 +5,7 @@ import sys
 import setproctitle
 
 from fcgi import family, loop
-from luafarm import configure, descriptors, logs
+from luafarm import configure, descriptors, logs, privileges
 from luafarm.errors import SettingsError
 
 TITLE = "luafarm-front"
@@ -19,7 +19,7 @@ def main() -> int:
     title = mine.title(TITLE)
     setproctitle.setproctitle(title)
     try:
-        logs.setup(settings.log, title)
+        logs.setup(settings.log, title, privileges.ids(settings.security))
         return loop.run(settings, mine)
     except SettingsError as error:
         configure.refuse(error)

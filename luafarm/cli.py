@@ -21,6 +21,7 @@ from luafarm import (
     manual,
     once,
     preflight,
+    privileges,
     report,
     rundir,
     sockets,
@@ -87,7 +88,7 @@ def _up(arguments: argparse.Namespace) -> int:
     configure.tell(configuration)
     preflight.check(configuration, *up.ROLES)
     settings = configuration.settings
-    logs.setup(settings.log, "luafarm-up")
+    logs.setup(settings.log, "luafarm-up", privileges.ids(settings.security))
     given = passed_on(configuration, arguments)
     # before any role: fronts of a second farm would find the broker of the first
     claim = rundir.Claim(rundir.prepare(settings.paths, settings.security.user), "farm")
@@ -156,7 +157,8 @@ def _fcgi(arguments: argparse.Namespace) -> int:
     configuration = configured()
     configure.tell(configuration)
     preflight.check(configuration, "fcgi")
-    logs.setup(configuration.settings.log, "luafarm-fcgi")
+    settings = configuration.settings
+    logs.setup(settings.log, "luafarm-fcgi", privileges.ids(settings.security))
     given = passed_on(configuration, arguments)
     return up.Farm(configuration, given, configured, is_whole=False).run()
 

@@ -5,6 +5,7 @@ are made visible, so that nothing that is logged can forge a line. Lines are wri
 with one `write` each and never buffered: what is logged before a crash is there.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -21,12 +22,13 @@ from luafarm.settings import Log
 _MODE: Final = 0o640
 
 
-def setup(log: Log, title: str) -> None:
+def setup(log: Log, title: str, owner: tuple[int, int] | None = None) -> None:
     """Send the records of this process to the file or standard error, from now on.
 
-    title: the process title, such as "luafarm-broker". USR1 reopens the file.
+    title: the process title, such as "luafarm-broker". USR1 reopens the file. owner:
+    uid and gid to which a file belongs that is made; None: those of this process.
     """
-    handler = _Handler(log.file)
+    handler = _Handler(log.file, owner)
     handler.setFormatter(_Formatter(title))
     root = logging.getLogger()
     for old in list(root.handlers):
@@ -46,9 +48,10 @@ def setup(log: Log, title: str) -> None:
 class _Handler(logging.Handler):
     """Writes lines to a descriptor that `reopen` exchanges in place."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, owner: tuple[int, int] | None) -> None:
         super().__init__()
         self._file = file
+        self._owner = owner
         self._fd = sys.__stderr__.fileno() if sys.__stderr__ else 2
         if file:
             try:
@@ -86,7 +89,15 @@ class _Handler(logging.Handler):
 
     def _open(self) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        return os.open(Path(self._file), flags, _MODE)
+        file = Path(self._file)
+        if self._owner is not None:
+            # only what is made here is given away: no file that a link leads to
+            with contextlib.suppress(FileExistsError):
+                fd = os.open(file, flags | os.O_EXCL, _MODE)
+                with contextlib.suppress(OSError):  # without CAP_CHOWN it stays ours
+                    os.fchown(fd, *self._owner)
+                return fd
+        return os.open(file, flags, _MODE)
 
 
 class _Formatter(logging.Formatter):

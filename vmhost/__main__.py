@@ -4,7 +4,7 @@ import sys
 
 import setproctitle
 
-from luafarm import configure, descriptors, limits, logs
+from luafarm import configure, descriptors, limits, logs, privileges
 from luafarm.errors import SettingsError
 from vmhost import loop
 
@@ -17,7 +17,7 @@ def main() -> int:
     settings = configure.for_role(sys.argv[1:])
     setproctitle.setproctitle(TITLE)
     try:
-        logs.setup(settings.log, TITLE)
+        logs.setup(settings.log, TITLE, privileges.ids(settings.security))
         limits.raise_files()
         return loop.run(settings)
     except SettingsError as error:

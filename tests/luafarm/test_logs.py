@@ -107,6 +107,24 @@ def test_a_file_that_cannot_be_reopened_is_kept(tmp_path: Path) -> None:
     assert lines[1].endswith("goes on")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_that_is_made_belongs_to_the_user_of_the_roles(tmp_path: Path) -> None:
+    file, other = tmp_path / "x.log", tmp_path / "other"
+    logs.setup(Log(file=str(file)), "t", (4711, 4712))
+    assert (file.stat().st_uid, file.stat().st_gid) == (4711, 4712)
+    file.rename(tmp_path / "x.log.1")
+    os.kill(os.getpid(), signal.SIGUSR1)
+    logger.warning("after")
+    assert (file.stat().st_uid, file.stat().st_gid) == (4711, 4712)
+    assert "after" in file.read_text()
+    # what was there already is nobody's to take, least of all by a link
+    other.write_text("")
+    file.unlink()
+    file.symlink_to(other)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert other.stat().st_uid == 0
+
+
 def test_a_file_that_cannot_be_opened_is_wrong_configuration() -> None:
     with pytest.raises(SettingsError, match=r"\[log\] file = .*: No such file"):
         logs.setup(Log(file="/no/such/x.log"), "t")

@@ -259,6 +259,23 @@ def test_a_python_that_the_user_cannot_run_is_refused_at_the_start() -> None:
     assert f'[security] user = "nobody": it cannot read {closed}/python, which' in line
 
 
+@needs_root
+def test_roles_that_gave_up_root_go_on_in_a_new_log_file() -> None:
+    with tempfile.TemporaryDirectory(prefix="lf") as name:
+        log = Path(name) / "farm.log"  # nobody may only look into the directory
+        Path(name).chmod(0o755)
+        user = '[security]\nuser = "nobody"'
+        with farm(None, user, f'[log]\nfile = "{log}"\nlevel = "debug"') as running:
+            before = log.rename(Path(name) / "farm.log.1")
+            os.kill(running.pid, signal.SIGUSR1)
+            until(log.exists, "a new log file")
+        # all of them have something to say when they stop
+        said = log.read_text()
+        for title in ("luafarm-front", "luafarm-supervisor"):
+            assert f"{title} info stopping" in said, said
+        assert "not reopened" not in before.read_text()
+
+
 def test_started_by_an_ordinary_user_no_process_has_any_privilege() -> None:
     uid = NOBODY if os.geteuid() == 0 else None
     with farm(uid) as running:
