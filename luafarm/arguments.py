@@ -164,6 +164,7 @@ def _add_run(commands: "_Commands[_Parser]") -> None:
     )
     command.add_argument(
         "--header",
+        type=_header,
         metavar="NAME: VALUE",
         action="append",
         default=[],
@@ -179,6 +180,13 @@ def _add_timeout(command: _Parser, default_s: float) -> None:
         default=default_s,
         help=f"how long to wait for the broker (default: {default_s:g})",
     )
+
+
+def _header(text: str) -> str:
+    name, colon, _ = text.partition(":")
+    if not colon or not name.strip():
+        raise argparse.ArgumentTypeError(f"{text}: write NAME: VALUE")
+    return text
 
 
 def _count(text: str) -> int:

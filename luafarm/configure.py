@@ -41,6 +41,7 @@ EXIT_SETTINGS: Final = 2
 _POOL_NAME: Final = re.compile(r"[a-z][a-z0-9-]*(?:_[a-z0-9-]+)*", re.ASCII)
 _POOL_NAME_MAX: Final = 32  # it shows in process titles and status tables
 _ENVIRONMENT: Final = "LUAFARM_"
+_EXAMPLE: Final = "LUAFARM_FRONT__MAX_BODY or LUAFARM_POOL__MAIN__WALL"
 _EMPTY: Final = ""  # in place of a setting's name: the table is there, maybe empty
 
 T = TypeVar("T")
@@ -248,10 +249,23 @@ def _tables(content: object, origin: str) -> list[dict[str, object]]:
 def _from_environment(environment: Mapping[str, str]) -> list[Given]:
     rows: list[Given] = []
     for name, text in sorted(environment.items()):
-        if name.startswith(_ENVIRONMENT) and "__" in name:
-            place = tuple(name.removeprefix(_ENVIRONMENT).lower().split("__"))
-            rows.append(_text(place, text, f"environment {name}"))
+        if not name.startswith(_ENVIRONMENT):
+            continue
+        place = name.removeprefix(_ENVIRONMENT).lower()
+        if "__" in place:
+            rows.append(_text(tuple(place.split("__")), text, f"environment {name}"))
+        elif _is_meant(place):
+            wanted = "two underscores belong between section and name"
+            raise SettingsError(f"environment {name}: {wanted}, as in {_EXAMPLE}")
     return rows
+
+
+def _is_meant(place: str) -> bool:
+    """Return whether a variable would be a setting, were it written right."""
+    section, _, name = place.partition("_")
+    if section == "pool":
+        return any(name.endswith(f"_{option}") for option in options(section))
+    return section in SECTIONS and name in options(section)
 
 
 def _from_set(assignment: str) -> Given:

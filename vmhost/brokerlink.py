@@ -102,6 +102,8 @@ class BrokerLink:
             elif not isinstance(message, Welcome):
                 return message
             elif message.protocol == PROTOCOL:
+                if not self._is_welcome:
+                    logger.info("broker found machine=%s", self._hello.machine)
                 self._is_welcome = True
                 self._is_refused = False
                 return message

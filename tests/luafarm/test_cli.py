@@ -121,6 +121,14 @@ def test_config_shows_every_value_with_its_origin(
     assert document["pool"]["main"]["root"] == ["/srv"]
 
 
+def test_a_header_without_a_colon_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert code_of("run", "x.lua", "--header", "nocolon") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("luafarm run: argument --header: nocolon: write NAME: VALUE")
+
+
 def test_keygen_wants_a_directory_and_nothing_else(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

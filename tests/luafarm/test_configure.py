@@ -143,7 +143,11 @@ def test_pools_are_set_by_environment_and_command_line(tmp_path: Path) -> None:
 
 
 def test_other_variables_of_the_environment_are_left_alone(tmp_path: Path) -> None:
-    environment = {"LUAFARM_COMPILE": "0", "FRONT__QUEUE": "x"}
+    environment = {
+        "LUAFARM_COMPILE": "0",
+        "FRONT__QUEUE": "x",
+        "LUAFARM_FRONT_PORT": "tcp://10.0.0.1:9000",  # as of a service of this name
+    }
     assert load(tmp_path, environment=environment).settings == Settings()
 
 
@@ -566,6 +570,17 @@ def test_a_wrong_variable_is_refused_by_its_name(tmp_path: Path) -> None:
     assert line == (
         "[front] queues: no such setting; did you mean queue? "
         "(from environment LUAFARM_FRONT__QUEUES)"
+    )
+
+
+@pytest.mark.parametrize("name", ["FRONT_MAX_BODY", "POOL_MAIN_WALL", "PATHS_RUN"])
+def test_a_variable_with_single_underscores_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    line = refusal(tmp_path, environment={f"LUAFARM_{name}": "1"})
+    assert line == (
+        f"environment LUAFARM_{name}: two underscores belong between section and name, "
+        "as in LUAFARM_FRONT__MAX_BODY or LUAFARM_POOL__MAIN__WALL"
     )
 
 
