@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Final
 
+from broker import roots
 from broker.events import Barrier, FileNow, Found
 from broker.resolve import (
     PoolPaths,
@@ -30,7 +31,7 @@ from broker.resolve import (
 from luafarm import strangers
 from luafarm.messages import Blob, Dependency, NeedKind
 from luafarm.names import Pool, Script
-from luafarm.strangers import Circle
+from luafarm.strangers import Circle, StrangerError
 
 DIGEST_BYTES: Final = 16
 
@@ -186,8 +187,13 @@ class Sources:
         paths = self._pools[pool]
         if real == path:
             return paths.holder_of(path) is not None
-        allowed = [os.path.realpath(d) for d in (*paths.roots, *paths.libraries)]
-        return any(is_below(real, directory) for directory in allowed)
+        for directory in (*paths.roots, *paths.libraries):
+            try:
+                if is_below(real, roots.real(directory)):
+                    return True
+            except (OSError, StrangerError):
+                continue  # there is none, or a stranger's link leads to it
+        return False
 
     # -- contents --------------------------------------------------------------------
 

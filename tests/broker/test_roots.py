@@ -3,10 +3,15 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from broker.resolve import PoolPaths
-from broker.roots import Roots
+from broker.roots import Roots, real
 from broker.strays import EVERY_S, Strays
 from luafarm.names import Pool
+from luafarm.strangers import StrangerError
+
+TENANT = 61_001
 
 
 def pools(tmp_path: Path, **roots: tuple[str, ...]) -> list[PoolPaths]:
@@ -78,6 +83,41 @@ def test_a_flipped_link_is_found_by_looking_again(tmp_path: Path) -> None:
     assert roots.named(asked) == os.fsencode(tmp_path / "current/x.lua")
     old = os.fsencode(tmp_path / "releases/5/x.lua")
     assert roots.named(old) == old
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_tenants_link_makes_a_root_only_of_what_is_the_tenants_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    links(tmp_path, current="tenant/5")
+    (tmp_path / "others").mkdir()
+    os.chown(tmp_path / "others", TENANT + 1, -1)
+    os.chown(tmp_path / "tenant/5", TENANT, -1)
+    os.chown(tmp_path / "current", TENANT, -1, follow_symlinks=False)
+    roots = Roots(pools(tmp_path, p=("current",)))
+    roots.refresh()
+    assert roots.aliases
+    for target in ("others", "/", "/proc/self/root/etc", "../"):
+        link = tmp_path / "current"
+        link.unlink()
+        link.symlink_to(target)
+        os.chown(link, TENANT, -1, follow_symlinks=False)
+        roots.refresh()
+        assert not roots.aliases, target
+        with pytest.raises(StrangerError, match="by a link of"):
+            real(os.fsencode(link))
+    assert "is not served" in caplog.text
+
+
+def test_what_a_root_really_is_has_no_links(tmp_path: Path) -> None:
+    links(tmp_path, one="a/b", two="one/../b", three=str(tmp_path / "a"))
+    for name, meant in [("one", "a/b"), ("two", "a/b"), ("three/b/.", "a/b")]:
+        found = real(os.fsencode(f"{tmp_path}/{name}"))
+        assert found == os.fsencode(os.path.realpath(tmp_path / meant))
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("absent", "loop"):
+        with pytest.raises(OSError, match=r"links|No such file"):
+            real(os.fsencode(tmp_path / name))
 
 
 def test_stray_paths_are_told_now_and_then_with_the_roots() -> None:

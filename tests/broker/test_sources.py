@@ -43,6 +43,24 @@ def test_what_is_no_script_is_not_found(tree: Tree, asked: str) -> None:
     assert tree.sources.find(os.fsencode(f"{tree.root}/{asked}"))[0] is None
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_who_may_turn_a_root_reads_nothing_that_is_not_his(tmp_path: Path) -> None:
+    tenant = 61_001
+    for name, owner in (("5", tenant), ("6", tenant), ("others", tenant + 1)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.lua").write_text(name)
+        os.chown(tmp_path / name, owner, -1)
+    link = tmp_path / "current"
+    asked = os.fsencode(link / "a.lua")
+    sources = Sources({POOL: PoolPaths(POOL, (os.fsencode(link),), ())}, 1 << 20)
+    for target, digest in (("5", b"5"), ("others", None), ("6", b"6")):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        os.chown(link, tenant, -1, follow_symlinks=False)
+        expected = b"" if digest is None else digest_of(digest)
+        assert sources.look(POOL, asked).digest == expected, target
+
+
 def test_links_are_followed_inside_the_directories_only(tree: Tree) -> None:
     tree.write("real/b.lua", "inside")
     tree.write("../lib/c.lua", "library")
