@@ -34,6 +34,9 @@ _SERVERS: Final = ("broker", "vmhost")
 KEY_BYTES: Final = 40
 """Of a key in Z85."""
 
+_HANDSHAKE_MS: Final = 5000
+"""Whoever has not shown a key by then is sent away: each costs a descriptor."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
@@ -133,6 +136,7 @@ def badges(directory: Path) -> Badges:
 
 def serve(socket: "zmq.Socket[bytes]", pair: KeyPair) -> None:
     """Make a socket that will bind a CURVE server which asks the ZapHandler."""
+    socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
     socket.curve_server = True
     socket.curve_secretkey = pair.secret
     socket.setsockopt_string(zmq.ZAP_DOMAIN, DOMAIN)

@@ -26,7 +26,11 @@ from typing import Final
 from vmhost import kernel, landlock, seccomp
 from vmhost.layers import Layer
 
-_FDS: Final = 64  # listening socket, its own few (libzmq: 8), one per front and broker
+_FDS: Final = 64  # listening socket, its own few, one per front and broker
+_FDS_WITH_KEYS: Final = 1024
+"""With keys its socket is in a network: whoever reaches it has a connection until the
+handshake is over (`luafarm.curve`), and must not keep out those who have a key."""
+
 _TRUSTED_FDS: Final = 1024  # scripts of trusted pools open files and sockets
 _PROCESSES: Final = 64  # threads of one host and of who else has its uid: 4 each
 _ROOT_OPTIONS: Final = "size=4k,nr_inodes=2,mode=755"
@@ -199,7 +203,8 @@ def _empty_root(empty: str) -> str:
 
 
 def _limit(wanted: Confinement) -> str:
-    fds = _TRUSTED_FDS if wanted.trusted else _FDS
+    own = _FDS_WITH_KEYS if wanted.keys else _FDS
+    fds = _TRUSTED_FDS if wanted.trusted else own
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_NOFILE, fds)
     _lower(resource.RLIMIT_AS, wanted.address_space)

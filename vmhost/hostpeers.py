@@ -10,7 +10,7 @@ from luafarm.badges import WORDS, Badges
 from luafarm.messages import PROTOCOL, Hello, Message, Refused, Role, Welcome
 from luafarm.names import HostId
 
-MANY: Final = 64  # a sandboxed host has fewer fds: some of so many must be gone
+MANY: Final = 64  # no farm has so many fronts: some of them must be gone
 MAX_COMPLAINTS: Final = 20  # log lines of one host about its peers
 _MAX_NAME: Final = 100  # characters of a peer's name in a complaint
 ROLES: Final = frozenset({Role.FRONT, Role.BROKER})

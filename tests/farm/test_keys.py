@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -214,6 +215,38 @@ def test_the_documents_let_everybody_in_somewhere() -> None:
             if is_documented(key, server, role, machine)
         ]
         assert bool(found) == (key not in {"stranger", "none"}), key
+
+
+def is_open(idle: socket.socket) -> bool:
+    idle.setblocking(False)
+    try:
+        return bool(idle.recv(1))
+    except BlockingIOError:
+        return True
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_many_who_never_say_who_they_are_keep_nobody_out(
+    farm: Farm, server: str
+) -> None:
+    asked = farm.servers[server]
+    host, _, port = asked.endpoint.removeprefix("tcp://").rpartition(":")
+    hello = Hello(PROTOCOL, Role.FRONT, "x", Machine("elsewhere"))
+    end = time.monotonic() + PATIENCE_S
+    are_all_there = False
+    while not are_all_there and time.monotonic() < end:
+        with contextlib.ExitStack() as stack:
+            idle = [
+                stack.enter_context(socket.create_connection((host, port), PATIENCE_S))
+                for _ in range(200)
+            ]
+            for one in idle:
+                assert one.recv(10), "a server speaks first"
+            with calling(asked, farm.pairs["fcgi"]) as caller:
+                assert isinstance(caller.answer(hello), WelcomeMessage)
+            # on a busy machine some were sent away before the last one came
+            are_all_there = all(map(is_open, idle))
+    assert are_all_there
 
 
 def test_both_logs_say_who_was_turned_away_and_why(farm: Farm) -> None:

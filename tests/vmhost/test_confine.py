@@ -222,11 +222,11 @@ def test_a_host_on_tcp_without_keys_gets_nothing_more() -> None:
 # ---- single layers, without the filter that would answer first ---------------------
 
 
-def wanted(trusted: bool = False, jit: bool = False) -> Confinement:
+def wanted(trusted: bool = False, jit: bool = False, keys: bool = False) -> Confinement:
     return Confinement(
         trusted=trusted,
         jit=jit,
-        keys=False,
+        keys=keys,
         supervisor=os.getpid(),
         uid=61200 if os.geteuid() == 0 else None,
         gid=61200,
@@ -347,8 +347,9 @@ def test_limits_are_those_of_a_process_that_writes_no_file() -> None:
     def read(_layers: list[Layer]) -> str:
         return repr([resource.getrlimit(kind) for kind in kinds])
 
-    answer = inside(wanted(), read)
-    assert answer == repr([(0, 0), (0, 0), (64, 64), (2 << 30, 2 << 30)])
+    for keys, fds in ((False, 64), (True, 1024)):
+        answer = inside(wanted(keys=keys), read)
+        assert answer == repr([(0, 0), (0, 0), (fds, fds), (2 << 30, 2 << 30)])
 
 
 def test_fds_that_are_not_kept_are_closed() -> None:
