@@ -212,12 +212,15 @@ class HttpListener:
                 ends = names.ends(path)
                 if not ends:
                     continue
-                pairs = _parameters(scope, root, path, ends[0], body_bytes)
+                pairs = _parameters(scope, root, path, ends[-1], body_bytes)
                 # not at once: whoever says that a script is missing is still at it
                 loop.call_soon(self._ask, exchange, root + path, pairs, body_bytes)
                 return True
             return False
 
+        if not url_path.startswith(b"/"):
+            exchange.refuse(Refusal.BAD_PATH)  # below no root, but maybe beside one
+            return
         loop = asyncio.get_running_loop()
         exchange.elsewhere = ask_next
         if not ask_next():
@@ -325,7 +328,8 @@ def _parameters(
 ) -> list[tuple[bytes, bytes]]:
     """Return what a web server would send (RFC 3875, 4.1).
 
-    end: of the script in the path.
+    end: of what is the script in the path unless one of the directories turns out to
+    be a file; then `scriptname.told_apart` puts it right.
     """
     server_host, server_port = scope.get("server") or ("", 0)
     client_host, client_port = scope.get("client") or ("", 0)

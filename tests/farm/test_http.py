@@ -54,6 +54,9 @@ def scripts(farm: Farm) -> None:
         farm.write(f"../{name}/{name}.lua", says + f"{name} ' .. c:gets()) end")
     farm.write("../second/echo.lua", "function main(e, c) c:puts('hidden') end")
     farm.write("../third/folder/index.lua", "function main(e, c) c:puts('in') end")
+    tells = "function main(e, c) c:puts(e.SCRIPT_NAME .. ' ' .. e.PATH_INFO) end"
+    farm.write("dir.lua/in.lua", tells)
+    farm.write("in.lua", tells)
     farm.write("go.lua", "function main(e, c) c:header('Location', '/echo.lua') end")
 
 
@@ -163,3 +166,26 @@ def test_a_client_that_goes_away_disturbs_nobody(port: int) -> None:
         with socket.create_connection(("127.0.0.1", port)) as rude:
             rude.sendall(b"GET /echo.lua HTTP/1.1\r\nHost: x\r\n\r\n")
     assert ask(port, "/echo.lua")[0].status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "script", "info"),
+    [
+        ("/in.lua", "/in.lua", ""),
+        ("/in.lua/more/x.lua", "/in.lua", "/more/x.lua"),
+        ("/dir.lua/in.lua", "/dir.lua/in.lua", ""),
+        ("/dir.lua/in.lua/more", "/dir.lua/in.lua", "/more"),
+        ("/dir.lua/in.lua/x.lua", "/dir.lua/in.lua", "/x.lua"),
+    ],
+)
+def test_a_directory_by_the_name_of_a_script_is_none(
+    port: int, path: str, script: str, info: str
+) -> None:
+    response, body = ask(port, path)
+    assert (response.status, body.decode()) == (200, f"{script} {info}")
+
+
+def test_a_target_that_is_no_path_names_nothing_beside_a_root(port: int) -> None:
+    # of which the text goes on as the name of another root does
+    for target in ("echo.lua", "-beside/echo.lua", "*"):
+        assert ask(port, target)[0].status == 400, target
