@@ -138,7 +138,6 @@ def test_no_crime_waits_for_an_end_that_only_comes_late_unless_it_is_silence() -
     assert late == {
         "front_never_ending_frame",
         "board_deadline_of_centuries",
-        "board_beats_in_the_future",
     }
 
 

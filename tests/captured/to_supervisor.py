@@ -53,7 +53,7 @@ def board_deadline_long_ago(captive: Captive, run: Run) -> None:
     captive.wait(10.0)
 
 
-@crime(Fate.LATE)
+@crime()
 def board_beats_in_the_future(captive: Captive, run: Run) -> None:
     """It says that it was alive in centuries, and stands still."""
     captive.say(run.front, done(run.id))

@@ -25,6 +25,7 @@ from vmhost.actions import (
 from vmhost.events import Event
 from vmhost.layers import Layer
 from vmhost.machine import (
+    AHEAD_S,
     GIVE_UP,
     RECYCLED,
     SILENT_S,
@@ -300,6 +301,17 @@ def test_a_host_that_shows_any_sign_of_life_is_left_alone(
     started = warm()
     readings = (sign_of_life(n) for n in itertools.count())
     assert until_killed(started, only_host(started), readings, 20.0) == 20.0
+
+
+def test_a_host_whose_sign_of_life_is_ahead_of_the_clock_is_killed() -> None:
+    started = warm()
+    host = only_host(started)
+    soon = int((started.now + 1.0 + AHEAD_S) * 1e9)
+    honest, lie = (Reading(None, 7, 0, 0, 0, soon + one) for one in (0, 1000))
+    assert started.look(1.0, {host: honest}) == []
+    started.now -= 1.0
+    assert started.look(1.0, {host: lie}) == [Kill(host)]
+    assert lost(started.die(host)).reason == deaths.PROTOCOL
 
 
 def test_a_supervisor_that_was_stopped_itself_takes_no_host_for_silent() -> None:
