@@ -123,8 +123,7 @@ def test_a_host_that_has_grown_is_replaced() -> None:
       con:puts("ok")
     end
     """
-    one = '[[script]]\npattern = "leak.lua"\nclones = 1\n'  # all on the same host
-    with up(one, hosts=2, pool='trust = "trusted"\nhost_memory = "64 MiB"') as farm:
+    with up(hosts=2, pool='trust = "trusted"\nhost_memory = "64 MiB"') as farm:
         small = farm.write("small.lua", COUNTER)
         leak = farm.write("leak.lua", leaks)
 
@@ -133,7 +132,8 @@ def test_a_host_that_has_grown_is_replaced() -> None:
             return len(known) == 2
 
         until(are_known, "the broker knows what new hosts take")
-        assert [ask(farm.socket, leak).status for _ in range(5)] == [200] * 5
+        # 144 MiB: however they fall to the two, one takes more than it may
+        assert [ask(farm.socket, leak).status for _ in range(9)] == [200] * 9
         with asking(farm.socket, [small]) as seen:
             until(lambda: counts(farm, "recycled_hosts") >= 1, "it is replaced")
         assert failed(seen) == []
