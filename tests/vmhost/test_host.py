@@ -407,7 +407,7 @@ def test_a_confined_host_serves(tmp_path: Path) -> None:
         uid=None,
         gid=0,
         groups=(),
-        address_space=1536 << 20,
+        address_space=64 << 30,  # it is forked from a process with many tests behind it
         empty=str(empty),
     )
     with hosting(tmp_path, CONFIG, confinement) as host:
