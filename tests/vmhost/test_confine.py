@@ -222,6 +222,9 @@ def test_a_host_on_tcp_without_keys_gets_nothing_more() -> None:
 # ---- single layers, without the filter that would answer first ---------------------
 
 
+SPACE = 64 << 30  # hosts are forked from a process with many tests behind it
+
+
 def wanted(trusted: bool = False, jit: bool = False, keys: bool = False) -> Confinement:
     return Confinement(
         trusted=trusted,
@@ -231,7 +234,7 @@ def wanted(trusted: bool = False, jit: bool = False, keys: bool = False) -> Conf
         uid=61200 if os.geteuid() == 0 else None,
         gid=61200,
         groups=(),
-        address_space=2 << 30,
+        address_space=SPACE,
         empty="/var/empty",
     )
 
@@ -349,7 +352,7 @@ def test_limits_are_those_of_a_process_that_writes_no_file() -> None:
 
     for keys, fds in ((False, 64), (True, 1024)):
         answer = inside(wanted(keys=keys), read)
-        assert answer == repr([(0, 0), (0, 0), (fds, fds), (2 << 30, 2 << 30)])
+        assert answer == repr([(0, 0), (0, 0), (fds, fds), (SPACE, SPACE)])
 
 
 def test_fds_that_are_not_kept_are_closed() -> None:
