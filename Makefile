@@ -115,11 +115,11 @@ compiled: .venv-wheel/.ready ## tests against the compiled wheel
 	rm -rf build/compiled && mkdir -p build/compiled
 	cp -r pyproject.toml setup.py bench tests build/compiled/
 	cd build/compiled && $(CURDIR)/$(WHEEL_BIN)/python -m pytest -o pythonpath= \
-		--deselect tests/luafarm/test_manual.py \
+		--deselect tests/luafarm/command/test_manual.py \
 		tests/conformance tests/fcgi tests/luafarm tests/wheel
 
 manual: .venv/.ready      ## rewrite docs/settings.md and config/luafarm.toml
-	$(BIN)/python -m luafarm.manual
+	$(BIN)/python -m luafarm.command.manual
 
 clean:          ## remove everything that make made
 	rm -rf .venv .venv-wheel build dist *.egg-info

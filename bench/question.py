@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from fcgi import params, records
+from fcgi.cgi import params
+from fcgi.fastcgi import records
 
 
 def parameters(environment: Mapping[str, str]) -> bytes:

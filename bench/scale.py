@@ -25,7 +25,7 @@ import uvloop
 
 from bench import daemon, plot, procfs
 from bench.question import question
-from luafarm import tables
+from luafarm.command import tables
 
 CONFIGURATION = """\
 [paths]

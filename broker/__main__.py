@@ -1,5 +1,7 @@
 """`python -m broker` runs a broker until TERM or INT."""
 
+# Impure.
+
 import contextlib
 import gc
 import logging
@@ -12,9 +14,11 @@ import zmq
 from setproctitle import setproctitle
 
 from broker.loop import Loop
-from luafarm import configure, curve, descriptors, limits, logs, privileges, rundir
+from luafarm.config import configure
+from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
-from luafarm.settings import Settings
+from luafarm.keys import curve
+from luafarm.process import descriptors, limits, logs, privileges, rundir
 
 TITLE: Final = "luafarm-broker"
 

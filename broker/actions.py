@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from luafarm.messages import (
+from luafarm.names import Epoch, HostId, Machine, Pool, Script
+from luafarm.wire.messages import (
     Aliases,
     Dependency,
     HostLost,
@@ -11,7 +12,6 @@ from luafarm.messages import (
     Place,
     Snapshot,
 )
-from luafarm.names import Epoch, HostId, Machine, Pool, Script
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """How often something may be done: a bucket that fills steadily."""
 
+# Compiled.
+
 
 class Allowance:
     """Some at once, then so many a second."""

@@ -4,6 +4,8 @@ Fronts hear of every script that is loaded, and of what they asked for. An answe
 same message as an unasked one, with the path that was asked for; every `Miss` gets one.
 """
 
+# Compiled.
+
 from collections import deque
 from typing import Final
 
@@ -11,9 +13,10 @@ from broker.actions import Tell
 from broker.roster import Roster
 from broker.tables import Record, State
 from broker.turn import Turn
-from luafarm import loglines
 from luafarm.aliases import Alias
-from luafarm.messages import (
+from luafarm.names import Epoch, HostId, Pool, Script
+from luafarm.wire import loglines
+from luafarm.wire.messages import (
     Aliases,
     HostLost,
     HostUp,
@@ -22,7 +25,6 @@ from luafarm.messages import (
     Snapshot,
     Verdict,
 )
-from luafarm.names import Epoch, HostId, Pool, Script
 
 WAITING_S: Final = 60.0
 """A `Miss` not answered for so long is refused; its front gave up before."""

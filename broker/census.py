@@ -7,6 +7,8 @@ states saw, so those that are stale show up as changed and are renewed.
 A host may have been taken over: what it may say is judged in `broker.suspicion`.
 """
 
+# Compiled.
+
 from typing import Final
 
 from broker.actions import Drop, Fence, Forget
@@ -19,8 +21,8 @@ from broker.resolve import shown
 from broker.restraint import EXHAUSTING
 from broker.suspicion import Suspicion
 from broker.tables import Generation, Host, Record, State
-from luafarm.messages import HostLost, StateRow, StopRow, Verdict
 from luafarm.names import Epoch, HostId, Machine, RequestId, Script
+from luafarm.wire.messages import HostLost, StateRow, StopRow, Verdict
 
 MACHINE_SILENCE_S: Final = 5.0
 """A supervisor that is silent for so long is gone, and its VM hosts with it."""

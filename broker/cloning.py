@@ -8,6 +8,8 @@ a script in order, so an unneeded one has no uses, and its worth makes it the ne
 victim.
 """
 
+# Compiled.
+
 from math import ceil
 from typing import Final
 

@@ -5,6 +5,8 @@ and not under way. Here as well: what becomes of a generation that does not load
 load that its host refused, and of those who wait for a change to be in force.
 """
 
+# Compiled.
+
 from typing import Final
 
 from broker.actions import Answer
@@ -12,8 +14,8 @@ from broker.farm import Farm
 from broker.placement import Placement
 from broker.resolve import shown
 from broker.tables import Failure, Generation, Loading, Record, State
-from luafarm.messages import ScriptError, Verdict
 from luafarm.names import Script
+from luafarm.wire.messages import ScriptError, Verdict
 
 EMPTY: Final = bytes.fromhex("cae66941d9efbd404e4d88758ea67670")
 """Digest (BLAKE2b, 16 bytes) of an empty file, which is no script."""

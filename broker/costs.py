@@ -1,8 +1,10 @@
 """What the broker's memory has to hold for a file that a script asked for."""
 
+# Compiled.
+
 from typing import Final
 
-from luafarm.messages import Dependency
+from luafarm.wire.messages import Dependency
 
 _PATH_BYTES: Final = 550
 _STEP_BYTES: Final = 40

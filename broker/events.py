@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from math import inf
 
 from luafarm.aliases import Alias
-from luafarm.messages import (
+from luafarm.names import Epoch, HostId, Machine, Pool, Script
+from luafarm.wire.messages import (
     Dependency,
     HostLost,
     HostUp,
@@ -13,7 +14,6 @@ from luafarm.messages import (
     ScriptError,
     StateRow,
 )
-from luafarm.names import Epoch, HostId, Machine, Pool, Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Barrier:
     """What keeps a requested path from meaning a script: all depends on it."""
 
     path: bytes  # of the first component on the way that is no directory
-    seen: bytes  # stands for what is there (`broker.sources.trace`); empty: nothing
+    seen: bytes  # what is there (`broker.library.sources.trace`); empty: nothing
 
 
 @dataclass(frozen=True, slots=True)

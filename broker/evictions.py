@@ -1,5 +1,7 @@
 """Why states were closed lately that nobody's change or wish ended."""
 
+# Compiled.
+
 from collections import OrderedDict
 from typing import Final
 

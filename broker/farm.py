@@ -6,6 +6,8 @@ rooms and hosts in `broker.placement`, generations in `broker.renewal`, hosts th
 and go in `broker.census`, replacement in `broker.recycling`.
 """
 
+# Compiled.
+
 from typing import Final
 
 from broker.actions import Drop, Fence, Keep, Load
@@ -32,8 +34,8 @@ from broker.tables import (
 from broker.turn import Turn
 from broker.victims import PoolVictims
 from broker.waits import Waits
+from luafarm.config.settings import Settings
 from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool, Script
-from luafarm.settings import Settings
 
 _RESTRAINED_SHARE: Final = 4
 """A restrained script gets one of so many VM hosts of its pool, and at least one."""

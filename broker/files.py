@@ -6,6 +6,8 @@ of a path makes the loop watch it, the last one lets it go.
 It counts what all that takes for each pool: a path once, however many scripts use it.
 """
 
+# Compiled.
+
 from collections.abc import Iterable
 from itertools import islice
 
@@ -14,8 +16,8 @@ from broker.costs import path_bytes
 from broker.few import Few
 from broker.resolve import PoolPaths, candidates
 from broker.tables import DependencyName, Generation, Key, Record
-from luafarm.messages import Dependency
 from luafarm.names import Pool, Script
+from luafarm.wire.messages import Dependency
 
 
 class _File:

@@ -6,6 +6,8 @@ is served as any other, but changes of what is left out are not noticed: it is l
 anew when somebody says that files have changed.
 """
 
+# Compiled.
+
 from collections.abc import Iterable
 from typing import Final
 
@@ -14,8 +16,8 @@ from broker.files import Files
 from broker.resolve import shown
 from broker.tables import Generation, Key, Record
 from broker.turn import Turn
-from luafarm.complaints import Complaints
-from luafarm.messages import Dependency
+from luafarm.process.complaints import Complaints
+from luafarm.wire.messages import Dependency
 
 SCRIPT_SHARE: Final = 32
 """A script may take so small a part of what its pool may take."""

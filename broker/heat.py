@@ -13,6 +13,8 @@ minute that is right at hundreds of requests per second costs twice the waiting 
 time that all keys are counted in run slower or faster from then on.
 """
 
+# Compiled.
+
 from math import exp2, log2
 from typing import Final
 

@@ -1,9 +1,12 @@
 """The broker's loop: messages and file changes to events, actions to messages.
 
-It polls, and decides nothing about the farm. Who calls is heard in `broker.callers`, VM
-hosts in `broker.hosts`, files in `broker.library`; what they have to say are events for
-the machine, whose actions are carried out here.
+It polls, and decides nothing about the farm. Who calls is heard in
+`broker.peers.callers`, VM hosts in `broker.peers.hosts`, files in
+`broker.library.tree`; what they have to say are events for the machine, whose actions
+are carried out here.
 """
+
+# Impure.
 
 import logging
 import os
@@ -17,18 +20,22 @@ import zmq
 
 from broker import actions as act
 from broker import events as ev
-from broker import links
-from broker.callers import NAME, Callers
 from broker.census import UNSENT
-from broker.hosts import Hosts
-from broker.library import Library
+from broker.library.tree import Library
 from broker.machine import Machine
+from broker.peers import zmqlink
+from broker.peers.callers import NAME, Callers
+from broker.peers.hosts import Hosts
 from broker.preload import preloads
 from broker.recorder import Recorder
 from broker.resolve import shown
 from broker.scriptlog import ScriptLog
-from luafarm import curve, rundir
-from luafarm.messages import (
+from luafarm.config.settings import Settings
+from luafarm.keys import curve
+from luafarm.keys.zap import ZapHandler
+from luafarm.names import Script
+from luafarm.process import rundir
+from luafarm.wire.messages import (
     PROTOCOL,
     Drop,
     Fence,
@@ -39,9 +46,6 @@ from luafarm.messages import (
     Reloaded,
     Role,
 )
-from luafarm.names import Script
-from luafarm.settings import Settings
-from luafarm.zap import ZapHandler
 
 logger = logging.getLogger(f"luafarm.{__name__}")
 
@@ -67,14 +71,14 @@ class Loop:
         if settings.broker.record:
             self._recorder = Recorder(Path(settings.broker.record))
         self._poller = zmq.Poller()
-        self._context: links.Context = zmq.Context()
+        self._context: zmqlink.Context = zmq.Context()
         guard = keys if endpoint.startswith("tcp://") else None
         self._zap: ZapHandler | None = None
         if guard is not None:
             self._zap = ZapHandler(
                 self._context, guard.badges, Role.FRONT, Role.SUPERVISOR, Role.COMMAND
             )
-        self._router = links.bind(self._context, endpoint, guard)
+        self._router = zmqlink.bind(self._context, endpoint, guard)
         if self._zap is not None:
             self._zap.watch(self._router)
         #: where it is bound, with the port that the system chose

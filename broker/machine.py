@@ -7,6 +7,8 @@ the questions and reports of fronts, and the beginning: a broker that starts lis
 the farm first, takes over what the hosts hold, and only then tells fronts anything.
 """
 
+# Compiled.
+
 from typing import Final, assert_never
 
 from broker import invariants
@@ -46,9 +48,9 @@ from broker.story import Story
 from broker.suspicion import Suspicion
 from broker.tables import Generation, Key, Record, State
 from broker.turn import Turn
-from luafarm.messages import UseRow, Verdict
+from luafarm.config.settings import Settings
 from luafarm.names import Pool, Script
-from luafarm.settings import Settings
+from luafarm.wire.messages import UseRow, Verdict
 
 FRONT_SILENCE_S: Final = 10.0
 

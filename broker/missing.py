@@ -8,6 +8,8 @@ Visitors choose these paths, so they are bounded in number, in bytes and in dire
 to watch. The oldest is forgotten first, and fronts are told to ask again.
 """
 
+# Compiled.
+
 from typing import Final
 
 from broker.actions import Action, Await, Unawait

@@ -5,6 +5,8 @@ nor a victim it stands in `wanting` until one turns up. A state that has not ser
 since it was loaded is no victim, else misses would chase each other for ever.
 """
 
+# Compiled.
+
 from typing import Final
 
 from broker.cloning import LEAST_WAIT_S, WORTH_RATIO, Budget, wanted

@@ -1,14 +1,16 @@
 """The settings that hold for one script: its pool's, overridden by `[[script]]`."""
 
+# Compiled.
+
 import os
 import posixpath
 from fnmatch import fnmatchcase
 
 from broker.resolve import PoolPaths
 from broker.tables import Policy
-from luafarm.messages import Limits
+from luafarm.config.settings import PoolSettings, ScriptSettings, Settings
 from luafarm.names import Pool, Script
-from luafarm.settings import PoolSettings, ScriptSettings, Settings
+from luafarm.wire.messages import Limits
 
 
 def pool_paths(settings: Settings) -> dict[Pool, PoolPaths]:

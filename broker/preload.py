@@ -6,8 +6,8 @@ import os
 from typing import Final
 
 from broker.resolve import PoolPaths
+from luafarm.config.settings import Settings
 from luafarm.names import Pool
-from luafarm.settings import Settings
 
 _MOST: Final = 10_000  # matches of one pattern; a farm has room for fewer
 

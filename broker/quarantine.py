@@ -6,10 +6,12 @@ so is a long time without a death. What budgets stop without a death is another 
 `broker.restraint`.
 """
 
+# Compiled.
+
 from typing import Final
 
+from luafarm.config.settings import Broker
 from luafarm.names import Script
-from luafarm.settings import Broker
 
 _MAX_SUSPECTS: Final = 4096
 

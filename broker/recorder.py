@@ -5,6 +5,8 @@ were served, `{"script": path, "at": s, "load_s": s, "kib": n}` for a state that
 loaded. `at` is monotonic time. Read by `python -m bench.simulate --trace FILE`.
 """
 
+# Impure.
+
 import json
 import logging
 import os

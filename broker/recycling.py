@@ -5,6 +5,8 @@ first; what is hot on it and nowhere else is loaded elsewhere; then its supervis
 replaces it. Only one host of a pool and machine at a time.
 """
 
+# Compiled.
+
 from heapq import heappop, heappush
 from typing import Final
 

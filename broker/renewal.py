@@ -6,6 +6,8 @@ fenced. If it does not load, the last good generation goes on being served. Here
 are changed; `broker.convergence` orders what they ask for.
 """
 
+# Compiled.
+
 from typing import Final
 
 from broker.actions import Answer, Drop, Watch
@@ -17,8 +19,8 @@ from broker.recycling import Recycling
 from broker.resolve import is_in, shown
 from broker.suspicion import Suspicion
 from broker.tables import Generation, Host, Record, State
-from luafarm.messages import HOST_ERROR, Dependency, ScriptError, Verdict
 from luafarm.names import Epoch, Script
+from luafarm.wire.messages import HOST_ERROR, Dependency, ScriptError, Verdict
 
 MOST_STALE: Final = 5
 """A state whose files changed while it was loaded is not served but loaded again, so

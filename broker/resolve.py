@@ -5,16 +5,18 @@ files. Each name stands for a short list of absolute paths, tried in order; the 
 regular file wins, and those tried before it are dependencies as well, because a file
 that appears there later would win. Paths are bytes and normalised: what leaves the
 roots by its text is never a candidate. What leaves them through symlinks is refused by
-`broker.sources`, which looks.
+`broker.library.sources`, which looks.
 """
+
+# Compiled.
 
 import posixpath
 from collections.abc import Iterable
 from typing import Final
 
-from luafarm.messages import NeedKind
 from luafarm.names import Pool
 from luafarm.scriptnames import ScriptNames
+from luafarm.wire.messages import NeedKind
 
 MAX_PATH: Final = 4095
 """PATH_MAX of Linux less the final NUL."""

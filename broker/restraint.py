@@ -7,6 +7,8 @@ long as so many stops lie within the window, and leaves nothing behind: who want
 go on must go on sending. A changed file is a new chance.
 """
 
+# Compiled.
+
 from typing import Final
 
 from luafarm.names import Script

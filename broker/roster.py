@@ -9,11 +9,13 @@ Among many hosts a few are compared, chosen by a counter that walks round: the b
 eight is as good as the best of a thousand, and costs the same whatever the farm's size.
 """
 
+# Compiled.
+
 from typing import Final
 
 from broker.tables import QUICK, SLOW, Host, Record
-from luafarm.messages import HostUp
 from luafarm.names import HostId, Machine, Pool
+from luafarm.wire.messages import HostUp
 
 _COMPARED: Final = 8
 _BUSY_HALF_LIFE_S: Final = 2.0

@@ -1,11 +1,13 @@
 """What scripts say when they are loaded or closed, for our log."""
 
+# Impure.
+
 import logging
 
 from broker.resolve import shown
-from luafarm.lograte import LogRate
+from luafarm.config.settings import Settings
 from luafarm.names import Pool, Script
-from luafarm.settings import Settings
+from luafarm.process.lograte import LogRate
 
 logger = logging.getLogger(f"luafarm.{__name__}")
 

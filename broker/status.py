@@ -1,5 +1,7 @@
 """The farm's status as JSON: what an operator or a test wants to know."""
 
+# Impure.
+
 import json
 import os
 import time

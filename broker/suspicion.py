@@ -13,8 +13,8 @@ from broker.farm import Farm
 from broker.policies import longest_s
 from broker.resolve import is_normal, pool_of, shown
 from broker.tables import Host
-from luafarm.messages import StateRow
 from luafarm.names import Pool, Script
+from luafarm.wire.messages import StateRow
 
 MOST_ROWS: Final = 10_000
 """States of one host: an honest one has no memory for more."""

@@ -4,13 +4,15 @@ Only `broker.machine` and its policy modules change them. A script's row owns it
 in hunting order; the host's row finds them by script.
 """
 
+# Compiled.
+
 from collections import deque
 from typing import Final
 
 from broker.allowance import Allowance
 from broker.heat import Heat
-from luafarm.messages import Dependency, HostUp, Limits, ScriptError
 from luafarm.names import Epoch, HostId, Pool, Script
+from luafarm.wire.messages import Dependency, HostUp, Limits, ScriptError
 
 QUICK = 0
 SLOW = 1

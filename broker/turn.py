@@ -1,5 +1,7 @@
 """One turn of the machine: what time it is, and the orders that it gives."""
 
+# Compiled.
+
 from broker.actions import Action, Log
 from luafarm.names import Pool
 

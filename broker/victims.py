@@ -3,6 +3,8 @@
 One heap gives it in O(log n): nothing is scanned and no timer halves anything.
 """
 
+# Compiled.
+
 from typing import TYPE_CHECKING
 
 from broker.tables import Record, State

@@ -5,6 +5,8 @@ host that held an older state has confirmed its fence or is gone itself. Fronts 
 told before, but they are not asked: what runs is decided at the hosts.
 """
 
+# Compiled.
+
 from luafarm.names import Epoch, HostId, Script
 
 

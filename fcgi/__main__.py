@@ -1,12 +1,15 @@
 """`python -m fcgi` starts the front process."""
 
+# Impure.
+
 import sys
 
 import setproctitle
 
 from fcgi import family, loop
-from luafarm import configure, descriptors, logs, privileges
+from luafarm.config import configure
 from luafarm.errors import SettingsError
+from luafarm.process import descriptors, logs, privileges
 
 TITLE = "luafarm-front"
 

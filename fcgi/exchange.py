@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from fcgi.placement import Pending
-from fcgi.refusal import Refusal
-from luafarm.messages import ScriptError
+from fcgi.cgi.refusal import Refusal
+from fcgi.dispatch.tables import Pending
+from luafarm.wire.messages import ScriptError
 
 
 class Exchange(Protocol):

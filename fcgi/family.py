@@ -5,6 +5,8 @@ and both ends of the queue through which idle connections change hands. A front 
 started without a parent has none of it.
 """
 
+# Impure.
+
 import argparse
 import contextlib
 import errno

@@ -1,5 +1,7 @@
 """The front process: listeners and service on one event loop, and its end."""
 
+# Impure.
+
 import asyncio
 import gc
 import logging
@@ -10,14 +12,15 @@ from typing import Final
 import uvloop
 
 from fcgi.family import Family, Handover
-from fcgi.http import HttpListener
-from fcgi.listener import Server
+from fcgi.fastcgi.listener import Server
+from fcgi.http.listener import HttpListener
 from fcgi.service import Service
 from fcgi.spool import Room
-from luafarm import curve, limits, privileges, rundir
+from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
-from luafarm.settings import Settings
-from luafarm.sockets import Listening
+from luafarm.keys import curve
+from luafarm.process import limits, privileges, rundir
+from luafarm.process.sockets import Listening
 
 logger = logging.getLogger("luafarm.front")
 

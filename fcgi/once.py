@@ -5,6 +5,8 @@ Behind `luafarm run` and `luafarm check`. The request goes the way of all reques
 the reply is no error page of the farm and the script loads, else 1.
 """
 
+# Impure.
+
 import argparse
 import asyncio
 import logging
@@ -16,16 +18,17 @@ from typing import Final
 
 import uvloop
 
-from fcgi import pages, params, reply, scriptname
+from fcgi.cgi import pages, params, reply, scriptname
+from fcgi.cgi.refusal import STATUS, Refusal
+from fcgi.dispatch.tables import Pending
+from fcgi.fastcgi.peer import SAFE_METHODS
 from fcgi.loop import load_keys
-from fcgi.peer import SAFE_METHODS
-from fcgi.placement import Pending
-from fcgi.refusal import STATUS, Refusal
 from fcgi.service import Service
-from luafarm import configure, logs, rundir
+from luafarm.config import configure
+from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
-from luafarm.messages import SAFE, Place, ScriptError, Verdict
-from luafarm.settings import Settings
+from luafarm.process import logs, rundir
+from luafarm.wire.messages import SAFE, Place, ScriptError, Verdict
 
 _NO_SCRIPT: Final = (
     "no script: missing, empty, no regular file, or no name that [pool] scripts match"

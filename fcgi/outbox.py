@@ -4,6 +4,8 @@ Kept in memory up to `reply_memory`, then in an unlinked temporary file, so that
 script ever waits for a client.
 """
 
+# Impure.
+
 from typing import Final
 
 from fcgi.spool import ReplySpool, Room

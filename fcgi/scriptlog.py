@@ -1,14 +1,16 @@
 """What scripts say and how they fail, for our log and for the web server's."""
 
+# Impure.
+
 import logging
 import time
 from typing import Final
 
-from fcgi.placement import Pending
-from luafarm import loglines
-from luafarm.lograte import LogRate
-from luafarm.messages import ScriptError
-from luafarm.settings import Settings
+from fcgi.dispatch.tables import Pending
+from luafarm.config.settings import Settings
+from luafarm.process.lograte import LogRate
+from luafarm.wire import loglines
+from luafarm.wire.messages import ScriptError
 
 logger = logging.getLogger("luafarm.script")
 

@@ -1,11 +1,12 @@
 """The front's service: requests in from any source, runs out to VM hosts, replies back.
 
-Joins the decisions of `fcgi.dispatch` with the sockets of `fcgi.links` and
-`fcgi.streamlink`. Runs that are decided in one turn of the loop travel in one frame per
-host; a lone one goes at once.
-What comes from a VM host is hostile until checked: a host that breaks the protocol is
-taken out and accused at the broker.
+Joins the decisions of `fcgi.dispatch.machine` with the sockets of `fcgi.hosts.zmqlink`
+and `fcgi.hosts.zmtplink`. Runs that are decided in one turn of the loop travel in one
+frame per host; a lone one goes at once. What comes from a VM host is hostile until
+checked: a host that breaks the protocol is taken out and accused at the broker.
 """
+
+# Impure, compiled.
 
 import asyncio
 import logging
@@ -19,22 +20,26 @@ from typing import Final
 
 import zmq
 
-from fcgi import conduct
-from fcgi.actions import Action, Answer, CancelRun, Send
-from fcgi.conduct import Conduct
-from fcgi.dispatch import Dispatch
+from fcgi.cgi.refusal import Refusal, of_error
+from fcgi.cgi.reply import BadHeaderError
+from fcgi.dispatch import conduct
+from fcgi.dispatch.actions import Action, Answer, CancelRun, Send
+from fcgi.dispatch.conduct import Conduct
+from fcgi.dispatch.machine import Dispatch
+from fcgi.dispatch.stops import Stops
+from fcgi.dispatch.tables import Pending
 from fcgi.exchange import Exchange
-from fcgi.links import HOST_HWM, Link
-from fcgi.placement import Pending
-from fcgi.refusal import Refusal, of_error
-from fcgi.reply import BadHeaderError
+from fcgi.hosts.zmqlink import HOST_HWM, Link
+from fcgi.hosts.zmtplink import StreamLink
 from fcgi.scriptlog import ScriptLog
-from fcgi.stops import Stops
-from fcgi.streamlink import StreamLink
-from luafarm import curve, loglines, scripterrors, wire
-from luafarm.complaints import Complaints
+from luafarm import scripterrors
+from luafarm.config.settings import Settings
 from luafarm.errors import ProtocolError
-from luafarm.messages import (
+from luafarm.keys import curve
+from luafarm.names import HostId, Machine, RequestId
+from luafarm.process.complaints import Complaints
+from luafarm.wire import codec, loglines
+from luafarm.wire.messages import (
     PROTOCOL,
     Accuse,
     Aliases,
@@ -56,8 +61,6 @@ from luafarm.messages import (
     Want,
     Welcome,
 )
-from luafarm.names import HostId, Machine, RequestId
-from luafarm.settings import Settings
 
 logger = logging.getLogger("luafarm.front")
 
@@ -160,7 +163,7 @@ class Service:
         answer: asyncio.Future[Place] = self._loop.create_future()
         self._asked[path] = answer
         while not answer.done():
-            self._broker.send(wire.encode(Miss(path, ())))
+            self._broker.send(codec.encode(Miss(path, ())))
             await asyncio.wait({answer}, timeout=ASK_S)
         return answer.result()
 
@@ -205,9 +208,9 @@ class Service:
                     self._flush()  # else the host would hear of the end first
                 link = self._hosts.get(action.host)
                 if link is not None:
-                    link.send(wire.encode(Cancel(action.request)))
+                    link.send(codec.encode(Cancel(action.request)))
             else:
-                self._broker.send(wire.encode(action.message))
+                self._broker.send(codec.encode(action.message))
         if self._batches and not self._is_flushing:
             self._is_flushing = True
             self._loop.call_soon(self._flush)
@@ -219,7 +222,7 @@ class Service:
         self._batches = {}
         for name, rows in batches.items():
             link = self._hosts.get(name)
-            if link is not None and link.send(wire.encode_runs(rows)):
+            if link is not None and link.send(codec.encode_runs(rows)):
                 continue
             now = time.monotonic()
             self._dispatch.host_suspect(name)
@@ -251,7 +254,7 @@ class Service:
         report = replace(self._dispatch.report(now, gauges), stops=stops)
         if report.uses or stops or now - self._last_report >= REPORT_S:
             self._last_report = now
-            self._broker.send(wire.encode(report))
+            self._broker.send(codec.encode(report))
         self._tick_handle = self._loop.call_later(TICK_S, self._tick)
 
     def _refuse(
@@ -272,7 +275,7 @@ class Service:
     # ---- the broker ----------------------------------------------------------------
 
     def _greet(self, link: HostLink) -> None:
-        link.send(wire.encode(Hello(PROTOCOL, Role.FRONT, self._name, self._machine)))
+        link.send(codec.encode(Hello(PROTOCOL, Role.FRONT, self._name, self._machine)))
 
     def _greet_broker(self) -> None:
         self._greet(self._broker)
@@ -284,7 +287,7 @@ class Service:
 
     def _broker_says(self, frame: bytes) -> None:
         try:
-            message = wire.decode(frame)
+            message = codec.decode(frame)
         except ProtocolError as error:
             logger.error("broker: %s", error)  # noqa: TRY400 - its text is the story
             return
@@ -347,7 +350,7 @@ class Service:
         name = up.host
         why = self._accused.get(name)
         if why is not None:  # nobody has heard: the broker was away, or is a new one
-            self._broker.send(wire.encode(Accuse(name, why)))
+            self._broker.send(codec.encode(Accuse(name, why)))
             return
         is_open = up.endpoint.startswith("tcp://") and not up.server_key
         if is_open and self._keys is not None:
@@ -416,7 +419,7 @@ class Service:
 
     def _supervisor_says(self, notices: Notices, frame: bytes) -> None:
         try:
-            message = wire.decode(frame)
+            message = codec.decode(frame)
         except ProtocolError as error:
             logger.error("supervisor: %s", error)  # noqa: TRY400
             return
@@ -442,7 +445,7 @@ class Service:
         If it lives it is of no use to this front any more: its identity and endpoint
         are never used twice. So it is to be replaced.
         """
-        self._broker.send(wire.encode(Accuse(name, "its connection to a front broke")))
+        self._broker.send(codec.encode(Accuse(name, "its connection to a front broke")))
         oldest = self._dispatch.oldest_run(name)
         self._forget_host(name, oldest, (oldest,), "connection lost")
 
@@ -455,7 +458,7 @@ class Service:
         if len(self._accused) >= MAX_ACCUSED:
             del self._accused[next(iter(self._accused))]
         self._accused[name] = why
-        self._broker.send(wire.encode(Accuse(name, why)))
+        self._broker.send(codec.encode(Accuse(name, why)))
         oldest = self._dispatch.oldest_run(name)
         self._forget_host(name, oldest, (oldest,), "protocol")
 
@@ -504,16 +507,16 @@ class Service:
     def _host_says(self, name: HostId, frame: bytes) -> None:
         now = time.monotonic()
         try:
-            value = wire.unpack(frame, wire.REPLY_VALUES)
-            if value[0] == wire.DONES:
-                rows = wire.done_rows(value)
+            value = codec.unpack(frame, codec.REPLY_VALUES)
+            if value[0] == codec.DONES:
+                rows = codec.done_rows(value)
                 if not rows:
                     self._conduct[name].idle(now)
                 for row in rows:
                     self._done(name, row, now)
                 self._act(self._dispatch.fill(name, now))
                 return
-            message = wire.build(value)
+            message = codec.build(value)
             self._host_message(name, message, now)
         except ProtocolError as error:
             self._accuse(name, str(error))
@@ -552,7 +555,7 @@ class Service:
             exchange = _exchange(pending)
             data = exchange.read_body(want.stream, want.offset, want.max_bytes)
         body = Body(want.request, want.stream, want.offset, data)
-        mark = link.send_piece(wire.encode(body))
+        mark = link.send_piece(codec.encode(body))
         conduct.count_piece(pending, want.stream, len(data), mark)
 
     def _done(
@@ -619,7 +622,7 @@ class Service:
             self._refuse(pending, Refusal.HOST_LOST, log=log)
             return
         try:
-            why = scripterrors.cut(wire.decode_error(error))
+            why = scripterrors.cut(codec.decode_error(error))
         except ProtocolError:
             self._refuse(pending, Refusal.BAD_REPLY, log=log)
             raise

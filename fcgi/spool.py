@@ -1,5 +1,7 @@
 """Bytes that are too many for memory: unlinked temporary files."""
 
+# Impure.
+
 import errno
 import tempfile
 from collections.abc import Callable

@@ -5,6 +5,8 @@ bytes, so many frames, or so much time, whichever is used up first. The rest wai
 the kernel where that can be.
 """
 
+# Compiled.
+
 from typing import Final
 
 FRAMES: Final = 64

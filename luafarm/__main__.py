@@ -1,6 +1,8 @@
 """`python -m luafarm`: the command line."""
 
-from luafarm.cli import main
+# Impure.
+
+from luafarm.command.cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

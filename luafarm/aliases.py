@@ -1,5 +1,7 @@
 """Other names of script roots: the directories that symlinks lead to."""
 
+# Compiled.
+
 Alias = tuple[bytes, bytes]
 """(directory that a root really is, the root)."""
 

@@ -6,16 +6,18 @@ connections for the others to take. What is in either belongs to no front, so th
 outlives them all.
 """
 
+# Impure.
+
 import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from luafarm import children
-from luafarm.options import toml_list
-from luafarm.settings import Front
-from luafarm.sockets import Listening
+from luafarm.config.options import toml_list
+from luafarm.config.settings import Front
+from luafarm.process import children
+from luafarm.process.sockets import Listening
 
 MODULE: Final = "fcgi"
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from luafarm.messages import ScriptError
+from luafarm.wire.messages import ScriptError
 
 MAX_TEXT: Final = 16 << 10  # characters of one text: all processes pass it on
 MAX_WORD: Final = 200

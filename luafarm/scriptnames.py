@@ -6,6 +6,8 @@ component that matches a pattern of `[pool] scripts` may be run. A component tha
 with a dot is never walked into; what is behind it can only be PATH_INFO.
 """
 
+# Compiled.
+
 import fnmatch
 import re
 from typing import Final

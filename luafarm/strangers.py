@@ -12,6 +12,8 @@ sandbox) it may be of somebody outside, who has made all of this. Files are open
 and judged then: what is judged is what is read.
 """
 
+# Impure.
+
 import errno
 import grp
 import os

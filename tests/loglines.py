@@ -1,6 +1,6 @@
 """Lines that scripts log, as they travel."""
 
-from luafarm import loglines
+from luafarm.wire import loglines
 
 
 def decode(data: bytes) -> list[tuple[str, str]]:

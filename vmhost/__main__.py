@@ -1,12 +1,15 @@
 """`python -m vmhost` starts the supervisor, which starts everything else."""
 
+# Impure.
+
 import sys
 
 import setproctitle
 
-from luafarm import configure, descriptors, limits, logs, privileges
+from luafarm.config import configure
 from luafarm.errors import SettingsError
-from vmhost import loop
+from luafarm.process import descriptors, limits, logs, privileges
+from vmhost.supervisor import loop
 
 TITLE = "luafarm-supervisor"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from luafarm.errors import ProtocolError
-from vmhost.layers import Layer
+from vmhost.sandbox.layers import Layer
 
 MAX_LINE: Final = 16384  # the longest honest one, all layers with details, has 2000
 

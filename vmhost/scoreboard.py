@@ -16,6 +16,8 @@ host, and it must not be run twice.
 Nothing in here is to be trusted: the host may have been taken over.
 """
 
+# Impure, compiled.
+
 import fcntl
 import mmap
 import os

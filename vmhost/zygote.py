@@ -13,6 +13,8 @@ All hosts forked from one zygote share its address layout. After `FORKS_A_LAYOUT
 them it executes itself again to get another one.
 """
 
+# Impure.
+
 import contextlib
 import gc
 import importlib
@@ -30,12 +32,14 @@ import msgpack
 from setproctitle import setproctitle
 
 from luafarm.names import HostId
-from vmhost import confine, hostconfig, kernel, luastate, report
-from vmhost.confine import Confinement
+from vmhost import report
 from vmhost.deaths import EXIT_FAILED, EXIT_LACKING
-from vmhost.dialect import Dialect
-from vmhost.hostconfig import HostConfig
-from vmhost.layers import Layer, lacking
+from vmhost.host.config import HostConfig, unpack
+from vmhost.lua import state
+from vmhost.lua.dialect import Dialect
+from vmhost.sandbox import confine, kernel
+from vmhost.sandbox.confine import Confinement
+from vmhost.sandbox.layers import Layer, lacking
 from vmhost.scoreboard import HostSlot
 
 FORKS_A_LAYOUT: Final = 64
@@ -168,8 +172,7 @@ def _become_host(order: Order, fds: Fds, serve: Serve) -> NoReturn:
                 os._exit(EXIT_LACKING)
             return layers
 
-        config = hostconfig.unpack(order.config)
-        serve(config, fds.listen, slot, fds.report, seal)
+        serve(unpack(order.config), fds.listen, slot, fds.report, seal)
     except BaseException:  # noqa: BLE001 - the last frame of this process
         with contextlib.suppress(OSError):
             traceback.print_exc()
@@ -192,8 +195,8 @@ def main() -> None:
     channel.set_inheritable(False)
     for dialect in sys.argv[2:]:
         # it reads files, which a host cannot; remembered for these very arguments
-        luastate.prepare(Dialect(dialect), c_modules=False)
-    serve = importlib.import_module("vmhost.host").serve
+        state.prepare(Dialect(dialect), c_modules=False)
+    serve = importlib.import_module("vmhost.host.loop").serve
     run(channel, cast("Serve", serve))
 
 

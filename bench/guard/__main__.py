@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from luafarm.tables import render
+from luafarm.command.tables import render
 
 PATHS: Final = ("front, hello", "host, hello", "host, dump", "host, bench1")
 KEPT: Final = Path(__file__).with_name("figures.json")

@@ -15,18 +15,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-import fcgi.peer
+import fcgi.fastcgi.peer
 import fcgi.service
-import vmhost.host
-import vmhost.hostlua
-import vmhost.hostmail
+import vmhost.host.loop
+import vmhost.host.mail
+import vmhost.host.states
 from bench.question import parameters, question
-from fcgi.channel import Channel
-from fcgi.listener import Server
-from fcgi.peer import Peer
+from fcgi.fastcgi.channel import Channel
+from fcgi.fastcgi.listener import Server
+from fcgi.fastcgi.peer import Peer
 from fcgi.service import Service
-from luafarm import wire, zmtp
-from luafarm.messages import (
+from luafarm.config.settings import Settings
+from luafarm.names import Epoch, HostId, Machine, Pool, Script
+from luafarm.wire import codec, zmtp
+from luafarm.wire.messages import (
     PROTOCOL,
     SAFE,
     Hello,
@@ -40,13 +42,11 @@ from luafarm.messages import (
     Verdict,
     Welcome,
 )
-from luafarm.names import Epoch, HostId, Machine, Pool, Script
-from luafarm.settings import Settings
-from luafarm.stream import Stream
+from luafarm.wire.stream import Stream
 from vmhost import scoreboard
-from vmhost.host import Host
-from vmhost.hostconfig import HostConfig
-from vmhost.hostlink import Link, Sent
+from vmhost.host.config import HostConfig
+from vmhost.host.link import Link, Sent
+from vmhost.host.loop import Host
 from vmhost.scoreboard import HostSlot
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Loop:
 
 
 class Wire:
-    """In the place of `fcgi.links.Link`, to the broker: it is told what comes."""
+    """In the place of `fcgi.hosts.zmqlink.Link`, to the broker: told what comes."""
 
     made: Final[list["Wire"]] = []
 
@@ -213,7 +213,7 @@ class FrontPath:
 
     def __init__(self) -> None:
         clock = Clock()
-        replace(fcgi.peer, time=clock)
+        replace(fcgi.fastcgi.peer, time=clock)
         replace(fcgi.service, time=clock, Link=Wire)
         self._loop = Loop()
         loop = cast("asyncio.AbstractEventLoop", self._loop)
@@ -221,15 +221,15 @@ class FrontPath:
         service = Service(loop, settings, "front", MACHINE, "broker", None)
         server = Server(loop, settings, service, settings.front.max_connections)
         broker = Wire.made[0]
-        broker.on_frame(wire.encode(Welcome(PROTOCOL, Role.BROKER, "broker", 1)))
+        broker.on_frame(codec.encode(Welcome(PROTOCOL, Role.BROKER, "broker", 1)))
         end = HostEnd()
         up = HostUp(HOST, Pool("p"), MACHINE, end.endpoint, b"", "", b"", (), (), 1, 1)
-        broker.on_frame(wire.encode(Snapshot((up,), ())))
+        broker.on_frame(codec.encode(Snapshot((up,), ())))
         self._host = end.accept()
         self._attend, self._hear = self._loop.readers
         self._hear()
         self._host.read()  # Hello
-        self._host.write(wire.encode(Welcome(PROTOCOL, Role.HOST, HOST, 0)))
+        self._host.write(codec.encode(Welcome(PROTOCOL, Role.HOST, HOST, 0)))
         self._hear()
         place = Place(
             asked=b"",
@@ -244,7 +244,7 @@ class FrontPath:
             retry_after_s=0,
             error=None,
         )
-        broker.on_frame(wire.encode(place))
+        broker.on_frame(codec.encode(place))
         self._request = question(ENVIRONMENT)
         self._clients = [self._connect(server) for _ in range(BATCH)]
 
@@ -264,9 +264,9 @@ class FrontPath:
         while answered < BATCH:  # the window lets so many go at a time
             self._loop.run()
             [frame] = self._host.read()
-            rows = wire.run_rows(wire.unpack(frame))
+            rows = codec.run_rows(codec.unpack(frame))
             dones = [(row[0], 0, HEAD, BODY, b"", b"", 10) for row in rows]
-            self._host.write(wire.encode_dones(dones))
+            self._host.write(codec.encode_dones(dones))
             self._hear()
             answered += len(rows)
         for client in self._clients:
@@ -283,7 +283,7 @@ class FrontPath:
 
 
 class Inbox:
-    """In the place of `vmhost.hostlink.Link`: frames in a row, then the end."""
+    """In the place of `vmhost.host.link.Link`: frames in a row, then the end."""
 
     def __init__(self) -> None:
         self.is_stopped = False
@@ -318,7 +318,7 @@ class HostPath:
 
     def __init__(self, script: str) -> None:
         clock = Clock()
-        for module in (vmhost.host, vmhost.hostlua, vmhost.hostmail):
+        for module in (vmhost.host.loop, vmhost.host.states, vmhost.host.mail):
             replace(module, time=clock)
         self._source = (SCRIPTS / f"{script}.lua").read_bytes()
 
@@ -343,7 +343,7 @@ class HostPath:
             (BROKER, Hello(PROTOCOL, Role.BROKER, "x", MACHINE)),
             (BROKER, load),
         ):
-            inbox.waiting.append((peer, wire.encode(message)))
+            inbox.waiting.append((peer, codec.encode(message)))
         first = len(inbox.waiting)
         inbox.waiting += [(FRONT, runs_frame())] * turns
         page = scoreboard.create()
@@ -351,9 +351,9 @@ class HostPath:
         os.close(page)
         answered = 0
         for frame in inbox.sent:
-            value = wire.unpack(frame)
-            if value[0] == wire.DONES:
-                answered += sum(row[1] == Outcome.OK for row in wire.done_rows(value))
+            value = codec.unpack(frame)
+            if value[0] == codec.DONES:
+                answered += sum(row[1] == Outcome.OK for row in codec.done_rows(value))
         if answered != turns * BATCH:
             raise AssertionError(f"{answered} good replies of {turns * BATCH}")
         return differences(inbox.times[first:])
@@ -363,7 +363,7 @@ def runs_frame() -> bytes:
     """Return BATCH requests as a front sends them."""
     pairs = parameters(ENVIRONMENT)
     numbers = range(1, BATCH + 1)
-    return wire.encode_runs(
+    return codec.encode_runs(
         [(number, SCRIPT, 1, SAFE, pairs, b"", 0, 0) for number in numbers]
     )
 

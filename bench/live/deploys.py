@@ -15,7 +15,7 @@ from typing import Final
 
 from bench.live import sites
 from bench.live.crowd import Asker, Crowd, Seen
-from luafarm.settings import Broker
+from luafarm.config.settings import Broker
 
 LIMIT_S: Final = 120.0  # a deploy that is not seen by then has failed
 SETTLE_S: Final = Broker().settle  # by default

@@ -7,7 +7,11 @@ from bench.simulate.names import Names, vocabulary
 from broker import actions as act
 from broker import events as ev
 from broker.machine import Machine
-from luafarm.messages import (
+from luafarm.config.settings import Broker as BrokerSettings
+from luafarm.config.settings import PoolSettings, Settings
+from luafarm.names import HostId, Pool, RequestId, Script
+from luafarm.names import Machine as MachineName
+from luafarm.wire.messages import (
     HostLost,
     HostRow,
     HostUp,
@@ -17,10 +21,6 @@ from luafarm.messages import (
     ScriptError,
     UseRow,
 )
-from luafarm.names import HostId, Pool, RequestId, Script
-from luafarm.names import Machine as MachineName
-from luafarm.settings import Broker as BrokerSettings
-from luafarm.settings import PoolSettings, Settings
 
 _POOL: Final = Pool("p")
 _MACHINE: Final = MachineName("m")

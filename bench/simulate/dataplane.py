@@ -4,17 +4,17 @@ from collections.abc import Hashable
 from typing import Any, Final
 
 from bench.simulate.names import Names, vocabulary
-from fcgi import actions as front_act
-from fcgi.dispatch import Dispatch
-from fcgi.placement import Pending
-from luafarm.messages import (
+from fcgi.dispatch import actions as front_act
+from fcgi.dispatch.machine import Dispatch
+from fcgi.dispatch.tables import Pending
+from luafarm.names import HostId, Pool, RequestId
+from luafarm.wire.messages import (
     Miss,
     Place,
     Pressure,
     Report,
     Verdict,
 )
-from luafarm.names import HostId, Pool, RequestId
 
 _POOL: Final = Pool("p")
 _ENDLESS: Final = 1 << 40  # bytes and requests: the interface knows no such limits
@@ -26,7 +26,7 @@ Action = Any
 
 
 class Front:
-    """The data plane: `fcgi.dispatch`."""
+    """The data plane: `fcgi.dispatch.machine`."""
 
     def __init__(self, config: Config) -> None:
         self._say = vocabulary(config)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from broker import actions as act
 from broker import events as ev
 from broker.machine import Machine
-from luafarm.messages import HostRow, HostUp, MachineReport, Report, UseRow
+from luafarm.config.settings import Broker, PoolSettings, Settings
 from luafarm.names import HostId, Pool, Script
 from luafarm.names import Machine as MachineName
-from luafarm.settings import Broker, PoolSettings, Settings
+from luafarm.wire.messages import HostRow, HostUp, MachineReport, Report, UseRow
 
 POOL = Pool("p")
 FRONT = b"front"

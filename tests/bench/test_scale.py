@@ -4,8 +4,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from bench import scale
-from fcgi.connection import Connection
-from fcgi.request import Limits, Request
+from fcgi.fastcgi.connection import Connection
+from fcgi.fastcgi.request import Limits, Request
 
 
 def row(what: str, number: int, each: float) -> scale.Row:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker.tree import Tree
+from tests.broker.library.tree import Tree
 
 
 @pytest.fixture

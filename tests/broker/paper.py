@@ -13,7 +13,10 @@ from broker import actions as act
 from broker import events as ev
 from broker.machine import Machine
 from broker.resolve import candidates, is_below, is_in, pool_of, possible
-from luafarm.messages import (
+from luafarm.config.settings import Broker, PoolSettings, ScriptSettings, Settings
+from luafarm.names import Epoch, HostId, Pool, RequestId, Script
+from luafarm.names import Machine as MachineName
+from luafarm.wire.messages import (
     Dependency,
     HostLost,
     HostRow,
@@ -28,9 +31,6 @@ from luafarm.messages import (
     UseRow,
     Verdict,
 )
-from luafarm.names import Epoch, HostId, Pool, RequestId, Script
-from luafarm.names import Machine as MachineName
-from luafarm.settings import Broker, PoolSettings, ScriptSettings, Settings
 
 POOL = Pool("p")
 ROOT = b"/r"

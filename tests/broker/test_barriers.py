@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from broker.events import Barrier
-from tests.broker.tree import Tree, replace_with
+from tests.broker.library.tree import Tree, replace_with
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ from typing import Any
 from broker import actions as act
 from broker import events as ev
 from broker.machine import Machine
-from luafarm.messages import (
+from luafarm.config.settings import PoolSettings
+from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool
+from luafarm.names import Machine as MachineName
+from luafarm.wire.messages import (
     Dependency,
     MachineReport,
     NeedKind,
@@ -13,9 +16,6 @@ from luafarm.messages import (
     StateRow,
     Verdict,
 )
-from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool
-from luafarm.names import Machine as MachineName
-from luafarm.settings import PoolSettings
 from tests.broker.paper import FRONT, POOL, TERM, Paper, script, settings
 
 A, B, C = (script(name) for name in "abc")

@@ -11,9 +11,9 @@ from broker.costs import path_bytes, question_bytes
 from broker.footprint import SCRIPT_SHARE
 from broker.status import status
 from broker.tables import Generation
-from luafarm.messages import Dependency, NeedKind, Verdict
+from luafarm.config.settings import PoolSettings
 from luafarm.names import Epoch, HostId, Pool, Script
-from luafarm.settings import PoolSettings
+from luafarm.wire.messages import Dependency, NeedKind, Verdict
 from tests.broker.paper import POOL, Paper, script, settings
 
 A, B = script("a"), script("b")

@@ -11,9 +11,9 @@ from hypothesis.stateful import (
 )
 
 from broker import events as ev
-from luafarm.messages import Verdict
+from luafarm.config.settings import PoolSettings, ScriptSettings
 from luafarm.names import TERM_SHIFT, HostId, Script
-from luafarm.settings import PoolSettings, ScriptSettings
+from luafarm.wire.messages import Verdict
 from tests.broker.paper import FRONT, TERM, Held, Paper, PaperHost, script, settings
 
 SCRIPTS = [script(name) for name in "abcdef"]

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from bench.simulate.traces import Recorded
-from broker.hosts import MAX_FRAME, NEEDS
-from broker.library import MOST_UNFINISHED
-from broker.sources import digest_of
-from luafarm import loglines
-from luafarm.messages import (
+from broker.library.sources import digest_of
+from broker.library.tree import MOST_UNFINISHED
+from broker.peers.hosts import MAX_FRAME, NEEDS
+from luafarm.config.settings import Broker, PoolSettings
+from luafarm.names import Epoch, Machine, RequestId, Script
+from luafarm.wire import loglines
+from luafarm.wire.messages import (
     PROTOCOL,
     Accuse,
     Dependency,
@@ -49,9 +51,7 @@ from luafarm.messages import (
     Verdict,
     Welcome,
 )
-from luafarm.names import Epoch, Machine, RequestId, Script
-from luafarm.settings import Broker, PoolSettings
-from tests.broker.peers import Bench, Dealer, FakeHost, SilentError
+from tests.broker.peers.played import Bench, Dealer, FakeHost, SilentError
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from typing import Any
 
 from broker import actions as act
 from broker import events as ev
-from luafarm.messages import Verdict
+from luafarm.config.settings import PoolSettings, ScriptSettings
 from luafarm.names import HostId
-from luafarm.settings import PoolSettings, ScriptSettings
+from luafarm.wire.messages import Verdict
 from tests.broker.paper import FRONT, Paper, script, settings
 
 A, B, C, D = (script(name) for name in "abcd")

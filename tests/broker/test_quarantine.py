@@ -3,8 +3,8 @@
 from typing import Any
 
 from broker.quarantine import Quarantine
+from luafarm.config.settings import Broker
 from luafarm.names import Script
-from luafarm.settings import Broker
 
 BAD = Script(b"/r/bad.lua")
 

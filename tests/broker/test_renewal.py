@@ -8,9 +8,9 @@ from broker import actions as act
 from broker import events as ev
 from broker.convergence import EMPTY, REFUSED_S
 from broker.renewal import MOST_STALE
-from luafarm.messages import HOST_ERROR, HostLost, ScriptError, Verdict
+from luafarm.config.settings import ScriptSettings
 from luafarm.names import HostId, RequestId, Script
-from luafarm.settings import ScriptSettings
+from luafarm.wire.messages import HOST_ERROR, HostLost, ScriptError, Verdict
 from tests.broker.paper import POOL, Paper, script, settings
 
 A, B = script("a"), script("b")

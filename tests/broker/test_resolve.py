@@ -12,9 +12,9 @@ from broker.resolve import (
     pool_of,
     possible,
 )
-from luafarm.messages import NeedKind
 from luafarm.names import Pool
 from luafarm.scriptnames import MAX_DEPTH
+from luafarm.wire.messages import NeedKind
 
 SITE = PoolPaths(Pool("site"), (b"/srv/www", b"/srv/www/sub"), (b"/usr/share/lua",))
 OTHER = PoolPaths(Pool("other"), (b"/srv/www/other",), ())

@@ -5,9 +5,9 @@ import pytest
 from broker import actions as act
 from broker import events as ev
 from broker.restraint import Restraint
-from luafarm.messages import Report, StopRow, Verdict
+from luafarm.config.settings import ScriptSettings
 from luafarm.names import HostId, Script
-from luafarm.settings import ScriptSettings
+from luafarm.wire.messages import Report, StopRow, Verdict
 from tests.broker.paper import FRONT, Paper, script, settings
 
 A, B = script("a"), script("b")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from broker.scriptlog import ScriptLog
-from luafarm.lograte import AT_ONCE_S
-from luafarm.messages import Gone, Load, LoadFailed, Miss, Place, ScriptError
+from luafarm.config.settings import Broker, PoolSettings, Settings
 from luafarm.names import Epoch, Pool, Script
-from luafarm.settings import Broker, PoolSettings, Settings
-from tests.broker.peers import DEADLINE_S, Bench
+from luafarm.process.lograte import AT_ONCE_S
+from luafarm.wire.messages import Gone, Load, LoadFailed, Miss, Place, ScriptError
+from tests.broker.peers.played import DEADLINE_S, Bench
 
 RATE = 1024
 SCRIPT = Script(b"/r/a.lua")

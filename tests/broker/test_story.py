@@ -2,8 +2,8 @@
 
 from broker import events as ev
 from broker.story import MOST_NAMED, Story, weight
-from luafarm.messages import Dependency, NeedKind
 from luafarm.names import Epoch, HostId, Script
+from luafarm.wire.messages import Dependency, NeedKind
 
 
 def told(files: int) -> ev.Event:

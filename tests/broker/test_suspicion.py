@@ -9,7 +9,10 @@ from broker import actions as act
 from broker import events as ev
 from broker.heat import worth
 from broker.suspicion import MOST_ROWS, PATIENCE_S, STRAYS
-from luafarm.messages import (
+from luafarm.config.settings import Broker, PoolSettings, Settings
+from luafarm.names import Epoch, HostId, Pool, RequestId, Script
+from luafarm.names import Machine as MachineName
+from luafarm.wire.messages import (
     HostLost,
     HostRow,
     MachineReport,
@@ -17,9 +20,6 @@ from luafarm.messages import (
     StateRow,
     Verdict,
 )
-from luafarm.names import Epoch, HostId, Pool, RequestId, Script
-from luafarm.names import Machine as MachineName
-from luafarm.settings import Broker, PoolSettings, Settings
 from tests.broker.paper import Paper, script
 
 A, B = script("a"), script("b")

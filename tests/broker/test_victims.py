@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from broker.heat import STAYS, Fading, Heat, key, worth
 from broker.tables import Generation, Host, Policy, Record, State
 from broker.victims import PoolVictims, Victims
-from luafarm.messages import Limits
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
+from luafarm.wire.messages import Limits
 from tests.broker.paper import Paper
 
 

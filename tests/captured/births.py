@@ -4,10 +4,10 @@ import os
 import signal
 from collections.abc import Callable
 
-from luafarm.messages import Dependency, NeedKind, StateRow
 from luafarm.names import Epoch, Script
+from luafarm.wire.messages import Dependency, NeedKind, StateRow
 from vmhost import report
-from vmhost.hostconfig import HostConfig
+from vmhost.host.config import HostConfig
 
 _MANY = 1000
 

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from luafarm import wire, zmtp
-from luafarm.messages import (
+from luafarm.names import Epoch, Script
+from luafarm.wire import codec, zmtp
+from luafarm.wire.messages import (
     PROTOCOL,
     Drop,
     Fence,
@@ -30,9 +31,8 @@ from luafarm.messages import (
     TakeInventory,
     Welcome,
 )
-from luafarm.names import Epoch, Script
-from luafarm.zmtp import Session
-from vmhost.hostconfig import HostConfig
+from luafarm.wire.zmtp import Session
+from vmhost.host.config import HostConfig
 from vmhost.scoreboard import HostSlot
 
 HEAD = b"Status: 200 OK\r\nContent-Type: text/plain"
@@ -125,7 +125,7 @@ class Captive:
             self.hang_up(peer)
             return
         for frame in peer.session.receive(data):
-            self._heard(peer, wire.decode(frame))
+            self._heard(peer, codec.decode(frame))
         answers, peer.session.answers = peer.session.answers, b""
         if answers:
             self.put(peer, answers)
@@ -194,7 +194,7 @@ class Captive:
 
     def tell(self, peer: Peer, message: Message) -> bool:
         """Send a message."""
-        return self.say(peer, wire.encode(message))
+        return self.say(peer, codec.encode(message))
 
     def flood(
         self, peer: Peer, pieces: Iterator[bytes] | bytes, seconds: float = FLOOD_S
@@ -266,4 +266,4 @@ def done(
 ) -> bytes:
     """Return the end of a run."""
     row = (request, outcome, head, body, log, error, service_us)
-    return wire.encode_dones([row])
+    return codec.encode_dones([row])

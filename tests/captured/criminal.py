@@ -12,15 +12,19 @@ from typing import NoReturn
 
 import setproctitle
 
-from luafarm import configure, logs
+from luafarm.config import configure
+from luafarm.process import logs
 from tests.captured.births import BIRTHS, held
 from tests.captured.captive import Captive
 from tests.captured.catalogue import CRIMES
-from vmhost import host, loop, luastate, report, zygote
-from vmhost.dialect import Dialect
-from vmhost.hostconfig import HostConfig
-from vmhost.layers import Layer
+from vmhost import report, zygote
+from vmhost.host import loop as host
+from vmhost.host.config import HostConfig
+from vmhost.lua import state
+from vmhost.lua.dialect import Dialect
+from vmhost.sandbox.layers import Layer
 from vmhost.scoreboard import HostSlot
+from vmhost.supervisor import loop
 
 MODULE = "tests.captured.criminal"
 HONEST = "web"
@@ -53,7 +57,7 @@ def main() -> int:
         channel = socket.socket(fileno=int(sys.argv[1]))
         channel.set_inheritable(False)
         for dialect in sys.argv[2:]:
-            luastate.prepare(Dialect(dialect), c_modules=False)
+            state.prepare(Dialect(dialect), c_modules=False)
         zygote.run(channel, serve)
         return 0
     settings = configure.for_role(sys.argv[1:])

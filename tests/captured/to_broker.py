@@ -3,8 +3,9 @@
 import itertools
 from collections.abc import Iterator
 
-from luafarm import loglines, wire
-from luafarm.messages import (
+from luafarm.names import Epoch, HostId, Machine, RequestId, Script
+from luafarm.wire import codec, loglines
+from luafarm.wire.messages import (
     PROTOCOL,
     Dependency,
     Fenced,
@@ -24,7 +25,6 @@ from luafarm.messages import (
     StateRow,
     Welcome,
 )
-from luafarm.names import Epoch, HostId, Machine, RequestId, Script
 from tests.captured.captive import WHILE_S, Captive, Run, command, done, framed
 from tests.captured.crime import Fate, table
 
@@ -48,7 +48,7 @@ def _row(path: bytes, number: int = 0) -> StateRow:
 
 
 def _flood(captive: Captive, messages: Iterator[Message]) -> None:
-    captive.flood(captive.broker, (framed(wire.encode(m)) for m in messages))
+    captive.flood(captive.broker, (framed(codec.encode(m)) for m in messages))
 
 
 def _neighbour(run: Run, number: int) -> Script:
@@ -157,7 +157,7 @@ def broker_inventory_unasked(captive: Captive, run: Run) -> None:
 def broker_inventories_of_3_mib(captive: Captive, run: Run) -> None:
     """Inventories of 3 MiB, one after the other."""
     rows = tuple(_row(_neighbour(run, n), n) for n in range(40_000))
-    captive.flood(captive.broker, framed(wire.encode(Inventory(rows))))
+    captive.flood(captive.broker, framed(codec.encode(Inventory(rows))))
 
 
 @crime()
@@ -223,7 +223,7 @@ def broker_state_again_and_again(captive: Captive, run: Run) -> None:
     """Its state again and again, made of a thousand files each time."""
     used = tuple(Dependency(NeedKind.MODULE, b"m%d" % n, b"", b"") for n in range(1000))
     epoch = captive.loaded[run.script]
-    frame = framed(wire.encode(Loaded(run.script, epoch, 1, 1, used, b"")))
+    frame = framed(codec.encode(Loaded(run.script, epoch, 1, 1, used, b"")))
     captive.flood(captive.broker, frame, WHILE_S)
     _answer(captive, run)
 
@@ -304,14 +304,14 @@ def _need(captive: Captive, run: Run, kind: NeedKind, name: bytes) -> Need:
 def broker_needs_unread(captive: Captive, run: Run) -> None:
     """A file of a megabyte again and again, and never read."""
     need = _need(captive, run, NeedKind.FILE, b"large.txt")
-    captive.flood(captive.broker, framed(wire.encode(need)) * 10)
+    captive.flood(captive.broker, framed(codec.encode(need)) * 10)
 
 
 @crime()
 def broker_needs_read(captive: Captive, run: Run) -> None:
     """Modules without end, a hundred before one is answered."""
     need = _need(captive, run, NeedKind.MODULE, b"none")
-    captive.talk_on(captive.broker, framed(wire.encode(need)) * 100)
+    captive.talk_on(captive.broker, framed(codec.encode(need)) * 100)
 
 
 @crime(Fate.FREE)
@@ -366,7 +366,7 @@ def broker_is_welcomed(captive: Captive, run: Run) -> None:
     """Welcome without end."""
     del run
     welcome = Welcome(PROTOCOL, Role.HOST, "x", 0)
-    captive.flood(captive.broker, framed(wire.encode(welcome)) * 100)
+    captive.flood(captive.broker, framed(codec.encode(welcome)) * 100)
 
 
 @crime()

@@ -5,8 +5,9 @@ import os
 
 import msgpack
 
-from luafarm import loglines, wire
-from luafarm.messages import (
+from luafarm.names import HostId, Machine, RequestId, Script
+from luafarm.wire import codec, loglines
+from luafarm.wire.messages import (
     PROTOCOL,
     Body,
     Hello,
@@ -18,7 +19,6 @@ from luafarm.messages import (
     Snapshot,
     Want,
 )
-from luafarm.names import HostId, Machine, RequestId, Script
 from tests.captured.captive import HEAD, Captive, Run, command, done, framed
 from tests.captured.crime import Fate, table
 
@@ -30,11 +30,11 @@ _CONTEXT = b"\0\0" + b"context"
 
 
 def _part(run: Run, head: bytes = b"", chunk: bytes = b"", log: bytes = b"") -> bytes:
-    return wire.encode(Part(RequestId(run.id), head, chunk, log))
+    return codec.encode(Part(RequestId(run.id), head, chunk, log))
 
 
 def _want(run: Run, stream: int = 0, offset: int = 0, most: int = 65536) -> bytes:
-    return wire.encode(Want(RequestId(run.id), stream, offset, most))
+    return codec.encode(Want(RequestId(run.id), stream, offset, most))
 
 
 # ---- below messages ------------------------------------------------------------------
@@ -140,14 +140,14 @@ def front_done_twice(captive: Captive, run: Run) -> None:
 def front_dones_of_100000_rows(captive: Captive, run: Run) -> None:
     """A frame with a hundred thousand replies."""
     row = [run.id ^ 1, 0, b"", b"", b"", b"", 1]
-    captive.say(run.front, msgpack.packb([wire.DONES, [row] * 100_000]))
+    captive.say(run.front, msgpack.packb([codec.DONES, [row] * 100_000]))
 
 
 @crime()
 def front_wrong_outcome(captive: Captive, run: Run) -> None:
     """An outcome that there is not."""
     row = [run.id, 9, HEAD, b"x", b"", b"", 1]
-    captive.say(run.front, msgpack.packb([wire.DONES, [row]]))
+    captive.say(run.front, msgpack.packb([codec.DONES, [row]]))
 
 
 @crime()
@@ -194,7 +194,7 @@ def front_empty_parts(captive: Captive, run: Run) -> None:
 def front_part_for_a_stranger(captive: Captive, run: Run) -> None:
     """A piece of the reply to a request of others."""
     part = Part(RequestId(run.id ^ 1), HEAD, b"forged", b"")
-    captive.say(run.front, wire.encode(part))
+    captive.say(run.front, codec.encode(part))
     captive.say(run.front, done(run.id))
 
 
@@ -205,7 +205,7 @@ def front_parts_for_strangers(captive: Captive, run: Run) -> None:
     captive.flood(
         run.front,
         (
-            framed(wire.encode(Part(RequestId(next(numbers)), HEAD, b"forged", b"")))
+            framed(codec.encode(Part(RequestId(next(numbers)), HEAD, b"forged", b"")))
             for _ in itertools.repeat(None)
         ),
     )
@@ -262,7 +262,7 @@ def front_huge_error(captive: Captive, run: Run) -> None:
     """An error of two megabytes."""
     text = "\0" * (_MIB // 2)
     error = ScriptError(text, text, text, text, 1, "", "")
-    captive.say(run.front, done(run.id, outcome=1, error=wire.encode_error(error)))
+    captive.say(run.front, done(run.id, outcome=1, error=codec.encode_error(error)))
 
 
 @crime()
@@ -290,7 +290,7 @@ def front_wants_read(captive: Captive, run: Run) -> None:
 def front_wants_of_strangers(captive: Captive, run: Run) -> None:
     """The bodies of requests of others, without end."""
     want = Want(RequestId(run.id ^ 1), 0, 0, 65536)
-    captive.talk_on(run.front, framed(wire.encode(want)) * 100)
+    captive.talk_on(run.front, framed(codec.encode(want)) * 100)
 
 
 @crime()

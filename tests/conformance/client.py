@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.fcgi import wire
-from tests.fcgi.wire import Got
+from tests.fcgi.fastcgi import wire
+from tests.fcgi.fastcgi.wire import Got
 
 TIMEOUT_S = 120.0  # until a test fails; nothing waits that long
 Address = str | tuple[str, int]

@@ -12,7 +12,7 @@ from bench import daemon
 from tests.conformance.client import Address, connected
 from tests.conformance.site import Site
 from tests.farm.farms import directory
-from tests.fcgi import wire
+from tests.fcgi.fastcgi import wire
 
 SCRIPTS = Path(__file__).with_name("scripts")
 

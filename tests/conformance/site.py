@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance.client import TIMEOUT_S, Address, Answer, Client, connected
-from tests.fcgi import wire
+from tests.fcgi.fastcgi import wire
 
 Pairs = list[tuple[bytes, bytes]]
 

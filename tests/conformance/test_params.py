@@ -6,8 +6,8 @@ import pytest
 
 from tests.conformance.client import connected
 from tests.conformance.site import Site, dumped
-from tests.fcgi import wire
-from tests.fcgi.wire import begin, rec, stream
+from tests.fcgi.fastcgi import wire
+from tests.fcgi.fastcgi.wire import begin, rec, stream
 
 pytestmark = pytest.mark.process
 

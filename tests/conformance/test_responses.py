@@ -4,7 +4,7 @@ import pytest
 
 from tests.conformance.client import connected
 from tests.conformance.site import Site, dumped
-from tests.fcgi import wire
+from tests.fcgi.fastcgi import wire
 
 pytestmark = pytest.mark.process
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fcgi import wire
+from tests.fcgi.fastcgi import wire
 
 TIMEOUT_S = 120.0
 Address = str | tuple[str, int]

@@ -8,7 +8,7 @@ from tests.hostile import bystander, siege
 from tests.hostile.catalogue import Ground, attacks
 from tests.hostile.siege import Siege
 from tests.servers import nginx
-from vmhost.dialect import Dialect
+from vmhost.lua.dialect import Dialect
 
 pytestmark = [
     pytest.mark.process,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import daemon
-from luafarm import curve
+from luafarm.keys import curve
 from tests.farm.client import ask
 from tests.farm.farms import Farm, directory, hosts_of, kill, until, up
 

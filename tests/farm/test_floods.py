@@ -12,7 +12,7 @@ import pytest
 
 from tests.farm.client import TIMEOUT_S, Client, ask, connected
 from tests.farm.farms import Farm, during, until, up
-from tests.fcgi import wire
+from tests.fcgi.fastcgi import wire
 
 pytestmark = pytest.mark.process
 

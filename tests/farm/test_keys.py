@@ -13,11 +13,20 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from bench import daemon
-from luafarm import curve, handshakes, wire
-from luafarm.badges import WORDS
-from luafarm.messages import PROTOCOL, Hello, HostUp, Message, Refused, Role, Snapshot
-from luafarm.messages import Welcome as WelcomeMessage
+from luafarm.keys import curve, handshakes
+from luafarm.keys.badges import WORDS
 from luafarm.names import Machine
+from luafarm.wire import codec
+from luafarm.wire.messages import (
+    PROTOCOL,
+    Hello,
+    HostUp,
+    Message,
+    Refused,
+    Role,
+    Snapshot,
+)
+from luafarm.wire.messages import Welcome as WelcomeMessage
 from tests.farm.farms import LUAFARM, directory
 
 pytestmark = pytest.mark.process
@@ -101,7 +110,7 @@ class Caller:
 
     def answer(self, message: Message) -> Message | None:
         """Return what is answered; None: the handshake is refused."""
-        self._socket.send(wire.encode(message), zmq.DONTWAIT)
+        self._socket.send(codec.encode(message), zmq.DONTWAIT)
         return self.next()
 
     def next(self) -> Message | None:
@@ -110,7 +119,7 @@ class Caller:
         while time.monotonic() < end:
             ready = dict(self._poller.poll(1000))
             if self._socket in ready:
-                return wire.decode(self._socket.recv())
+                return codec.decode(self._socket.recv())
             if self._monitor in ready:
                 event = recv_monitor_message(self._monitor)["event"]
                 if event != zmq.EVENT_HANDSHAKE_SUCCEEDED:

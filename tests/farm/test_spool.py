@@ -7,7 +7,7 @@ import pytest
 from bench import daemon
 from tests.farm.client import connected
 from tests.farm.farms import until, up
-from tests.fcgi import wire
+from tests.fcgi.fastcgi import wire
 
 pytestmark = pytest.mark.process
 

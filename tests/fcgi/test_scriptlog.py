@@ -4,12 +4,12 @@ import logging
 
 import pytest
 
-from fcgi.placement import Entry, Pending
+from fcgi.dispatch.tables import Entry, Pending
 from fcgi.scriptlog import ScriptLog
-from luafarm import loglines
-from luafarm.lograte import AT_ONCE_S, OVERHEAD
-from luafarm.messages import ScriptError
-from luafarm.settings import Front, PoolSettings, Settings
+from luafarm.config.settings import Front, PoolSettings, Settings
+from luafarm.process.lograte import AT_ONCE_S, OVERHEAD
+from luafarm.wire import loglines
+from luafarm.wire.messages import ScriptError
 
 KIB = 1024
 RATE = 1024

@@ -9,9 +9,9 @@ empty CORPUS_DIR; `replay` needs nothing and is run by the tests.
 import sys
 from pathlib import Path
 
-from fcgi.connection import CLOSE, Connection
-from fcgi.request import Aborted, Event, Limits, Request
-from tests.fcgi import wire
+from fcgi.fastcgi.connection import CLOSE, Connection
+from fcgi.fastcgi.request import Aborted, Event, Limits, Request
+from tests.fcgi.fastcgi import wire
 
 LIMITS = Limits(
     requests_per_connection=2,

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.hostile import catalogue, colony, siege
 from tests.hostile.catalogue import DIALECTS, Attack, Ground
 from tests.hostile.trial import Pool, Verdict
-from vmhost.dialect import Dialect
+from vmhost.lua.dialect import Dialect
 
 _SHOWN = 5
 PROMISE_S = 3.0

@@ -16,7 +16,7 @@ from tests.hostile.catalogue import Attack, Ground
 from tests.hostile.trial import Pool, Verdict
 from tests.servers import nginx
 from tests.servers.server import Application, Running
-from vmhost.dialect import Dialect
+from vmhost.lua.dialect import Dialect
 
 BYSTANDER = "bystander"
 PROMISE_MS = 250.0

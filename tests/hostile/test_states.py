@@ -5,8 +5,8 @@ import time
 import pytest
 
 from tests.vmhost.states import Script, evaluate, every_sandboxed_dialect, params
-from vmhost.dialect import Dialect
-from vmhost.luastate import StateLimits
+from vmhost.lua.dialect import Dialect
+from vmhost.lua.state import StateLimits
 
 
 def burn(seconds: float) -> None:

@@ -18,7 +18,7 @@ from tests.farm.farms import until
 from tests.hostile import colony
 from tests.hostile.catalogue import CLASSES, DIALECTS, Attack, Ground, attacks
 from tests.hostile.trial import Pool, Verdict
-from vmhost.dialect import Dialect
+from vmhost.lua.dialect import Dialect
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
 

@@ -13,7 +13,7 @@ from tests.farm.client import Reply, ask
 from tests.farm.farms import Farm, hosts_of, until
 from tests.hostile.catalogue import Attack, Expected, Ground
 from tests.hostile.colony import CPU_S, GRACE_S
-from vmhost.dialect import Dialect
+from vmhost.lua.dialect import Dialect
 
 SPENT_S: Final = CPU_S + GRACE_S + 0.5
 """CPU time in which a host stops an attack on it, and does what it does itself."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench import procfs
-from luafarm import children
+from luafarm.process import children
 
 START_S = 120.0
 STOP_S = 120.0

@@ -3,7 +3,7 @@
 import pytest
 
 from luafarm import fronts
-from luafarm.settings import Front
+from luafarm.config.settings import Front
 
 
 @pytest.mark.parametrize(

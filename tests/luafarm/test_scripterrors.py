@@ -3,7 +3,7 @@
 from dataclasses import astuple
 
 from luafarm import scripterrors
-from luafarm.messages import ScriptError
+from luafarm.wire.messages import ScriptError
 
 LONG = "x" * (1 << 20)
 

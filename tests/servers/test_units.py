@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench import daemon
-from luafarm.settings import Front
+from luafarm.config.settings import Front
 from tests.servers import farm, nginx
 from tests.servers.client import ask
 from tests.servers.conftest import INSTALL

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from luafarm.messages import Drop, Gone, Inventory, TakeInventory
-from tests.vmhost.hosting import PATIENT, Process, hosting
+from luafarm.wire.messages import Drop, Gone, Inventory, TakeInventory
+from tests.vmhost.host.hosting import PATIENT, Process, hosting
 
 
 @pytest.fixture(scope="module")

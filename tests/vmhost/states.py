@@ -5,11 +5,11 @@ from typing import Final
 
 import pytest
 
-from luafarm.settings import Compat
+from luafarm.config.settings import Compat
 from tests.loglines import decode
-from vmhost.dialect import UNSOUND, Dialect
-from vmhost.luastate import LuaState, StateLimits
-from vmhost.operation import Op, Step
+from vmhost.lua.dialect import UNSOUND, Dialect
+from vmhost.lua.operation import Op, Step
+from vmhost.lua.state import LuaState, StateLimits
 
 SANDBOXED: Final = [dialect for dialect in Dialect if dialect not in UNSOUND]
 EVERY: Final = list(Dialect)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from luafarm.errors import ProtocolError
 from vmhost import report
-from vmhost.layers import Layer
 from vmhost.report import Ready, Sealed
+from vmhost.sandbox.layers import Layer
 
 layers = st.builds(Layer, st.text(), st.booleans(), st.text())
 

@@ -1,6 +1,5 @@
 """The installed wheel: what is in it, away from the source tree."""
 
-import ast
 import importlib
 from importlib.metadata import distribution, files
 from importlib.util import find_spec
@@ -10,27 +9,26 @@ import pytest
 
 import luafarm
 from luafarm import version
+from tests.marks import marks
 
 HOME = Path(luafarm.__file__).parents[1]
 IS_TREE = (HOME / "pyproject.toml").exists()
 
 pytestmark = pytest.mark.skipif(IS_TREE, reason="runs on the wheel: make compiled")
 
-SETUP = Path(__file__).parents[2] / "setup.py"
-
-
-def hot() -> list[str]:
-    """Return the modules that `setup.py` names for compilation."""
-    for node in ast.parse(SETUP.read_text()).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "HOT":
-            paths: list[str] = ast.literal_eval(node.value)
-            return [path.removesuffix(".py").replace("/", ".") for path in paths]
-    raise AssertionError("no HOT in setup.py")
-
 
 def names() -> list[str]:
     """Return what the wheel installed."""
     return [str(path) for path in files("luafarm") or []]
+
+
+def hot() -> list[str]:
+    """Return the modules that are marked as compiled."""
+    return [
+        name.removesuffix(".py").replace("/", ".")
+        for name in names()
+        if name.endswith(".py") and "compiled" in marks((HOME / name).read_text())
+    ]
 
 
 def test_it_holds_the_four_packages_and_nothing_else() -> None:
@@ -43,6 +41,10 @@ def test_it_holds_the_trusted_prelude() -> None:
     lua = [name for name in names() if name.endswith(".lua")]
     assert len(lua) > 10
     assert all(name.startswith("vmhost/lua/") for name in lua)
+
+
+def test_the_hot_modules_are_many() -> None:
+    assert len(hot()) > 50
 
 
 @pytest.mark.parametrize("name", hot())

@@ -1,1 +1,1 @@
-"""The trusted Lua sources: prelude, handler adapters and built-in modules."""
+"""Lua: the states, the trusted prelude, and the operations between them and a host."""

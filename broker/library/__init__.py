@@ -1,0 +1,1 @@
+"""The scripts' files: read, watched, and followed through links."""

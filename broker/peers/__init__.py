@@ -1,0 +1,1 @@
+"""Who speaks to the broker, and how: fronts, supervisors, commands, VM hosts."""

@@ -1,0 +1,380 @@
+"""Who calls the broker on its ROUTER: fronts, supervisors and commands.
+
+Their messages become events. Whoever is unknown is not heard; it says Hello again when
+it finds out that the broker is new. Where there are keys, the key of a connection says
+what its owner may be (`luafarm.keys.badges`), and each of its messages must have come
+with it. One process speaks for a machine (`broker.supervisors`).
+"""
+
+# Impure.
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+import zmq
+
+from broker import events as ev
+from broker.census import MACHINE_SILENCE_S
+from broker.library.tree import Library
+from broker.machine import Machine
+from broker.peers import zmqlink
+from broker.peers.announced import fault
+from broker.peers.strays import Strays
+from broker.status import status
+from broker.supervisors import Speaker, Supervisors
+from luafarm.errors import ProtocolError
+from luafarm.keys.badges import WORDS, Badges
+from luafarm.names import HostId
+from luafarm.names import Machine as MachineName
+from luafarm.process.complaints import Complaints
+from luafarm.wire import codec
+from luafarm.wire.messages import (
+    PROTOCOL,
+    Accuse,
+    Hello,
+    HostLost,
+    HostUp,
+    MachineReport,
+    Message,
+    Miss,
+    Pressure,
+    Refused,
+    Reload,
+    Reloaded,
+    Report,
+    Role,
+    StatusIs,
+    StatusWanted,
+    Welcome,
+)
+
+logger = logging.getLogger(f"luafarm.{__name__}")
+
+NAME: Final = "broker"
+
+_BATCH: Final = 256  # messages in one go, before hosts and files have a turn
+_SILENT_S: Final = 60.0  # fronts and supervisors speak each second, commands once
+MAX_CALLERS: Final = 3000
+"""With one key: its owner must not take the room of all others."""
+
+_MAX_TICKETS: Final = 1000
+_MAX_REASON: Final = 200
+_MAX_NAME: Final = 255  # characters of what a peer calls itself and its machine
+
+_ROLES: Final = frozenset({Role.FRONT, Role.SUPERVISOR, Role.COMMAND})
+
+
+class _Caller:
+    def __init__(self, hello: Hello, key: str, heard_at: float) -> None:
+        self.hello = hello
+        self.key = key  # with which it came in; empty without keys
+        self.heard_at = heard_at
+        #: takes no more messages for now; gets a snapshot when it does
+        self.is_behind = False
+
+
+class Callers:
+    """Peers of the ROUTER by their routing id."""
+
+    def __init__(
+        self,
+        router: zmqlink.Socket,
+        machine: Machine,
+        library: Library,
+        connect: Callable[[HostUp], None],
+        tell: Callable[[ev.Event], None],
+        work: Callable[[], None],
+        badges: Badges | None,
+        run: str,
+    ) -> None:
+        """badges: of the keys with which peers come; None: they have none."""
+        self._badges = badges
+        self._run = run
+        self._complaints = Complaints()
+        self._router = router
+        self._machine = machine
+        self._library = library
+        self._connect = connect
+        self._tell = tell
+        self._work = work
+        self._strays = Strays(library.roots)
+        self._callers: dict[bytes, _Caller] = {}
+        #: how many of them there are with each key
+        self._with_key: Counter[str] = Counter()
+        self._supervisors = Supervisors(MACHINE_SILENCE_S)
+        self._tickets: dict[bytes, bytes] = {}
+        self._next_ticket = 0
+        #: reloads that wait until the machine knows what there is
+        self._early: list[tuple[bytes, bytes, bool]] = []
+
+    # -- to them ---------------------------------------------------------------------
+
+    def tell(self, peer: bytes, message: Message) -> None:
+        """Send to a front; one that takes no more gets a snapshot later instead."""
+        caller = self._callers.get(peer)
+        if caller is None or caller.is_behind:
+            return
+        sent = zmqlink.send(self._router, peer, message)
+        if sent is None:
+            self._forget(peer)
+            self._tell(ev.FrontLeft(peer))
+        elif not sent:
+            logger.warning("front=%s reads too slowly", caller.hello.name)
+            caller.is_behind = True
+
+    def tell_supervisor(self, machine: MachineName, message: Message) -> None:
+        """Send to the supervisor of a machine."""
+        peer = self._supervisors.peer(machine)
+        if peer is not None:
+            zmqlink.send(self._router, peer, message)
+
+    def answer(self, ticket: bytes, message: Message) -> None:
+        """Answer the command that waits for this."""
+        peer = self._tickets.pop(ticket, None)
+        if peer is not None:
+            zmqlink.send(self._router, peer, message)
+
+    def tick(self) -> None:
+        """Catch up with fronts that read again; forget who is gone."""
+        if self._early and self._machine.farm.bulletin.is_open:
+            early, self._early = self._early, []
+            for peer, path, is_waiting in early:
+                self._reload(peer, path, is_waiting=is_waiting)
+        now = time.monotonic()
+        self._supervisors.forget_silent(now)
+        silent = now - _SILENT_S
+        for peer, caller in list(self._callers.items()):
+            if caller.is_behind:
+                snapshot = self._machine.farm.bulletin.snapshot()
+                caller.is_behind = zmqlink.send(self._router, peer, snapshot) is False
+            elif caller.heard_at < silent:
+                self._forget(peer)
+
+    def _forget(self, peer: bytes) -> None:
+        caller = self._callers.pop(peer, None)
+        if caller is not None:
+            self._with_key[caller.key] -= 1
+            if not self._with_key[caller.key]:
+                del self._with_key[caller.key]
+
+    # -- from them -------------------------------------------------------------------
+
+    def read(self) -> None:
+        """Read what has come."""
+        for _ in range(_BATCH):
+            try:
+                frames = self._router.recv_multipart(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                return
+            if len(frames) != 2:
+                continue
+            peer, frame = frames[0].bytes, frames[1]
+            try:
+                self._heard(peer, frame)
+            except ProtocolError as error:
+                caller = self._callers.get(peer)
+                name = caller.hello.name if caller is not None else peer.hex()
+                logger.warning("peer=%s broke the protocol: %s", name, error)
+
+    def _heard(self, peer: bytes, frame: zmq.Frame) -> None:
+        message = codec.decode(frame.bytes)
+        key = "" if self._badges is None else str(frame.get("User-Id"))
+        if isinstance(message, Hello):
+            self._greet(peer, key, message, frame)
+            return
+        caller = self._callers.get(peer)
+        if caller is None or caller.key != key:
+            # routing ids are a peer's choice once their last owner is gone
+            return
+        now = caller.heard_at = time.monotonic()
+        match caller.hello.role:
+            case Role.FRONT:
+                self._front(peer, message)
+            case Role.SUPERVISOR:
+                self._supervisor(peer, caller, message, now)
+            case Role.COMMAND:
+                self._command(peer, message)
+            case role:
+                raise ProtocolError(f"{role.name} sent {type(message).__name__}")
+
+    # -- who may be what -------------------------------------------------------------
+
+    def _greet(self, peer: bytes, key: str, hello: Hello, frame: zmq.Frame) -> None:
+        self._forget(peer)
+        now = time.monotonic()
+        if hello.protocol != PROTOCOL:
+            self._welcome(peer)  # which tells it ours
+            why = f"it speaks protocol {hello.protocol}, this broker {PROTOCOL}"
+            self._complain(hello, key, frame, why, now)
+            return
+        why = self._objection(hello, key, now)
+        if why:
+            zmqlink.send(self._router, peer, Refused(why))
+            self._complain(hello, key, frame, why, now)
+            return
+        self._welcome(peer)
+        self._callers[peer] = _Caller(hello, key, now)
+        self._with_key[key] += 1
+        if hello.role == Role.FRONT:
+            self._tell(ev.FrontJoined(peer))
+        elif hello.role == Role.SUPERVISOR:
+            speaker = Speaker(hello.incarnation, key)
+            if self._supervisors.take(hello.machine, speaker, peer, now):
+                logger.info("machine=%s has a new supervisor", hello.machine)
+                self._tell(ev.SupervisorChanged(hello.machine))
+                self._work()  # before it announces its hosts
+
+    def _objection(self, hello: Hello, key: str, now: float) -> str:
+        """Return why somebody may not be what it says it is; empty: it may."""
+        if hello.role not in _ROLES:
+            return f"a {WORDS[hello.role]} does not call the broker"
+        longest = max(len(hello.name), len(hello.machine))
+        if longest > _MAX_NAME:
+            return f"a name of {longest} characters; the limit is {_MAX_NAME}"
+        if self._badges is not None:
+            why = self._badges.refusal(key, hello)
+            if why:
+                return why
+        if self._with_key[key] >= MAX_CALLERS:
+            return f"{MAX_CALLERS} others have come with this key; that is the limit"
+        if hello.role != Role.SUPERVISOR:
+            return ""
+        speaker = Speaker(hello.incarnation, key)
+        rival = self._supervisors.rival(hello.machine, speaker, now)
+        # an answer to a greeting said twice does no harm, and shows who is gone
+        if rival is None or self._welcome(rival) is None:
+            return ""
+        return (
+            f"machine {hello.machine} has a supervisor, which lives; give each machine "
+            "a name of its own, [vmhost] machine"
+        )
+
+    def _complain(
+        self, hello: Hello, key: str, frame: zmq.Frame, why: str, now: float
+    ) -> None:
+        name = hello.name[:_MAX_NAME]
+        text = f"peer={name} role={WORDS[hello.role].replace(' ', '-')}"
+        text += f" machine={hello.machine[:_MAX_NAME]}"
+        if self._badges is not None:
+            text += f" key={self._badges.owner(key)}"
+            text += f" address={frame.get('Peer-Address')}"
+        cause = f"{key} {hello.role} {name} {why}"
+        line = self._complaints.line(cause, f"{text} refused: {why}", now)
+        if line:
+            logger.error("%s", line)
+
+    def _welcome(self, peer: bytes) -> bool | None:
+        """Welcome a peer; None: it is gone."""
+        welcome = Welcome(PROTOCOL, Role.BROKER, NAME, self._machine.farm.term)
+        return zmqlink.send(self._router, peer, welcome)
+
+    def _front(self, peer: bytes, message: Message) -> None:
+        if peer not in self._machine.fronts:
+            self._tell(ev.FrontJoined(peer))  # it was silent for long, or is just new
+        match message:
+            case Miss(path, idle):
+                self._missed(peer, path, idle, time.monotonic())
+            case Pressure(script, waited_us, queued, total_us, idle):
+                waited_s, total_s = waited_us / 1e6, total_us / 1e6
+                self._tell(ev.Pressed(script, waited_s, queued, total_s, idle))
+            case Report():
+                self._tell(ev.Reported(peer, message))
+            case Accuse(host, why):
+                self._tell(ev.Accused(host, why[:_MAX_REASON]))
+            case _:
+                raise ProtocolError(f"a front sent {type(message).__name__}")
+
+    def _missed(
+        self, peer: bytes, path: bytes, idle: tuple[HostId, ...], since: float
+    ) -> None:
+        found, barrier = self._library.find(path)
+        self._realign()
+        if barrier is None and self._library.is_outside(path):
+            line = self._strays.line(path, time.monotonic())
+            if line:
+                logger.warning("%s", line)
+
+        def again(since: float) -> None:
+            self._missed(peer, path, idle, since)
+
+        if found is None or not self._library.waits(
+            found.pool, [found.script], since, again, are_whole=found.is_whole
+        ):
+            self._tell(ev.Missed(peer, path, found, idle, barrier))
+
+    def _realign(self) -> None:
+        """Tell the machine of other names of roots before what is said by them."""
+        aliases = self._library.take_aliases()
+        if aliases is not None:
+            self._tell(ev.Realigned(aliases))
+
+    def _supervisor(
+        self, peer: bytes, caller: _Caller, message: Message, now: float
+    ) -> None:
+        machine = caller.hello.machine
+        speaker = Speaker(caller.hello.incarnation, caller.key)
+        if not self._supervisors.hears(machine, speaker, peer, now):
+            why = f"another supervisor speaks for machine {machine} by now"
+            zmqlink.send(self._router, peer, Refused(why))
+            return
+        match message:
+            case HostUp():
+                is_guarded = self._badges is not None
+                wrong = fault(message, machine, self._run, is_guarded=is_guarded)
+                if wrong:
+                    raise ProtocolError(wrong)
+                self._connect(message)
+                self._tell(ev.HostJoined(message))
+            case HostLost():
+                host = self._machine.farm.roster.hosts.get(message.host)
+                if host is not None and host.up.machine == machine:
+                    self._tell(ev.HostLeft(message))
+            case MachineReport():
+                if not self._machine.census.knows(machine):
+                    self._welcome(peer)  # so it announces its hosts again
+                self._tell(ev.MachineReported(machine, message))
+            case _:
+                raise ProtocolError(f"a supervisor sent {type(message).__name__}")
+
+    def _command(self, peer: bytes, message: Message) -> None:
+        match message:
+            case StatusWanted():
+                self._work()
+                names = {p: c.hello.name for p, c in self._callers.items()}
+                files = self._library.status()
+                text = status(self._machine, names, files, time.monotonic())
+                zmqlink.send(self._router, peer, StatusIs(text))
+            case Reload(path, is_waiting):
+                self._reload(peer, path, is_waiting=is_waiting)
+            case _:
+                raise ProtocolError(f"a command sent {type(message).__name__}")
+
+    def _reload(self, peer: bytes, path: bytes, *, is_waiting: bool) -> None:
+        if not self._machine.farm.bulletin.is_open:
+            # what the hosts hold is not known yet, and so not what may be old
+            if len(self._early) < _MAX_TICKETS:
+                self._early.append((peer, path, is_waiting))
+            return
+        unknown = self._library.unknown(path)
+        if unknown:
+            zmqlink.send(self._router, peer, Reloaded(False, unknown))
+            return
+        changed = self._library.check(path)
+        self._realign()
+        if not is_waiting:
+            self._tell(ev.Changed(tuple(changed.files), passed=tuple(changed.passed)))
+            self._work()
+            zmqlink.send(self._router, peer, Reloaded(True, ""))
+            return
+        if len(self._tickets) >= _MAX_TICKETS:
+            zmqlink.send(self._router, peer, Reloaded(False, "too many wait already"))
+            return
+        self._next_ticket += 1
+        ticket = b"%d" % self._next_ticket
+        self._tickets[ticket] = peer
+        files, passed = tuple(changed.files), tuple(changed.passed)
+        meant = self._library.meant(path)
+        self._tell(ev.Changed(files, ticket, path, meant, passed))

@@ -1,0 +1,136 @@
+"""The broker's libzmq sockets: one ROUTER where everybody calls, DEALERs to VM hosts.
+
+Nothing here blocks and nothing queues without bound: a peer that takes no more messages
+is told so by `send` returning False.
+"""
+
+# Impure.
+
+import logging
+from typing import Final
+
+import zmq
+
+from luafarm.keys import curve
+from luafarm.keys.handshakes import Change, Handshakes
+from luafarm.process.complaints import Complaints
+from luafarm.wire import codec
+from luafarm.wire.messages import HostUp, Message
+
+logger = logging.getLogger(f"luafarm.{__name__}")
+
+Context = zmq.Context[zmq.Socket[bytes]]
+Socket = zmq.Socket[bytes]
+
+_PEER_QUEUE: Final = 10_000  # messages to one front before it must ask for a snapshot
+_HOST_QUEUE: Final = 10_000  # a host loads one state at a time; more cannot be ordered
+_HOST_AHEAD: Final = 16  # frames of a host that may wait: the rest stays in its socket
+_LINGER_MS: Final = 1000
+_RECONNECT_MS: Final = 20
+_RECONNECT_MAX_MS: Final = 1000
+_HEARTBEAT_MS: Final = 1000  # finds half-open TCP connections
+_HEARTBEAT_TIMEOUT_MS: Final = 3000
+
+
+def bind(context: Context, endpoint: str, keys: curve.Keys | None) -> Socket:
+    """Return the ROUTER to which fronts, supervisors and commands connect."""
+    socket = context.socket(zmq.ROUTER)
+    socket.linger = _LINGER_MS
+    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    socket.setsockopt(zmq.MAXMSGSIZE, codec.MAX_FRAME)
+    socket.sndhwm = _PEER_QUEUE
+    _keep_alive(socket, endpoint)
+    if keys is not None:
+        curve.serve(socket, keys.own)
+    socket.bind(endpoint)
+    return socket
+
+
+def _keep_alive(socket: Socket, endpoint: str) -> None:
+    if endpoint.startswith("tcp://"):
+        socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
+
+
+class KeyLink:
+    """The connection to a VM host by libzmq: over TCP, and with keys."""
+
+    has_more = False  # whoever polls the socket is told again
+    is_lost = False  # it is made again
+    is_ready = True  # what is said before it is connected waits
+    waiting = 0  # bytes are not told; messages are bounded
+
+    def __init__(
+        self,
+        context: Context,
+        up: HostUp,
+        keys: curve.Keys | None,
+        max_frame: int,
+        complaints: Complaints,
+    ) -> None:
+        """Connect, and again whenever the connection breaks."""
+        self.handle = context.socket(zmq.DEALER)
+        self.handle.linger = 0
+        self.handle.sndhwm = _HOST_QUEUE
+        self.handle.rcvhwm = _HOST_AHEAD
+        self.handle.setsockopt(zmq.MAXMSGSIZE, max_frame)
+        self.handle.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        self.handle.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
+        pair: curve.KeyPair | None = None
+        if up.server_key and keys is not None:
+            # not without keys: it hears between two runs, and is on this machine
+            _keep_alive(self.handle, up.endpoint)
+            pair = keys.own
+            curve.connect(self.handle, pair, up.server_key)
+        whom = f"a VM host of machine {up.machine}"
+        self._handshakes = Handshakes(self.handle, up.endpoint, whom, pair, complaints)
+        #: tells when a broken connection is whole again
+        self.monitor = self._handshakes.monitor
+
+    def open(self) -> bool:
+        """Return whether there is a connection: libzmq sees to it."""
+        return True
+
+    def send(self, frame: bytes) -> bool:
+        """Send a frame; return False when the host takes no more."""
+        try:
+            self.handle.send(frame, zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        return True
+
+    def flush(self) -> None:
+        """Do nothing: libzmq sends by itself."""
+
+    def receive(self) -> bytes | None:
+        """Return the next frame, or None when there is none."""
+        try:
+            return self.handle.recv(zmq.DONTWAIT)
+        except zmq.Again:
+            return None
+
+    def reconnected(self, now: float) -> bool:
+        """Say whether the connection was made (again) since the last call."""
+        return Change.MADE in self._handshakes.read(now)
+
+    def retry(self, now: float) -> None:
+        """Connect again if that is due."""
+        self._handshakes.retry(now)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._handshakes.close()
+        self.handle.close()
+
+
+def send(socket: Socket, peer: bytes, message: Message) -> bool | None:
+    """Send to a peer of the ROUTER; False: it takes no more; None: it is gone."""
+    try:
+        socket.send_multipart([peer, codec.encode(message)], zmq.DONTWAIT)
+    except zmq.Again:
+        return False
+    except zmq.ZMQError as error:
+        if error.errno != zmq.EHOSTUNREACH:
+            raise
+        return None
+    return True

@@ -1,0 +1,1 @@
+"""What a request and a reply mean: parameters, script names, headers, refusals."""

@@ -1,0 +1,179 @@
+"""What an honest VM host says to a front, and how much: the rest is accused.
+
+A VM host that was taken over may say anything at any rate. What it asks for and what
+it answers is counted against what its scripts may do, before anything of it is passed
+on: each piece of a body is asked for once, in order and after the one before it was
+taken; a reply is no longer than the `reply` budget and its log no longer than the
+log's; what carries nothing is not said again and again. Every check is a comparison of
+numbers.
+
+Budgets are those that the broker has told for the script (`Entry`), the largest ever: a
+state that was loaded before its settings changed goes on with the old ones.
+"""
+
+# Compiled.
+
+from typing import Final
+
+from fcgi.dispatch.tables import Pending
+from luafarm.config.settings import PoolSettings, Settings
+from luafarm.errors import ProtocolError
+from luafarm.wire import loglines
+from luafarm.wire.messages import PROTOCOL, Role, Want, Welcome
+
+MAX_PIECE: Final = 256 * 1024
+"""Bytes of a body in one message: a VM host asks for no more at a time."""
+
+FRAME_BYTES: Final = 2 << 20
+"""Bytes of the largest frame besides logs: twice a piece of a reply, its head, an error
+with its traceback, and as much again."""
+
+MAX_EMPTY: Final = 16
+"""Asks for a piece of one body that may get nothing: its client is gone, and the VM
+host is told so before the answer."""
+
+MAX_IDLE: Final = 100
+"""Messages that ask and answer nothing within IDLE_S, and commands of ZMTP: a VM host
+sends none but for a test of who is still there."""
+
+IDLE_S: Final = 10.0
+
+
+class Allowance:
+    """So many in a span of time, and no more."""
+
+    def __init__(self, most: int, span_s: float) -> None:
+        self._most = most
+        self._span_s = span_s
+        self._since = 0.0  # when the span began
+        self._spent = 0
+
+    def spend(self, count: int, now: float) -> bool:
+        """Count some; return False when they are too many."""
+        if now - self._since >= self._span_s:
+            self._since = now
+            self._spent = 0
+        self._spent += count
+        return self._spent <= self._most
+
+
+class Conduct:
+    """What one VM host has said that is not about a run."""
+
+    def __init__(self) -> None:
+        self._is_greeted = False  # and has not answered yet
+        self._idle = Allowance(MAX_IDLE, IDLE_S)
+
+    def greet(self) -> None:
+        """Take note that it was told Hello."""
+        self._is_greeted = True
+
+    def welcome(self, message: Welcome) -> None:
+        """Take its Welcome. Raise ProtocolError when it is none for us."""
+        if message.protocol != PROTOCOL or message.role != Role.HOST:
+            raise ProtocolError(
+                f"Welcome as {message.role.name} of protocol {message.protocol}; "
+                f"it is HOST and {PROTOCOL}"
+            )
+        if not self._is_greeted:
+            raise ProtocolError("a Welcome without a Hello")
+        self._is_greeted = False
+
+    def idle(self, now: float) -> None:
+        """Take a message without content. Raise ProtocolError at one too many."""
+        if not self._idle.spend(1, now):
+            raise ProtocolError(
+                f"more than {MAX_IDLE} messages without content in {IDLE_S:g} s"
+            )
+
+
+def check_part(pending: Pending, head: bytes, chunk: bytes, log: bytes) -> None:
+    """Count a part of a reply. Raise ProtocolError when it is one too many."""
+    if not (head or chunk or log):
+        raise ProtocolError("a part of a reply with nothing in it")
+    if head and pending.begun:
+        raise ProtocolError("a second head of a reply")
+    pending.part_bytes += len(chunk)
+    entry = pending.entry
+    assert entry is not None
+    if pending.part_bytes > entry.reply_bytes:
+        raise ProtocolError(_too_long("a reply", pending.part_bytes, entry.reply_bytes))
+    _count_log(pending, log)
+    pending.begun = True
+
+
+def check_end(pending: Pending, body: bytes, log: bytes) -> None:
+    """Count the end of a reply. Raise ProtocolError when it is too long."""
+    entry = pending.entry
+    assert entry is not None
+    size = pending.part_bytes + len(body)
+    if size > entry.reply_bytes:
+        raise ProtocolError(_too_long("a reply", size, entry.reply_bytes))
+    if log:
+        _count_log(pending, log)
+
+
+def check_want(pending: Pending, want: Want, taken: int) -> None:
+    """Raise ProtocolError when no script can be waiting for this piece of its body.
+
+    taken: bytes that its host has taken of what it was sent.
+    """
+    stream, offset, most = want.stream, want.offset, want.max_bytes
+    if stream not in {0, 1} or not 0 < most <= MAX_PIECE:
+        raise ProtocolError(
+            f"an ask for {most} bytes of body {stream}; there are 0 and 1, "
+            f"and 1 to {MAX_PIECE} bytes at a time"
+        )
+    size = pending.data_bytes if stream else pending.body_bytes
+    due = pending.data_at if stream else pending.body_at
+    if offset != due or offset >= size:
+        raise ProtocolError(
+            f"an ask for body {stream} at {offset}; it goes on at {due} of {size}"
+        )
+    if pending.body_mark > taken:
+        raise ProtocolError("an ask for a further piece before the last was taken")
+
+
+def count_piece(pending: Pending, stream: int, size: int, mark: int) -> None:
+    """Take note of a piece of this size. Raise ProtocolError: too many got nothing.
+
+    mark: where it ends in all that its host is sent.
+    """
+    pending.body_mark = mark
+    if stream:
+        pending.data_at += size
+    else:
+        pending.body_at += size
+    if not size:
+        pending.empty_pieces += 1
+        if pending.empty_pieces > MAX_EMPTY:
+            raise ProtocolError(f"more than {MAX_EMPTY} asks for a body that is gone")
+
+
+def begin_anew(pending: Pending) -> None:
+    """Forget what a VM host has asked and answered: the run goes to another one."""
+    pending.part_bytes = pending.log_bytes = 0
+    pending.body_at = pending.data_at = pending.body_mark = pending.empty_pieces = 0
+
+
+def longest_frame(settings: Settings, pool: str) -> int:
+    """Return the bytes of the largest frame that a VM host of this pool may send."""
+    ours = settings.pool.get(pool)
+    pools = list(settings.pool.values()) if ours is None else [ours]
+    log_bytes = [p.log_bytes for p in pools or [PoolSettings()]]
+    log_lines = [p.log_lines for p in pools or [PoolSettings()]]
+    log_bytes += [s.log_bytes or 0 for s in settings.script]
+    log_lines += [s.log_lines or 0 for s in settings.script]
+    return FRAME_BYTES + loglines.longest(max(log_bytes), max(log_lines))
+
+
+def _count_log(pending: Pending, log: bytes) -> None:
+    pending.log_bytes += len(log)
+    entry = pending.entry
+    assert entry is not None
+    if pending.log_bytes > entry.log_bytes:
+        raise ProtocolError(_too_long("a log", pending.log_bytes, entry.log_bytes))
+
+
+def _too_long(what: str, size: int, most: int) -> str:
+    return f"{what} of {size} bytes; its script may make {most}"

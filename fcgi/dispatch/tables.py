@@ -1,0 +1,152 @@
+"""The front's tables: VM hosts, scripts with their queues, and requests on their way.
+
+Plain records of `fcgi.dispatch.machine`, which alone changes them.
+"""
+
+# Compiled.
+
+from collections import deque
+from typing import Final
+
+from fcgi.cgi.scriptname import told_apart
+from luafarm.names import HostId, RequestId
+from luafarm.wire.messages import RunRow, ScriptError, Verdict
+
+WINDOW_S: Final = 0.000_25
+"""Expected work that may wait on a host, at least: twice a good round trip. Less than a
+round trip costs throughput, more costs only delay (simulated)."""
+
+WINDOW_MAX_S: Final = 0.001
+"""And at most, on machines or networks whose best round trip is long."""
+
+STALL_S: Final = 0.001
+"""A host without progress for so long gets nothing more behind its first run."""
+
+UNKNOWN_S: Final = 2 * WINDOW_MAX_S
+"""Expected time of a script that never ran: it goes to an empty host only."""
+
+LEARN: Final = 0.125
+"""Weight of the newest service time in a script's moving average."""
+
+
+class Pending:
+    """A request from its arrival to its answer; in one queue or on one host."""
+
+    def __init__(
+        self,
+        owner: object,
+        path: bytes,
+        flags: int,
+        params: bytes,
+        body: bytes | None,
+        body_bytes: int,
+        data_bytes: int,
+        arrival: float,
+    ) -> None:
+        self.owner: object = owner  # whom the answer goes to; not read here
+        self.path: bytes = path  # as asked, maybe with PATH_INFO behind the script
+        self.flags: int = flags
+        self.params: bytes = params
+        self.body: bytes | None = body
+        self.body_bytes: int = body_bytes
+        self.data_bytes: int = data_bytes
+        self.arrival: float = arrival
+        self.id: RequestId = RequestId(0)  # of this attempt; 0 before the first
+        self.deaths: int = 0  # VM hosts that died under it
+        self.losses: int = 0  # VM hosts that died when it was next, untouched they say
+        self.absences: int = 0  # VM hosts that had no state for it after all
+        self.sent: float = 0.0
+        self.cost: float = 0.0  # expected seconds, as added to its host's work
+        self.entry: Entry | None = None
+        self.host: Host | None = None  # None while it waits
+        self.begun: bool = False  # a part of its reply came, for the client
+        # What its host has said of it so far; see `fcgi.dispatch.conduct`.
+        self.part_bytes: int = 0  # of these parts
+        self.log_bytes: int = 0
+        self.body_at: int = 0  # the next byte of STDIN to be asked for
+        self.data_at: int = 0  # the same of DATA
+        self.body_mark: int = 0  # end of the last piece in all that its host is sent
+        self.empty_pieces: int = 0  # asked for in vain
+        self.cancelled: bool = False  # the client went away
+
+    def row(self) -> RunRow:
+        """Return the request as it travels to its host."""
+        entry = self.entry
+        assert entry is not None
+        params = self.params
+        if len(self.path) != len(entry.script):
+            params = told_apart(params, self.path, entry.script)
+        return (
+            self.id,
+            entry.script,
+            entry.epoch,
+            self.flags,
+            params,
+            self.body,
+            self.body_bytes,
+            self.data_bytes,
+        )
+
+
+class Host:
+    """A VM host as one front sees it."""
+
+    def __init__(self, name: HostId) -> None:
+        self.name: HostId = name
+        self.ready: bool = False  # it said Welcome and is not given up
+        self.runs: dict[RequestId, Pending] = {}  # sent, unanswered, in order
+        self.late: dict[RequestId, Pending] = {}  # the same, but given up: too late
+        self.late_since = 0.0
+        self.work: float = 0.0  # sum of the runs' cost, seconds
+        self.since: float = 0.0  # last progress
+        self.window: float = WINDOW_S  # expected work that may wait here, seconds
+        self.best_trip: float = 3600.0  # shortest round trip of a lone run
+        self.waiting: dict[bytes, Entry] = {}  # all and only backlogged scripts here
+
+
+class Use:
+    """What happened to one script on one host since the last report."""
+
+    def __init__(self) -> None:
+        self.requests: int = 0
+        self.busy_us: int = 0
+        self.sojourn_s: float = 0.0
+        self.waited_s: float = 0.0
+        self.last: float = 0.0
+        self.errors: int = 0
+
+
+class Entry:
+    """What a front knows of one path, and the requests that wait for it."""
+
+    def __init__(self, script: bytes) -> None:
+        self.script: bytes = script
+        self.pool: str = ""
+        self.known: bool = False  # the broker has said something about it
+        self.verdict: Verdict = Verdict.READY
+        self.epoch: int = 0
+        self.hosts: list[Host] = []  # in hunting order
+        self.placed: float = 0.0  # when there began to be any; before it was cold
+        self.wall_s: float = 0.0
+        self.reply_bytes: int = 0  # most that a run of it may answer, ever told
+        self.log_bytes: int = 0  # most that may be logged with it, ever told
+        self.error: ScriptError | None = None
+        self.refused_until: float = 0.0
+        self.queue: deque[Pending] = deque()
+        self.est: float = -1.0  # moving average of its service time; < 0: unknown
+        self.tag: float = 0.0  # virtual start time of its next request (fair queueing)
+        self.asked: float = -1.0  # when the broker was asked; < 0: it was not
+        self.is_watched: bool = False  # an alarm will look at its queue
+        self.pressure_s: float = 0.0  # pause before the next report of pressure
+        self.pressed: float = -1.0  # when pressure was reported last
+        self.uses: dict[HostId, Use] = {}
+
+
+def prefixes(path: bytes) -> list[bytes]:
+    """Return a path's proper prefixes at its slashes, longest first; at most 64."""
+    found: list[bytes] = []
+    at = path.rfind(b"/")
+    while at > 0 and len(found) < 64:
+        found.append(path[:at])
+        at = path.rfind(b"/", 0, at)
+    return found

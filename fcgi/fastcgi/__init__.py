@@ -1,0 +1,1 @@
+"""FastCGI 1.0 as web servers speak it: listeners, connections, records."""

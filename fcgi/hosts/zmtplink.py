@@ -1,0 +1,266 @@
+"""A front's connection to a VM host that wants no key: ZMTP on the front's own loop.
+
+The same as `fcgi.hosts.zmqlink.Link` to its owner, without libzmq's thread between: a
+reply wakes the front and nothing else. A connection that was made once is not made
+again: a VM host's endpoint is never used twice, and it ends with the host.
+"""
+
+# Impure, compiled.
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from fcgi import turn
+from fcgi.dispatch.conduct import IDLE_S, MAX_IDLE, Allowance
+from luafarm.config.endpoints import parse_host_port
+from luafarm.errors import ProtocolError
+from luafarm.wire import zmtp
+from luafarm.wire.codec import MAX_FRAME
+from luafarm.wire.stream import Stream
+
+MAX_WAITING: Final = 16 << 20  # bytes that a VM host has not taken: it is in trouble
+_RETRY_S: Final = 0.05  # until it listens, at first
+_RETRY_MAX_S: Final = 1.0
+_IPC: Final = "ipc://"
+_TCP: Final = "tcp://"
+
+
+class StreamLink:
+    """One DEALER: frames in through a callback, frames out by `send`."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        endpoint: str,
+        on_frame: Callable[[bytes], None],
+        on_connected: Callable[[], None],
+        on_lost: Callable[[str], None],
+        max_frame: int = MAX_FRAME,
+    ) -> None:
+        """Connect, now or as soon as somebody listens there.
+
+        on_lost: is told how the host broke the protocol, or nothing. max_frame: bytes.
+        """
+        self._loop = loop
+        self._on_frame = on_frame
+        self._on_connected = on_connected
+        self._on_lost = on_lost
+        self._max_frame = max_frame
+        self._commands = Allowance(MAX_IDLE, IDLE_S)
+        self._stream: Stream | None = None
+        self._is_open = True
+        self._takes = True  # the host has not closed its end
+        self._is_due = False  # the loop is to say when more can be sent
+        self._unheard: list[bytes] = []  # frames for the next turn
+        self._has_turn = False  # the next one is asked for
+        self._opening: asyncio.Task[None] | None = loop.create_task(
+            self._open(endpoint)
+        )
+
+    def send(self, frame: bytes) -> bool:
+        """Send a frame; False when the peer is gone or takes no more."""
+        stream = self._stream
+        if stream is None or not self._takes or stream.waiting > MAX_WAITING:
+            return False
+        try:
+            stream.write(frame)
+        except OSError:
+            self._takes = False  # what it sent before is still to be read: then its end
+            return False
+        if stream.waiting:
+            self._flush_later(stream)
+        return True
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the host has taken, of all that it was sent."""
+        stream = self._stream
+        return 0 if stream is None else stream.written - stream.waiting
+
+    def send_piece(self, frame: bytes) -> int:
+        """Send what the host has asked for; return where it ends, as `taken` counts.
+
+        It may wait whatever waits already: the owner answers one ask at a time.
+        """
+        stream = self._stream
+        if stream is None or not self._takes:
+            return 0
+        try:
+            stream.write(frame)
+        except OSError:
+            self._takes = False
+            return 0
+        if stream.waiting:
+            self._flush_later(stream)
+        return stream.written
+
+    def drain(self, until: float, on_end: Callable[[], None]) -> None:
+        """Hand every frame of a dead peer to the callback, by turns; then call on_end.
+
+        until: seconds; then the rest is dropped: somebody is not dead.
+        """
+        end = time.monotonic() + turn.SECONDS
+        while self._stream is not None and self._read():
+            now = time.monotonic()
+            if now >= until:
+                break
+            if now >= end:
+                self._loop.call_soon(self.drain, until, on_end)
+                return
+        on_end()
+
+    def close(self) -> None:
+        """Close the connection; what was not sent is dropped."""
+        self._is_open = False
+        self._drop()
+
+    async def _open(self, endpoint: str) -> None:
+        pause_s = _RETRY_S
+        while True:
+            sock = _new_socket(endpoint)
+            try:
+                await self._connect(sock, endpoint)
+                stream = self._new_stream(sock.fileno())
+                stream.open()
+            except OSError:
+                sock.close()
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _RETRY_MAX_S)
+                continue
+            except asyncio.CancelledError:
+                sock.close()
+                raise
+            sock.detach()
+            self._stream = stream
+            self._opening = None
+            self._loop.add_reader(stream.fd, self._wake)
+            return
+
+    def _new_stream(self, fd: int) -> Stream:
+        return Stream(fd, zmtp.DEALER, zmtp.ROUTER, self._max_frame)
+
+    async def _connect(self, sock: socket.socket, endpoint: str) -> None:
+        if endpoint.startswith(_IPC):
+            # by hand: a full backlog looks to a loop like a connection on its way
+            sock.connect(endpoint.removeprefix(_IPC))
+        else:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            address = parse_host_port(endpoint.removeprefix(_TCP))
+            await self._loop.sock_connect(sock, address)
+
+    def _wake(self) -> None:
+        """Take what has come in, unless this turn's share is taken already."""
+        if not self._has_turn:
+            self._read()
+
+    def _read_on(self) -> None:
+        self._has_turn = False
+        if self._stream is not None:
+            self._read()
+
+    def _read(self) -> bool:
+        """Hand some of what came in to the callback; False: there was nothing."""
+        stream = self._stream
+        assert stream is not None
+        frames = self._unheard
+        if not frames:
+            try:
+                frames = self._take(stream)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._break("")
+                return False
+            except ProtocolError as error:
+                self._break(str(error))
+                return False
+        if len(frames) > turn.UNTIMED:
+            frames = self._within_time(frames)
+        elif self._unheard:
+            self._unheard = []
+        for frame in frames:
+            if self._stream is None:
+                return True  # the frame before was one too many
+            self._on_frame(frame)
+        if (self._unheard or stream.has_more) and not self._has_turn:
+            self._has_turn = True
+            self._loop.call_soon(self._read_on)
+        return True
+
+    def _take(self, stream: Stream) -> list[bytes]:
+        """Return what has come in, of this turn's share; see `Stream.read`."""
+        was_ready = stream.is_ready
+        frames = stream.read(turn.FRAMES)
+        commands = stream.take_commands()
+        if commands and not self._commands.spend(commands, time.monotonic()):
+            raise ProtocolError(
+                f"more than {MAX_IDLE} commands of ZMTP in {IDLE_S:g} s"
+            )
+        if stream.waiting:
+            self._flush_later(stream)
+        if not was_ready and stream.is_ready:
+            self._on_connected()
+        return frames
+
+    def _within_time(self, frames: list[bytes]) -> list[bytes]:
+        """Hand frames to the callback while there is time; return the last of them."""
+        end = time.monotonic() + turn.SECONDS
+        at = 0
+        self._unheard = []
+        while len(frames) - at > turn.UNTIMED:
+            for frame in frames[at : at + turn.UNTIMED]:
+                if self._stream is None:
+                    return []
+                self._on_frame(frame)
+            at += turn.UNTIMED
+            if time.monotonic() >= end:
+                self._unheard = frames[at:]
+                return []
+        return frames[at:]
+
+    def _flush_later(self, stream: Stream) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.add_writer(stream.fd, self._flush)
+
+    def _flush(self) -> None:
+        stream = self._stream
+        assert stream is not None
+        try:
+            is_done = stream.flush()
+        except OSError:
+            self._takes, is_done = False, True
+        if is_done:
+            self._is_due = False
+            self._loop.remove_writer(stream.fd)
+
+    def _break(self, why: str) -> None:
+        """Let go of a lost connection; the owner hears of it in the next turn."""
+        self._drop()
+        if self._is_open:
+            self._loop.call_soon(self._on_lost, why)
+
+    def _drop(self) -> None:
+        stream, self._stream = self._stream, None
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        if stream is not None:
+            self._loop.remove_reader(stream.fd)
+            self._loop.remove_writer(stream.fd)
+            os.close(stream.fd)
+
+
+def _new_socket(endpoint: str) -> socket.socket:
+    if endpoint.startswith(_IPC):
+        family = socket.AF_UNIX
+    else:
+        is_v6 = endpoint.startswith(f"{_TCP}[")
+        family = socket.AF_INET6 if is_v6 else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,1 @@
+"""The embedded HTTP listener, for development and small sites."""

@@ -1,0 +1,1 @@
+"""The `luafarm` command: what a person types."""

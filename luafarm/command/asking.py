@@ -1,0 +1,163 @@
+"""One question to the broker and its answer, for commands."""
+
+# Impure.
+
+import os
+import time
+from pathlib import Path
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from luafarm.config.settings import Settings
+from luafarm.errors import ProtocolError
+from luafarm.keys import curve, handshakes
+from luafarm.process import rundir
+from luafarm.wire import codec
+from luafarm.wire.messages import (
+    PROTOCOL,
+    Hello,
+    Message,
+    Refused,
+    Reload,
+    Reloaded,
+    Role,
+    StatusIs,
+    StatusWanted,
+    Welcome,
+)
+
+_RECONNECT_MS = 20
+
+
+class NoAnswerError(Exception):
+    """The broker did not answer in time, or not in our protocol."""
+
+
+def status(settings: Settings, timeout_s: float) -> bytes:
+    """Return the farm's status, JSON. Raise NoAnswerError."""
+    answer = _ask(settings, StatusWanted(), timeout_s)
+    if not isinstance(answer, StatusIs):
+        raise NoAnswerError(f"the broker answered with {type(answer).__name__}")
+    return answer.text
+
+
+def reload(settings: Settings, path: bytes, timeout_s: float, *, wait: bool) -> str:
+    """Have a path compared with its files; return an error or "". Raise NoAnswerError.
+
+    wait: until no front will serve an old generation.
+    """
+    answer = _ask(settings, Reload(path, wait), timeout_s)
+    if not isinstance(answer, Reloaded):
+        raise NoAnswerError(f"the broker answered with {type(answer).__name__}")
+    return "" if answer.ok else answer.error or "refused without a reason"
+
+
+def _ask(settings: Settings, question: Message, timeout_s: float) -> Message:
+    endpoint = rundir.broker_endpoint(settings)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    try:
+        socket.linger = 0
+        socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        socket.setsockopt(zmq.MAXMSGSIZE, codec.MAX_FRAME)
+        machine = rundir.machine(settings)
+        pair: curve.KeyPair | None = None
+        if curve.is_wanted(settings.security, endpoint):
+            keys = curve.load(Path(settings.security.keys), "command", machine)
+            pair = keys.own
+            curve.connect(socket, pair, keys.broker)
+        monitor = socket.get_monitor_socket(handshakes.EVENTS)
+        socket.connect(endpoint)
+        name = f"command-{machine}-{os.getpid()}"
+        socket.send(codec.encode(Hello(PROTOCOL, Role.COMMAND, name, machine)))
+        socket.send(codec.encode(question))
+        waiting = _Waiting(socket, monitor, endpoint, pair)
+        return waiting.answer(time.monotonic() + timeout_s)
+    finally:
+        socket.disable_monitor()
+        context.destroy(linger=0)
+
+
+class _Waiting:
+    """The wait for an answer, and what is known meanwhile of why there is none."""
+
+    def __init__(
+        self,
+        socket: "zmq.Socket[bytes]",
+        monitor: "zmq.Socket[bytes]",
+        endpoint: str,
+        pair: curve.KeyPair | None,
+    ) -> None:
+        self._socket = socket
+        self._monitor = monitor
+        self._endpoint = endpoint
+        self._pair = pair
+        self._is_there = False
+        self._cuts = 0  # handshakes that were cut off without a reason
+        self._poller = zmq.Poller()
+        self._poller.register(socket, zmq.POLLIN)
+        self._poller.register(monitor, zmq.POLLIN)
+
+    def answer(self, deadline_s: float) -> Message:
+        """Return the broker's answer. Raise NoAnswerError."""
+        while True:
+            left_ms = round((deadline_s - time.monotonic()) * 1000)
+            ready = dict(self._poller.poll(left_ms)) if left_ms > 0 else {}
+            if not ready:
+                raise NoAnswerError(self._silence())
+            if self._monitor in ready:
+                self._look()
+            if self._socket in ready:
+                message = self._heard()
+                if message is not None:
+                    return message
+
+    def _silence(self) -> str:
+        if self._is_there:
+            return (
+                f"the broker at {self._endpoint} is there but did not answer in time; "
+                f"see `luafarm status`, or give it longer with --timeout"
+            )
+        if self._cuts >= handshakes.CUT:
+            cut = handshakes.reason(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, self._pair)
+            return f"the broker at {self._endpoint} {cut}"
+        path = Path(self._endpoint.removeprefix("ipc://"))
+        try:
+            path.lstat()
+        except PermissionError:
+            who = "ask as root or as the user of the farm"
+            return f"the broker at {self._endpoint} is out of reach here; {who}"
+        except OSError:
+            pass  # tcp, or no farm
+        return f"no broker answers at {self._endpoint}; does the farm run?"
+
+    def _look(self) -> None:
+        """Take what the monitor says. Raise NoAnswerError when there is no hope."""
+        event = recv_monitor_message(self._monitor)["event"]
+        if event in {zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_DISCONNECTED}:
+            return
+        if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+            self._cuts += 1
+            return
+        why = handshakes.reason(event, self._pair)
+        raise NoAnswerError(f"the broker at {self._endpoint} {why}")
+
+    def _heard(self) -> Message | None:
+        """Return what the broker said, None when the answer is still to come."""
+        try:
+            message = codec.decode(self._socket.recv())
+        except ProtocolError as error:
+            raise NoAnswerError(f"what answers at {self._endpoint}: {error}") from None
+        if isinstance(message, Refused):
+            raise NoAnswerError(
+                f"the broker at {self._endpoint} refuses: {message.reason}"
+            )
+        if isinstance(message, Welcome):
+            if message.protocol != PROTOCOL:
+                raise NoAnswerError(
+                    f"the broker speaks protocol {message.protocol}, we {PROTOCOL}"
+                )
+            self._is_there = True
+            return None
+        return message

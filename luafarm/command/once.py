@@ -1,0 +1,161 @@
+"""`luafarm run` and `luafarm check`: a farm of one VM host for one request.
+
+The farm is private and goes the way of every request: its run directory is temporary,
+its settings are those that are configured, less what would meet another farm.
+"""
+
+# Impure.
+
+import argparse
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from luafarm.command import asking, manual, preflight, probe
+from luafarm.config import checks, configure
+from luafarm.config.settings import Log, Paths, PoolSettings, Security, Settings
+from luafarm.errors import SettingsError
+from luafarm.process import children
+
+_READY_S: Final = 15.0
+_ASK_S: Final = 1.0
+_STOP_S: Final = 5.0
+_EVERY_S: Final = 0.02
+_OURS: Final = "LUAFARM_"
+_UIDS: Final = range(
+    62184, 65519
+)  # the far part of what `[vmhost] uid_range` defaults to
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what `luafarm run` or `luafarm check` was asked; return the exit code."""
+    script: Path = arguments.script.absolute()
+    if not script.is_file():
+        sys.stderr.write(f"luafarm: {arguments.script}: no such file\n")
+        return 1
+    configuration = configure.load(arguments.config, arguments.sets)
+    configure.tell(configuration)
+    settings = configuration.settings
+    body = _body(arguments)
+    with tempfile.TemporaryDirectory(prefix="luafarm-") as directory:
+        private = _private(settings, script, Path(directory))
+        checks.check(private, {})
+        preflight.check_trusted(replace(configuration, settings=private))
+        file = Path(directory) / "luafarm.toml"
+        text = manual.effective(private)
+        file.write_text(text, encoding="utf-8", errors="surrogateescape")
+        order = _order(arguments, script)
+        if body is not None:
+            data = Path(directory) / "body"
+            data.write_bytes(body)
+            order += ["--data-file", str(data)]
+        with _farm(private, file):
+            return _serve(file, order)
+
+
+def _private(settings: Settings, script: Path, directory: Path) -> Settings:
+    name, pool = _pool_of(settings, script)
+    return replace(
+        settings,
+        paths=Paths(run=str(directory / "run")),
+        front=replace(settings.front, listen=(), http=""),
+        broker=replace(settings.broker, endpoint="", record="", takeover=0.0),
+        vmhost=replace(settings.vmhost, endpoint="", uid_range=_uid_range()),
+        pool={name: replace(pool, hosts=1, preload=())},
+        log=Log(level="error", file=str(directory / "farm.log")),
+        security=Security(),
+    )
+
+
+def _uid_range() -> str:
+    # not the first ones: a farm that runs on this machine uses those, and how many
+    # threads a uid may have is counted over all farms
+    first = _UIDS.start + secrets.randbelow(len(_UIDS) - 1)
+    return f"{first}-{first}"
+
+
+def _pool_of(settings: Settings, script: Path) -> tuple[str, PoolSettings]:
+    """Return the pool that serves a script; one for its directory if none does."""
+    for name, pool in settings.pool.items():
+        if any(script.is_relative_to(root) for root in pool.root):
+            return name, pool
+    return "default", PoolSettings(root=(str(script.parent),))
+
+
+def _order(arguments: argparse.Namespace, script: Path) -> list[str]:
+    order = [arguments.command, str(script)]
+    if arguments.command == "run":
+        order += ["--method", arguments.method or "GET"]
+        order += [f"--path-info={arguments.path}", f"--query={arguments.query}"]
+        order += [f"--header={header}" for header in arguments.header]
+    return order
+
+
+def _body(arguments: argparse.Namespace) -> bytes | None:
+    data: str | None = getattr(arguments, "data", None)
+    if data is None:
+        return None
+    if data == "-":
+        return sys.stdin.buffer.read()
+    if data.startswith("@"):
+        try:
+            return Path(data[1:]).read_bytes()
+        except OSError as error:
+            raise SettingsError(f"--data {data}: {error.strerror}") from None
+    return os.fsencode(data)
+
+
+@contextlib.contextmanager
+def _farm(settings: Settings, file: Path) -> Iterator[None]:
+    arguments = ["--config", str(file)]
+    environment = _environment()
+    farm: list[children.Child] = []
+    try:
+        farm.append(children.start("broker", arguments, environment))
+        farm.append(children.start("vmhost", arguments, environment))
+        _wait(settings, farm)
+        yield
+    finally:
+        for child in reversed(farm):
+            child.terminate()
+        for child in farm:
+            try:
+                child.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def _wait(settings: Settings, farm: list[children.Child]) -> None:
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline:
+        if any(child.poll() is not None for child in farm):
+            break
+        with contextlib.suppress(asking.NoAnswerError, ValueError):
+            if probe.host_counts(json.loads(asking.status(settings, _ASK_S))):
+                return
+        time.sleep(_EVERY_S)
+    said = Path(settings.log.file)
+    sys.stderr.write(said.read_text(errors="replace") if said.exists() else "")
+    raise asking.NoAnswerError("the private farm did not start")
+
+
+def _serve(file: Path, order: list[str]) -> int:
+    command = children.command("fcgi.once", ["--config", str(file), *order])
+    environment = children.environment(_environment())
+    done = subprocess.run(command, env=environment, check=False)
+    return done.returncode if done.returncode in {0, 1, 2} else 1
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without settings: the file has them all."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}

@@ -1,0 +1,222 @@
+"""Looking at the machine before a role starts: what would fail later fails here.
+
+Everything that is wrong raises SettingsError with one line that names the setting.
+"""
+
+# Impure.
+
+import os
+import socket
+import stat
+import sys
+from pathlib import Path
+from typing import Final
+
+import luafarm
+from luafarm.config import endpoints
+from luafarm.config.configure import Configuration
+from luafarm.config.options import options
+from luafarm.config.settings import Settings
+from luafarm.errors import SettingsError
+from luafarm.keys import curve
+from luafarm.process import privileges, rundir, trusted
+
+_ROLES: Final = ("broker", "vmhost", "fcgi")
+
+
+def check(configuration: Configuration, *roles: str) -> None:
+    """Raise SettingsError when these roles cannot start here."""
+    settings = configuration.settings
+    try:
+        if "broker" in roles:
+            _check_roots(settings)
+        if "vmhost" in roles and not settings.pool:
+            raise _MisfitError(
+                "pool", "", "no pool is configured: there is nothing to serve"
+            )
+        if "fcgi" in roles:
+            _check_listeners(settings)
+        if "broker" in roles or "vmhost" in roles:
+            _check_trusted(settings)
+        _check_keys(settings, roles)
+        _check_log(settings)
+        _check_user(settings, roles)
+    except _MisfitError as wrong:
+        raise SettingsError(_line(configuration, wrong)) from None
+
+
+def check_trusted(configuration: Configuration) -> None:
+    """Raise SettingsError when strangers could write what a trusted pool runs."""
+    try:
+        _check_trusted(configuration.settings)
+    except _MisfitError as wrong:
+        raise SettingsError(_line(configuration, wrong)) from None
+
+
+class _MisfitError(Exception):
+    """A setting that does not fit this machine."""
+
+    def __init__(self, section: str, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.section = section
+        self.name = name
+
+
+def _line(configuration: Configuration, wrong: _MisfitError) -> str:
+    if not wrong.name:
+        source = configuration.file or "no configuration file"
+        return f"[{wrong.section}]: {wrong} (from {source})"
+    section, _, pool = wrong.section.partition(".")
+    settings = configuration.settings
+    owner = settings.pool[pool] if pool else getattr(settings, section)
+    shown = options(section)[wrong.name].show(getattr(owner, wrong.name))
+    origin = configuration.origins.get(f"{wrong.section}.{wrong.name}", "default")
+    return f"[{wrong.section}] {wrong.name} = {shown}: {wrong} (from {origin})"
+
+
+def _check_roots(settings: Settings) -> None:
+    if not settings.pool:
+        raise _MisfitError(
+            "pool", "", "no pool is configured: there is nothing to serve"
+        )
+    for name, pool in settings.pool.items():
+        section = f"pool.{name}"
+        if not pool.root:
+            raise _MisfitError(section, "root", "a directory of scripts is missing")
+        for field, paths in (("root", pool.root), ("library", pool.library)):
+            for path in paths:
+                _check_directory(section, field, Path(path))
+    _check_overlap(settings)
+
+
+def _check_directory(section: str, field: str, path: Path) -> None:
+    try:
+        is_directory = stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        raise _MisfitError(section, field, f"{path}: {error.strerror}") from None
+    if not is_directory:
+        raise _MisfitError(section, field, f"{path} is no directory")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise _MisfitError(section, field, f"{path} cannot be read")
+
+
+def _check_overlap(settings: Settings) -> None:
+    # `checks` has compared the paths as written; here symlinks count as well
+    seen: list[tuple[str, Path]] = []
+    for name, pool in settings.pool.items():
+        for text in pool.root:
+            root = Path(text).resolve()
+            for other, there in seen:
+                overlap = root.is_relative_to(there) or there.is_relative_to(root)
+                if other != name and overlap:
+                    reason = (
+                        f"{text} is {root}, which overlaps {there} of [pool.{other}]"
+                    )
+                    raise _MisfitError(f"pool.{name}", "root", reason)
+            seen.append((name, root))
+
+
+def _check_trusted(settings: Settings) -> None:
+    for name, circle in trusted.circles(settings).items():
+        wrong = trusted.first_fault(settings.pool[name], circle)
+        if wrong is not None:
+            raise _MisfitError(f"pool.{name}", *wrong)
+
+
+def _check_listeners(settings: Settings) -> None:
+    front = settings.front
+    if not front.listen and not front.http:
+        reason = "neither a FastCGI nor an HTTP listener is configured"
+        raise _MisfitError("front", "listen", reason)
+    for text in front.listen:
+        listener = endpoints.parse_listener(text)
+        _check_listener("listen", text, listener)
+    if front.http:
+        _check_listener("http", front.http, endpoints.parse_web(front.http))
+
+
+def _check_listener(name: str, text: str, listener: endpoints.Listener) -> None:
+    try:
+        if listener.path:
+            _try_unix(listener.path)
+        elif listener.fd >= 0:
+            _try_fd(listener.fd)
+        else:
+            _try_tcp(listener.host, listener.port)
+    except OSError as error:
+        reason = f"{text} cannot be used: {error.strerror or error}"
+        raise _MisfitError("front", name, reason) from None
+
+
+def _try_tcp(host: str, port: int) -> None:
+    flags = socket.AI_PASSIVE
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=flags)
+    for family, kind, protocol, _, address in found[:1]:
+        with socket.socket(family, kind, protocol) as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind(address)
+
+
+def _try_unix(path: str) -> None:
+    parent = Path(path).parent
+    if not parent.is_dir():
+        raise OSError(0, f"there is no directory {parent}")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OSError(0, f"the directory {parent} is not writable")
+    if not Path(path).exists():
+        return
+    if not stat.S_ISSOCK(Path(path).stat().st_mode):
+        raise OSError(0, "a file that is no socket has this name")
+    with socket.socket(socket.AF_UNIX) as attempt:
+        try:
+            attempt.connect(path)
+        except OSError:
+            return  # left over by a process that is gone
+    raise OSError(0, "another process listens there")
+
+
+def _try_fd(fd: int) -> None:
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        raise OSError(0, "the descriptor is no socket")
+
+
+def _check_keys(settings: Settings, roles: tuple[str, ...]) -> None:
+    security = settings.security
+    texts = (settings.broker.endpoint, settings.vmhost.endpoint)
+    if not any(curve.is_wanted(security, text) for text in texts):
+        return
+    for role in roles:
+        if role not in _ROLES:
+            continue
+        try:
+            curve.load(Path(security.keys), role, rundir.machine(settings))
+        except SettingsError as error:
+            raise _MisfitError("security", "keys", str(error)) from None
+
+
+def _check_user(settings: Settings, roles: tuple[str, ...]) -> None:
+    """See that `[security] user` can read what its processes run and serve."""
+    security = settings.security
+    ours = [Path(sys.executable), Path(os.__file__), Path(luafarm.__file__)]
+    refused = privileges.first_unreadable(security, ours)
+    if refused is not None:
+        reason = (
+            f"it cannot read {refused}, which luafarm itself runs with; install "
+            "luafarm and its Python where every user may read them, as in /opt"
+        )
+        raise _MisfitError("security", "user", reason)
+    if "broker" not in roles:
+        return
+    for name, pool in settings.pool.items():
+        for field, texts in (("root", pool.root), ("library", pool.library)):
+            refused = privileges.first_unreadable(security, [Path(t) for t in texts])
+            if refused is not None:
+                reason = f"{refused} cannot be read by {security.user}, [security] user"
+                raise _MisfitError(f"pool.{name}", field, reason)
+
+
+def _check_log(settings: Settings) -> None:
+    file = settings.log.file
+    if file and not os.access(Path(file).parent, os.W_OK | os.X_OK):
+        reason = f"the directory {Path(file).parent} is missing or not writable"
+        raise _MisfitError("log", "file", reason)

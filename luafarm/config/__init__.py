@@ -1,0 +1,1 @@
+"""Settings: what there is, what may be combined, and where values come from."""

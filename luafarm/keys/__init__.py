@@ -1,0 +1,1 @@
+"""Keys, whose they are, and what their owners may say."""

@@ -1,0 +1,1 @@
+"""What a process has of its machine: descriptors, rights, logs, directories."""

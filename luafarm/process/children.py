@@ -1,0 +1,74 @@
+"""Starting the roles as child processes that cannot outlive their parent."""
+
+# Impure.
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+
+Child = subprocess.Popen[bytes]
+
+
+def command(module: str, arguments: Sequence[str]) -> list[str]:
+    """Return the command line that runs a module of luafarm in this Python.
+
+    -P keeps the current directory out of the module path: it is the user's, and a
+    `broker.py` in it must not run in place of ours.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def environment(base: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment in which `command` finds luafarm's packages."""
+    result = dict(base)
+    home = Path(__file__).resolve().parents[2]
+    if (home / "pyproject.toml").exists():  # not installed: run from its source tree
+        result["PYTHONPATH"] = os.pathsep.join(
+            [str(home), *filter(None, [base.get("PYTHONPATH", "")])]
+        )
+    return result
+
+
+def start(
+    module: str,
+    arguments: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    sockets: Collection[int] = (),
+) -> Child:
+    """Start a role in this process group; it is killed when this process ends.
+
+    It never sees the SIGINT of a Ctrl-C, which goes to the whole group: who stops first
+    is decided by the parent, with SIGTERM. sockets: descriptors that it inherits.
+    """
+    return subprocess.Popen(
+        command(module, arguments),
+        env=environment(os.environ if env is None else env),
+        stdin=None if 0 in sockets else subprocess.DEVNULL,
+        pass_fds=[fd for fd in sockets if fd > 2],
+        preexec_fn=_tie(os.getpid()),  # noqa: PLW1509 - this process has one thread
+    )
+
+
+def ignore_hangup() -> None:
+    """Let HUP do nothing to the role that this process becomes, until it handles it."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _tie(parent: int) -> Callable[[], None]:
+    prctl = ctypes.CDLL(None).prctl  # looked up before the fork
+
+    def tie() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it ended before the prctl
+            os._exit(1)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        ignore_hangup()
+
+    return tie

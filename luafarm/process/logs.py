@@ -1,0 +1,118 @@
+"""Logging as all luafarm processes do it: one line a record, to one descriptor.
+
+A line is `time title level text`; continuation lines are indented, control characters
+are made visible, so that nothing that is logged can forge a line. Lines are written
+with one `write` each and never buffered: what is logged before a crash is there.
+"""
+
+# Impure.
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from luafarm.config.settings import Log
+from luafarm.errors import SettingsError
+from luafarm.wire.loglines import printable
+
+_MODE: Final = 0o640
+
+
+def setup(log: Log, title: str, owner: tuple[int, int] | None = None) -> None:
+    """Send the records of this process to the file or standard error, from now on.
+
+    title: the process title, such as "luafarm-broker". USR1 reopens the file. owner:
+    uid and gid to which a file belongs that is made; None: those of this process.
+    """
+    handler = _Handler(log.file, owner)
+    handler.setFormatter(_Formatter(title))
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)  # what libraries have to say
+    logging.getLogger("luafarm").setLevel(log.level.upper())
+    logging.raiseExceptions = False  # a full disk must not stop the farm
+
+    def reopen(_signal: int, _frame: FrameType | None) -> None:
+        handler.reopen()
+
+    signal.signal(signal.SIGUSR1, reopen)
+
+
+class _Handler(logging.Handler):
+    """Writes lines to a descriptor that `reopen` exchanges in place."""
+
+    def __init__(self, file: str, owner: tuple[int, int] | None) -> None:
+        super().__init__()
+        self._file = file
+        self._owner = owner
+        self._fd = sys.__stderr__.fileno() if sys.__stderr__ else 2
+        if file:
+            try:
+                self._fd = self._open()
+            except OSError as error:
+                reason = f'[log] file = "{file}": {error.strerror}'
+                raise SettingsError(reason) from None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record).encode("utf-8", "backslashreplace") + b"\n"
+        try:
+            os.write(self._fd, line)
+        except OSError:
+            return  # the disk is full or nobody reads: there is nowhere to say so
+
+    def reopen(self) -> None:
+        """Write to the file that now has the name, if it can be opened."""
+        if not self._file:
+            return
+        try:
+            fd = self._open()
+        except OSError as error:
+            reason = f"log_file={self._file} not reopened: {error.strerror}"
+            logging.getLogger("luafarm.logs").warning(reason)
+            return
+        # dup2 exchanges it at once: safe even in a signal handler amid a write
+        os.dup2(fd, self._fd, inheritable=False)
+        os.close(fd)
+
+    def close(self) -> None:
+        if self._file:
+            os.close(self._fd)
+            self._file = ""
+        super().close()
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        file = Path(self._file)
+        if self._owner is not None:
+            # only what is made here is given away: no file that a link leads to
+            with contextlib.suppress(FileExistsError):
+                fd = os.open(file, flags | os.O_EXCL, _MODE)
+                with contextlib.suppress(OSError):  # without CAP_CHOWN it stays ours
+                    os.fchown(fd, *self._owner)
+                return fd
+        return os.open(file, flags, _MODE)
+
+
+class _Formatter(logging.Formatter):
+    """`2026-03-01 12:00:00.000 luafarm-front info text`, local time."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._title = title
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        level = record.levelname.lower()
+        return f"{when}.{int(record.msecs):03} {self._title} {level} {printable(text)}"

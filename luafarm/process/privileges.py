@@ -1,0 +1,99 @@
+"""Giving up root once a process holds what needs it."""
+
+# Impure.
+
+import ctypes
+import grp
+import os
+import pwd
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from luafarm.config.settings import Security
+from luafarm.errors import SettingsError
+from luafarm.process.children import PR_SET_PDEATHSIG
+
+PR_GET_PDEATHSIG: Final = 2  # linux/prctl.h
+PR_SET_NO_NEW_PRIVS: Final = 38
+
+
+def ids(security: Security) -> tuple[int, int] | None:
+    """Return uid and gid to change to; None: stay. Raise SettingsError."""
+    if not security.user or os.geteuid() != 0:
+        return None
+    try:
+        user = pwd.getpwnam(security.user)
+    except KeyError:
+        reason = f'[security] user = "{security.user}": no such user'
+        raise SettingsError(reason) from None
+    try:
+        group = grp.getgrnam(security.group).gr_gid if security.group else user.pw_gid
+    except KeyError:
+        reason = f'[security] group = "{security.group}": no such group'
+        raise SettingsError(reason) from None
+    return user.pw_uid, group
+
+
+def first_unreadable(security: Security, paths: Sequence[Path]) -> Path | None:
+    """Return the first path that the user to become cannot read; None: all of them.
+
+    A directory must be one that the user may enter as well. A child of this process
+    becomes the user and tries, so whatever the kernel goes by counts.
+    """
+    target = ids(security)
+    if target is None:
+        return None
+    groups = os.getgrouplist(security.user, target[1])
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _become(*target, groups)
+            refused = (n for n, path in enumerate(paths) if not _is_readable(path))
+            os.write(writer, b"%d" % next(refused, len(paths)))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    number = int(said or len(paths))  # it could not become the user: `drop` says so
+    return paths[number] if number < len(paths) else None
+
+
+def _become(uid: int, gid: int, groups: Sequence[int]) -> None:
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def _is_readable(path: Path) -> bool:
+    if not os.access(path, os.R_OK):
+        return False
+    return not path.is_dir() or os.access(path, os.X_OK)
+
+
+def drop(security: Security) -> bool:
+    """Become the configured user for good; return whether there was anything to do.
+
+    No program that it might start could gain anything again. The kernel forgets the
+    parent-death signal when a process changes its user; it is asked for again.
+    """
+    target = ids(security)
+    if target is None:
+        return False
+    uid, gid = target
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    wanted = ctypes.c_int(0)
+    prctl(PR_GET_PDEATHSIG, ctypes.byref(wanted), 0, 0, 0)
+    parent = os.getppid()
+    _become(uid, gid, os.getgrouplist(security.user, gid))
+    if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "no_new_privs")
+    if wanted.value:
+        prctl(PR_SET_PDEATHSIG, wanted.value, 0, 0, 0)
+        if os.getppid() != parent:  # it ended in between
+            os.kill(os.getpid(), signal.Signals(wanted.value))
+    return True

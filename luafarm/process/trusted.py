@@ -1,0 +1,80 @@
+"""What trusted pools run, and who could have written it.
+
+A trusted pool has files, network and programs of the user that its VM hosts run as:
+root, or `[security] user`, or whoever started the farm. So whoever can write a script
+of it is that user. That may be root, the user itself, and whom `writers` names; what
+anybody else could have written is refused: roots, libraries and C modules before a role
+starts, scripts and modules when the broker reads them.
+"""
+
+# Impure.
+
+import grp
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from luafarm import strangers
+from luafarm.config.settings import PoolSettings, Settings
+from luafarm.errors import SettingsError
+from luafarm.process import privileges
+from luafarm.strangers import Circle
+
+_GROUP: Final = "@"
+
+
+def circle(settings: Settings, name: str) -> Circle:
+    """Return who may write what a trusted pool runs. Raise SettingsError."""
+    own = strangers.own_circle()
+    target = privileges.ids(settings.security)
+    if target is not None:
+        own = own.with_uid(target[0])
+    uids, gids = set(own.uids), set(own.gids)
+    for writer in settings.pool[name].writers:
+        try:
+            if writer.startswith(_GROUP):
+                gids.add(grp.getgrnam(writer.removeprefix(_GROUP)).gr_gid)
+            else:
+                uids.add(pwd.getpwnam(writer).pw_uid)
+        except KeyError:
+            kind = "group" if writer.startswith(_GROUP) else "user"
+            reason = f'[pool.{name}] writers: "{writer}": no such {kind}'
+            raise SettingsError(reason) from None
+    return Circle(frozenset(uids), frozenset(gids))
+
+
+def circles(settings: Settings) -> dict[str, Circle]:
+    """Return the circles of all trusted pools by their names."""
+    trusted = [n for n, pool in settings.pool.items() if pool.trust == "trusted"]
+    return {name: circle(settings, name) for name in trusted}
+
+
+def first_fault(pool: PoolSettings, mine: Circle) -> tuple[str, str] | None:
+    """Return the first setting of a trusted pool that is not safe, and why."""
+    for field, path in _places(pool):
+        try:
+            strangers.check(path, mine)
+        except strangers.StrangerError as wrong:
+            reason = f"{wrong}, who could run code in this trusted pool"
+            return field, f"{reason}; its writers name who else may"
+        except OSError:
+            continue  # not there, or not here: whoever needs it says so
+    return None
+
+
+def _places(pool: PoolSettings) -> Iterator[tuple[str, Path]]:
+    for field, texts in (("root", pool.root), ("library", pool.library)):
+        for text in texts:
+            yield field, Path(text)
+    for template in filter(None, pool.cpath.split(";")):
+        # relative ones start where the farm was started, as in any Lua
+        before = os.path.abspath(template.partition("?")[0] + "x")  # noqa: PTH100
+        yield "cpath", _existing(Path(before).parent)
+
+
+def _existing(path: Path) -> Path:
+    """Return what there is of a path: who may write there may make the rest."""
+    there = (p for p in (path, *path.parents) if os.access(p, os.F_OK))
+    return next(there, Path("/"))

@@ -1,0 +1,194 @@
+"""Connections of the broker to VM hosts that take no orders."""
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import zmq
+
+from broker import events as ev
+from broker.library.tree import Library
+from broker.peers.hosts import Hosts
+from broker.peers.zmtplink import MAX_WAITING
+from broker.scriptlog import ScriptLog
+from luafarm.config.settings import Settings
+from luafarm.names import Epoch, HostId, Machine, Pool, Script
+from luafarm.wire import codec, zmtp
+from luafarm.wire.messages import PROTOCOL, Drop, Gone, Hello, HostUp, Role
+from luafarm.wire.zmtp import Session
+from tests.broker.peers.played import DEADLINE_S, Context
+
+if TYPE_CHECKING:
+    from broker.events import Event
+
+ORDER = Drop(Script(b"/r/a.lua"), Epoch(1))
+NAMES = HostId("h1"), HostId("h2")
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    context: Context = zmq.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+class Deaf:
+    """VM hosts that say they are ready, and nothing more, and read nothing."""
+
+    def __init__(self, context: Context, directory: Path) -> None:
+        settings = Settings()
+        self.library = Library(settings, lambda _: True)
+        hello = Hello(PROTOCOL, Role.BROKER, "broker", Machine("m"))
+        self.poller = zmq.Poller()
+        self.told: list[Event] = []
+        self.hosts = Hosts(
+            context,
+            None,
+            self.library,
+            ScriptLog(settings),
+            hello,
+            1,
+            self.told.append,
+            self.poller,
+            lambda: None,
+        )
+        self.listeners: dict[HostId, socket.socket] = {}
+        for name in NAMES:
+            self.listeners[name] = socket.socket(socket.AF_UNIX)
+            self.listeners[name].bind(f"{directory}/{name}")
+            self.listeners[name].listen()
+            self.hosts.connect(up(directory, name))
+        self.peers = {n: self._accept(n) for n in NAMES}
+
+    def _accept(self, name: HostId) -> socket.socket:
+        """Take a connection, and go as far as the end of the handshake."""
+        host, _ = self.listeners[name].accept()
+        host.sendall(Session(b"ROUTER", b"DEALER").opening())
+        deadline = time.monotonic() + DEADLINE_S
+        while not self.hosts.send(name, ORDER):
+            assert time.monotonic() < deadline
+            self.turn()
+        return host
+
+    def fill(self, name: HostId) -> None:
+        """Send orders until no more are taken, and some more."""
+        while self.hosts.send(name, ORDER):
+            pass
+        for _ in range(100):
+            assert not self.hosts.send(name, ORDER)
+
+    def turn(self) -> None:
+        self.hosts.read(dict(self.poller.poll(10)))
+
+    def close(self) -> None:
+        self.hosts.close()
+        self.library.close()
+        for sock in (*self.listeners.values(), *self.peers.values()):
+            sock.close()
+
+
+@pytest.fixture
+def deaf(context: Context, tmp_path: Path) -> Iterator[Deaf]:
+    found = Deaf(context, tmp_path)
+    yield found
+    found.close()
+
+
+def up(directory: Path, name: HostId) -> HostUp:
+    endpoint = f"ipc://{directory}/{name}"
+    machine = Machine("m")
+    return HostUp(name, Pool("p"), machine, endpoint, b"", "", b"", (), (), 1, 1)
+
+
+def complaints(caplog: pytest.LogCaptureFixture, name: HostId) -> int:
+    return caplog.messages.count(f"host={name} takes no more orders")
+
+
+def test_a_host_that_is_stuck_is_told_of_once(
+    deaf: Deaf, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "luafarm")
+    for name in NAMES:
+        deaf.fill(name)
+    assert [complaints(caplog, name) for name in NAMES] == [1, 1]
+
+
+def test_a_host_that_is_stuck_again_is_told_of_again(
+    deaf: Deaf, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "luafarm")
+    name = NAMES[0]
+    deaf.fill(name)
+    host = deaf.peers[name]
+    host.setblocking(False)
+    deadline = time.monotonic() + DEADLINE_S
+    while not deaf.hosts.send(name, ORDER):
+        assert time.monotonic() < deadline
+        with contextlib.suppress(BlockingIOError):
+            host.recv(1 << 20)
+        deaf.turn()
+    deaf.fill(name)
+    assert complaints(caplog, name) == 2
+
+
+def test_what_waits_for_a_host_that_does_not_read_is_bounded_in_bytes(
+    deaf: Deaf,
+) -> None:
+    order = Drop(Script(b"/r/" + b"a" * (1 << 20)), Epoch(1))
+    name = NAMES[0]
+    taken = 0
+    while deaf.hosts.send(name, order):
+        taken += 1
+    in_socket = 2
+    assert taken <= (MAX_WAITING >> 20) + 1 + in_socket
+
+
+def test_the_flood_of_one_host_does_not_keep_the_broker_from_another(
+    deaf: Deaf,
+) -> None:
+    flooding, other = NAMES
+    gone = codec.encode(Gone(Script(b"/r/a.lua"), Epoch(1), "dropped"))
+    deaf.peers[flooding].setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            deaf.peers[flooding].send(zmtp.head(len(gone)) + gone)
+    deaf.peers[other].sendall(zmtp.head(len(gone)) + gone)
+    said: list[HostId] = []
+    while other not in said:
+        deaf.turn()
+        said = [e.host for e in deaf.told if isinstance(e, ev.StateGone)]
+    assert (
+        0 < said.count(flooding) <= 128
+    )  # of thousands: a turn before, and one beside
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x04\x07\x04PING\0\0" * 64,
+        b"\x01\x01x",  # the first of many frames
+        b"\x02" + (17 << 20).to_bytes(8, "big"),
+        b"\x00\x01\xc1",
+        b"\x00\x00",
+        b"\xff" * 100,
+    ],
+)
+def test_what_no_honest_host_says_ends_its_connection_and_accuses_it(
+    deaf: Deaf, raw: bytes
+) -> None:
+    name = NAMES[0]
+    deaf.peers[name].sendall(raw)
+    while not deaf.told:
+        deaf.turn()
+    [accused] = deaf.told
+    assert isinstance(accused, ev.Accused)
+    assert accused.host == name
+    assert not deaf.hosts.send(name, ORDER)
+    with contextlib.suppress(ConnectionResetError):
+        while deaf.peers[name].recv(1 << 16):
+            pass

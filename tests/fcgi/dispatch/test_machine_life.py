@@ -1,0 +1,183 @@
+"""A front's life: whatever happens, each request ends once and the tables agree."""
+
+from itertools import count
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from fcgi.dispatch.actions import Action, Answer, CancelRun, Send
+from fcgi.dispatch.machine import Dispatch
+from fcgi.dispatch.tables import Pending
+from luafarm.names import Epoch, HostId, Pool, RequestId, Script
+from luafarm.wire.messages import SAFE, Place, Verdict
+
+SCRIPTS = [b"/s/a.lua", b"/s/b.lua", b"/s/c.lua"]
+
+
+class Life(RuleBasedStateMachine):
+    """Random events; the model knows who was answered and who was begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        ids = count(1)
+        self.dispatch = Dispatch(
+            lambda: next(ids), queue=12, queue_per_script=8, remembered=2
+        )
+        self.names = count()
+        self.now = 0.0
+        self.hosts: dict[HostId, dict[RequestId, Pending]] = {}
+        self.ready: set[HostId] = set()
+        self.open: dict[Pending, None] = {}  # in order of arrival
+        self.starts: dict[Pending, int] = {}
+
+    def act(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send(pending=pending):
+                    assert pending in self.open
+                    assert pending.host is not None
+                    assert pending.host.name in self.ready
+                    self.hosts[pending.host.name][pending.id] = pending
+                case Answer(pending=pending):
+                    del self.open[pending]
+                case CancelRun(host=host, request=request):
+                    assert request in self.hosts[host]
+                case _:
+                    pass
+
+    @rule(script=st.sampled_from(SCRIPTS), safe=st.booleans(), extra=st.booleans())
+    def arrive(self, script: bytes, safe: bool, extra: bool) -> None:
+        path = script + b"/info" if extra else script
+        flags = SAFE if safe else 0
+        pending = Pending(object(), path, flags, b"", b"", 0, 0, self.now)
+        self.open[pending] = None
+        self.starts[pending] = 0
+        self.act(self.dispatch.arrive(pending, self.now))
+
+    @rule()
+    def host_up(self) -> None:
+        name = HostId(f"h{next(self.names)}")
+        self.hosts[name] = {}
+        assert self.dispatch.host_up(name)
+
+    @precondition(lambda self: self.hosts)
+    @rule(data=st.data())
+    def host_ready(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.hosts)))
+        self.ready.add(name)
+        self.act(self.dispatch.host_ready(name, self.now))
+
+    @rule(
+        data=st.data(),
+        script=st.sampled_from(SCRIPTS),
+        verdict=st.sampled_from(list(Verdict)),
+        extra=st.booleans(),
+    )
+    def place(
+        self, data: st.DataObject, script: bytes, verdict: Verdict, extra: bool
+    ) -> None:
+        chosen: list[HostId] = []
+        if verdict is Verdict.READY and self.hosts:
+            names = st.sampled_from(sorted(self.hosts))
+            chosen = data.draw(st.lists(names, unique=True))
+        asked = script + b"/info" if extra else script
+        message = Place(
+            asked,
+            Script(script),
+            Pool("p"),
+            verdict,
+            Epoch(1),
+            tuple(chosen),
+            1000,
+            1 << 20,
+            1 << 16,
+            1,
+            None,
+        )
+        self.act(self.dispatch.place(message, self.now))
+
+    def running(self) -> list[tuple[HostId, RequestId]]:
+        return [(h, r) for h, runs in self.hosts.items() for r in runs]
+
+    @precondition(lambda self: self.running())
+    @rule(data=st.data(), service_us=st.sampled_from([5, 60, 20_000]))
+    def finish(self, data: st.DataObject, service_us: int) -> None:
+        name, request = data.draw(st.sampled_from(self.running()))
+        expected = self.hosts[name].pop(request)
+        found = self.dispatch.finish(name, request, service_us, self.now, ok=True)
+        assert found is expected
+        self.starts[expected] += 1
+        if not expected.cancelled:
+            del self.open[expected]
+        self.act(self.dispatch.fill(name, self.now))
+
+    @precondition(lambda self: self.running())
+    @rule(data=st.data())
+    def absent(self, data: st.DataObject) -> None:
+        name, request = data.draw(st.sampled_from(self.running()))
+        del self.hosts[name][request]
+        self.act(self.dispatch.absent(name, request, self.now))
+
+    @precondition(lambda self: self.hosts)
+    @rule(
+        data=st.data(), begun=st.integers(0, 3), reason=st.sampled_from(["wall", "x"])
+    )
+    def lose(self, data: st.DataObject, begun: int, reason: str) -> None:
+        name = data.draw(st.sampled_from(sorted(self.hosts)))
+        runs = self.hosts.pop(name)
+        self.ready.discard(name)
+        ids = tuple(runs)[:begun]
+        for request in ids:
+            self.starts[runs[request]] += 1
+        running = ids[-1] if ids else RequestId(0)
+        self.act(self.dispatch.host_lost(name, running, ids, reason, self.now))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        pending = list(self.open)[data.draw(st.integers(0, len(self.open) - 1))]
+        del self.open[pending]
+        self.act(self.dispatch.cancel(pending))
+
+    @rule(script=st.sampled_from(SCRIPTS), with_hosts=st.booleans())
+    def snapshot(self, script: bytes, with_hosts: bool) -> None:
+        hosts = tuple(self.hosts) if with_hosts else ()
+        message = Place(
+            b"",
+            Script(script),
+            Pool("p"),
+            Verdict.READY,
+            Epoch(2),
+            hosts,
+            1000,
+            1 << 20,
+            1 << 16,
+            0,
+            None,
+        )
+        self.act(self.dispatch.snapshot((message,), self.now))
+
+    @rule(seconds=st.sampled_from([0.0, 0.0005, 0.01, 2.0, 11.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.act(self.dispatch.wake(self.now))
+        self.act(self.dispatch.tick(self.now))
+        for name in list(self.hosts):
+            self.hosts[name] = {
+                r: p
+                for r, p in self.hosts[name].items()
+                if self.dispatch.run(name, r) is not None
+            }
+
+    @invariant()
+    def tables_agree(self) -> None:
+        self.dispatch.check()
+        assert self.dispatch.outstanding >= len(self.open)
+
+    @invariant()
+    def an_unsafe_request_starts_at_most_once_and_a_safe_one_twice(self) -> None:
+        for pending, starts in self.starts.items():
+            assert starts <= (2 if pending.flags & SAFE else 1)
+
+
+TestLife = Life.TestCase

@@ -1,0 +1,572 @@
+"""The HTTP listener with slow and broken clients, in front of a service of the test."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from fcgi.cgi import params
+from fcgi.cgi.refusal import STATUS, Refusal
+from fcgi.cgi.reply import BadHeaderError
+from fcgi.dispatch.tables import Pending
+from fcgi.exchange import Exchange
+from fcgi.http.listener import HttpListener
+from fcgi.spool import Room
+from luafarm.config.settings import Front, PoolSettings, Settings
+from luafarm.wire.messages import ScriptError
+
+if TYPE_CHECKING:
+    from fcgi.service import Service
+
+pytestmark = pytest.mark.process
+
+KIB = 1024
+MIB = 1024 * KIB
+ROOM = 64 * MIB
+HEAD = b"Status: 200 OK\r\nContent-Type: text/plain"
+GET = b"GET /a.lua HTTP/1.1\r\nHost: x\r\n\r\n"
+DEADLINE_S = 50  # less than what no test sets: 60 s
+
+
+@dataclass
+class FakeService:
+    """Keeps what it is given; the test answers."""
+
+    exchanges: list[Exchange] = field(default_factory=list)
+    abandoned: list[Pending] = field(default_factory=list)
+
+    def submit(self, exchange: Exchange, pending: Pending) -> None:
+        exchange.pending = pending
+        self.exchanges.append(exchange)
+
+    def abandon(self, pending: Pending) -> None:
+        self.abandoned.append(pending)
+
+
+@dataclass
+class Stage:
+    """A listener in front of a fake service."""
+
+    port: int
+    service: FakeService
+    room: Room
+
+    async def until(self, claim: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not claim():  # noqa: ASYNC110 - nobody tells the test
+                await asyncio.sleep(0.01)
+
+    async def asked(self, number: int = 1) -> Exchange:
+        """Return the newest request, once there are so many."""
+        await self.until(lambda: len(self.service.exchanges) >= number)
+        return self.service.exchanges[-1]
+
+
+@contextlib.asynccontextmanager
+async def stage(**front: object) -> AsyncIterator[Stage]:
+    given = Front(**front)  # type: ignore[arg-type]
+    settings = Settings(front=given, pool={"web": PoolSettings(root=("/srv",))})
+    service = FakeService()
+    room = Room(ROOM)
+    listener = HttpListener(settings, cast("Service", service), room)
+    sock = socket.create_server(("127.0.0.1", 0))
+    port: int = sock.getsockname()[1]
+    task = asyncio.ensure_future(listener.serve(sock))
+    try:
+        yield Stage(port, service, room)
+    finally:
+        listener.stop()
+        await asyncio.wait_for(task, DEADLINE_S)
+        sock.close()
+
+
+@contextlib.asynccontextmanager
+async def client(
+    port: int, sent: bytes
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect and send something; the kernel takes little unless it is read."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)
+    sock.connect(("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=16 * KIB)
+    try:
+        writer.write(sent)
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+def play(scene: Callable[[], Awaitable[None]]) -> None:
+    async def within() -> None:
+        async with asyncio.timeout(2 * DEADLINE_S):
+            await scene()
+
+    asyncio.run(within())
+
+
+# ---- slow clients --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parts", [1, 64])
+def test_a_long_reply_waits_on_disk_and_arrives_whole(parts: int) -> None:
+    body = bytes(range(256)) * (16 * MIB // 256)
+
+    async def scene() -> None:
+        async with stage(reply_memory=64 * KIB) as play:
+            async with client(play.port, GET) as (reader, _):
+                exchange = await play.asked()
+                if parts == 1:
+                    exchange.reply(HEAD, body, b"")
+                else:
+                    size = len(body) // parts
+                    for at in range(0, len(body), size):
+                        exchange.part(
+                            HEAD if not at else b"", body[at : at + size], b""
+                        )
+                    exchange.finish(b"")
+                assert exchange.pending is None
+                assert ROOM - play.room.left == len(body) - 64 * KIB
+                head = await reader.readuntil(b"\r\n\r\n")
+                if parts == 1:
+                    assert b"content-length: %d" % len(body) in head
+                    assert await reader.readexactly(len(body)) == body
+                else:
+                    assert await chunks(reader) == body
+            await play.until(lambda: play.room.left == ROOM)
+            assert not play.service.abandoned
+
+    play(scene)
+
+
+async def chunks(reader: asyncio.StreamReader) -> bytes:
+    """Return a body that comes in chunks (RFC 9112, 7.1)."""
+    pieces: list[bytes] = []
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        pieces.append(await reader.readexactly(size))
+        assert await reader.readexactly(2) == b"\r\n"
+    return b"".join(pieces)
+
+
+def test_a_client_that_goes_away_frees_the_room_and_ends_the_request() -> None:
+    async def scene() -> None:
+        async with stage(reply_memory=64 * KIB) as play:
+            async with client(play.port, GET):
+                exchange = await play.asked()
+                exchange.part(HEAD, b"x" * (8 * MIB), b"")
+                assert play.room.left < ROOM
+            await play.until(lambda: play.room.left == ROOM)
+            assert len(play.service.abandoned) == 1
+            exchange.part(b"", b"x" * MIB, b"")
+            assert play.room.left == ROOM
+
+    play(scene)
+
+
+def test_a_reply_without_room_costs_its_client_the_connection() -> None:
+    async def scene() -> None:
+        async with (
+            stage(reply_memory=64 * KIB) as play,
+            client(play.port, GET) as (reader, _),
+        ):
+            exchange = await play.asked()
+            exchange.part(HEAD, b"x" * MIB, b"")
+            play.room.left = 0
+            exchange.part(b"", b"y", b"")
+            await play.until(lambda: bool(play.service.abandoned))
+            with contextlib.suppress(ConnectionError):
+                assert b"\r\n0\r\n" not in await reader.read(-1)
+
+    play(scene)
+
+
+def test_a_client_that_takes_nothing_is_disconnected_in_time() -> None:
+    async def scene() -> None:
+        async with (
+            stage(reply_memory=64 * KIB, send_timeout=0.2) as play,
+            client(play.port, GET),
+        ):
+            exchange = await play.asked()
+            exchange.part(HEAD, b"x" * (16 * MIB), b"")
+            await play.until(lambda: bool(play.service.abandoned))
+            assert play.room.left == ROOM
+
+    play(scene)
+
+
+# ---- requests that do not come -------------------------------------------------------
+
+
+def test_a_body_that_is_late_is_answered_408_and_the_connection_ends() -> None:
+    async def scene() -> None:
+        post = b"POST /a.lua HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"
+        async with (
+            stage(receive_timeout=0.2) as play,
+            client(play.port, post) as (reader, _),
+        ):
+            answer = await reader.read(-1)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"connection: close" in answer.lower()
+            assert not play.service.exchanges
+
+    play(scene)
+
+
+def test_bodies_that_never_end_are_given_up() -> None:
+    async def scene() -> None:
+        post = b"POST /a.lua HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        async with (
+            stage(receive_timeout=0.2) as play,
+            client(play.port, post) as (reader, writer),
+        ):
+            with contextlib.suppress(ConnectionError):
+                while not reader.at_eof():
+                    writer.write(b"1\r\nx\r\n")
+                    await writer.drain()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(reader.read(KIB), 0.01)
+            assert not play.service.exchanges
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("sent", "short"),
+    [
+        (b"", "idle_timeout"),
+        (GET[:-2], "receive_timeout"),
+        (GET, "idle_timeout"),
+        (GET + GET[:-2], "receive_timeout"),
+    ],
+    ids=["nothing", "half a head", "one request", "one and a half"],
+)
+def test_a_connection_that_asks_nothing_more_ends(sent: bytes, short: str) -> None:
+    async def scene() -> None:
+        async with (
+            stage(**{short: 1.0}) as play,
+            client(play.port, sent) as (reader, _),
+        ):
+            if GET in sent:
+                (await play.asked()).reply(HEAD, b"hi", b"")
+            answer = await reader.read(-1)
+            assert answer.count(b"HTTP/1.1 200") == int(GET in sent)
+            assert len(play.service.exchanges) == int(GET in sent)
+
+    play(scene)
+
+
+def test_a_request_that_runs_long_is_waited_for() -> None:
+    async def scene() -> None:
+        async with (
+            stage(receive_timeout=0.5, idle_timeout=0.5, send_timeout=0.5) as play,
+            client(play.port, GET) as (reader, _),
+        ):
+            exchange = await play.asked()
+            began = time.monotonic()
+            await play.until(lambda: time.monotonic() - began > 3.0)  # two sweeps
+            exchange.reply(HEAD, b"at last", b"")
+            assert (await reader.read(-1)).endswith(b"at last")
+
+    play(scene)
+
+
+# ---- requests that may be read in two ways -------------------------------------------
+
+POST = b"POST /a.lua HTTP/1.1\r\nHost: x\r\n"
+TWO_WAYS = {
+    "a length and chunks": POST + b"Content-Length: 6\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "chunks and a length": POST + b"Transfer-Encoding: chunked\r\n"
+    b"Content-Length: 15\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "chunks in HTTP/1.0": POST.replace(b"1.1", b"1.0")
+    + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "an unknown coding": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "a folded line": GET[:-2] + b"X-A: b\r\n c\r\n\r\n",
+    "a folded line with a tab": GET[:-2] + b"X-A: b\r\n\t\r\n\r\n",
+    "a fold after a bare LF": b"GET /a.lua HTTP/1.1\nHost: x\nX-A: b\n c\n\n",
+    "a fold at first": b"GET /a.lua HTTP/1.1\r\n Host: x\r\nHost: x\r\n\r\n",
+    "a blank before the colon": GET[:-2] + b"Content-Length : 5\r\n\r\n",
+    "two hosts": GET[:-2] + b"Host: y\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", TWO_WAYS.values(), ids=TWO_WAYS)
+def test_what_may_be_read_in_two_ways_is_answered_400_and_ends_the_connection(
+    sent: bytes,
+) -> None:
+    async def scene() -> None:
+        async with stage() as play, client(play.port, sent + GET) as (reader, _):
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 "))
+            assert b"\r\nconnection: close\r\n" in answer.lower()
+            with contextlib.suppress(ConnectionError):
+                assert b"HTTP/1.1" not in await reader.read(-1)
+            assert not play.service.exchanges
+
+    play(scene)
+
+
+@pytest.mark.parametrize("sent", TWO_WAYS.values(), ids=TWO_WAYS)
+def test_what_may_be_read_in_two_ways_is_no_request_byte_by_byte_either(
+    sent: bytes,
+) -> None:
+    async def scene() -> None:
+        async with stage() as play, client(play.port, b"") as (reader, writer):
+            with contextlib.suppress(ConnectionError):  # it ends before the last byte
+                for at in range(len(sent)):
+                    writer.write(sent[at : at + 1])
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                assert b" 200 " not in await reader.read(-1)
+            assert not play.service.exchanges
+
+    play(scene)
+
+
+def test_a_second_request_that_may_be_read_in_two_ways_ends_the_connection() -> None:
+    async def scene() -> None:
+        sent = GET + TWO_WAYS["a folded line"] + GET
+        async with stage() as play, client(play.port, sent) as (reader, _):
+            (await play.asked()).reply(HEAD, b"hi", b"")
+            answer = await reader.read(-1)
+            assert answer.count(b"HTTP/1.1 200 ") == 1
+            assert answer.count(b"HTTP/1.1 400 ") == 1
+            assert len(play.service.exchanges) == 1
+
+    play(scene)
+
+
+def test_blanks_at_the_start_of_a_body_are_no_folds() -> None:
+    async def scene() -> None:
+        sent = POST + b"Content-Length: 9\r\n\r\n a\n b\r\n\tc"
+        async with stage() as play, client(play.port, sent + GET) as (reader, _):
+            exchange = await play.asked()
+            assert exchange.read_body(0, 0, 100) == b" a\n b\r\n\tc"
+            exchange.reply(HEAD, b"one", b"")
+            (await play.asked(2)).reply(HEAD, b"two", b"")
+            assert (await reader.readuntil(b"two")).count(b"HTTP/1.1 200 ") == 2
+
+    play(scene)
+
+
+def test_names_with_underscores_are_not_passed_on() -> None:
+    async def scene() -> None:
+        lines = b"X-Real-IP: 10.0.0.1\r\nX_Real_IP: 6.6.6.6\r\nX_Other: 1\r\n"
+        async with stage() as play, client(play.port, GET[:-2] + lines + b"\r\n"):
+            exchange = await play.asked()
+            assert exchange.pending is not None
+            pairs = params.decode_pairs(exchange.pending.params)
+            named = [pair for pair in pairs if pair[0].startswith(b"HTTP_X_")]
+            assert named == [(b"HTTP_X_REAL_IP", b"10.0.0.1")]
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /a.lua HTTP/1.1\r\nHost: x\r\nbad line\r\n\r\n",
+        GET[:-2] + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n",
+        GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n\r\n",
+    ],
+    ids=["no HTTP", "HTTP/2", "WebSocket"],
+)
+def test_odd_requests_do_not_fill_the_log(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        async with stage() as play:
+            for number in range(20):
+                async with client(play.port, sent) as (reader, _):
+                    if b"bad" not in sent:
+                        (await play.asked(number + 1)).reply(HEAD, b"hi", b"")
+                    expected = b"400" if b"bad" in sent else b"200"
+                    assert (await reader.readline()).split()[1] == expected
+
+    caplog.set_level(logging.INFO)
+    play(scene)
+    texts = [
+        line.getMessage() for line in caplog.records if line.levelno > logging.INFO
+    ]
+    assert len(texts) <= 1
+    assert not any("ebsocket" in text or "pip install" in text for text in texts)
+
+
+# ---- error pages ---------------------------------------------------------------------
+
+ERROR = ScriptError(
+    kind="Runtime Error",
+    message='[string "/srv/secret/a.lua"]:3: bad',
+    traceback="stack traceback:\n\t/srv/secret/a.lua:3: in function 'main'",
+    file="/srv/secret/a.lua",
+    line=3,
+    excerpt="  3| local password = 1",
+    budget="",
+)
+HINTS = (b"/srv", b"secret", b"Traceback", b"password", b"bad", b"Runtime", b"luafarm")
+
+
+@pytest.mark.parametrize("refusal", list(Refusal))
+@pytest.mark.parametrize("error", [None, ERROR])
+def test_without_show_errors_a_page_says_no_more_than_its_status(
+    refusal: Refusal, error: ScriptError | None
+) -> None:
+    async def scene() -> None:
+        async with (
+            stage(show_errors=False) as play,
+            client(play.port, GET) as (reader, writer),
+        ):
+            (await play.asked()).refuse(refusal, 3, error)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert head.startswith(f"http/1.1 {STATUS[refusal][:3]} ".encode())
+            length = int(head.partition(b"content-length: ")[2].split()[0])
+            body = await reader.readexactly(length)
+            assert not [hint for hint in HINTS if hint in body]
+            assert b"server:" not in head
+            writer.write(GET)  # the connection is as good as before
+            await play.asked(2)
+
+    play(scene)
+
+
+def test_what_is_missing_is_named_as_the_url_names_it() -> None:
+    async def scene() -> None:
+        async with (
+            stage() as play,
+            client(play.port, GET.replace(b"/a.lua", b"/a.lua/b?c=/d")) as (reader, _),
+        ):
+            (await play.asked()).refuse(Refusal.NOT_FOUND)
+            answer = await reader.readuntil(b"</html>")
+            assert b"<code>/a.lua/b</code>" in answer
+            assert b"/srv" not in answer
+
+    play(scene)
+
+
+# ---- headers of replies --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_headers_about_the_connection_are_not_the_scripts(is_whole: bool) -> None:
+    lines = [
+        b"Connection: close, X-Kept",
+        b"Keep-Alive: timeout=1",
+        b"Proxy-Authenticate: Basic",
+        b"Proxy-Connection: close",
+        b"TE: trailers",
+        b"TRAILER: X-Kept",
+        b"Transfer-Encoding: gzip",
+        b"upgrade: websocket",
+        b"X-Kept: kept",
+    ]
+
+    async def scene() -> None:
+        async with stage() as play, client(play.port, GET) as (reader, writer):
+            exchange = await play.asked()
+            head = b"\r\n".join([HEAD, *lines])
+            if is_whole:
+                exchange.reply(head, b"hi", b"")
+            else:
+                exchange.part(head, b"hi", b"")
+                exchange.finish(b"")
+            answer = await reader.readuntil(b"\r\n\r\n")
+            names = {line.partition(b":")[0] for line in answer.split(b"\r\n")[1:-2]}
+            framing = b"content-length" if is_whole else b"transfer-encoding"
+            assert {name.lower() for name in names} == {
+                b"content-type",
+                b"date",
+                b"x-kept",
+                framing,
+            }
+            await reader.readuntil(b"hi" if is_whole else b"\r\n0\r\n\r\n")
+            writer.write(GET)  # it goes on
+            await play.asked(2)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_reply_has_one_date_and_it_is_the_scripts_if_that_sets_one(own: bool) -> None:
+    date = b"Sun, 06 Nov 1994 08:49:37 GMT"
+
+    async def scene() -> None:
+        async with stage() as play, client(play.port, GET) as (reader, _):
+            head = HEAD + (b"\r\nDate: " + date if own else b"")
+            (await play.asked()).reply(head, b"hi", b"")
+            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert answer.count(b"\r\ndate: ") == 1
+            assert (date.lower() in answer) == own
+
+    play(scene)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_reset_content_has_no_body(is_whole: bool) -> None:
+    async def scene() -> None:
+        async with stage() as play, client(play.port, GET + GET) as (reader, _):
+            exchange = await play.asked()
+            head = b"Status: 205 Reset Content\r\nContent-Length: 12"
+            if is_whole:
+                exchange.reply(head, b"twelve bytes", b"")
+            else:
+                exchange.part(head, b"twelve ", b"")
+                exchange.part(b"", b"bytes", b"")
+                exchange.finish(b"")
+            (await play.asked(2)).reply(HEAD, b"the next", b"")
+            answer = await reader.readuntil(b"the next")
+            first, _, second = answer.partition(b"\r\n\r\n")
+            assert first.startswith(b"HTTP/1.1 205 ")
+            assert b"\r\ncontent-length: 0" in first.lower()
+            assert second.startswith(b"HTTP/1.1 200 ")
+
+    play(scene)
+
+
+# ---- replies that are none -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line", [b"X: a\x0bb", b"X: a\x1bb", b"X: \x7f", b"X: a\0b", b"Status: 700 Odd"]
+)
+def test_a_header_that_http_cannot_say_is_refused_before_it_is_sent(
+    line: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        async with stage() as play, client(play.port, GET) as (reader, _):
+            exchange = await play.asked()
+            for send in (exchange.reply, exchange.part):
+                with pytest.raises(BadHeaderError):
+                    send(b"Content-Type: a/b\r\n" + line, b"", b"")
+            exchange.refuse(Refusal.BAD_REPLY)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 502 ")
+
+    caplog.set_level(logging.WARNING)
+    play(scene)
+    assert not caplog.records
+
+
+def test_a_reply_that_is_cut_ends_without_its_end_and_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene() -> None:
+        async with stage() as play, client(play.port, GET) as (reader, _):
+            exchange = await play.asked()
+            exchange.part(HEAD, b"begun", b"")
+            exchange.refuse(Refusal.HOST_LOST)
+            answer = await reader.read(-1)
+            assert answer.endswith(b"5\r\nbegun\r\n")
+            assert not play.service.abandoned
+
+    caplog.set_level(logging.WARNING)
+    play(scene)
+    assert not caplog.records

@@ -1,0 +1,258 @@
+"""What is looked at on this machine before a role starts."""
+
+import os
+import pwd
+import socket
+from pathlib import Path
+
+import pytest
+
+from luafarm.command import preflight
+from luafarm.config import configure
+from luafarm.errors import SettingsError
+from luafarm.keys import curve
+
+AS_ROOT = os.geteuid() == 0
+
+
+def refusal(tmp_path: Path, text: str, *roles: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        check(tmp_path, text, *roles)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line.replace(str(tmp_path), "DIR")
+
+
+def check(tmp_path: Path, text: str, *roles: str) -> None:
+    file = tmp_path / "luafarm.toml"
+    file.write_text(text)
+    preflight.check(configure.load(file, environment={}), *roles)
+
+
+HERE = "(from DIR/luafarm.toml)"
+
+
+def test_a_root_must_exist(tmp_path: Path) -> None:
+    line = refusal(tmp_path, "[pool.a]\nroot = ['nosuch']", "broker")
+    assert line == (
+        f'[pool.a] root = ["DIR/nosuch"]: DIR/nosuch: No such file or directory {HERE}'
+    )
+
+
+def test_a_root_must_be_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    line = refusal(tmp_path, "[pool.a]\nroot = ['file']", "broker")
+    assert line == f'[pool.a] root = ["DIR/file"]: DIR/file is no directory {HERE}'
+
+
+def test_a_library_must_exist(tmp_path: Path) -> None:
+    text = "[pool.a]\nroot = ['.']\nlibrary = ['lib']"
+    assert refusal(tmp_path, text, "broker").startswith("[pool.a] library = ")
+
+
+@pytest.mark.skipif(AS_ROOT, reason="root reads everything")
+def test_a_root_must_be_readable(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    line = refusal(tmp_path, "[pool.a]\nroot = ['closed']", "broker")
+    assert "cannot be read" in line
+
+
+def test_a_pool_needs_a_root_where_the_broker_runs(tmp_path: Path) -> None:
+    line = refusal(tmp_path, "[pool.a]", "broker")
+    assert (
+        line == "[pool.a] root = []: a directory of scripts is missing (from default)"
+    )
+    check(tmp_path, "[pool.a]", "vmhost")
+
+
+@pytest.mark.parametrize("role", ["broker", "vmhost"])
+def test_a_pool_is_needed(tmp_path: Path, role: str) -> None:
+    assert refusal(tmp_path, "", role) == (
+        f"[pool]: no pool is configured: there is nothing to serve {HERE}"
+    )
+
+
+def test_roots_that_meet_through_a_symlink_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "real" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real/b")
+    text = "[pool.a]\nroot = ['real']\n[pool.b]\nroot = ['link']"
+    assert refusal(tmp_path, text, "broker") == (
+        '[pool.b] root = ["DIR/link"]: DIR/link is DIR/real/b, which overlaps DIR/real '
+        f"of [pool.a] {HERE}"
+    )
+
+
+def test_a_front_needs_a_listener(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "", "fcgi") == (
+        "[front] listen = []: neither a FastCGI nor an HTTP listener is configured "
+        "(from default)"
+    )
+
+
+def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        text = f"[front]\nlisten = ['{address}']"
+        assert refusal(tmp_path, text, "fcgi") == (
+            f'[front] listen = ["{address}"]: {address} cannot be used: Address '
+            f"already in use {HERE}"
+        )
+
+
+def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
+    line = refusal(tmp_path, "[front]\nhttp = '192.0.2.1:80'", "fcgi")
+    assert "cannot be used: Cannot assign requested address" in line
+
+
+def test_a_unix_socket_needs_its_directory(tmp_path: Path) -> None:
+    line = refusal(tmp_path, "[front]\nlisten = ['unix:no/x.sock']", "fcgi")
+    assert "cannot be used: there is no directory DIR/no" in line
+
+
+def test_a_file_in_place_of_a_unix_socket_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.sock").write_text("")
+    line = refusal(tmp_path, "[front]\nlisten = ['unix:x.sock']", "fcgi")
+    assert "a file that is no socket has this name" in line
+
+
+def test_a_unix_socket_that_is_in_use_is_refused(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(tmp_path / "x.sock"))
+        taken.listen()
+        line = refusal(tmp_path, "[front]\nlisten = ['unix:x.sock']", "fcgi")
+        assert "another process listens there" in line
+
+
+def test_a_unix_socket_that_was_left_over_is_fine(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "x.sock"))
+    check(tmp_path, "[front]\nlisten = ['unix:x.sock']", "fcgi")
+
+
+def test_a_descriptor_must_be_a_socket(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as file:
+        text = f"[front]\nlisten = ['fd:{file.fileno()}']"
+        assert "the descriptor is no socket" in refusal(tmp_path, text, "fcgi")
+    assert "Bad file descriptor" in refusal(tmp_path, text, "fcgi")
+
+
+def test_keys_must_be_there_for_the_roles_that_start(tmp_path: Path) -> None:
+    text = (
+        "[broker]\nendpoint = 'tcp://192.0.2.1:1'\n[security]\nkeys = 'keys'\n"
+        "[pool.a]\n"
+    )
+    line = refusal(tmp_path, text, "vmhost")
+    assert line == (
+        '[security] keys = "DIR/keys": DIR/keys/vmhost.secret: No such file or '
+        f"directory {HERE}"
+    )
+    curve.keygen(tmp_path / "keys")
+    check(tmp_path, text, "vmhost")
+    (tmp_path / "keys" / "fcgi.secret").unlink()
+    check(tmp_path, text, "vmhost")
+
+
+def test_the_log_needs_its_directory(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "[log]\nfile = 'no/x.log'") == (
+        '[log] file = "DIR/no/x.log": the directory DIR/no is missing or not writable '
+        + HERE
+    )
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root becomes another user")
+def test_the_user_must_exist(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "[security]\nuser = 'nosuchuser'") == (
+        '[security] user = "nosuchuser": no such user'
+    )
+
+
+# ---- what trusted pools run --------------------------------------------------------
+
+TRUSTED = "[pool.a]\ntrust = 'trusted'\nroot = ['root']\n"
+NOT_OURS = (
+    ", who could run code in this trusted pool; its writers name who else may "
+    "(from DIR/luafarm.toml)"
+)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Make a root and a library."""
+    for name in ("root", "lib"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def test_a_trusted_pool_of_ours_is_fine(site: Path) -> None:
+    text = TRUSTED + "library = ['lib']\ncpath = '" + str(site) + "/lib/?.so'\n"
+    check(site, text, "broker", "vmhost")
+
+
+@pytest.mark.parametrize("role", ["broker", "vmhost"])
+def test_a_trusted_root_that_others_may_write_is_refused(site: Path, role: str) -> None:
+    (site / "root").chmod(0o777)
+    line = refusal(site, TRUSTED, role)
+    assert line.startswith('[pool.a] root = ["DIR/root"]: DIR/root may be written by')
+    assert line.endswith(f"mode 0777){NOT_OURS}")
+    check(site, "[pool.a]\nroot = ['root']\n", role)  # sandboxed: as before
+
+
+def test_a_trusted_root_that_others_may_exchange_is_refused(site: Path) -> None:
+    (site / "shared" / "root").mkdir(parents=True)
+    (site / "shared").chmod(0o777)
+    text = TRUSTED.replace("'root'", "'shared/root'")
+    assert "DIR/shared may be written by others" in refusal(site, text, "broker")
+
+
+def test_a_trusted_library_that_others_may_write_is_refused(site: Path) -> None:
+    (site / "lib").chmod(0o777)
+    line = refusal(site, TRUSTED + "library = ['lib']", "broker")
+    assert line.startswith('[pool.a] library = ["DIR/lib"]: DIR/lib may be written')
+
+
+@pytest.mark.parametrize("template", ["lib/?.so", "lib/new/?.so", "lib/?/init.so"])
+def test_c_modules_from_where_others_may_write_are_refused(
+    site: Path, template: str
+) -> None:
+    (site / "lib").chmod(0o777)
+    line = refusal(
+        site, f"{TRUSTED}cpath = '/usr/lib/?.so;{site}/{template}'", "vmhost"
+    )
+    assert line.startswith("[pool.a] cpath = ")
+    assert "DIR/lib may be written by others" in line
+
+
+def test_relative_c_modules_come_from_where_the_farm_is_started(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site / "lib").chmod(0o777)
+    text = TRUSTED + "cpath = './?.so'"
+    monkeypatch.chdir(site)
+    check(site, text, "vmhost")
+    monkeypatch.chdir(site / "lib")
+    assert "DIR/lib may be written by others" in refusal(site, text, "vmhost")
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can give files away")
+def test_whom_the_operator_names_may_write_a_trusted_root(site: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    os.chown(site / "root", nobody.pw_uid, nobody.pw_gid)
+    line = refusal(site, TRUSTED, "broker")
+    assert f"DIR/root belongs to nobody (mode 0755){NOT_OURS}" in line
+    check(site, TRUSTED + "writers = ['nobody']", "broker")
+    file = site / "luafarm.toml"
+    file.write_text(TRUSTED + "[security]\nuser = 'nobody'")
+    preflight.check_trusted(configure.load(file, environment={}))
+    (site / "root").chmod(0o775)
+    line = refusal(site, TRUSTED + "writers = ['nobody']", "broker")
+    assert "may be written by others (nobody:nogroup, mode 0775)" in line
+    check(site, TRUSTED + "writers = ['nobody', '@nogroup']", "broker")
+
+
+@pytest.mark.parametrize(
+    ("writer", "kind"), [("nosuchone", "user"), ("@nosuchone", "group")]
+)
+def test_writers_must_exist(site: Path, writer: str, kind: str) -> None:
+    line = refusal(site, f"{TRUSTED}writers = ['{writer}']", "broker")
+    assert line == f'[pool.a] writers: "{writer}": no such {kind}'

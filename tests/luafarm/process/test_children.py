@@ -1,0 +1,111 @@
+"""Processes that cannot outlive their parent."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from luafarm.process import children
+from tests.luafarm.farms import environment, until
+
+HOME = Path(children.__file__).parents[2]
+
+PARENT = """
+import sys, time
+from luafarm.process import children
+child = children.start("{module}", [{argument!r}])
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+CHILD = """
+import os, signal, sys, time
+from pathlib import Path
+blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+same_group = os.getpgid(0) == os.getpgid(os.getppid())
+Path(sys.argv[1]).write_text(f"{blocked} {hangup} {same_group}")
+time.sleep(600)
+"""
+
+
+def is_alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z"
+    return False
+
+
+@pytest.mark.process
+def test_a_child_dies_with_its_parent_and_leaves_ctrl_c_to_it(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text(CHILD)
+    report = tmp_path / "report"
+    path = os.pathsep.join([str(HOME), str(tmp_path)])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT.format(module="sleeper", argument=str(report))],
+        env={**environment(), "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert parent.stdout is not None
+    with parent.stdout:
+        pid = int(parent.stdout.readline())
+    until(lambda: report.exists() and report.read_text() != "", "the child runs")
+    assert report.read_text() == "True True True"
+    os.kill(pid, signal.SIGINT)
+    assert is_alive(pid)
+    parent.kill()
+    parent.wait()
+    until(lambda: not is_alive(pid), "the child is gone")
+
+
+@pytest.mark.process
+def test_a_module_in_the_current_directory_does_not_run_in_place_of_ours(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "broker.py").write_text("print('not ours')\n")
+    command = children.command("broker", ["--set", "front.queue=none"])
+    done = subprocess.run(
+        command, env=environment(), cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == b""
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up root")
+def test_a_child_that_gives_up_root_still_dies_with_its_parent(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from luafarm.process import privileges\n"
+        "from luafarm.config.settings import Security\n"
+        "report = Path(sys.argv[1]).open('w')\n"
+        "dropped = privileges.drop(Security(user='nobody'))\n"
+        "print(dropped, *Path('/proc/self/status').read_text().split('Uid:')[1]"
+        ".split()[:4], file=report, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    report = tmp_path / "report"
+    path = os.pathsep.join([str(HOME), str(tmp_path)])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT.format(module="sleeper", argument=str(report))],
+        env={**environment(), "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert parent.stdout is not None
+    with parent.stdout:
+        pid = int(parent.stdout.readline())
+    until(lambda: report.exists() and report.read_text() != "", "the child runs")
+    dropped, *uids = report.read_text().split()
+    assert dropped == "True"
+    assert len(set(uids)) == 1
+    assert uids[0] != "0"
+    parent.kill()
+    parent.wait()
+    until(lambda: not is_alive(pid), "the child is gone")

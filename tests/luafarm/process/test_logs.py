@@ -1,0 +1,147 @@
+"""Log lines: their format, their file, and its reopening."""
+
+import logging
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from luafarm.config.settings import Log
+from luafarm.errors import SettingsError
+from luafarm.process import logs
+
+logger = logging.getLogger("luafarm.test")
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    """Put the process's logging back as it was."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    before = signal.getsignal(signal.SIGUSR1)
+    yield
+    for handler in list(root.handlers):
+        if handler not in handlers:
+            root.removeHandler(handler)
+            handler.close()
+    for handler in handlers:
+        if handler not in root.handlers:
+            root.addHandler(handler)
+    root.setLevel(level)
+    logging.getLogger("luafarm").setLevel(logging.NOTSET)
+    logging.raiseExceptions = True
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_line_has_time_title_level_and_text(tmp_path: Path) -> None:
+    file = tmp_path / "x.log"
+    logs.setup(Log(file=str(file)), "luafarm-broker")
+    logger.info("host=%s is up", "h1")
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} luafarm-broker info host=h1 is up\n",
+        file.read_text(),
+    )
+
+
+def test_nothing_that_is_logged_forges_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "x.log"
+    logs.setup(Log(file=str(file)), "t")
+    logger.warning("a\n2026-01-01 00:00:00.000 t error forged\x1b[2J")
+    first, second = file.read_text().splitlines()
+    assert first.endswith("t warning a")
+    assert second == "\t2026-01-01 00:00:00.000 t error forged\\x1b[2J"
+
+
+def test_a_traceback_is_indented(tmp_path: Path) -> None:
+    file = tmp_path / "x.log"
+    logs.setup(Log(file=str(file)), "t")
+    try:
+        raise ValueError("odd")
+    except ValueError:
+        logger.exception("failed")
+    first, *rest = file.read_text().splitlines()
+    assert first.endswith("error failed")
+    assert all(line.startswith("\t") for line in rest)
+    assert rest[-1] == "\tValueError: odd"
+
+
+def test_the_level_decides_what_is_logged(tmp_path: Path) -> None:
+    file = tmp_path / "x.log"
+    logs.setup(Log(file=str(file), level="warning"), "t")
+    logger.info("no")
+    logger.warning("yes")
+    assert file.read_text().count("\n") == 1
+
+
+def test_text_that_is_no_unicode_is_logged(tmp_path: Path) -> None:
+    file = tmp_path / "x.log"
+    logs.setup(Log(file=str(file)), "t")
+    logger.info("path=%s", os.fsdecode(b"/x\xff"))
+    assert file.read_text().endswith("path=/x\\xdcff\n")
+
+
+def test_usr1_goes_on_in_a_new_file(tmp_path: Path) -> None:
+    file = tmp_path / "x.log"
+    logs.setup(Log(file=str(file)), "t")
+    logger.info("old")
+    file.rename(tmp_path / "x.log.1")
+    logger.info("still old")
+    signal.raise_signal(signal.SIGUSR1)
+    logger.info("new")
+    assert (tmp_path / "x.log.1").read_text().count("old\n") == 2
+    assert file.read_text().endswith("t info new\n")
+
+
+def test_a_file_that_cannot_be_reopened_is_kept(tmp_path: Path) -> None:
+    directory = tmp_path / "d"
+    directory.mkdir()
+    logs.setup(Log(file=str(directory / "x.log")), "t")
+    moved = directory.rename(tmp_path / "moved")
+    signal.raise_signal(signal.SIGUSR1)
+    logger.info("goes on")
+    lines = (moved / "x.log").read_text().splitlines()
+    assert "not reopened: No such file or directory" in lines[0]
+    assert lines[1].endswith("goes on")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_that_is_made_belongs_to_the_user_of_the_roles(tmp_path: Path) -> None:
+    file, other = tmp_path / "x.log", tmp_path / "other"
+    logs.setup(Log(file=str(file)), "t", (4711, 4712))
+    assert (file.stat().st_uid, file.stat().st_gid) == (4711, 4712)
+    file.rename(tmp_path / "x.log.1")
+    os.kill(os.getpid(), signal.SIGUSR1)
+    logger.warning("after")
+    assert (file.stat().st_uid, file.stat().st_gid) == (4711, 4712)
+    assert "after" in file.read_text()
+    # what was there already is nobody's to take, least of all by a link
+    other.write_text("")
+    file.unlink()
+    file.symlink_to(other)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert other.stat().st_uid == 0
+
+
+def test_a_file_that_cannot_be_opened_is_wrong_configuration() -> None:
+    with pytest.raises(SettingsError, match=r"\[log\] file = .*: No such file"):
+        logs.setup(Log(file="/no/such/x.log"), "t")
+
+
+def test_setting_up_again_replaces_the_first(tmp_path: Path) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    logs.setup(Log(file=str(first)), "t")
+    logs.setup(Log(file=str(second)), "t")
+    logger.info("once")
+    assert first.read_text() == ""
+    assert second.read_text().count("once") == 1
+
+
+def test_without_a_file_lines_go_to_standard_error(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    logs.setup(Log(), "t")
+    logger.error("seen")
+    assert capfd.readouterr().err.endswith("t error seen\n")

@@ -1,0 +1,92 @@
+"""The `shutdown` hook of a state that is closed: what it says and how it ends."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from luafarm.names import Epoch, Script
+from luafarm.wire.messages import Drop, Gone, Outcome, TakeInventory
+from tests.loglines import decode
+from tests.vmhost.host.hosting import LIMITS, PATIENT, Peer, Process, hosting, run
+
+pytestmark = pytest.mark.process
+
+A = b"/srv/a.lua"
+MAIN = b"function main(e, con) con:puts('x') end "
+
+
+def closed(broker: Peer, source: bytes) -> list[tuple[str, str]]:
+    """Load a script, drop it, and return what it logged on its way out."""
+    broker.load(A, MAIN + source)
+    broker.say(Drop(Script(A), Epoch(1)))
+    gone = broker.expect(Gone)
+    assert gone.reason == "dropped"
+    return decode(gone.log)
+
+
+def test_what_a_hook_prints_and_logs_is_told(host: Process) -> None:
+    source = b"""
+    function shutdown()
+      print('one', 1)
+      require 'luafarm'.log('warning', 'two')
+    end
+    """
+    assert closed(host.broker(), source) == [("info", "one\t1"), ("warning", "two")]
+
+
+def test_an_error_of_a_hook_is_told_with_its_place(host: Process) -> None:
+    source = b"\nfunction shutdown() print('before') error('oops') end"
+    before, error = closed(host.broker(), source)
+    assert before == ("info", "before")
+    assert error[0] == "error"
+    assert error[1].startswith('shutdown: [string "/srv/a.lua"]:2: oops')
+    assert "stack traceback" in error[1]
+
+
+def test_a_state_without_a_hook_says_nothing(host: Process) -> None:
+    assert closed(host.broker(), b"print('loaded')") == []
+
+
+def test_a_hook_has_the_log_budget_of_a_request(tmp_path: Path) -> None:
+    limits = replace(LIMITS, log_lines=3, log_bytes=1000)
+    source = MAIN + b"function shutdown() while true do print('line') end end"
+    with hosting(tmp_path, PATIENT) as host:
+        broker = host.broker()
+        broker.load(A, source, limits=limits)
+        broker.say(Drop(Script(A), Epoch(1)))
+        lines = decode(broker.expect(Gone).log)
+    assert [text for _, text in lines[:3]] == ["line"] * 3
+    assert "more log lines" in lines[3][1]
+    assert lines[4][0] == "error"
+    assert "time of 1 s used up" in lines[4][1]
+    assert len(lines) == 5
+
+
+def test_the_hook_of_a_fresh_state_is_told_with_the_next_run(tmp_path: Path) -> None:
+    source = MAIN + b"print('load') function shutdown() print('shutdown') end"
+    limits = replace(LIMITS, fresh=True)
+    with hosting(tmp_path) as host:
+        broker, front = host.broker(), host.front()
+        loaded = broker.load(A, source, limits=limits)
+        assert decode(loaded.log) == [("info", "load")]
+        assert front.done(run(1, A))[4] == b""
+        row = front.done(run(2, A))
+        assert decode(row[4]) == [("info", "shutdown"), ("info", "load")]
+
+
+def test_a_second_term_changes_nothing(tmp_path: Path) -> None:
+    source = MAIN + b"function shutdown() require 'luafarm'.sleep(0.3) print('end') end"
+    with hosting(tmp_path) as host:
+        broker, front = host.broker(), host.front()
+        broker.load(A, source)
+        assert front.done(run(1, A))[1] == Outcome.OK
+        host.terminate()
+        host.terminate()
+        gone = broker.expect(Gone)
+        assert (gone.reason, decode(gone.log)) == ("stopped", [("info", "end")])
+        broker.say(TakeInventory())  # it is on its way out
+        while host.code is None:
+            host.send(signal.SIGTERM)
+        assert host.code == 0

@@ -1,0 +1,200 @@
+"""States of trusted pools: the whole of Lua, and operations that work all the same."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.vmhost.states import Script, every_dialect, params
+from vmhost.lua.dialect import Dialect
+from vmhost.lua.state import StateLimits
+
+
+def run(code: str, dialect: Dialect, **options: object) -> str:
+    """Return what code puts."""
+    source = f"function main(env, con)\n{code}\nend"
+    script = Script(source, dialect, trusted=True, **options)  # type: ignore[arg-type]
+    return script.run(params(A="1")).text
+
+
+@every_dialect
+def test_the_full_libraries_are_there(dialect: Dialect) -> None:
+    code = """
+      for _, name in ipairs{ "io", "os", "debug", "package", "string", "coroutine" } do
+        con:puts(type(_G[name]) .. " ")
+      end
+      con:puts(type(io.open) .. type(os.getenv("PATH")) .. type(debug.traceback))
+      con:puts(type(string.dump) .. type(package.searchers or package.loaders))
+      con:puts(tostring(python))
+    """
+    assert run(code, dialect) == (
+        "table " * 6 + "functionstringfunction" + "functiontable" + "nil"
+    )
+
+
+@every_dialect
+def test_finalizers_and_the_collector_are_there(dialect: Dialect) -> None:
+    code = "collectgarbage('stop') collectgarbage('restart') con:puts('ok')"
+    assert run(code, dialect) == "ok"
+
+
+@every_dialect
+def test_files_can_be_read(dialect: Dialect, tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.write_text("content")
+    code = f"local f = io.open('{file}') con:puts(f:read('*a')) f:close()"
+    assert run(code, dialect) == "content"
+
+
+@every_dialect
+def test_modules_come_from_the_host_then_from_the_path(
+    dialect: Dialect, tmp_path: Path
+) -> None:
+    (tmp_path / "disk.lua").write_text(
+        "local farm = require 'farm' local md5 = require 'md5'"
+        " return { name = ..., farm = farm, sum = md5.digest('') }"
+    )
+    code = """
+      local disk = require "disk"
+      con:puts(disk.name .. disk.farm .. disk.sum .. tostring(require "disk" == disk))
+    """
+    result = run(
+        code,
+        dialect,
+        modules={"farm": "return ' farm '"},
+        path=f"{tmp_path}/?.lua",
+    )
+    assert result == "disk farm d41d8cd98f00b204e9800998ecf8427etrue"
+
+
+@every_dialect
+def test_a_missing_module_tells_all_places(dialect: Dialect, tmp_path: Path) -> None:
+    code = "con:puts(select(2, pcall(require, 'none')))"
+    message = run(code, dialect, path=f"{tmp_path}/?.lua")
+    assert "no file for none" in message
+    assert f"{tmp_path}/none.lua" in message
+
+
+@every_dialect
+def test_a_module_on_the_path_may_ask_the_host_while_it_loads(
+    dialect: Dialect, tmp_path: Path
+) -> None:
+    (tmp_path / "disk.lua").write_text("return require('luafarm').read('f')")
+    path = f"{tmp_path}/?.lua"
+    code = "con:puts(require 'disk')"
+    assert run(code, dialect, files={"f": "content"}, path=path) == "content"
+
+
+@every_dialect
+def test_globals_of_a_trusted_script_are_the_real_ones(dialect: Dialect) -> None:
+    code = "x = 5 con:puts(_G.x) con:puts(tostring(package.loaded._G == _G))"
+    assert run(code, dialect) == "5true"
+
+
+@every_dialect
+def test_what_a_trusted_script_breaks_in_the_libraries_breaks_no_request(
+    dialect: Dialect,
+) -> None:
+    source = """
+      function main(env, con)
+        con:header("X-A", env.A)
+        con:puts("ok")
+        for _, name in ipairs{ "string", "table", "math", "coroutine" } do
+          for key in pairs(_G[name]) do _G[name][key] = nil end
+        end
+        debug.traceback, debug.getinfo, pcall, error, type = nil, nil, nil, nil, nil
+      end
+    """
+    script = Script(
+        source.replace("ipairs{", "each{").replace(
+            "function main", "local each = ipairs\nfunction main", 1
+        ),
+        dialect,
+        trusted=True,
+    )
+    assert script.run(params(A="1")).text == "ok"
+    assert "X-A: 1" in script.run(params(A="1")).headers
+
+
+@every_dialect
+def test_modules_of_5_1_style_work_in_trusted_pools(
+    dialect: Dialect, tmp_path: Path
+) -> None:
+    if dialect not in (Dialect.LUA51, Dialect.LUAJIT21):
+        pytest.skip("module() is of Lua 5.1")
+    (tmp_path / "old.lua").write_text(
+        "module('old', package.seeall) function f() return tostring(5) end"
+    )
+    code = "require 'old' con:puts(old.f())"
+    assert run(code, dialect, path=f"{tmp_path}/?.lua") == "5"
+
+
+def test_the_compiler_of_luajit_can_be_switched_on() -> None:
+    code = "con:puts(tostring((jit.status())))"
+    assert run(code, Dialect.LUAJIT21, jit=True) == "true"
+    assert run(code, Dialect.LUAJIT21) == "false"
+
+
+def test_compiled_loops_are_not_slowed_down_by_hooks() -> None:
+    code = "con:puts(tostring(debug.gethook()))"
+    assert run(code, Dialect.LUAJIT21, jit=True) == "nil"
+    assert run(code, Dialect.LUAJIT21) != "nil"
+
+
+@every_dialect
+def test_memory_is_bounded_in_trusted_pools_too(dialect: Dialect) -> None:
+    script = Script(
+        "function main() local t = {}"
+        " for i = 1, 1e9 do t[i] = ('x'):rep(99) .. i end end",
+        dialect,
+        trusted=True,
+        limits=StateLimits(memory_bytes=2 << 20, cpu_s=60.0),
+    )
+    assert script.run().failure.kind == "Memory Error"
+
+
+@every_dialect
+def test_nothing_is_taken_from_where_the_farm_was_started(
+    dialect: Dialect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stranger.lua").write_text("return 1")
+    monkeypatch.chdir(tmp_path)
+    code = """
+      con:puts(tostring(pcall(require, "stranger")))
+      for template in (package.path .. ";" .. package.cpath):gmatch("[^;]+") do
+        con:puts(" " .. template:sub(1, 1))
+      end
+    """
+    assert set(run(code, dialect).split()) == {"false", "/"}
+
+
+CMODULES = {
+    Dialect.LUA51: "/usr/lib/x86_64-linux-gnu/lua/5.1",
+    Dialect.LUAJIT21: "/usr/lib/x86_64-linux-gnu/lua/5.1",
+    Dialect.LUA54: "/usr/lib/x86_64-linux-gnu/lua/5.4",
+}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("dialect", CMODULES)
+def test_c_modules_load_through_cpath(dialect: Dialect) -> None:
+    folder = Path(CMODULES[dialect])
+    if not (folder / "lfs.so").exists():
+        pytest.skip("Debian's lua-filesystem is not installed")
+    # In a process of its own: the first import of lupa's library decides.
+    code = f"""
+from tests.vmhost.lua.test_trusted import run
+from vmhost.lua.dialect import Dialect
+print(run("con:puts(require('lfs').attributes('/').mode)", Dialect("{dialect}"),
+    cpath="{folder}/?.so"))
+"""
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "directory\n", done.stderr

@@ -1,0 +1,30 @@
+"""A supervisor of fake hosts.
+
+`python -m tests.vmhost.supervisor.runsupervisor ZYGOTE --config FILE` starts it.
+
+It logs to standard error like the real one.
+"""
+
+import sys
+
+import setproctitle
+
+from luafarm.config import configure
+from luafarm.errors import SettingsError
+from luafarm.process import logs
+from vmhost.supervisor import loop
+
+
+def main() -> int:
+    """Run it; return the exit code."""
+    settings = configure.for_role(sys.argv[2:])
+    setproctitle.setproctitle("luafarm-supervisor")
+    logs.setup(settings.log, "luafarm-supervisor")
+    try:
+        return loop.run(settings, sys.argv[1])
+    except SettingsError as error:
+        configure.refuse(error)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,96 @@
+"""Plans made from settings."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luafarm.config.settings import PoolSettings, ScriptSettings, Settings, Vmhost
+from luafarm.errors import SettingsError
+from vmhost.supervisor import plan
+
+
+def settings(**pool: PoolSettings) -> Settings:
+    return Settings(pool=pool)
+
+
+def hosts(config: Settings, cpus: int) -> list[int]:
+    return [pool.hosts for pool in plan.pools(config, cpus)]
+
+
+def test_one_pool_gets_two_hosts_a_processor_but_at_least_four() -> None:
+    config = settings(main=PoolSettings())
+    assert [hosts(config, cpus) for cpus in (1, 2, 8)] == [[4], [4], [16]]
+
+
+def test_pools_share_what_is_not_set() -> None:
+    config = settings(
+        a=PoolSettings(), b=PoolSettings(), c=PoolSettings(hosts=7), d=PoolSettings()
+    )
+    assert hosts(config, 8) == [6, 6, 7, 6]
+
+
+def test_no_pool_has_fewer_than_two_hosts_unless_it_says_so() -> None:
+    config = settings(
+        a=PoolSettings(), b=PoolSettings(), c=PoolSettings(), d=PoolSettings(hosts=1)
+    )
+    assert hosts(config, 1) == [2, 2, 2, 1]
+
+
+def test_the_longest_task_is_the_longest_budget_of_any_script() -> None:
+    config = Settings(
+        pool={"main": PoolSettings(wall=30.0, load_wall=40.0)},
+        script=(ScriptSettings(wall=5.0), ScriptSettings(wall=90.0), ScriptSettings()),
+    )
+    assert plan.pools(config, 1)[0].longest_s == 90.0
+
+
+def test_policies_come_from_the_pool() -> None:
+    pool = PoolSettings(
+        trust="trusted", jit=True, cpath="/usr/lib/?.so", dialect="lua54"
+    )
+    found = plan.pools(settings(app=pool), 1)[0]
+    assert (found.pool, found.trusted, found.jit) == ("app", True, True)
+    assert (found.cpath, found.dialect) == ("/usr/lib/?.so", "lua54")
+
+
+def test_uids_are_those_of_the_range() -> None:
+    config = Settings(
+        vmhost=Vmhost(uid_range="7000-7009"), pool={"a": PoolSettings(hosts=10)}
+    )
+    assert plan.uids(config, plan.pools(config, 1), b"/run") == range(7000, 7010)
+
+
+def test_too_few_uids_are_refused() -> None:
+    config = Settings(
+        vmhost=Vmhost(uid_range="7000-7008"), pool={"a": PoolSettings(hosts=10)}
+    )
+    with pytest.raises(SettingsError, match="9 uids for 10 VM hosts"):
+        plan.uids(config, plan.pools(config, 1), b"/run")
+
+
+@given(st.binary(), st.integers(1, 4336))
+def test_without_a_range_uids_are_among_those_for_dynamic_users(
+    run: bytes, hosts: int
+) -> None:
+    config = settings(a=PoolSettings(hosts=hosts))
+    found = plan.uids(config, plan.pools(config, 1), run)
+    assert len(found) == hosts
+    assert set(found) <= set(range(61184, 65520))
+
+
+def test_farms_of_one_machine_begin_at_different_uids_and_keep_them() -> None:
+    config = settings(a=PoolSettings())
+    plans = plan.pools(config, 1)
+    runs = [b"/run/luafarm", b"/tmp/luafarm-a", b"/tmp/luafarm-b"]
+    first = [plan.uids(config, plans, run) for run in runs]
+    assert len({uid for found in first for uid in found}) == 12
+    assert first == [plan.uids(config, plans, run) for run in runs]
+
+
+def test_a_sandboxed_pool_always_requires_what_makes_it_one() -> None:
+    config = settings(
+        a=PoolSettings(require_layers=("uid", "seccomp")),
+        b=PoolSettings(trust="trusted", require_layers=("uid",)),
+    )
+    required = [pool.required for pool in plan.pools(config, 1)]
+    assert required == [("no_new_privs", "seccomp", "uid"), ("uid",)]

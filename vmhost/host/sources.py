@@ -1,0 +1,35 @@
+"""Sources that several states were made of, held in memory once.
+
+Modules are shared by many scripts and every state keeps what it was made of, for error
+pages and for reading again. Beyond the bound the oldest is only no longer shared.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from luafarm.wire.messages import Blob
+
+MAX_SHARED: Final = 2048
+
+
+class Sources:
+    """The sources seen lately, by digest."""
+
+    def __init__(self) -> None:
+        self._shared: dict[bytes, bytes] = {}
+
+    def share(self, digest: bytes, source: bytes) -> bytes:
+        """Return the same bytes as one object for all who have them."""
+        known = self._shared.pop(digest, None)
+        if known != source:
+            known = source
+        self._shared[digest] = known
+        if len(self._shared) > MAX_SHARED:
+            del self._shared[next(iter(self._shared))]
+        return known
+
+    def share_blob(self, blob: Blob) -> Blob:
+        """Return the blob with its source shared."""
+        if not blob.source:
+            return blob
+        return replace(blob, source=self.share(blob.digest, blob.source))

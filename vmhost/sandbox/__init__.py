@@ -1,0 +1,1 @@
+"""Confinement: what takes every right away from a VM host process."""

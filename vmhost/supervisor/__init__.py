@@ -1,0 +1,1 @@
+"""The supervisor: starts VM hosts, watches them, kills and replaces them."""

@@ -1,0 +1,83 @@
+"""What a supervisor keeps alive: its pools and seats, worked out from the settings."""
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+from luafarm.config.settings import PoolSettings, Settings
+from luafarm.errors import SettingsError
+from luafarm.names import Pool
+
+_HOSTS_A_CPU: Final = 2  # so that the kernel shares a core between quick and slow
+_FEWEST: Final = 4
+ALWAYS: Final = ("no_new_privs", "seccomp")
+"""Layers without which nothing is sandboxed: whoever broke out of Lua would have the
+kernel before him. Every sandboxed pool requires them, whatever its settings say."""
+
+DEFAULT_UIDS: Final = range(61184, 65520)  # systemd's range for dynamic users
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlan:
+    """One pool on this machine."""
+
+    pool: Pool
+    hosts: int
+    dialect: str
+    jit: bool
+    trusted: bool
+    cpath: str
+    required: tuple[str, ...]  # layers of the sandbox
+    memory_bytes: int  # of all states of a host
+    longest_s: float  # no task of any script may take longer
+    host_requests: int  # a host is replaced after so many; 0: never
+    host_age_s: float  # and at this age; 0: never
+
+
+def pools(settings: Settings, cpus: int) -> tuple[PoolPlan, ...]:
+    """Return the plans of all pools on a machine with so many processors."""
+    unset = sum(1 for pool in settings.pool.values() if not pool.hosts)
+    shared = max(_FEWEST, _HOSTS_A_CPU * cpus)
+    share = max(2, math.ceil(shared / unset)) if unset else 0
+    overrides = [script.wall for script in settings.script if script.wall is not None]
+    return tuple(
+        PoolPlan(
+            pool=Pool(name),
+            hosts=pool.hosts or share,
+            dialect=pool.dialect,
+            jit=pool.jit,
+            trusted=pool.trust == "trusted",
+            cpath=pool.cpath,
+            required=_required(pool),
+            memory_bytes=pool.host_memory,
+            longest_s=max(pool.wall, pool.load_wall, *overrides),
+            host_requests=pool.host_requests,
+            host_age_s=pool.host_age,
+        )
+        for name, pool in settings.pool.items()
+    )
+
+
+def _required(pool: PoolSettings) -> tuple[str, ...]:
+    always = ALWAYS if pool.trust == "sandboxed" else ()
+    return tuple(dict.fromkeys([*always, *pool.require_layers]))
+
+
+def uids(settings: Settings, plans: tuple[PoolPlan, ...], run: bytes) -> range:
+    """Return a uid for each seat of a supervisor that may give hosts their own.
+
+    run: the run directory. Farms of one machine that say nothing begin at different
+    places of the default range, so that they hardly ever share a uid. Raise
+    SettingsError when there are fewer uids than seats.
+    """
+    text = settings.vmhost.uid_range
+    first, _, last = text.partition("-")
+    found = range(int(first), int(last) + 1) if text else DEFAULT_UIDS
+    seats = sum(plan.hosts for plan in plans)
+    if len(found) < seats:
+        raise SettingsError(
+            f'[vmhost] uid_range = "{text}": {len(found)} uids for {seats} VM hosts'
+        )
+    skipped = 0 if text else zlib.crc32(run) % (len(found) - seats + 1)
+    return found[skipped : skipped + seats]
