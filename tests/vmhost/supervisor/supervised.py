@@ -34,7 +34,7 @@ from luafarm.wire.messages import (
 PATIENCE_S = 120.0
 MACHINE = Machine("box")
 NOBODY = 65534
-FAKE = "tests.vmhost.fakehost"
+FAKE = "tests.vmhost.supervisor.fakehost"
 
 T = TypeVar("T")
 
@@ -272,7 +272,7 @@ def supervised(
     *,
     as_nobody: bool = False,
     owner: int | None = None,
-    command: tuple[str, ...] = ("tests.vmhost.runsupervisor", FAKE),
+    command: tuple[str, ...] = ("tests.vmhost.supervisor.runsupervisor", FAKE),
 ) -> Iterator[Supervised]:
     """Run a supervisor, of fake hosts unless the command says otherwise.
 

@@ -73,7 +73,7 @@ def run() -> Iterator[Path]:
         yield Path(name)
 
 
-def household(run: Path, zygote: str = "tests.vmhost.fakehost") -> Household:
+def household(run: Path, zygote: str = "tests.vmhost.supervisor.fakehost") -> Household:
     return Household(
         machine=Machine("m"),
         run=run,
@@ -194,7 +194,7 @@ def test_an_order_that_cannot_be_given_fails_and_leaves_nothing(
 
 
 def test_a_zygote_that_cannot_be_started_is_an_event(run: Path) -> None:
-    found = Held(Nursery(household(run, "tests.vmhost.nothing"), (PLAN,)))
+    found = Held(Nursery(household(run, "tests.vmhost.supervisor.nothing"), (PLAN,)))
     assert found.nursery.start_zygote() == []
     assert found.wait(events.ZygoteEnded) == events.ZygoteEnded("exit code 1")
     found.nursery.close()

@@ -355,11 +355,12 @@ def test_a_second_supervisor_of_the_same_machine_is_refused(two: Supervised) -> 
 
 
 def test_a_zygote_that_cannot_start_ends_the_supervisor_with_its_reason() -> None:
-    command = ("tests.vmhost.runsupervisor", "tests.vmhost.nothing")
+    missing = "tests.vmhost.supervisor.nothing"
+    command = ("tests.vmhost.supervisor.runsupervisor", missing)
     with supervised(ONE, command=command) as running:
         assert running.wait_end() == 1
         log = running.log.read_text()
-    assert "No module named tests.vmhost.nothing" in log
+    assert f"No module named {missing}" in log
     assert "no VM host can be started" in log
 
 
