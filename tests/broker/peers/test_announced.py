@@ -75,7 +75,9 @@ def test_nobody_is_sent_where_no_key_proves_who_answers(endpoint: str) -> None:
     assert f"at {endpoint} has no key that proves it" in reason(notices)
 
 
-@pytest.mark.parametrize("key", [b"x", b"~" * 40, KEY + b"x"])
+@pytest.mark.parametrize(
+    "key", [b"x", b"~" * 40, KEY + b"x"], ids=["short", "odd", "long"]
+)
 def test_what_is_no_key_proves_nothing(key: bytes) -> None:
     assert "has no key" in reason(replace(FAR, server_key=key))
     assert "has no key" in reason(replace(FAR, notices_key=key))
