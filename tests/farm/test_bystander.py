@@ -12,6 +12,7 @@ from vmhost.lua.dialect import Dialect
 
 pytestmark = [
     pytest.mark.process,
+    pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.skipif(nginx.missing() is not None, reason=str(nginx.missing())),
 ]

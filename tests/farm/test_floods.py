@@ -14,7 +14,7 @@ from tests.farm.client import TIMEOUT_S, Client, ask, connected
 from tests.farm.farms import Farm, during, until, up
 from tests.fcgi.fastcgi import wire
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 MIB = 1 << 20
 GROWTH_KIB = 48 * 1024

@@ -33,19 +33,6 @@ CANARIES: Final = Path(__file__).with_name("canaries")
 DIALECTS: Final = tuple(d for d in Dialect if d not in UNSOUND)
 """Those of sandboxed pools."""
 
-CLASSES: Final = (
-    "bridge",
-    "capability",
-    "cpu",
-    "cpu_in_c",
-    "crash",
-    "environment",
-    "loading",
-    "memory",
-    "protocol",
-    "sabotage",
-)
-
 _LINE: Final = re.compile(r"-- (\w+)((?: \w+)*): (.+)")
 
 
@@ -96,11 +83,6 @@ class Attack:
     asks: int
     body_bytes: int
     query: str
-
-    @property
-    def kind(self) -> str:
-        """Its class."""
-        return self.name.partition("/")[0]
 
     @property
     def file(self) -> str:

@@ -4,7 +4,13 @@ import time
 
 import pytest
 
-from tests.vmhost.states import Script, evaluate, every_sandboxed_dialect, params
+from tests.vmhost.states import (
+    Script,
+    attack_on_every_sandboxed_dialect,
+    evaluate,
+    every_sandboxed_dialect,
+    params,
+)
 from vmhost.lua.dialect import Dialect
 from vmhost.lua.state import StateLimits
 
@@ -29,7 +35,7 @@ def test_no_request_is_stopped_for_what_others_used_before_it(
         assert reply.error is None, number
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize("digits", ["9" * 10, "9" * 22, "9" * 400])
 def test_a_message_cannot_claim_a_line_that_is_no_integer(
     dialect: Dialect, digits: str
@@ -43,7 +49,7 @@ def test_a_message_cannot_claim_a_line_that_is_no_integer(
     assert not script.state.must_close
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_the_name_of_a_chunk_is_cut(dialect: Dialect) -> None:
     source = """
       function main()
@@ -53,7 +59,7 @@ def test_the_name_of_a_chunk_is_cut(dialect: Dialect) -> None:
     assert len(Script(source, dialect).run().failure.file) <= 4096
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize(
     "value",
     [
@@ -75,14 +81,14 @@ def test_no_text_tells_an_address(dialect: Dialect, value: str) -> None:
     assert "0x" not in evaluate(code, dialect)
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_a_percent_sign_before_a_p_is_no_pointer(dialect: Dialect) -> None:
     assert (
         evaluate("return ('%d%% per %s'):format(5, 'page')", dialect) == "5% per page"
     )
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_shifting_elements_has_a_limit_wherever_the_length_comes_from(
     dialect: Dialect,
 ) -> None:
@@ -128,7 +134,7 @@ def test_module_does_not_write_into_sealed_tables() -> None:
     assert said.startswith("function false name conflict")
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_operations_without_end_are_stopped_by_their_cpu_time(dialect: Dialect) -> None:
     source = """
       local luafarm = require "luafarm"
@@ -140,7 +146,7 @@ def test_operations_without_end_are_stopped_by_their_cpu_time(dialect: Dialect) 
     assert time.process_time() - before < 1.0
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_a_header_that_is_let_through_fits_the_front(dialect: Dialect) -> None:
     source = """
       function main(env, con)

@@ -1,5 +1,6 @@
 """One farm for the whole session, and each web server in front of it in turn."""
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,9 @@ def site(
     absent = server.missing()
     if absent:
         pytest.skip(f"{absent}: {INSTALL}")
-    own = place / server.name
-    own.mkdir(mode=0o755)
+    # a name of its own: beside other modules a server is started once for each module
+    own = Path(tempfile.mkdtemp(prefix=f"{server.name}-", dir=place))
+    own.chmod(0o755)
     application = Application(served_farm.socket, served_farm.port, served_farm.root)
     with server.serve(own, application) as running:
         yield Site(server, running, served_farm)

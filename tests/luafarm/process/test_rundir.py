@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,15 @@ import pytest
 from luafarm.config.settings import Broker, Paths, Settings
 from luafarm.errors import SettingsError
 from luafarm.process import rundir
+from tests.luafarm import farms
 from tests.vmhost.supervisor.supervised import environment, python_for_all
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Return a directory with a short name, since paths of sockets are limited."""
+    with farms.directory() as place:
+        yield place
 
 
 def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:

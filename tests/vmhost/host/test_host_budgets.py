@@ -269,7 +269,7 @@ def test_the_largest_states_go_when_the_host_is_full(tmp_path: Path) -> None:
         assert front.done(run(100, A))[3] == b"1"
 
 
-@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.dialects(*Dialect)
 def test_a_full_host_loads_nothing_more(tmp_path: Path, dialect: Dialect) -> None:
     config = replace(CONFIG, dialect=dialect, trusted=True, max_bytes=8 << 20)
     with hosting(tmp_path, config) as host:
@@ -280,7 +280,7 @@ def test_a_full_host_loads_nothing_more(tmp_path: Path, dialect: Dialect) -> Non
         assert (error.kind, error.budget) == ("Host Error", "memory")
 
 
-@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.dialects(*Dialect)
 def test_garbage_does_not_make_a_host_full(tmp_path: Path, dialect: Dialect) -> None:
     litter = b"('x'):rep(7.5 * 2^20) collectgarbage('stop') " + COUNTER
     config = replace(CONFIG, dialect=dialect, trusted=True, max_bytes=8 << 20)

@@ -5,7 +5,10 @@ import warnings
 import pytest
 
 from tests.vmhost.lua import arguments
-from tests.vmhost.states import Script, every_sandboxed_dialect
+from tests.vmhost.states import (
+    Script,
+    attack_on_every_sandboxed_dialect,
+)
 from vmhost.lua.dialect import Dialect
 from vmhost.lua.state import StateLimits
 
@@ -54,7 +57,7 @@ CALLS = [
 ]  # fmt: skip
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.process
 def test_no_function_hangs_or_crashes_for_odd_arguments(dialect: Dialect) -> None:
     with warnings.catch_warnings():  # the child leaves our threads' state alone
@@ -62,7 +65,7 @@ def test_no_function_hangs_or_crashes_for_odd_arguments(dialect: Dialect) -> Non
         assert arguments.survey(dialect) == 0
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_numbers_at_the_edges_are_answered(dialect: Dialect) -> None:
     """Each call in each dialect ends; what would hang ends by the test's time limit."""
     lines = [

@@ -4,6 +4,7 @@ import pytest
 
 from tests.vmhost.states import (
     Script,
+    attack_on_every_sandboxed_dialect,
     every_dialect,
     every_sandboxed_dialect,
     params,
@@ -71,7 +72,7 @@ LOOPS = {
 }
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize("loop", LOOPS)
 def test_the_cpu_budget_stops(dialect: Dialect, loop: str) -> None:
     script = Script(f"function main(env, con) {LOOPS[loop]} end", dialect, limits=SHORT)
@@ -104,7 +105,7 @@ def test_the_cpu_budget_stops_closing_variables(dialect: Dialect) -> None:
         assert script.run().failure.budget == "cpu", code
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_loading_has_a_budget_of_its_own(dialect: Dialect) -> None:
     limits = StateLimits(cpu_s=60.0, load_cpu_s=0.05)
     for source in (
@@ -145,7 +146,7 @@ DEEP = """
 """
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize(
     "dive",
     [
@@ -192,7 +193,7 @@ FILLERS = {
 }
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize("filler", FILLERS)
 def test_the_memory_quota_holds(dialect: Dialect, filler: str) -> None:
     script = Script(
@@ -209,7 +210,7 @@ def test_the_memory_quota_holds(dialect: Dialect, filler: str) -> None:
     assert script.state.memory_bytes <= (2 << 20) + RESERVE_BYTES
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize(
     "filler", ["strings", "table", "hash", "closures", "coroutines"]
 )
@@ -258,7 +259,7 @@ def test_a_state_may_use_most_of_its_quota_and_make_garbage(dialect: Dialect) ->
     assert script.state.must_close == ""
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_a_state_that_stays_full_must_close(dialect: Dialect) -> None:
     source = """
       keep = {}
@@ -273,7 +274,7 @@ def test_a_state_that_stays_full_must_close(dialect: Dialect) -> None:
     script.state.close()
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_a_full_state_that_waits_for_an_answer_does_not_harm_the_process(
     dialect: Dialect,
 ) -> None:
@@ -292,7 +293,7 @@ def test_a_full_state_that_waits_for_an_answer_does_not_harm_the_process(
         assert (failure.kind, failure.budget) == ("Memory Error", "memory")
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_full_states_never_abort_the_process_whatever_is_done_with_them(
     dialect: Dialect,
 ) -> None:
@@ -348,7 +349,7 @@ def test_a_large_source_loads(dialect: Dialect) -> None:
 # ---- reply ---------------------------------------------------------------------------
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize("puts", ["con:puts(text)", "pcall(con.puts, con, text)"])
 def test_the_reply_budget_stops(dialect: Dialect, puts: str) -> None:
     source = (

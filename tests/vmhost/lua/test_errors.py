@@ -2,7 +2,12 @@
 
 import pytest
 
-from tests.vmhost.states import Script, every_dialect, params
+from tests.vmhost.states import (
+    Script,
+    attack_on_every_dialect,
+    every_dialect,
+    params,
+)
 from vmhost.lua.dialect import Dialect
 from vmhost.lua.state import StateLimits
 
@@ -205,7 +210,7 @@ def test_an_error_in_a_coroutine_that_nobody_catches(dialect: Dialect) -> None:
     assert failure.line == 3
 
 
-@every_dialect
+@attack_on_every_dialect
 def test_messages_and_tracebacks_are_bounded(dialect: Dialect) -> None:
     failure = Script("function main() error(('x'):rep(1e6)) end", dialect).run().failure
     assert len(failure.message) <= 4096 + 100
@@ -219,7 +224,7 @@ def test_messages_and_tracebacks_are_bounded(dialect: Dialect) -> None:
     assert len(Script(deep, dialect).run().failure.traceback) <= 8192
 
 
-@every_dialect
+@attack_on_every_dialect
 def test_a_stack_overflow_is_an_error_like_others(dialect: Dialect) -> None:
     script = Script(
         """
@@ -256,7 +261,7 @@ def test_bytecode_is_refused_by_name() -> None:
     assert message.endswith("attempt to load a binary chunk")
 
 
-@every_dialect
+@attack_on_every_dialect
 def test_nested_too_deep_for_the_compiler_is_a_syntax_error(dialect: Dialect) -> None:
     source = "x = " + "(" * 10000 + "1" + ")" * 10000
     assert Script(source, dialect).loaded.failure.kind == "Syntax Error"
@@ -270,7 +275,7 @@ def test_the_buffered_body_of_a_failed_request_is_dropped(dialect: Dialect) -> N
     assert (reply.head, reply.body) == (b"", b"")
 
 
-@every_dialect
+@attack_on_every_dialect
 def test_running_out_of_memory_is_a_memory_error(dialect: Dialect) -> None:
     script = Script(
         """

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from tests.vmhost.states import Script, params
+from tests.vmhost.states import Script, every_dialect, params
 from vmhost.lua.dialect import Dialect
 from vmhost.lua.operation import Op, Step
 from vmhost.lua.state import StateLimits
@@ -342,7 +342,7 @@ def test_a_request_finds_nothing_of_one_that_was_given_up(
     assert second(state, pulled=True) == fresh[dialect, True]
 
 
-@pytest.mark.parametrize("dialect", list(Dialect))
+@every_dialect
 @pytest.mark.parametrize(
     "call",
     [
@@ -395,7 +395,7 @@ def test_what_headers_take_is_what_is_sent(dialect: Dialect, limit: int) -> None
     assert len(head) + len(b"\r\n") == limit
 
 
-@pytest.mark.parametrize("dialect", list(Dialect))
+@every_dialect
 @pytest.mark.parametrize(
     ("source", "text"),
     [

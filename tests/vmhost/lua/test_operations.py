@@ -4,6 +4,8 @@ import pytest
 
 from tests.vmhost.states import (
     Script,
+    attack_on_every_dialect,
+    attack_on_every_sandboxed_dialect,
     evaluate,
     every_dialect,
     every_sandboxed_dialect,
@@ -177,7 +179,7 @@ def test_an_operation_refused_in_a_coroutine_leaves_it_usable(dialect: Dialect) 
     assert evaluate(code, dialect, files={"a": "content"}) == "falsecontent"
 
 
-@every_dialect
+@attack_on_every_dialect
 def test_values_that_a_script_yields_never_reach_the_host(dialect: Dialect) -> None:
     for code in ("coroutine.yield(0, 'head', 'body', '')", "coroutine.yield()"):
         script = Script(f"function main() {code} end", dialect)
@@ -185,7 +187,7 @@ def test_values_that_a_script_yields_never_reach_the_host(dialect: Dialect) -> N
         assert "attempt to yield from outside a coroutine" in message
 
 
-@every_dialect
+@attack_on_every_dialect
 def test_a_coroutine_that_waits_for_the_host_cannot_be_answered_by_the_script(
     dialect: Dialect,
 ) -> None:
@@ -211,7 +213,7 @@ def test_a_coroutine_that_waits_for_the_host_cannot_be_answered_by_the_script(
     assert step[2] == b"false the operation was given up"
 
 
-@every_dialect
+@attack_on_every_dialect
 def test_a_cancelled_request_leaves_nothing_to_the_next(dialect: Dialect) -> None:
     state = LuaState(dialect, StateLimits(), trusted=dialect is Dialect.LUA51)
     source = b"""
@@ -231,7 +233,7 @@ def test_a_cancelled_request_leaves_nothing_to_the_next(dialect: Dialect) -> Non
     assert step[2] == b"2"
 
 
-@every_dialect
+@attack_on_every_dialect
 def test_what_the_host_works_for_a_script_counts_as_its_cpu_time(
     dialect: Dialect,
 ) -> None:
@@ -326,7 +328,7 @@ def test_pcall_and_xpcall_return_all_values(dialect: Dialect) -> None:
     assert evaluate(code, dialect) == "4:true 2:false 2:false 2:false 3:true 2:false"
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_coroutines_nest_to_a_bounded_depth(dialect: Dialect) -> None:
     code = """
       local depth = 0
@@ -340,7 +342,7 @@ def test_coroutines_nest_to_a_bounded_depth(dialect: Dialect) -> None:
     assert evaluate(code, dialect).startswith("false bounded ")
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_callbacks_from_c_nest_to_a_bounded_depth(dialect: Dialect) -> None:
     for nest in (
         "('x'):gsub('x', dive)",
@@ -362,7 +364,7 @@ def test_callbacks_from_c_nest_to_a_bounded_depth(dialect: Dialect) -> None:
         assert evaluate(code, dialect) == "false bounded", nest
 
 
-@pytest.mark.parametrize("dialect", [Dialect.LUA54, Dialect.LUA55])
+@pytest.mark.dialects(Dialect.LUA54, Dialect.LUA55)
 def test_coroutines_can_be_closed(dialect: Dialect) -> None:
     code = """
       local log = {}
@@ -385,7 +387,7 @@ def test_coroutines_can_be_closed(dialect: Dialect) -> None:
     )
 
 
-@pytest.mark.parametrize("dialect", [Dialect.LUA54, Dialect.LUA55])
+@pytest.mark.dialects(Dialect.LUA54, Dialect.LUA55)
 def test_variables_are_closed_when_a_request_fails(dialect: Dialect) -> None:
     script = Script(
         """

@@ -11,7 +11,11 @@ from pathlib import Path
 import lupa
 import pytest
 
-from tests.vmhost.states import Script, every_sandboxed_dialect, params
+from tests.vmhost.states import (
+    Script,
+    attack_on_every_sandboxed_dialect,
+    params,
+)
 from vmhost.lua import prelude, state
 from vmhost.lua.dialect import REFUSED, UNSOUND, Dialect
 
@@ -135,7 +139,7 @@ def audited(monkeypatch: pytest.MonkeyPatch) -> Callable[[Dialect, str], str]:
     return audit
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize("era", ERAS)
 def test_nothing_reachable_is_odd(
     audited: Callable[[Dialect, str], str], dialect: Dialect, era: str
@@ -144,7 +148,7 @@ def test_nothing_reachable_is_odd(
     assert odd == ""
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_every_native_function_is_the_one_that_its_name_says(
     audited: Callable[[Dialect, str], str], dialect: Dialect
 ) -> None:
@@ -179,7 +183,7 @@ end
 """
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_an_environment_that_is_not_decoded_has_nothing_but_our_own_metamethods(
     audited: Callable[[Dialect, str], str], dialect: Dialect
 ) -> None:

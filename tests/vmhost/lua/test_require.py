@@ -6,6 +6,7 @@ import pytest
 
 from tests.vmhost.states import (
     Script,
+    attack_on_every_sandboxed_dialect,
     evaluate,
     every_dialect,
     every_sandboxed_dialect,
@@ -138,7 +139,7 @@ def test_a_module_that_does_not_compile_names_its_file(dialect: Dialect) -> None
     assert '[string "/srv/lib/m"]:1: unexpected symbol' in failure.message
 
 
-@pytest.mark.parametrize("dialect", [Dialect.LUA54, Dialect.LUA55])
+@pytest.mark.dialects(Dialect.LUA54, Dialect.LUA55)
 def test_require_returns_the_file_as_well(dialect: Dialect) -> None:
     code = "local _, file = require 'm' return file"
     assert evaluate(code, dialect, modules={"m": "return 1"}) == "/srv/lib/m"
@@ -222,7 +223,7 @@ def test_load_refuses_bytecode(dialect: Dialect, source: str) -> None:
         assert result.startswith("nilattempt to load a "), result
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_load_refuses_too_much_text(dialect: Dialect) -> None:
     code = """
       local f, message = load(function() return ("-"):rep(1e6) .. "\\n" end)

@@ -8,6 +8,7 @@ import pytest
 from tests.vmhost.states import (
     SANDBOXED,
     Script,
+    attack_on_every_sandboxed_dialect,
     evaluate,
     every_sandboxed_dialect,
     params,
@@ -73,12 +74,12 @@ def listed(dialect: Dialect) -> set[str]:
     return found
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_the_page_lists_exactly_what_a_script_can_reach(dialect: Dialect) -> None:
     assert reachable(dialect) == listed(dialect)
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_package_loaded_holds_nothing_more(dialect: Dialect) -> None:
     code = """
       local names = {}
@@ -97,7 +98,7 @@ def test_package_loaded_holds_nothing_more(dialect: Dialect) -> None:
     assert set(evaluate(code, dialect).split()) == expected
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize(
     "name",
     [
@@ -111,7 +112,7 @@ def test_what_is_dangerous_is_not_there(dialect: Dialect, name: str) -> None:
     assert evaluate(f"return {name}", dialect) == "nil"
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize(
     "name",
     ["io", "debug", "ffi", "jit", "jit.util", "string.buffer", "python", "table.new"],
@@ -123,7 +124,7 @@ def test_require_finds_no_native_module(dialect: Dialect, name: str) -> None:
 # ---- metatables and environments -----------------------------------------------------
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_the_string_metatable_is_out_of_reach(dialect: Dialect) -> None:
     code = """
       local ok, message = pcall(setmetatable, "", {})
@@ -132,7 +133,7 @@ def test_the_string_metatable_is_out_of_reach(dialect: Dialect) -> None:
     assert evaluate(code, dialect) == "falsefalse"
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_what_a_script_does_to_libraries_stays_in_its_state(dialect: Dialect) -> None:
     source = """
       for _, library in pairs(_G) do
@@ -165,7 +166,7 @@ def test_finalizers_are_refused(dialect: Dialect) -> None:
     assert "'__gc' is not allowed" in script.run().failure.message
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_a_finalizer_set_later_never_runs(dialect: Dialect) -> None:
     code = """
       local ran = false
@@ -180,7 +181,7 @@ def test_a_finalizer_set_later_never_runs(dialect: Dialect) -> None:
     assert evaluate(code, dialect) == "false"
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_a_finalizer_set_later_does_not_run_when_the_state_closes(
     dialect: Dialect,
 ) -> None:
@@ -196,7 +197,7 @@ def test_a_finalizer_set_later_does_not_run_when_the_state_closes(
     Script(source, dialect).state.close()
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_a_guarded_global_table_breaks_nobody_but_the_script(dialect: Dialect) -> None:
     source = """
       setmetatable(_G, { __index = function(_, k) error("no global " .. k) end,
@@ -230,7 +231,7 @@ ADDRESSES = [
 ]  # fmt: skip
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize("expression", ADDRESSES)
 def test_no_text_tells_an_address(dialect: Dialect, expression: str) -> None:
     script = Script(
@@ -243,7 +244,7 @@ def test_no_text_tells_an_address(dialect: Dialect, expression: str) -> None:
     assert not re.search(r"0x[0-9a-f]{4,}|: ?[0-9a-f]{8,}", text), text
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize("template", ["%p", "%-20p", "%5.5p", "a%%%p", "%%p%p"])
 def test_format_p_is_refused(dialect: Dialect, template: str) -> None:
     failure = Script(f"string.format('{template}', {{}}, {{}})", dialect).loaded.failure
@@ -268,7 +269,7 @@ def test_tostring_honours_tostring(dialect: Dialect) -> None:
 # ---- capped functions ----------------------------------------------------------------
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -318,7 +319,7 @@ def test_capped_functions_do_what_lua_s_do(
     assert evaluate(f"return ({call})", dialect) == result
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize(
     "call",
     [
@@ -368,7 +369,7 @@ def test_move_is_bounded(dialect: Dialect, call: str) -> None:
     assert "bad argument #" in Script(call, dialect).loaded.failure.message
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize(
     "position", ["-2^31", "-2^53", "0/0", "-1/0", "1/0", "2^31", "1e308"]
 )
@@ -389,7 +390,7 @@ def test_table_functions_work_on_plain_tables(dialect: Dialect) -> None:
     assert evaluate(code, dialect) == "3,2,0 14"
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize("option", ["stop", "restart", "generational", "incremental",
                                     "setpause", "param", "isrunning"])  # fmt: skip
 def test_the_collector_cannot_be_turned_off(dialect: Dialect, option: str) -> None:
@@ -400,7 +401,7 @@ def test_the_collector_cannot_be_turned_off(dialect: Dialect, option: str) -> No
 # ---- random numbers ------------------------------------------------------------------
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 def test_states_have_random_numbers_of_their_own(dialect: Dialect) -> None:
     source = """
       function main(env, con)
@@ -465,7 +466,7 @@ def test_the_compiler_of_luajit_is_for_trusted_pools() -> None:
 # ---- attempts on the trusted side ----------------------------------------------------
 
 
-@every_sandboxed_dialect
+@attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize(
     "code",
     [

@@ -6,7 +6,12 @@ from typing import Final
 
 import pytest
 
-from tests.vmhost.states import Script, every_dialect, params
+from tests.vmhost.states import (
+    Script,
+    attack_on_every_dialect,
+    every_dialect,
+    params,
+)
 from vmhost.lua.dialect import Dialect
 from vmhost.lua.state import StateLimits
 
@@ -71,7 +76,7 @@ def test_odd_limits_are_clear_errors(dialect: Dialect, limits: str) -> None:
     )
 
 
-@every_dialect
+@attack_on_every_dialect
 def test_json_of_too_many_bytes_or_values_is_not_decoded(dialect: Dialect) -> None:
     call = "json.decode, text"
     assert ask(call, b"[" + b"[]," * 2 * MIB + b"1]", dialect) == (
