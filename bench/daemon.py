@@ -6,6 +6,7 @@ session, so that nothing it forks outlives it unnoticed.
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -113,8 +114,14 @@ def accepts(address: str | tuple[str, int]) -> bool:
 
 
 def free_port() -> int:
-    """Find a TCP port of the loopback interface that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a TCP port of the loopback interface that nobody listens on just now.
+
+    It is none of those that the kernel gives to connections: of these, one that is free
+    now may be taken when the caller binds it.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.luafarm.farms import directory, environment, free_port, until
+from bench import daemon
+from tests.luafarm.farms import directory, environment, until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
@@ -27,7 +28,7 @@ def test_it_serves_the_examples_with_what_serving_needs_and_no_more() -> None:
         for name in [*PARTS, *CODE]:
             copy = shutil.copytree if (TREE / name).is_dir() else shutil.copy
             copy(TREE / name, tree / name)
-        port = free_port()
+        port = daemon.free_port()
         with (place / "said").open("wb") as said:
             process = subprocess.Popen(
                 ["make", "run", f"HTTP=127.0.0.1:{port}"],

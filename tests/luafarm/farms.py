@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from bench import procfs
+from bench import daemon, procfs
 from luafarm.process import children
 
 START_S = 120.0
@@ -64,14 +63,6 @@ def luafarm(
     )
 
 
-def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Up:
     """A `luafarm up`, in a process group of its own like a shell's job."""
 
@@ -88,7 +79,7 @@ class Up:
         # threads of a uid are counted over all farms of the machine
         first = 61184 + 8 * (os.getpid() % 500)
         uids = f"vmhost.uid_range={first}-{first + 7}"
-        self.port = free_port()
+        self.port = daemon.free_port()
         self.output = place / "output"
         self.log = place / "log"
         with self.output.open("wb") as output, self.log.open("wb") as log:

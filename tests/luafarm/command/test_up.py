@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bench import daemon
 from tests.luafarm.farms import (
     START_S,
     Asking,
     Up,
     directory,
-    free_port,
     luafarm,
     until,
     up,
@@ -30,7 +30,7 @@ ROLES = ("luafarm-broker", "luafarm-supervisor", "luafarm-front")
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Up]:
     """Give a farm whose processes the tests leave alone."""
-    with up("--listen", f"127.0.0.1:{free_port()}", "--hosts", "2") as running:
+    with up("--listen", f"127.0.0.1:{daemon.free_port()}", "--hosts", "2") as running:
         yield running
 
 
@@ -77,7 +77,7 @@ def test_status_shows_one_part_alone(farm: Up) -> None:
 
 
 def test_a_second_farm_in_its_run_directory_is_refused(farm: Up) -> None:
-    other = f"127.0.0.1:{free_port()}"
+    other = f"127.0.0.1:{daemon.free_port()}"
     done = luafarm("up", str(farm.root), "--http", other, "--set", farm.run)
     assert done.returncode == 2
     assert "already runs there (process" in done.stderr
