@@ -8,8 +8,11 @@ HTTP ?= 127.0.0.1:8080
 SOURCES := setup.py pyproject.toml README.md LICENSE \
 	$(shell find luafarm fcgi broker vmhost -name '*.py' -o -name '*.lua')
 
-.PHONY: hostile simulate help setup run test check fmt lint types layers unit process compiled \
-	packages wheel bench bench-quick bench-live manual clean
+# Tests wait more than they compute: some modules of them side by side, each in one process.
+TEST := pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+.PHONY: hostile simulate help setup run test test-all check fmt lint types layers unit process \
+	compiled packages wheel bench bench-quick bench-live manual clean
 .DELETE_ON_ERROR:
 
 help:           ## list the targets
@@ -76,9 +79,15 @@ simulate: .venv-wheel/.ready ## judge the policies by simulation, against their 
 
 # ---- checking ------------------------------------------------------------------------
 
-test: packages lint types layers ## everything that must pass, from nothing
-	$(BIN)/pytest
+test: packages          ## everything that must pass, from nothing
+	$(MAKE) --jobs 4 --output-sync lint types layers wheel
+	$(BIN)/$(TEST)
 	$(MAKE) compiled
+
+test-all: packages      ## the same, and in every dialect of Lua what all have in common
+	$(MAKE) --jobs 4 --output-sync lint types layers wheel
+	$(BIN)/$(TEST) --every-dialect
+	$(MAKE) compiled ON_WHEEL="tests/conformance tests/fcgi tests/luafarm tests/wheel"
 
 check: lint types layers unit    ## what must be green before every commit
 
@@ -98,25 +107,26 @@ layers: .venv/.ready
 	$(BIN)/lint-imports
 
 unit: .venv/.ready        ## tests without processes
-	$(BIN)/pytest -m "not process"
+	$(BIN)/$(TEST) -m "not process"
 
 process: .venv/.ready     ## tests with real processes, sockets and web servers
-	$(BIN)/pytest -m process
+	$(BIN)/$(TEST) -m process
 
 hostile: .venv/.ready     ## attack with hostile scripts, and with captured VM hosts
 	$(BIN)/python -m tests.hostile
 	$(BIN)/python -m tests.hostile --bystander
 	$(BIN)/python -m tests.captured
 
-# The tests of the hot modules and of `luafarm up` once more, against the installed
-# wheel and away from the source tree, which would hide it.
+# What has compiled code on its way once more, against the installed wheel and away from
+# the source tree, which would hide it: the hot modules, and a farm of them by FastCGI.
+ON_WHEEL := tests/conformance tests/fcgi tests/luafarm/wire tests/wheel
+
 compiled: .venv-wheel/.ready ## tests against the compiled wheel
-	$(WHEEL_BIN)/pip install --quiet pytest pytest-timeout hypothesis
+	$(WHEEL_BIN)/pip install --quiet pytest pytest-timeout pytest-xdist hypothesis
 	rm -rf build/compiled && mkdir -p build/compiled
 	cp -r pyproject.toml setup.py bench tests build/compiled/
-	cd build/compiled && $(CURDIR)/$(WHEEL_BIN)/python -m pytest -o pythonpath= \
-		--deselect tests/luafarm/command/test_manual.py \
-		tests/conformance tests/fcgi tests/luafarm tests/wheel
+	cd build/compiled && $(CURDIR)/$(WHEEL_BIN)/python -m $(TEST) -o pythonpath= \
+		--deselect tests/luafarm/command/test_manual.py $(ON_WHEEL)
 
 manual: .venv/.ready      ## rewrite docs/settings.md and config/luafarm.toml
 	$(BIN)/python -m luafarm.command.manual
