@@ -21,8 +21,11 @@ from bench import daemon, nginx, procfs
 from bench.daemon import Daemon
 from bench.peers import fastcgi
 from bench.peers.peer import Room
+from luafarm.command import asking
+from luafarm.config import configure
 
 LUAFARM = (sys.executable, "-m", "luafarm")
+ANSWER_S = 60.0
 
 
 @contextlib.contextmanager
@@ -67,10 +70,9 @@ class Farm:
         )
 
     def status(self) -> dict[str, Any]:
-        """Return `luafarm status --json`."""
-        done = self.command("status", "--json", "--timeout", "60")
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
+        """Return what `luafarm status --json` prints, without a process for it."""
+        settings = configure.load(self.config).settings
+        found: dict[str, Any] = json.loads(asking.status(settings, ANSWER_S))
         return found
 
     def script(self, name: str) -> dict[str, Any]:
