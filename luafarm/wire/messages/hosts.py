@@ -1,0 +1,70 @@
+"""What supervisors say of their VM hosts, and what the broker wants of these."""
+
+from dataclasses import dataclass
+
+from luafarm.names import HostId, Machine, Pool, RequestId, Script
+
+
+@dataclass(frozen=True, slots=True)
+class HostUp:
+    """A VM host is ready to be connected to."""
+
+    host: HostId
+    pool: Pool
+    machine: Machine
+    endpoint: str
+    server_key: bytes  # CURVE public key, empty on ipc
+    notices: str  # endpoint of its supervisor's notices
+    notices_key: bytes
+    layers: tuple[str, ...]  # layers of the sandbox that hold
+    missing: tuple[str, ...]  # layers that do not, "name: why"
+    pid: int
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostLost:
+    """A VM host is no more."""
+
+    host: HostId
+    running: RequestId  # which request it was running, from the scoreboard; 0: none
+    begun: tuple[RequestId, ...]  # the last requests it began (at most 128), in order
+    script: Script  # and of which script (also while it loaded one); empty: none
+    reason: str  # "wall", "cpu", "seccomp", "crash", "killed", "stopped", ...
+    detail: str  # one sentence for the log
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    """A VM host as its supervisor sees it."""
+
+    host: HostId
+    requests: int
+    states: int
+    rss_kib: int
+    busy_us: int
+    running: bytes  # script, empty when idle
+
+
+@dataclass(frozen=True, slots=True)
+class MachineReport:
+    """A supervisor's heartbeat, once a second."""
+
+    hosts: tuple[HostRow, ...]
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recycle:
+    """Replace this VM host once it is idle."""
+
+    host: HostId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Kill this VM host at once and replace it."""
+
+    host: HostId
+    reason: str

@@ -1,0 +1,166 @@
+"""What the broker and a VM host say to each other: which states there are to be."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from luafarm.names import Epoch, Script
+from luafarm.wire.messages.requests import ScriptError
+
+
+class NeedKind(IntEnum):
+    """What a running script asks its broker for."""
+
+    MODULE = 0  # `require(name)`: looked for in the script roots and library paths
+    FILE = 1  # `luafarm.read(path)`: the bytes of a file under the script roots
+    CHUNK = 2  # `dofile`/`loadfile`: Lua source under the script roots
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Budgets of one script's states and requests on a VM host."""
+
+    memory_bytes: int
+    cpu_ms: int
+    wall_ms: int
+    load_cpu_ms: int
+    load_wall_ms: int
+    reply_bytes: int
+    log_lines: int
+    log_bytes: int
+    fresh: bool  # a new state for every request
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A file that a script loads: what was asked for, and what the broker found."""
+
+    kind: NeedKind
+    name: bytes  # what the script asked for: module name or path
+    path: bytes  # where it was found; empty: nowhere (that is remembered as well)
+    digest: bytes  # of the content
+    source: bytes  # with an empty path: why there is none, as `Source.error`
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Make a state of this script; `Loaded` or `LoadFailed` answers."""
+
+    script: Script
+    epoch: Epoch
+    digest: bytes
+    source: bytes
+    blobs: tuple[Blob, ...]  # what its last generation used, to spare the round trips
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A file that a state used: a change of it renews the script."""
+
+    kind: NeedKind
+    name: bytes
+    path: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The state is ready."""
+
+    script: Script
+    epoch: Epoch
+    load_us: int
+    kib: int
+    dependencies: tuple[Dependency, ...]
+    log: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """The state could not be made."""
+
+    script: Script
+    epoch: Epoch
+    error: ScriptError
+    dependencies: tuple[Dependency, ...]
+    log: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Close the state of this epoch or older once it is idle; `Gone` follows."""
+
+    script: Script
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A state is no more."""
+
+    script: Script
+    epoch: Epoch
+    reason: str  # "dropped", or the budget or error that closed it
+    log: bytes = b""  # what its `shutdown` hook said, within the budgets of a request
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Start nothing of this script below this epoch any more; `Fenced` confirms."""
+
+    script: Script
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """No run of an older epoch starts here from now on."""
+
+    script: Script
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class TakeInventory:
+    """Tell what you hold; `Inventory` answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow:
+    """One state on a VM host."""
+
+    script: Script
+    epoch: Epoch
+    digest: bytes
+    load_us: int
+    kib: int
+    requests: int
+    age_ms: int
+    dependencies: tuple[Dependency, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All states of a VM host; how a new broker learns what there is."""
+
+    states: tuple[StateRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A script asks for a module or file while it loads or runs; `Source` answers."""
+
+    ticket: int  # names the question; unique per VM host
+    script: Script
+    epoch: Epoch
+    kind: NeedKind
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a `Need` asked for; `blob.path` is empty when there is none."""
+
+    ticket: int
+    blob: Blob
+    error: str  # where it was looked for in vain, lines for the script's error message
