@@ -14,11 +14,11 @@ import secrets
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import zmq
+from msgspec.structs import replace
 
 from fcgi.cgi.refusal import Refusal, of_error
 from fcgi.cgi.reply import BadHeaderError
@@ -45,6 +45,7 @@ from luafarm.wire.messages import (
     Aliases,
     Body,
     Cancel,
+    Dones,
     Hello,
     HostLost,
     HostUp,
@@ -507,16 +508,14 @@ class Service:
     def _host_says(self, name: HostId, frame: bytes) -> None:
         now = time.monotonic()
         try:
-            value = codec.unpack(frame, codec.REPLY_VALUES)
-            if value[0] == codec.DONES:
-                rows = codec.done_rows(value)
-                if not rows:
+            message = codec.decode(frame, codec.REPLY_VALUES)
+            if isinstance(message, Dones):
+                if not message.rows:
                     self._conduct[name].idle(now)
-                for row in rows:
+                for row in message.rows:
                     self._done(name, row, now)
                 self._act(self._dispatch.fill(name, now))
                 return
-            message = codec.build(value)
             self._host_message(name, message, now)
         except ProtocolError as error:
             self._accuse(name, str(error))

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from broker import actions as act
 from broker import events as ev
 from broker.machine import Machine
@@ -193,14 +195,7 @@ def test_states_of_scripts_outside_the_roots_are_closed() -> None:
 def test_hosts_of_a_pool_that_is_not_configured_are_left_alone() -> None:
     paper = farm()
     up = paper.host_up("h1")
-    other = ev.HostJoined(
-        type(up)(
-            up.host,
-            Pool("other"),
-            up.machine,
-            *[getattr(up, n) for n in up.__slots__[3:]],
-        )
-    )
+    other = ev.HostJoined(replace(up, pool=Pool("other")))
     actions = paper.play(other)
     assert [type(a) for a in actions] == [act.Log]
     assert paper.play(ev.Inventoried(up.host, ())) == []

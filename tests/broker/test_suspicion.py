@@ -1,9 +1,9 @@
 """Hosts that were taken over: what is believed of them, and what has them killed."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker import actions as act
 from broker import events as ev

@@ -1,6 +1,6 @@
 """Errors as hostile VM hosts tell them."""
 
-from dataclasses import astuple
+from msgspec.structs import astuple
 
 from luafarm import scripterrors
 from luafarm.wire.messages import ScriptError

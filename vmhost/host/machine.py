@@ -18,8 +18,9 @@ but no longer than PATIENCE, and not behind anything that may take longer than t
 # Compiled.
 
 from collections import deque
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from luafarm.errors import ProtocolError
 from luafarm.keys.badges import Badges
@@ -44,6 +45,7 @@ from luafarm.wire.messages import (
     Outcome,
     Role,
     RunRow,
+    Runs,
     ScriptError,
     Source,
     TakeInventory,
@@ -99,13 +101,11 @@ class HostMachine:
     def hear(self, peer: Peer, frame: bytes, now_ns: int, key: str = "") -> None:
         """Take a frame of a peer that came in with this key."""
         try:
-            value = codec.unpack(frame)
+            message = codec.decode(frame)
             role = self.peers.roles.get(peer)
-            if role is Role.FRONT and value[0] == codec.RUNS:
-                self._queue_runs(peer, codec.run_rows(value))
-                return
-            message = codec.build(value)
-            if isinstance(message, Hello):
+            if role is Role.FRONT and isinstance(message, Runs):
+                self._queue_runs(peer, message.rows)
+            elif isinstance(message, Hello):
                 if self.peers.greet(peer, message, key):
                     self.dialogue.ask_again()
             elif role is Role.FRONT:
@@ -129,7 +129,7 @@ class HostMachine:
         elif role is Role.BROKER:
             self.dialogue.ask_again()
 
-    def _queue_runs(self, peer: Peer, rows: list[RunRow]) -> None:
+    def _queue_runs(self, peer: Peer, rows: tuple[RunRow, ...]) -> None:
         queue = self._queue
         if len(queue) + len(rows) > MAX_QUEUE:
             for row in rows:

@@ -1,9 +1,9 @@
 """Every message that luafarm's processes exchange.
 
-A message is one ZeroMQ frame, msgpack, `[kind, field, ...]` in the order of its
-dataclass (`luafarm.wire.codec`). Peers say `Hello` first and are answered with
-`Welcome`, or with `Refused`, which says why; a peer with another PROTOCOL is refused.
-Only the two that every request needs, `Runs` and `Dones`, carry many rows in one frame.
+A message is one ZeroMQ frame, msgpack, `[kind, field, ...]` in the order of its class
+(`luafarm.wire.codec`). Peers say `Hello` first and are answered with `Welcome`, or with
+`Refused`, which says why; a peer with another PROTOCOL is refused. Only the two that
+every request needs, `Runs` and `Dones`, carry many rows in one frame.
 
 Who says what to whom (D connects a DEALER, R binds a ROUTER):
 

@@ -1,30 +1,26 @@
 """What a person asks the broker for."""
 
-from dataclasses import dataclass
+from luafarm.wire.messages.packed import Packed
 
 
-@dataclass(frozen=True, slots=True)
-class StatusWanted:
+class StatusWanted(Packed, frozen=True, tag=30):
     """Ask for the farm's status."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatusIs:
+class StatusIs(Packed, frozen=True, tag=31):
     """The farm's status as JSON."""
 
     text: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Reload:
+class Reload(Packed, frozen=True, tag=32):
     """Check this path (script, module or directory; empty: all) against its files."""
 
     path: bytes
     wait: bool  # answer only when no front will serve the old generation
 
 
-@dataclass(frozen=True, slots=True)
-class Reloaded:
+class Reloaded(Packed, frozen=True, tag=33):
     """The answer to `Reload`."""
 
     ok: bool

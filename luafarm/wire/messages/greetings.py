@@ -1,12 +1,12 @@
 """What peers say to each other first, on every socket."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from luafarm.names import Machine
+from luafarm.wire.messages.packed import Packed
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 
 
 class Role(IntEnum):
@@ -19,12 +19,8 @@ class Role(IntEnum):
     COMMAND = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """The first message of whoever connects.
-
-    Every version understands that of every other as far as `machine`.
-    """
+class Hello(Packed, frozen=True, tag=1):
+    """The first message of whoever connects."""
 
     protocol: int
     role: Role
@@ -33,8 +29,16 @@ class Hello:
     incarnation: int = 0  # of a supervisor: a random number that its process chose
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
+class AnyHello(Packed, frozen=True, forbid_unknown_fields=False, tag=1):
+    """The Hello of any version: what they all begin with."""
+
+    protocol: int
+    role: Role
+    name: str
+    machine: Machine
+
+
+class Welcome(Packed, frozen=True, tag=2):
     """The answer to `Hello`: go on. From the broker `term` counts its incarnations."""
 
     protocol: int
@@ -43,8 +47,7 @@ class Welcome:
     term: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Packed, frozen=True, tag=36):
     """The other answer to `Hello`: not as this; nothing further will be heard.
 
     A supervisor gets it also later, when another process speaks for its machine.

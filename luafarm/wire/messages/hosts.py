@@ -1,12 +1,10 @@
 """What supervisors say of their VM hosts, and what the broker wants of these."""
 
-from dataclasses import dataclass
-
 from luafarm.names import HostId, Machine, Pool, RequestId, Script
+from luafarm.wire.messages.packed import Packed
 
 
-@dataclass(frozen=True, slots=True)
-class HostUp:
+class HostUp(Packed, frozen=True, tag=26):
     """A VM host is ready to be connected to."""
 
     host: HostId
@@ -22,8 +20,7 @@ class HostUp:
     uid: int
 
 
-@dataclass(frozen=True, slots=True)
-class HostLost:
+class HostLost(Packed, frozen=True, tag=27):
     """A VM host is no more."""
 
     host: HostId
@@ -34,8 +31,7 @@ class HostLost:
     detail: str  # one sentence for the log
 
 
-@dataclass(frozen=True, slots=True)
-class HostRow:
+class HostRow(Packed, frozen=True):
     """A VM host as its supervisor sees it."""
 
     host: HostId
@@ -46,24 +42,21 @@ class HostRow:
     running: bytes  # script, empty when idle
 
 
-@dataclass(frozen=True, slots=True)
-class MachineReport:
+class MachineReport(Packed, frozen=True, tag=28):
     """A supervisor's heartbeat, once a second."""
 
     hosts: tuple[HostRow, ...]
     restarts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Recycle:
+class Recycle(Packed, frozen=True, tag=29):
     """Replace this VM host once it is idle."""
 
     host: HostId
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kill:
+class Kill(Packed, frozen=True, tag=35):
     """Kill this VM host at once and replace it."""
 
     host: HostId

@@ -1,11 +1,11 @@
 """What the broker and a front say to each other: which script is served where."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from luafarm.aliases import Alias
 from luafarm.names import Epoch, HostId, Pool, Script
 from luafarm.wire.messages.hosts import HostUp
+from luafarm.wire.messages.packed import Packed
 from luafarm.wire.messages.requests import ScriptError
 
 
@@ -18,16 +18,14 @@ class Verdict(IntEnum):
     REFUSED = 3  # not now: quarantined or no room; `retry_after_s` says how long
 
 
-@dataclass(frozen=True, slots=True)
-class Miss:
+class Miss(Packed, frozen=True, tag=20):
     """A front holds a request for a path that it knows nothing about, or no host of."""
 
     path: bytes  # normalised absolute path, maybe with PATH_INFO behind the script
     idle: tuple[HostId, ...]  # hosts on which this front has nothing outstanding
 
 
-@dataclass(frozen=True, slots=True)
-class Pressure:
+class Pressure(Packed, frozen=True, tag=21):
     """The oldest request of a script waits while every host with a state is taken."""
 
     script: Script
@@ -37,8 +35,7 @@ class Pressure:
     idle: tuple[HostId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class UseRow:
+class UseRow(Packed, frozen=True):
     """What a front saw of one script on one host since its last report."""
 
     script: Script
@@ -51,8 +48,7 @@ class UseRow:
     errors: int
 
 
-@dataclass(frozen=True, slots=True)
-class StopRow:
+class StopRow(Packed, frozen=True):
     """Requests of one script that one budget stopped since the last report."""
 
     script: Script
@@ -61,8 +57,7 @@ class StopRow:
     last: str  # about the last of them: where, and what was used
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Packed, frozen=True, tag=22):
     """A front's counts since its last report, and its gauges now."""
 
     uses: tuple[UseRow, ...]
@@ -70,16 +65,14 @@ class Report:
     stops: tuple[StopRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Accuse:
+class Accuse(Packed, frozen=True, tag=34):
     """A VM host broke the protocol: it is to be killed and replaced."""
 
     host: HostId
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Packed, frozen=True, tag=23):
     """What fronts must know of a script from now on."""
 
     asked: bytes  # the path of the `Miss` this answers; empty: unasked
@@ -95,8 +88,7 @@ class Place:
     error: ScriptError | None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Packed, frozen=True, tag=24):
     """Everything a front must know: what is not in it is no more."""
 
     hosts: tuple[HostUp, ...]
@@ -104,8 +96,7 @@ class Snapshot:
     aliases: tuple[Alias, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Aliases:
+class Aliases(Packed, frozen=True, tag=25):
     """The directories that script roots really are: these, and no others any more.
 
     A path below one of them means the same path below the root.

@@ -1,10 +1,12 @@
 """What a front and a VM host say to each other: requests, and what became of them."""
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 from luafarm.names import RequestId
+from luafarm.wire.messages.packed import Packed
 
 
 class Outcome(IntEnum):
@@ -30,7 +32,9 @@ waits at the front: pull it with `Want`. `body bytes` is its whole length.
 """
 
 
-DoneRow = tuple[int, int, bytes, bytes, bytes, bytes, int]
+_Outcome = Annotated[int, Meta(ge=0, le=4)]  # a number: the rows are plain
+
+DoneRow = tuple[int, _Outcome, bytes, bytes, bytes, bytes, int]
 """(request, Outcome, head, body, log, error, service in microseconds).
 
 `head`: CGI header lines joined by CRLF, without the blank line; when `Part`s carried it
@@ -40,22 +44,19 @@ before, the number of bytes of their chunks in decimal: a missing one shows.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Runs:
+class Runs(Packed, frozen=True, tag=3):
     """Requests to run, in this order."""
 
     rows: tuple[RunRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Dones:
+class Dones(Packed, frozen=True, tag=4):
     """Runs that ended, in the order in which they were run."""
 
     rows: tuple[DoneRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Packed, frozen=True, tag=5):
     """A piece of a reply before its end, because the script flushed."""
 
     request: RequestId
@@ -64,9 +65,8 @@ class Part:
     log: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
-    """The running script reads: send `Body` from this offset, at most so many bytes."""
+class Want(Packed, frozen=True, tag=6):
+    """The running script reads: send `Body` from this offset, at most `max_bytes`."""
 
     request: RequestId
     stream: int  # 0 STDIN, 1 DATA
@@ -74,8 +74,7 @@ class Want:
     max_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Packed, frozen=True, tag=7):
     """A piece of a request body; empty at its end."""
 
     request: RequestId
@@ -84,8 +83,7 @@ class Body:
     chunk: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(Packed, frozen=True, tag=8):
     """The client went away: drop the run if it waits, stop it softly if it runs."""
 
     request: RequestId
@@ -95,8 +93,7 @@ HOST_ERROR: Final = "Host Error"
 """Kind of an error that is none of the script: the VM host did not try to load it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptError:
+class ScriptError(Packed, frozen=True):
     """Why a script did not load or did not finish."""
 
     kind: str  # "Syntax Error", "Runtime Error", "Memory Error", "File Error", ...

@@ -1,9 +1,9 @@
 """What the broker and a VM host say to each other: which states there are to be."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from luafarm.names import Epoch, Script
+from luafarm.wire.messages.packed import Packed
 from luafarm.wire.messages.requests import ScriptError
 
 
@@ -15,8 +15,7 @@ class NeedKind(IntEnum):
     CHUNK = 2  # `dofile`/`loadfile`: Lua source under the script roots
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Packed, frozen=True):
     """Budgets of one script's states and requests on a VM host."""
 
     memory_bytes: int
@@ -30,8 +29,7 @@ class Limits:
     fresh: bool  # a new state for every request
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(Packed, frozen=True):
     """A file that a script loads: what was asked for, and what the broker found."""
 
     kind: NeedKind
@@ -41,8 +39,7 @@ class Blob:
     source: bytes  # with an empty path: why there is none, as `Source.error`
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Packed, frozen=True, tag=9):
     """Make a state of this script; `Loaded` or `LoadFailed` answers."""
 
     script: Script
@@ -53,8 +50,7 @@ class Load:
     limits: Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(Packed, frozen=True):
     """A file that a state used: a change of it renews the script."""
 
     kind: NeedKind
@@ -63,8 +59,7 @@ class Dependency:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Packed, frozen=True, tag=10):
     """The state is ready."""
 
     script: Script
@@ -75,8 +70,7 @@ class Loaded:
     log: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LoadFailed:
+class LoadFailed(Packed, frozen=True, tag=11):
     """The state could not be made."""
 
     script: Script
@@ -86,16 +80,14 @@ class LoadFailed:
     log: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Packed, frozen=True, tag=12):
     """Close the state of this epoch or older once it is idle; `Gone` follows."""
 
     script: Script
     epoch: Epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(Packed, frozen=True, tag=13):
     """A state is no more."""
 
     script: Script
@@ -104,29 +96,25 @@ class Gone:
     log: bytes = b""  # what its `shutdown` hook said, within the budgets of a request
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(Packed, frozen=True, tag=14):
     """Start nothing of this script below this epoch any more; `Fenced` confirms."""
 
     script: Script
     epoch: Epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Fenced:
+class Fenced(Packed, frozen=True, tag=15):
     """No run of an older epoch starts here from now on."""
 
     script: Script
     epoch: Epoch
 
 
-@dataclass(frozen=True, slots=True)
-class TakeInventory:
+class TakeInventory(Packed, frozen=True, tag=16):
     """Tell what you hold; `Inventory` answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class StateRow:
+class StateRow(Packed, frozen=True):
     """One state on a VM host."""
 
     script: Script
@@ -139,15 +127,13 @@ class StateRow:
     dependencies: tuple[Dependency, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Inventory:
+class Inventory(Packed, frozen=True, tag=17):
     """All states of a VM host; how a new broker learns what there is."""
 
     states: tuple[StateRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Packed, frozen=True, tag=18):
     """A script asks for a module or file while it loads or runs; `Source` answers."""
 
     ticket: int  # names the question; unique per VM host
@@ -157,8 +143,7 @@ class Need:
     name: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Packed, frozen=True, tag=19):
     """What a `Need` asked for; `blob.path` is empty when there is none."""
 
     ticket: int

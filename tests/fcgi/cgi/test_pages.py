@@ -1,9 +1,9 @@
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from msgspec.structs import replace
 
 from fcgi.cgi import pages, reply
 from fcgi.cgi.refusal import STATUS, Refusal

@@ -1,9 +1,9 @@
 """The front's decisions: events in, exact actions out."""
 
-from dataclasses import replace
 from itertools import combinations, count
 
 import pytest
+from msgspec.structs import replace
 
 from fcgi.cgi.refusal import Refusal
 from fcgi.dispatch.actions import Action, Answer, CancelRun, Send, Tell

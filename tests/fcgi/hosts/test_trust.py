@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import zmq
 import zmq.asyncio
+from msgspec.structs import replace
 
 from fcgi.service import Service
 from luafarm.config.settings import Settings

@@ -3,12 +3,12 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import zmq
+from msgspec import structs
 
 from luafarm.keys import curve
 from luafarm.keys.zap import ZapHandler
@@ -109,7 +109,7 @@ def test_hello_is_said_until_welcome_and_again_to_the_next_broker(
         peer, frame = heard(broker)
         hello = codec.decode(frame)
         assert isinstance(hello, Hello)
-        assert replace(hello, incarnation=0) == HELLO
+        assert structs.replace(hello, incarnation=0) == HELLO
         assert not link.is_welcome
         welcome = Welcome(PROTOCOL, Role.BROKER, "broker", term)
         broker.send_multipart([peer, codec.encode(welcome)])
