@@ -19,5 +19,4 @@ def cut(error: ScriptError) -> ScriptError:
         traceback=error.traceback[:MAX_TEXT],
         file=error.file[:MAX_TEXT],
         excerpt=error.excerpt[:MAX_TEXT],
-        budget=error.budget[:MAX_WORD],
     )

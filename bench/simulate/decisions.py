@@ -8,6 +8,7 @@ from broker import actions as act
 from broker import events as ev
 from broker.machine import Machine
 from luafarm.config.settings import Broker, PoolSettings, Settings
+from luafarm.ends import Closing
 from luafarm.names import HostId, Pool, Script
 from luafarm.names import Machine as MachineName
 from luafarm.wire.messages import HostRow, HostUp, MachineReport, Report, UseRow
@@ -56,7 +57,7 @@ class Farm:
                 case act.Load(host, _, script, epoch):
                     self.play(ev.StateLoaded(host, script, epoch, 0.002, 100))
                 case act.Drop(host, script, epoch):
-                    self.play(ev.StateGone(host, script, epoch, "dropped"))
+                    self.play(ev.StateGone(host, script, epoch, Closing.DROPPED))
                 case _:
                     pass
         return actions

@@ -8,13 +8,12 @@ One Enum, one table to HTTP status lines; a page for each is made by `fcgi.cgi.p
 from enum import Enum
 from typing import Final
 
+from luafarm.ends import TIME, Budget
 from luafarm.wire.messages import ScriptError
 
-TIME_BUDGETS: Final = frozenset({"cpu", "wall"})
-
 _HARD_STOP: Final = {
-    "cpu": "CPU time used up within one call that nothing but its end could stop",
-    "wall": "time used up within one call that nothing but its end could stop",
+    Budget.CPU: "CPU time used up within one call that nothing but its end could stop",
+    Budget.WALL: "time used up within one call that nothing but its end could stop",
 }
 
 
@@ -64,10 +63,10 @@ def of_error(error: ScriptError | None) -> Refusal:
     """Return how a script's failure is answered: by the budget that it exceeded."""
     if error is None or not error.budget:
         return Refusal.SCRIPT_FAILED
-    return Refusal.TIMEOUT if error.budget in TIME_BUDGETS else Refusal.BUDGET
+    return Refusal.TIMEOUT if error.budget in TIME else Refusal.BUDGET
 
 
-def hard_stop(script: bytes, budget: str) -> ScriptError:
+def hard_stop(script: bytes, budget: Budget) -> ScriptError:
     """Return the error of a request whose VM host had to die for its budget."""
     name = script.decode("utf-8", "backslashreplace")
     message = _HARD_STOP[budget]

@@ -1,5 +1,6 @@
 """What supervisors say of their VM hosts, and what the broker wants of these."""
 
+from luafarm.ends import Death
 from luafarm.names import HostId, Machine, Pool, RequestId, Script
 from luafarm.wire.messages.packed import Packed
 
@@ -27,7 +28,7 @@ class HostLost(Packed, frozen=True, tag=27):
     running: RequestId  # which request it was running, from the scoreboard; 0: none
     begun: tuple[RequestId, ...]  # the last requests it began (at most 128), in order
     script: Script  # and of which script (also while it loaded one); empty: none
-    reason: str  # "wall", "cpu", "seccomp", "crash", "killed", "stopped", ...
+    reason: Death
     detail: str  # one sentence for the log
 
 

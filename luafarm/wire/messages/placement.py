@@ -3,6 +3,7 @@
 from enum import IntEnum
 
 from luafarm.aliases import Alias
+from luafarm.ends import Budget
 from luafarm.names import Epoch, HostId, Pool, Script
 from luafarm.wire.messages.hosts import HostUp
 from luafarm.wire.messages.packed import Packed
@@ -52,7 +53,7 @@ class StopRow(Packed, frozen=True):
     """Requests of one script that one budget stopped since the last report."""
 
     script: Script
-    budget: str
+    budget: Budget
     times: int
     last: str  # about the last of them: where, and what was used
 

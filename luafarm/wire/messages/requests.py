@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from luafarm.ends import Budget
 from luafarm.names import RequestId
 from luafarm.wire.messages.packed import Packed
 
@@ -102,4 +103,4 @@ class ScriptError(Packed, frozen=True):
     file: str
     line: int  # 0 when not known
     excerpt: str  # source lines around `line`, "NNN| text", empty when not known
-    budget: str  # "", or the budget that was exceeded: "cpu", "wall", "memory", ...
+    budget: Budget  # that was exceeded

@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from luafarm.ends import Closing
 from luafarm.names import Epoch, Script
 from luafarm.wire.messages.packed import Packed
 from luafarm.wire.messages.requests import ScriptError
@@ -92,7 +93,7 @@ class Gone(Packed, frozen=True, tag=13):
 
     script: Script
     epoch: Epoch
-    reason: str  # "dropped", or the budget or error that closed it
+    reason: Closing
     log: bytes = b""  # what its `shutdown` hook said, within the budgets of a request
 
 

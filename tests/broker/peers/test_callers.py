@@ -10,6 +10,7 @@ import zmq
 from msgspec.structs import replace
 
 from broker.peers.callers import MAX_CALLERS
+from luafarm.ends import Death
 from luafarm.keys import curve
 from luafarm.names import HostId, Machine, Pool, RequestId, Script
 from luafarm.wire import codec
@@ -31,7 +32,7 @@ from tests.broker.peers.played import DEADLINE_S, Bench, Dealer
 
 A, B = Machine("a"), Machine("b")
 HOST = HostId("a-p-1-00ff00ff")
-LOST = HostLost(HOST, RequestId(0), (), Script(b""), "killed", "so it is said")
+LOST = HostLost(HOST, RequestId(0), (), Script(b""), Death.KILLED, "so it is said")
 
 
 def up(host: HostId = HOST, machine: Machine = A) -> HostUp:

@@ -1,7 +1,7 @@
 """Messages to bytes and back; hostile bytes raise ProtocolError and nothing else."""
 
 import contextlib
-from enum import IntEnum
+from enum import Enum
 from types import NoneType
 from typing import cast, get_args, get_origin, get_type_hints
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import fields
 
 from fcgi.dispatch.room import MAX_RUNS
+from luafarm.ends import Budget
 from luafarm.errors import ProtocolError
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from luafarm.wire import codec, messages
@@ -51,7 +52,7 @@ def field_values(hint: object) -> st.SearchStrategy[object]:
         return st.one_of([field_values(inner) for inner in get_args(hint)])
     if hint is NoneType:
         return st.none()
-    if isinstance(hint, type) and issubclass(hint, IntEnum):
+    if isinstance(hint, type) and issubclass(hint, Enum):
         return st.sampled_from(hint)
     plain: dict[object, st.SearchStrategy[object]]
     plain = {int: INTEGERS, str: TEXTS, bytes: BYTES, bool: st.booleans()}
@@ -128,7 +129,7 @@ def test_a_script_error_travels_in_a_row(error: object) -> None:
 
 
 def test_enumerations_and_nested_messages_come_back_in_their_types() -> None:
-    error = ScriptError("Syntax Error", "m", "t", "f", 3, "3| x", "")
+    error = ScriptError("Syntax Error", "m", "t", "f", 3, "3| x", Budget.NONE)
     place = Place(
         b"/x",
         Script(b"/x"),
@@ -265,6 +266,10 @@ def test_any_bytes_are_a_script_error_or_a_protocol_error(data: bytes) -> None:
         (
             [1, PROTOCOL, 1, "n", "m", 0, 0],
             "Hello: Expected `array` of at most length 5, got 6",
+        ),
+        (
+            [27, "h", 1, [], b"", "boredom", ""],
+            "HostLost.reason: Invalid enum value 'boredom'",
         ),
         ([99], "unknown kind of message: Invalid value 99"),
         ([0], "unknown kind of message: Invalid value 0"),

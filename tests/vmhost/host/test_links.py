@@ -10,6 +10,7 @@ import pytest
 import zmq
 from msgspec import structs
 
+from luafarm.ends import Death
 from luafarm.keys import curve
 from luafarm.keys.zap import ZapHandler
 from luafarm.names import HostId, Machine, RequestId, Script
@@ -32,7 +33,9 @@ from vmhost.supervisor.notices import Notices
 pytestmark = pytest.mark.process
 
 BOX = Machine("box")
-LOST = HostLost(HostId("h"), RequestId(7), (RequestId(7),), Script(b"/x"), "wall", "")
+LOST = HostLost(
+    HostId("h"), RequestId(7), (RequestId(7),), Script(b"/x"), Death.WALL, ""
+)
 HELLO = Hello(PROTOCOL, Role.SUPERVISOR, BOX, BOX)
 Sock = zmq.Socket[bytes]
 

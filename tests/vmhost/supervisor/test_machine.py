@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from luafarm.ends import Death
 from luafarm.names import HostId, Pool, RequestId, Script
 from luafarm.wire.messages import HostLost
 from vmhost import deaths
@@ -176,7 +177,7 @@ def test_a_host_killed_by_its_script_is_mourned_with_request_and_script_and_repl
         running=RequestId(77),
         begun=(RequestId(5), RequestId(77)),
         script=Script(b"/srv/slow.lua"),
-        reason="crash",
+        reason=Death.CRASH,
         detail="killed by SIGSEGV",
     )
     assert [type(a) for a in actions] == [Mourn, Say, Fork]
@@ -240,7 +241,7 @@ def test_a_task_over_its_deadline_and_grace_costs_the_host_its_life() -> None:
 def test_the_reason_is_wall_also_when_the_kernel_timer_came_first() -> None:
     started = warm()
     message = lost(started.die(only_host(started), -14, TASK))
-    assert message.reason == deaths.WALL
+    assert message.reason == Death.WALL
 
 
 def test_a_killed_host_is_not_killed_twice() -> None:
@@ -285,7 +286,7 @@ def test_an_idle_host_whose_loop_stands_still_is_killed() -> None:
     still = itertools.repeat(Reading(None, 7, 0, 0, 0, 99))
     killed = until_killed(started, host, still, 20.0)
     assert SILENT_S < killed <= SILENT_S + 1.0
-    assert lost(started.die(host)).reason == deaths.SILENT
+    assert lost(started.die(host)).reason == Death.SILENT
 
 
 @pytest.mark.parametrize(
@@ -312,7 +313,7 @@ def test_a_host_whose_sign_of_life_is_ahead_of_the_clock_is_killed() -> None:
     assert started.look(1.0, {host: honest}) == []
     started.now -= 1.0
     assert started.look(1.0, {host: lie}) == [Kill(host)]
-    assert lost(started.die(host)).reason == deaths.PROTOCOL
+    assert lost(started.die(host)).reason == Death.PROTOCOL
 
 
 def test_a_supervisor_that_was_stopped_itself_takes_no_host_for_silent() -> None:
@@ -460,7 +461,7 @@ def test_a_recycled_host_is_drained_and_replaced_without_a_warning() -> None:
     assert started.feed(events.RecycleWanted(host, "memory")) == [Drain(host)]
     actions = started.die(host, 0)
     assert [type(a) for a in actions] == [Mourn, Fork]
-    assert lost(actions).reason == deaths.STOPPED
+    assert lost(actions).reason == Death.STOPPED
     assert started.machine.restarts == 0
 
 
@@ -615,7 +616,7 @@ def test_a_deadline_holds_also_for_a_host_that_leaves() -> None:
     started.feed(events.StopWanted())
     busy = Reading(TASK, 0, 0, 1, 0, 0)
     assert started.look(0.1, readings={host: busy}) == [Kill(host)]
-    assert lost(started.die(host, -9, TASK)).reason == deaths.WALL
+    assert lost(started.die(host, -9, TASK)).reason == Death.WALL
 
 
 def test_the_loop_is_wanted_soon_but_not_all_the_time() -> None:
