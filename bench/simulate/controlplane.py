@@ -52,7 +52,6 @@ class Broker:
             term=1,
             now=0.0,
             cores=config.cores,
-            memory_kib=config.memory_kib,
         )
         self._joining = list(config.hosts)
         self._present: dict[HostId, None] = {}
@@ -111,8 +110,8 @@ class Broker:
         return [ev.HostJoined(up), ev.Inventoried(name)]
 
     def _alive(self) -> ev.Event:
-        rows = tuple([HostRow(name, 0, 0, 0, 0, b"") for name in self._present])
-        return ev.MachineReported(_MACHINE, MachineReport(rows, 0))
+        rows = tuple([HostRow(name, 0, 0, b"") for name in self._present])
+        return ev.MachineReported(_MACHINE, MachineReport(rows))
 
     def _host_up(self, _now: float, event: Event) -> list[ev.Event]:
         return self._joined(event.host)
@@ -153,7 +152,6 @@ class Broker:
                 self._names.id(use.host),
                 use.n,
                 round(use.busy_s * 1e6),
-                round(use.sojourn_s * 1e6),
                 round(use.waited_s * 1e6),
                 round((now - use.last) * 1e6),
                 0,

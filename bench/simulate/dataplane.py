@@ -189,7 +189,7 @@ class Front:
                 self._names.host(row.host),
                 row.requests,
                 row.busy_us / 1e6,
-                row.sojourn_us / 1e6,
+                (row.waited_us + row.busy_us) / 1e6,
                 row.waited_us / 1e6,
                 now - row.last_us / 1e6,
             )

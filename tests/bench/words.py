@@ -10,7 +10,6 @@ class Config:
     states: int
     clones: int
     cores: int = 0
-    memory_kib: int = 0
     seed: int = 1
 
 

@@ -221,14 +221,12 @@ class Paper:
     ) -> list[act.Action]:
         """Let a supervisor report its hosts, one of them with these figures."""
         rows = tuple(
-            HostRow(h, requests, 1, rss_kib, 0, b"")
-            if h == of
-            else HostRow(h, 0, 1, 0, 0, b"")
+            HostRow(h, requests, rss_kib, b"") if h == of else HostRow(h, 0, 0, b"")
             for h, host in self.hosts.items()
             if host.up.machine == machine
         )
         name = MachineName(machine)
-        return self.play(ev.MachineReported(name, MachineReport(rows, 0)))
+        return self.play(ev.MachineReported(name, MachineReport(rows)))
 
     def die(self, name: str, reason: str = "crash", of: bytes = b"") -> None:
         """Let a host die, maybe of a script, and its supervisor say so."""
@@ -464,7 +462,7 @@ class Paper:
         waited_us: int = 0,
     ) -> None:
         """Let the front report requests that were served."""
-        row = UseRow(path, host, requests, busy_us, busy_us, waited_us, 0, 0)
+        row = UseRow(path, host, requests, busy_us, waited_us, 0, 0)
         self.play(ev.Reported(FRONT, Report((row,), ())))
 
     def use_all(self) -> None:

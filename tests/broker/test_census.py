@@ -312,7 +312,7 @@ def test_the_hosts_of_a_silent_machine_are_lost() -> None:
 def test_hosts_that_their_supervisor_does_not_have_are_lost() -> None:
     paper = farm("h1")
     paper.ask(A)
-    report = MachineReport((), 0)
+    report = MachineReport(())
     paper.play(ev.MachineReported(MachineName("n"), report))
     assert paper.places[A].hosts == (H1,)
     paper.play(ev.MachineReported(MachineName("m"), report))

@@ -229,7 +229,7 @@ def test_a_host_is_sent_what_its_scripts_ask_for(bench: Bench) -> None:
 def test_a_host_is_told_to_close_what_makes_room(tmp_path: Path) -> None:
     with Bench(tmp_path, broker=Broker(takeover=0.0, states=1)) as bench:
         front, host, path, load = loaded(bench)
-        row = UseRow(Script(path), host.up.host, 1, 100, 100, 0, 0, 0)
+        row = UseRow(Script(path), host.up.host, 1, 100, 0, 0, 0)
         front.say(Report((row,), (("queued", 0),)))
         other = bench.write("b.lua", "two")
         front.say(Miss(other, ()))
@@ -354,7 +354,7 @@ def test_what_happens_is_recorded_for_the_simulator(tmp_path: Path) -> None:
     record = tmp_path / "record"
     with Bench(tmp_path, broker=Broker(takeover=0.0, record=str(record))) as bench:
         front, host, path, _ = loaded(bench)
-        row = UseRow(Script(path), host.up.host, 5, 5000, 6000, 100, 1000, 0)
+        row = UseRow(Script(path), host.up.host, 5, 5000, 100, 1000, 0)
         front.say(Report((row,), ()))
         bench.wait_for(lambda status: status["scripts"][0]["requests"] == 5)
     entries = [json.loads(line) for line in record.read_text().splitlines()]
@@ -372,7 +372,7 @@ def test_what_happens_is_recorded_for_the_simulator(tmp_path: Path) -> None:
 
 def test_the_status_is_json_with_everything_in_it(bench: Bench) -> None:
     front, host, path, _ = loaded(bench)
-    row = UseRow(Script(path), host.up.host, 5, 5000, 6000, 100, 0, 1)
+    row = UseRow(Script(path), host.up.host, 5, 5000, 100, 0, 1)
     front.say(Report((row,), (("queued", 3),)))
     answer(front, path)
     command = bench.dealer(Role.COMMAND)
@@ -490,8 +490,8 @@ def test_a_new_broker_adopts_what_the_hosts_hold(tmp_path: Path) -> None:
 def test_machine_reports_reach_the_status(bench: Bench) -> None:
     host = bench.host()
     supervisor = bench.supervisor(host)
-    row = HostRow(host.up.host, 77, 1, 20_000, 0, b"/x.lua")
-    supervisor.say(MachineReport((row,), 0))
+    row = HostRow(host.up.host, 77, 20_000, b"/x.lua")
+    supervisor.say(MachineReport((row,)))
     status = bench.wait_for(lambda status: status["hosts"][0]["requests"] == 77)
     shown = status["hosts"][0]
     assert (shown["requests"], shown["rss_kib"]) == (77, 20_000)

@@ -113,8 +113,8 @@ def test_a_claim_to_hold_anothers_script_does_not_make_it_blamed() -> None:
 def test_the_status_shows_no_script_at_a_host_that_was_never_given_it() -> None:
     paper = farm()
     paper.ask(A)
-    rows = tuple(HostRow(name, 1, 1, 1, 1, A) for name in (H, Q))
-    paper.play(ev.MachineReported(MACHINE, MachineReport(rows, 0)))
+    rows = tuple(HostRow(name, 1, 1, A) for name in (H, Q))
+    paper.play(ev.MachineReported(MACHINE, MachineReport(rows)))
     hosts = paper.machine.farm.roster.hosts
     assert (hosts[H].running, hosts[Q].running) == (A, b"")
 

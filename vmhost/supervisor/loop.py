@@ -263,7 +263,7 @@ class _Loop:
         if not self._broker.is_welcome:
             return
         rows = [self._nursery.child(host).row() for host in self._machine.serving()]
-        self._broker.send(MachineReport(tuple(rows), self._machine.restarts))
+        self._broker.send(MachineReport(tuple(rows)))
 
     def _register(self) -> None:
         sockets = [self._broker.socket, self._broker.monitor, self._notices.socket]

@@ -87,7 +87,6 @@ class Supervisor:
         patience: Patience,
         name: Callable[[Pool, int], HostId],
     ) -> None:
-        self.restarts = 0  # hosts that ended without being asked
         self.story: deque[tuple[float, Event, list[Action]]] = deque(maxlen=_STORY)
         self._patience = patience
         self._name = name  # gives every host an id that was never used
@@ -302,11 +301,9 @@ class Supervisor:
             actions.append(Mourn(lost))
         actions.append(_obituary(seat.host, cause, event, asked=asked))
         pool = seat.pool
-        if not asked:
-            self.restarts += 1
-            if pool.count_death(now):
-                text = f"pool={pool.plan.pool} VM hosts keep dying: restarts slowed"
-                actions.append(Say(Level.WARNING, text))
+        if not asked and pool.count_death(now):
+            text = f"pool={pool.plan.pool} VM hosts keep dying: restarts slowed"
+            actions.append(Say(Level.WARNING, text))
         blameless = asked or event.task is not None
         longest = self._patience.spawn_max_s
         seat.vacate(now, seat.pause_s(now, blameless=blameless, longest_s=longest))

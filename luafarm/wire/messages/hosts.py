@@ -37,9 +37,7 @@ class HostRow(Packed, frozen=True):
 
     host: HostId
     requests: int
-    states: int
     rss_kib: int
-    busy_us: int
     running: bytes  # script, empty when idle
 
 
@@ -47,7 +45,6 @@ class MachineReport(Packed, frozen=True, tag=28):
     """A supervisor's heartbeat, once a second."""
 
     hosts: tuple[HostRow, ...]
-    restarts: int
 
 
 class Recycle(Packed, frozen=True, tag=29):

@@ -43,7 +43,6 @@ class UseRow(Packed, frozen=True):
     host: HostId
     requests: int
     busy_us: int
-    sojourn_us: int
     waited_us: int
     last_us: int  # how long ago the last one finished
     errors: int

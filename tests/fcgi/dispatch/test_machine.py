@@ -594,7 +594,6 @@ def test_a_wait_for_the_first_state_is_no_wait_for_want_of_clones() -> None:
     dispatch.finish(A, send.pending.id, 1000, 0.9, ok=True)
     [row] = dispatch.report(1.0, {}).uses
     assert (row.requests, row.waited_us) == (2, 200_000)
-    assert row.sojourn_us == pytest.approx(1_100_000, abs=2)
 
 
 @pytest.mark.parametrize("fronts", [2, 3, 4])

@@ -109,7 +109,6 @@ def test_the_heartbeat_tells_what_the_scoreboards_say(two: Supervised) -> None:
     rows = {row.host: row for row in report.hosts}
     assert rows[second.host].running == b""
     assert all(row.rss_kib > 1000 for row in report.hosts)
-    assert report.restarts == 0
 
 
 @pytest.mark.parametrize(
