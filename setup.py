@@ -25,7 +25,7 @@ HOT = sorted(
     if re.search(r'"""\n\n# (Compiled|Impure, compiled)\.\n', path.read_text())
 )
 
-MYPYC = "mypy[mypyc]==2.4.1"
+MYPYC = ["mypy[mypyc]==2.4.1", "msgspec>=0.20"]  # whose classes messages are
 WANTED = os.environ.get("LUAFARM_COMPILE", "")
 EDITABLE = {"editable_wheel", "develop", "egg_info", "dist_info", "sdist"}
 
@@ -78,5 +78,5 @@ setup(
     ext_modules=extensions(),
     cmdclass={"build_ext": OptionalBuild},
     # what builds it asks for this first; plain Python needs no compiler of types
-    setup_requires=[] if WANTED == "0" else [MYPYC],
+    setup_requires=[] if WANTED == "0" else MYPYC,
 )

@@ -18,20 +18,20 @@ from broker.farm import Farm
 from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.resolve import shown
-from broker.restraint import EXHAUSTING
 from broker.suspicion import Suspicion
 from broker.tables import Generation, Host, Record, State
+from luafarm.ends import EXHAUSTING, Budget, Closing, Death
 from luafarm.names import Epoch, HostId, Machine, RequestId, Script
 from luafarm.wire.messages import HostLost, StateRow, StopRow, Verdict
 
 MACHINE_SILENCE_S: Final = 5.0
 """A supervisor that is silent for so long is gone, and its VM hosts with it."""
 
-UNSENT: Final = "unsent"
-"""Why a state is gone whose order could not be sent: its sources are not to be had."""
+_BLAMELESS: Final = frozenset({Death.STOPPED, Death.SILENT})
+"""Why hosts go without a script being to blame."""
 
-NO_FAULT: Final = frozenset({"stopped", "recycled", "silent", "dropped", "replaced"})
-"""Why hosts and states go without a script being to blame."""
+_ORDERLY: Final = frozenset({Closing.DROPPED, Closing.REPLACED, Closing.STOPPED})
+"""Why states go without having failed."""
 
 MOST_RATE: Final = 10_000.0
 """Requests a second that the states of one host may have served, all together."""
@@ -240,7 +240,7 @@ class Census:
             return
         record = self._farm.records.get(lost.script)
         is_fault = (
-            record is not None and host.has(record) and lost.reason not in NO_FAULT
+            record is not None and host.has(record) and lost.reason not in _BLAMELESS
         )
         is_served = is_fault and not lost.running and self._reject(host, lost)
         if is_fault and not is_served:
@@ -261,7 +261,7 @@ class Census:
         if loading is None or not loading.sent:
             return False
         record, generation = loading.record, loading.generation
-        budget = lost.reason if lost.reason in EXHAUSTING else ""
+        budget = lost.reason.budget
         if generation is record.next:
             if record.current is None and not budget:
                 return False
@@ -348,7 +348,7 @@ class Census:
 
     def _forget_silent(self, host: Host, why: str) -> None:
         nobody, nothing = RequestId(0), Script(b"")
-        self._forget(host, HostLost(host.id, nobody, (), nothing, "silent", why))
+        self._forget(host, HostLost(host.id, nobody, (), nothing, Death.SILENT, why))
 
     def accused(self, event: Accused) -> None:
         """Have a host killed that breaks the protocol."""
@@ -368,7 +368,7 @@ class Census:
         if loading is not None and loading.sent and loading.epoch == event.epoch:
             self._turn.count("lost_loads")
             farm.end(loading)
-            if event.reason == UNSENT:
+            if event.reason is Closing.UNSENT:
                 # the files are about to be looked at; until then it would end the same
                 self._unsent[event.script] = loading.record
                 self._convergence.unsendable(loading.record)
@@ -378,16 +378,18 @@ class Census:
         state = host.states.get(event.script)
         if state is None and loading is None:
             self._suspicion.is_stray(host, "the end of a state")
-        if state is None or state.epoch != event.epoch or event.reason == "replaced":
-            return  # "replaced": `StateLoaded` of the new one follows
+        if state is None or state.epoch != event.epoch:
+            return
+        if event.reason is Closing.REPLACED:
+            return  # `StateLoaded` of the new one follows
         self._turn.count("lost_states")
         record = state.record
-        if event.reason not in NO_FAULT:
+        if event.reason not in _ORDERLY:
             why = f"closed by its host: {event.reason}"
             farm.evictions.note(record.script, why, self._turn.now)
         farm.lose(state)
-        if event.reason in EXHAUSTING:
-            self._restrain(record, event.reason, 1)
+        if event.reason.budget in EXHAUSTING:
+            self._restrain(record, event.reason.budget, 1)
         farm.bulletin.publish(record)
         self._convergence.tend(record)
 
@@ -401,7 +403,7 @@ class Census:
             # of a state for one request nobody tells how it ended
             self._restrain(record, row.budget, row.times)
 
-    def _restrain(self, record: Record, budget: str, times: int) -> None:
+    def _restrain(self, record: Record, budget: Budget, times: int) -> None:
         """Count what a budget stopped; restrain the script when that was too often.
 
         Whoever may send a request can bring that about, so it is not refused.

@@ -14,6 +14,7 @@ from broker.farm import Farm
 from broker.placement import Placement
 from broker.resolve import shown
 from broker.tables import Failure, Generation, Loading, Record, State
+from luafarm.ends import Budget
 from luafarm.names import Script
 from luafarm.wire.messages import ScriptError, Verdict
 
@@ -229,9 +230,9 @@ class Convergence:
 
 
 def _unreadable(script: Script, error: str) -> ScriptError:
-    return load_error(script, "File Error", error, "")
+    return load_error(script, "File Error", error, Budget.NONE)
 
 
-def load_error(script: Script, kind: str, message: str, budget: str) -> ScriptError:
+def load_error(script: Script, kind: str, message: str, budget: Budget) -> ScriptError:
     """Return an error that is not the script's own words."""
     return ScriptError(kind, message, "", shown(script), 0, "", budget)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import inf
 
 from luafarm.aliases import Alias
+from luafarm.ends import Closing
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from luafarm.wire.messages import (
     Dependency,
@@ -177,7 +178,7 @@ class StateGone:
     host: HostId
     script: Script
     epoch: Epoch
-    reason: str
+    reason: Closing
 
 
 @dataclass(frozen=True, slots=True)

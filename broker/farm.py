@@ -44,14 +44,11 @@ _RESTRAINED_SHARE: Final = 4
 class Farm:
     """Scripts, hosts and states."""
 
-    def __init__(
-        self, settings: Settings, turn: Turn, term: int, memory_kib: int
-    ) -> None:
+    def __init__(self, settings: Settings, turn: Turn, term: int) -> None:
         self.settings = settings
         self.turn = turn
         self.fading = Fading(settings.broker.heat_half_life, turn.now)
         self.limit = settings.broker.states
-        self.memory_limit_kib = memory_kib
         self.pools = pool_paths(settings)
         self.records: dict[Script, Record] = {}
         self.roster = Roster()
@@ -436,11 +433,8 @@ class Farm:
         """Put a state where it belongs in the order of worth, if it may be a victim."""
         if not state.served or state.record.script in state.host.loads:
             return
-        self.victims.put(state, key(state.heat, self.gain_s(state), self._size(state)))
-
-    def _size(self, state: State) -> float:
-        return float(max(state.kib, 1)) if self.memory_limit_kib else 1.0
+        self.victims.put(state, key(state.heat, self.gain_s(state)))
 
     def worth_s(self, state: State) -> float:
         """Return the seconds of waiting that a ranked state saves in a half-life."""
-        return worth(state.key, self.lived()) * self._size(state)
+        return worth(state.key, self.lived())

@@ -20,7 +20,6 @@ import zmq
 
 from broker import actions as act
 from broker import events as ev
-from broker.census import UNSENT
 from broker.library.tree import Library
 from broker.machine import Machine
 from broker.peers import zmqlink
@@ -31,6 +30,7 @@ from broker.recorder import Recorder
 from broker.resolve import shown
 from broker.scriptlog import ScriptLog
 from luafarm.config.settings import Settings
+from luafarm.ends import Closing
 from luafarm.keys import curve
 from luafarm.keys.zap import ZapHandler
 from luafarm.names import Script
@@ -270,7 +270,7 @@ class Loop:
         if order is None or not self._hosts.send(action.host, order):
             # the file is another one by now, or the host takes no more
             host, script, epoch = action.host, action.script, action.epoch
-            self._events.append(ev.StateGone(host, script, epoch, UNSENT))
+            self._events.append(ev.StateGone(host, script, epoch, Closing.UNSENT))
 
 
 def _told(script: Script, error: str) -> str:

@@ -77,10 +77,9 @@ class Machine:
         now: float,
         *,
         cores: int = 0,
-        memory_kib: int = 0,
     ) -> None:
         self._turn = Turn(now)
-        self.farm = Farm(settings, self._turn, term, memory_kib)
+        self.farm = Farm(settings, self._turn, term)
         self.placement = Placement(self.farm, cores)
         self._recycling = Recycling(self.farm, self.placement)
         convergence = self._convergence = Convergence(self.farm, self.placement)

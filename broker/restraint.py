@@ -13,9 +13,6 @@ from typing import Final
 
 from luafarm.names import Script
 
-EXHAUSTING: Final = frozenset({"cpu", "wall", "memory"})
-"""Budgets whose excess takes from others what they could use."""
-
 _MAX_SUSPECTS: Final = 4096
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from broker.allowance import Allowance
 from broker.heat import Heat
+from luafarm.ends import Budget
 from luafarm.names import Epoch, HostId, Pool, Script
 from luafarm.wire.messages import Dependency, HostUp, Limits, ScriptError
 
@@ -250,7 +251,7 @@ class Record:
         held = (self.current, self.next, failed)
         return [generation for generation in held if generation is not None]
 
-    def stopped(self, budget: str, times: int, last: str) -> None:
+    def stopped(self, budget: Budget, times: int, last: str) -> None:
         """Count what a budget stopped."""
         if budget not in self.stops and len(self.stops) >= MAX_BUDGETS:
             return

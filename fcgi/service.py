@@ -14,11 +14,11 @@ import secrets
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import zmq
+from msgspec.structs import replace
 
 from fcgi.cgi.refusal import Refusal, of_error
 from fcgi.cgi.reply import BadHeaderError
@@ -34,6 +34,7 @@ from fcgi.hosts.zmtplink import StreamLink
 from fcgi.scriptlog import ScriptLog
 from luafarm import scripterrors
 from luafarm.config.settings import Settings
+from luafarm.ends import Budget, Death
 from luafarm.errors import ProtocolError
 from luafarm.keys import curve
 from luafarm.names import HostId, Machine, RequestId
@@ -45,6 +46,7 @@ from luafarm.wire.messages import (
     Aliases,
     Body,
     Cancel,
+    Dones,
     Hello,
     HostLost,
     HostUp,
@@ -338,7 +340,7 @@ class Service:
         for host in hosts:
             self._host_up(host)
         for name in [name for name in self._hosts if name not in named]:
-            self._forget_host(name, RequestId(0), (), "unknown to the broker")
+            self._forget_host(name, RequestId(0), (), Budget.NONE)
         for name in [name for name in self._accused if name not in named]:
             del self._accused[name]
         self._act(self._dispatch.snapshot(places, time.monotonic()))
@@ -447,7 +449,7 @@ class Service:
         """
         self._broker.send(codec.encode(Accuse(name, "its connection to a front broke")))
         oldest = self._dispatch.oldest_run(name)
-        self._forget_host(name, oldest, (oldest,), "connection lost")
+        self._forget_host(name, oldest, (oldest,), Budget.NONE)
 
     def _accuse(self, name: HostId, why: str) -> None:
         """Have a host killed that broke the protocol, and hear no more of it."""
@@ -460,7 +462,7 @@ class Service:
         self._accused[name] = why
         self._broker.send(codec.encode(Accuse(name, why)))
         oldest = self._dispatch.oldest_run(name)
-        self._forget_host(name, oldest, (oldest,), "protocol")
+        self._forget_host(name, oldest, (oldest,), Budget.NONE)
 
     def _host_lost(self, lost: HostLost) -> None:
         self._accused.pop(lost.host, None)
@@ -480,18 +482,18 @@ class Service:
     def _bury(self, lost: HostLost) -> None:
         """Take out a dead host that has been heard to the end."""
         running, begun = lost.running, lost.begun
-        if lost.reason == "protocol" and not running:
+        if lost.reason is Death.PROTOCOL and not running:
             # it may have hidden what it ran: do not give the next one the same
             running = self._dispatch.oldest_run(lost.host)
             begun = (running,)
-        self._forget_host(lost.host, running, begun, lost.reason)
+        self._forget_host(lost.host, running, begun, lost.reason.budget)
 
     def _forget_host(
         self,
         name: HostId,
         running: RequestId,
         begun: tuple[RequestId, ...],
-        reason: str,
+        budget: Budget,
     ) -> None:
         link = self._hosts.pop(name, None)
         if link is None:
@@ -502,21 +504,19 @@ class Service:
         self._lost.discard(name)
         self._batches.pop(name, None)
         now = time.monotonic()
-        self._act(self._dispatch.host_lost(name, running, begun, reason, now))
+        self._act(self._dispatch.host_lost(name, running, begun, budget, now))
 
     def _host_says(self, name: HostId, frame: bytes) -> None:
         now = time.monotonic()
         try:
-            value = codec.unpack(frame, codec.REPLY_VALUES)
-            if value[0] == codec.DONES:
-                rows = codec.done_rows(value)
-                if not rows:
+            message = codec.decode(frame, codec.REPLY_VALUES)
+            if isinstance(message, Dones):
+                if not message.rows:
                     self._conduct[name].idle(now)
-                for row in rows:
+                for row in message.rows:
                     self._done(name, row, now)
                 self._act(self._dispatch.fill(name, now))
                 return
-            message = codec.build(value)
             self._host_message(name, message, now)
         except ProtocolError as error:
             self._accuse(name, str(error))

@@ -1,7 +1,8 @@
 """Errors of scripts as VM hosts tell them, hostile ones too: cut to what is read."""
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from luafarm.wire.messages import ScriptError
 
@@ -18,5 +19,4 @@ def cut(error: ScriptError) -> ScriptError:
         traceback=error.traceback[:MAX_TEXT],
         file=error.file[:MAX_TEXT],
         excerpt=error.excerpt[:MAX_TEXT],
-        budget=error.budget[:MAX_WORD],
     )

@@ -1,4 +1,4 @@
-"""Why a VM host died: its exit code, put into a word that broker and fronts act on.
+"""Why a VM host died: its exit code, put into the word that broker and fronts act on.
 
 The exit codes are part of the design: budgets that nothing inside a process can refuse
 to keep are kernel timers with deadly signals (SIGALRM for wall-clock time, SIGPROF and
@@ -10,43 +10,32 @@ import signal
 from dataclasses import dataclass
 from typing import Final
 
-WALL: Final = "wall"  # budgets: the front answers 504
-CPU: Final = "cpu"
-SECCOMP: Final = "seccomp"  # a system call that no honest host makes
-ABORT: Final = "abort"  # Lua ended the process: out of memory where nothing catches it
-CRASH: Final = "crash"
-KILLED: Final = "killed"  # by somebody else: the kernel out of memory, an operator
-STOPPED: Final = "stopped"  # as asked
-SILENT: Final = "silent"  # its loop stood still, no request to blame
-PROTOCOL: Final = "protocol"  # it, or a state in it, broke the protocol
-START: Final = "start"  # it was not ready in time
-LACKING: Final = "lacking"  # required layers of the sandbox do not hold
-FAILED: Final = "failed"  # it gave up by itself, its story is on its standard error
+from luafarm.ends import Death
 
 EXIT_FAILED: Final = 70  # a host's own fault, as EX_SOFTWARE in sysexits.h
 EXIT_PROTOCOL: Final = 76  # a Lua state broke its protocol, as EX_PROTOCOL there
 EXIT_LACKING: Final = 77
 
 _SIGNALS: Final = {
-    signal.SIGALRM: WALL,
-    signal.SIGPROF: CPU,
-    signal.SIGXCPU: CPU,
-    signal.SIGSYS: SECCOMP,
-    signal.SIGABRT: ABORT,
-    signal.SIGSEGV: CRASH,
-    signal.SIGBUS: CRASH,
-    signal.SIGILL: CRASH,
-    signal.SIGFPE: CRASH,
-    signal.SIGTRAP: CRASH,
-    signal.SIGTERM: STOPPED,
+    signal.SIGALRM: Death.WALL,
+    signal.SIGPROF: Death.CPU,
+    signal.SIGXCPU: Death.CPU,
+    signal.SIGSYS: Death.SECCOMP,
+    signal.SIGABRT: Death.ABORT,
+    signal.SIGSEGV: Death.CRASH,
+    signal.SIGBUS: Death.CRASH,
+    signal.SIGILL: Death.CRASH,
+    signal.SIGFPE: Death.CRASH,
+    signal.SIGTRAP: Death.CRASH,
+    signal.SIGTERM: Death.STOPPED,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a host died: a word of the above, and a sentence."""
+    """Why a host died: a word, and a sentence."""
 
-    reason: str
+    reason: Death
     detail: str
 
 
@@ -61,20 +50,20 @@ def cause(code: int, killed_for: Cause | None, errors: str) -> Cause:
     if code < 0:
         return _by_signal(-code)
     if code == 0:
-        return Cause(STOPPED, "ended as asked")
+        return Cause(Death.STOPPED, "ended as asked")
     if code == EXIT_LACKING:
-        return Cause(LACKING, "a required layer of the sandbox does not hold")
+        return Cause(Death.LACKING, "a required layer of the sandbox does not hold")
     if code == EXIT_PROTOCOL:
-        return Cause(PROTOCOL, "a Lua state handed out what no honest one does")
+        return Cause(Death.PROTOCOL, "a Lua state handed out what no honest one does")
     if "PANIC" in errors:  # Lua 5.1 and LuaJIT end with exit(1)
-        return Cause(ABORT, "Lua panicked outside a protected call")
-    return Cause(FAILED, f"ended with exit code {code}")
+        return Cause(Death.ABORT, "Lua panicked outside a protected call")
+    return Cause(Death.FAILED, f"ended with exit code {code}")
 
 
 def _by_signal(number: int) -> Cause:
     try:
         known = signal.Signals(number)
     except ValueError:
-        return Cause(KILLED, f"killed by signal {number}")
-    reason = _SIGNALS.get(known, KILLED)
+        return Cause(Death.KILLED, f"killed by signal {number}")
+    reason = _SIGNALS.get(known, Death.KILLED)
     return Cause(reason, f"killed by {known.name}")

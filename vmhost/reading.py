@@ -21,7 +21,4 @@ class Reading:
 
     task: Task | None  # None: idle
     requests: int  # that ended
-    busy_ns: int
-    states: int
-    memory_bytes: int
     beat_ns: int  # when the host was last at its loop, CLOCK_MONOTONIC

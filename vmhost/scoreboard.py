@@ -38,7 +38,7 @@ _STARTED_AT: Final = 1
 _DEADLINE_AT: Final = 2
 _LENGTH_AT: Final = 3  # of the script's path, which follows
 _NAME_AT: Final = 32  # in bytes
-_COUNTS_AT: Final = 256  # requests, busy ns, states, memory, beat, requests begun
+_COUNTS_AT: Final = 256  # requests that ended, beat, requests that began
 _RECENT_AT: Final = 384
 
 _TRIES: Final = (
@@ -59,7 +59,7 @@ def create() -> int:
 class HostSlot:
     """The host's side. Hot: a few stores of a word a call."""
 
-    __slots__ = ("_begun", "_busy_ns", "_page", "_requests", "_script", "_words")
+    __slots__ = ("_begun", "_page", "_requests", "_script", "_words")
 
     def __init__(self, fd: int) -> None:
         self._page = memoryview(mmap.mmap(fd, SIZE))
@@ -67,7 +67,6 @@ class HostSlot:
         self._script = b""  # the name that the page holds
         self._begun = 0
         self._requests = 0
-        self._busy_ns = 0
 
     def begin(
         self, request: int, script: bytes, started_ns: int, deadline_ns: int
@@ -81,29 +80,22 @@ class HostSlot:
         if request:
             words[_RECENT_AT + self._begun % RECENT] = request
             self._begun += 1
-            words[_COUNTS_AT + 5] = self._begun
+            words[_COUNTS_AT + 2] = self._begun
             words[_REQUEST_AT] = request
         else:
             words[_REQUEST_AT] = _LOADING
 
-    def end(self, now_ns: int) -> None:
+    def end(self) -> None:
         """Say that it is over, once its reply has been handed to the socket."""
         words = self._words
         if words[_REQUEST_AT] != _LOADING:
             self._requests += 1
         words[_REQUEST_AT] = 0
-        self._busy_ns += now_ns - words[_STARTED_AT]
         words[_COUNTS_AT] = self._requests
-        words[_COUNTS_AT + 1] = self._busy_ns
-
-    def gauge(self, states: int, memory_bytes: int) -> None:
-        """Say how many states there are and what they use."""
-        self._words[_COUNTS_AT + 2] = states
-        self._words[_COUNTS_AT + 3] = memory_bytes
 
     def beat(self, now_ns: int) -> None:
         """Say that the loop is alive; at least once a second while nothing runs."""
-        self._words[_COUNTS_AT + 4] = now_ns
+        self._words[_COUNTS_AT + 1] = now_ns
 
     def _name(self, script: bytes) -> None:
         self._script = script
@@ -123,12 +115,12 @@ class Scoreboard:
 
     def read(self) -> Reading:
         """Return what the page says now."""
-        return Reading(self._task(), *self._words[_COUNTS_AT : _COUNTS_AT + 5])
+        return Reading(self._task(), *self._words[_COUNTS_AT : _COUNTS_AT + 2])
 
     def recent(self) -> tuple[RequestId, ...]:
         """Return the requests begun lately in order, the running one at the end."""
         ids = self._words[_RECENT_AT : _RECENT_AT + RECENT].tolist()
-        oldest = self._words[_COUNTS_AT + 5] % RECENT
+        oldest = self._words[_COUNTS_AT + 2] % RECENT
         ordered = ids[oldest:] + ids[:oldest]
         # 63 bits: more is no id, and would not fit the wire
         return tuple(RequestId(i) for i in ordered if 0 < i <= _LOADING >> 1)

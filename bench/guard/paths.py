@@ -31,6 +31,7 @@ from luafarm.wire import codec, zmtp
 from luafarm.wire.messages import (
     PROTOCOL,
     SAFE,
+    Dones,
     Hello,
     HostUp,
     Limits,
@@ -38,6 +39,7 @@ from luafarm.wire.messages import (
     Outcome,
     Place,
     Role,
+    Runs,
     Snapshot,
     Verdict,
     Welcome,
@@ -264,7 +266,9 @@ class FrontPath:
         while answered < BATCH:  # the window lets so many go at a time
             self._loop.run()
             [frame] = self._host.read()
-            rows = codec.run_rows(codec.unpack(frame))
+            runs = codec.decode(frame)
+            assert isinstance(runs, Runs)
+            rows = runs.rows
             dones = [(row[0], 0, HEAD, BODY, b"", b"", 10) for row in rows]
             self._host.write(codec.encode_dones(dones))
             self._hear()
@@ -351,9 +355,9 @@ class HostPath:
         os.close(page)
         answered = 0
         for frame in inbox.sent:
-            value = codec.unpack(frame)
-            if value[0] == codec.DONES:
-                answered += sum(row[1] == Outcome.OK for row in codec.done_rows(value))
+            said = codec.decode(frame)
+            if isinstance(said, Dones):
+                answered += sum(row[1] == Outcome.OK for row in said.rows)
         if answered != turns * BATCH:
             raise AssertionError(f"{answered} good replies of {turns * BATCH}")
         return differences(inbox.times[first:])

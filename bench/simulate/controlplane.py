@@ -9,6 +9,7 @@ from broker import events as ev
 from broker.machine import Machine
 from luafarm.config.settings import Broker as BrokerSettings
 from luafarm.config.settings import PoolSettings, Settings
+from luafarm.ends import Budget, Closing, Death
 from luafarm.names import HostId, Pool, RequestId, Script
 from luafarm.names import Machine as MachineName
 from luafarm.wire.messages import (
@@ -51,7 +52,6 @@ class Broker:
             term=1,
             now=0.0,
             cores=config.cores,
-            memory_kib=config.memory_kib,
         )
         self._joining = list(config.hosts)
         self._present: dict[HostId, None] = {}
@@ -82,7 +82,7 @@ class Broker:
             for action in self._machine.handle(event, now):
                 if isinstance(action, act.Drop) and self._is_replaced(action):
                     gone = ev.StateGone(
-                        action.host, action.script, action.epoch, "dropped"
+                        action.host, action.script, action.epoch, Closing.DROPPED
                     )
                     self._play(now, [gone], out)
                     continue
@@ -110,8 +110,8 @@ class Broker:
         return [ev.HostJoined(up), ev.Inventoried(name)]
 
     def _alive(self) -> ev.Event:
-        rows = tuple([HostRow(name, 0, 0, 0, 0, b"") for name in self._present])
-        return ev.MachineReported(_MACHINE, MachineReport(rows, 0))
+        rows = tuple([HostRow(name, 0, 0, b"") for name in self._present])
+        return ev.MachineReported(_MACHINE, MachineReport(rows))
 
     def _host_up(self, _now: float, event: Event) -> list[ev.Event]:
         return self._joined(event.host)
@@ -123,7 +123,7 @@ class Broker:
             for key in [key for key in table if key[1] == name]:
                 del table[key]
         nobody, nothing = RequestId(0), Script(b"")
-        lost = HostLost(name, nobody, (), nothing, "killed", "")
+        lost = HostLost(name, nobody, (), nothing, Death.KILLED, "")
         return [ev.HostLeft(lost)]
 
     def _miss(self, _now: float, event: Event) -> list[ev.Event]:
@@ -152,7 +152,6 @@ class Broker:
                 self._names.id(use.host),
                 use.n,
                 round(use.busy_s * 1e6),
-                round(use.sojourn_s * 1e6),
                 round(use.waited_s * 1e6),
                 round((now - use.last) * 1e6),
                 0,
@@ -168,7 +167,7 @@ class Broker:
 
     def _load_failed(self, _now: float, event: Event) -> list[ev.Event]:
         path, host = self._names.path(event.script), self._names.id(event.host)
-        error = ScriptError("Error", str(event.error), "", "", 0, "", "")
+        error = ScriptError("Error", str(event.error), "", "", 0, "", Budget.NONE)
         return [ev.LoadFailed(host, path, event.epoch, error)]
 
     def _gone(self, _now: float, event: Event) -> list[ev.Event]:
@@ -176,14 +175,14 @@ class Broker:
         evicted = self._evicted.pop((path, host), None)
         if evicted is None:
             epoch = self._epochs.pop((path, host), 0)
-            return [ev.StateGone(host, path, epoch, "gone")]
+            return [ev.StateGone(host, path, epoch, Closing.BROKEN)]
         self._confirms = True
         return [self._closed(path, host, evicted[1])]
 
     def _closed(self, path: Script, host: HostId, epoch: Any) -> ev.Event:  # noqa: ANN401
         if self._epochs.get((path, host), epoch) <= epoch:  # else loaded again
             self._epochs.pop((path, host), None)
-        return ev.StateGone(host, path, epoch, "dropped")
+        return ev.StateGone(host, path, epoch, Closing.DROPPED)
 
     def _changed(self, _now: float, event: Event) -> list[ev.Event]:
         files: list[ev.FileNow] = []

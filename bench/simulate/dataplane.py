@@ -7,6 +7,7 @@ from bench.simulate.names import Names, vocabulary
 from fcgi.dispatch import actions as front_act
 from fcgi.dispatch.machine import Dispatch
 from fcgi.dispatch.tables import Pending
+from luafarm.ends import Budget
 from luafarm.names import HostId, Pool, RequestId
 from luafarm.wire.messages import (
     Miss,
@@ -112,7 +113,7 @@ class Front:
             case "HostDown":
                 host = names.id(event.host)
                 self._lost.add(host)
-                return dispatch.host_lost(host, RequestId(0), (), "killed", now)
+                return dispatch.host_lost(host, RequestId(0), (), Budget.NONE, now)
             case other:
                 raise TypeError(f"a front knows no {other}")
 
@@ -188,7 +189,7 @@ class Front:
                 self._names.host(row.host),
                 row.requests,
                 row.busy_us / 1e6,
-                row.sojourn_us / 1e6,
+                (row.waited_us + row.busy_us) / 1e6,
                 row.waited_us / 1e6,
                 now - row.last_us / 1e6,
             )

@@ -8,6 +8,7 @@ from broker import actions as act
 from broker import events as ev
 from broker.machine import Machine
 from luafarm.config.settings import Broker, PoolSettings, Settings
+from luafarm.ends import Closing
 from luafarm.names import HostId, Pool, Script
 from luafarm.names import Machine as MachineName
 from luafarm.wire.messages import HostRow, HostUp, MachineReport, Report, UseRow
@@ -56,7 +57,7 @@ class Farm:
                 case act.Load(host, _, script, epoch):
                     self.play(ev.StateLoaded(host, script, epoch, 0.002, 100))
                 case act.Drop(host, script, epoch):
-                    self.play(ev.StateGone(host, script, epoch, "dropped"))
+                    self.play(ev.StateGone(host, script, epoch, Closing.DROPPED))
                 case _:
                     pass
         return actions
@@ -64,11 +65,9 @@ class Farm:
     def heartbeat(self) -> None:
         """Let all supervisors report their hosts."""
         for digit in range(10):
-            rows = tuple(
-                [HostRow(h, 1, 20, 20_000, 0, b"") for h in self.hosts[digit::10]]
-            )
+            rows = tuple([HostRow(h, 1, 20_000, b"") for h in self.hosts[digit::10]])
             name = MachineName(f"m{digit}")
-            self.play(ev.MachineReported(name, MachineReport(rows, 0)))
+            self.play(ev.MachineReported(name, MachineReport(rows)))
 
     def miss(self, n: int, idle: tuple[HostId, ...]) -> None:
         """Let a front ask for the n-th script."""
@@ -91,7 +90,7 @@ def measure(
     for n in range(states):
         farm.miss(n, ())
         for host in farm.where(n):
-            row = UseRow(Script(b"/s%d" % n), host, 1, 500, 600, 0, 0, 0)
+            row = UseRow(Script(b"/s%d" % n), host, 1, 500, 0, 0, 0)
             farm.play(ev.Reported(FRONT, Report((row,), ())))
     farm.spent.clear()
     for _ in range(events):
@@ -102,7 +101,7 @@ def measure(
             farm.miss(n, idle)
             at = farm.where(n)
         if at:
-            row = UseRow(Script(b"/s%d" % n), at[0], 3, 1500, 2000, 900, 1000, 0)
+            row = UseRow(Script(b"/s%d" % n), at[0], 3, 1500, 900, 1000, 0)
             farm.play(ev.Reported(FRONT, Report((row,), ())))
         if chance.random() < 0.2:
             farm.play(ev.Pressed(Script(b"/s%d" % n), 0.02, 10, 0.2, idle))

@@ -393,9 +393,7 @@ class Hosts:
             case Gone(script, epoch, reason, log):
                 self._check_epoch(epoch)
                 self._log(peer, script, log)
-                self._tell(
-                    ev.StateGone(host, script, epoch, reason[: scripterrors.MAX_WORD])
-                )
+                self._tell(ev.StateGone(host, script, epoch, reason))
             case Fenced(script, epoch):
                 self._check_epoch(epoch)
                 self._tell(ev.FenceRaised(host, script, epoch))

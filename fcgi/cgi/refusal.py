@@ -8,13 +8,12 @@ One Enum, one table to HTTP status lines; a page for each is made by `fcgi.cgi.p
 from enum import Enum
 from typing import Final
 
+from luafarm.ends import TIME, Budget
 from luafarm.wire.messages import ScriptError
 
-TIME_BUDGETS: Final = frozenset({"cpu", "wall"})
-
 _HARD_STOP: Final = {
-    "cpu": "CPU time used up within one call that nothing but its end could stop",
-    "wall": "time used up within one call that nothing but its end could stop",
+    Budget.CPU: "CPU time used up within one call that nothing but its end could stop",
+    Budget.WALL: "time used up within one call that nothing but its end could stop",
 }
 
 
@@ -24,7 +23,6 @@ class Refusal(Enum):
     MALFORMED = "malformed"  # parameters that are no pairs, streams out of order
     BAD_LENGTH = "bad-length"  # CONTENT_LENGTH that is no number
     BAD_PATH = "bad-path"  # SCRIPT_FILENAME absent, relative, with NUL or `..`
-    FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
     RECEIVE_TIMEOUT = "receive-timeout"  # begun, never sent whole
     BODY_TOO_LARGE = "body-too-large"
@@ -43,7 +41,6 @@ STATUS: Final[dict[Refusal, str]] = {
     Refusal.MALFORMED: "400 Bad Request",
     Refusal.BAD_LENGTH: "400 Bad Request",
     Refusal.BAD_PATH: "400 Bad Request",
-    Refusal.FORBIDDEN: "403 Forbidden",
     Refusal.NOT_FOUND: "404 Not Found",
     Refusal.RECEIVE_TIMEOUT: "408 Request Timeout",
     Refusal.BODY_TOO_LARGE: "413 Content Too Large",
@@ -64,10 +61,10 @@ def of_error(error: ScriptError | None) -> Refusal:
     """Return how a script's failure is answered: by the budget that it exceeded."""
     if error is None or not error.budget:
         return Refusal.SCRIPT_FAILED
-    return Refusal.TIMEOUT if error.budget in TIME_BUDGETS else Refusal.BUDGET
+    return Refusal.TIMEOUT if error.budget in TIME else Refusal.BUDGET
 
 
-def hard_stop(script: bytes, budget: str) -> ScriptError:
+def hard_stop(script: bytes, budget: Budget) -> ScriptError:
     """Return the error of a request whose VM host had to die for its budget."""
     name = script.decode("utf-8", "backslashreplace")
     message = _HARD_STOP[budget]

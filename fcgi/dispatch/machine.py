@@ -22,7 +22,7 @@ References: docs/architecture.md, "Dispatch"; Goyal et al., Start-time Fair Queu
 from collections.abc import Callable
 from typing import Final
 
-from fcgi.cgi.refusal import TIME_BUDGETS, Refusal, hard_stop, of_error
+from fcgi.cgi.refusal import Refusal, hard_stop, of_error
 from fcgi.dispatch.actions import Action, Answer, CancelRun, Send, Tell
 from fcgi.dispatch.alarms import Alarms
 from fcgi.dispatch.backlog import Backlog
@@ -32,6 +32,7 @@ from fcgi.dispatch.room import MAX_RUNS, bind, choose, hunt, release, time_trip
 from fcgi.dispatch.tables import LEARN, Entry, Host, Pending
 from fcgi.dispatch.usage import Usage
 from luafarm.aliases import Alias
+from luafarm.ends import TIME, Budget
 from luafarm.names import HostId, RequestId, Script
 from luafarm.wire.messages import SAFE, Accuse, Miss, Place, Pressure, Report, Verdict
 
@@ -196,7 +197,7 @@ class Dispatch:
         name: HostId,
         running: RequestId,
         begun: tuple[RequestId, ...],
-        reason: str,
+        budget: Budget,
         now: float,
     ) -> list[Action]:
         """Take a host out; send on, send again or answer what was there.
@@ -218,9 +219,9 @@ class Dispatch:
             pending.host = None
             if pending.cancelled:
                 continue
-            if pending.id == running and reason in TIME_BUDGETS:
+            if pending.id == running and budget in TIME:
                 script = pending.entry.script if pending.entry else pending.path
-                error = hard_stop(script, reason)
+                error = hard_stop(script, budget)
                 actions.append(Answer(pending, Refusal.TIMEOUT, error=error))
                 continue
             if pending is following:

@@ -1,13 +1,15 @@
 """Requests that a budget stopped, counted for the broker's status."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from luafarm.names import Script
 from luafarm.wire.loglines import printable
 from luafarm.wire.messages import ScriptError, StopRow
 
-_MOST: Final = 1000  # rows in one report; budgets' names come from VM hosts
-_MAX_NAME: Final = 32
+if TYPE_CHECKING:
+    from luafarm.ends import Budget
+
+_MOST: Final = 1000  # rows in one report
 _MAX_TEXT: Final = 300
 
 
@@ -15,11 +17,11 @@ class Stops:
     """Counts since the last report."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[bytes, str], tuple[int, str]] = {}
+        self._rows: dict[tuple[bytes, Budget], tuple[int, str]] = {}
 
     def note(self, script: bytes, error: ScriptError, service_us: int) -> None:
         """Count a request."""
-        key = script, error.budget[:_MAX_NAME]
+        key = script, error.budget
         times, _ = self._rows.get(key, (0, ""))
         if times or len(self._rows) < _MOST:
             self._rows[key] = times + 1, _sentence(error, service_us)

@@ -110,7 +110,6 @@ class Use:
     def __init__(self) -> None:
         self.requests: int = 0
         self.busy_us: int = 0
-        self.sojourn_s: float = 0.0
         self.waited_s: float = 0.0
         self.last: float = 0.0
         self.errors: int = 0

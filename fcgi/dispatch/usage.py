@@ -30,7 +30,6 @@ class Usage:
             self._used[entry.script] = entry
         use.requests += 1
         use.busy_us += service_us
-        use.sojourn_s += now - pending.arrival
         since = max(entry.placed, pending.arrival)
         if pending.sent > since:
             use.waited_s += pending.sent - since
@@ -49,7 +48,6 @@ class Usage:
                         name,
                         use.requests,
                         use.busy_us,
-                        int(use.sojourn_s * 1e6),
                         int(use.waited_s * 1e6),
                         int((now - use.last) * 1e6),
                         use.errors,

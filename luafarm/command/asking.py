@@ -4,7 +4,9 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -27,7 +29,11 @@ from luafarm.wire.messages import (
     Welcome,
 )
 
-_RECONNECT_MS = 20
+_RECONNECT_MS: Final = 20
+_PATIENCE_S: Final = 1.0  # a broker that is there takes the connection in milliseconds
+
+Tell = Callable[[str], None]
+"""Takes a sentence for whoever waits in front of the terminal."""
 
 
 class NoAnswerError(Exception):
@@ -42,18 +48,28 @@ def status(settings: Settings, timeout_s: float) -> bytes:
     return answer.text
 
 
-def reload(settings: Settings, path: bytes, timeout_s: float, *, wait: bool) -> str:
+def reload(
+    settings: Settings,
+    path: bytes,
+    timeout_s: float,
+    *,
+    wait: bool,
+    tell: Tell | None = None,
+) -> str:
     """Have a path compared with its files; return an error or "". Raise NoAnswerError.
 
-    wait: until no front will serve an old generation.
+    wait: until no front will serve an old generation. tell: takes why nothing happens
+    while no broker is there; it may be starting.
     """
-    answer = _ask(settings, Reload(path, wait), timeout_s)
+    answer = _ask(settings, Reload(path, wait), timeout_s, tell)
     if not isinstance(answer, Reloaded):
         raise NoAnswerError(f"the broker answered with {type(answer).__name__}")
     return "" if answer.ok else answer.error or "refused without a reason"
 
 
-def _ask(settings: Settings, question: Message, timeout_s: float) -> Message:
+def _ask(
+    settings: Settings, question: Message, timeout_s: float, tell: Tell | None = None
+) -> Message:
     endpoint = rundir.broker_endpoint(settings)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.DEALER)
@@ -73,7 +89,12 @@ def _ask(settings: Settings, question: Message, timeout_s: float) -> Message:
         socket.send(codec.encode(Hello(PROTOCOL, Role.COMMAND, name, machine)))
         socket.send(codec.encode(question))
         waiting = _Waiting(socket, monitor, endpoint, pair)
-        return waiting.answer(time.monotonic() + timeout_s)
+        now = time.monotonic()
+        if tell is not None and timeout_s > _PATIENCE_S:
+            waiting.connect(now + _PATIENCE_S)
+            if not waiting.is_connected:
+                tell(f"{waiting.silence()} Waiting for it for {timeout_s:g} s.")
+        return waiting.answer(now + timeout_s)
     finally:
         socket.disable_monitor()
         context.destroy(linger=0)
@@ -93,11 +114,20 @@ class _Waiting:
         self._monitor = monitor
         self._endpoint = endpoint
         self._pair = pair
-        self._is_there = False
+        self.is_connected = False  # or was: somebody listens there
+        self._is_welcome = False
         self._cuts = 0  # handshakes that were cut off without a reason
         self._poller = zmq.Poller()
         self._poller.register(socket, zmq.POLLIN)
         self._poller.register(monitor, zmq.POLLIN)
+
+    def connect(self, deadline_s: float) -> None:
+        """Wait for a connection, no longer than this. Raise NoAnswerError."""
+        while not self.is_connected:
+            left_ms = round((deadline_s - time.monotonic()) * 1000)
+            if left_ms <= 0 or not self._monitor.poll(left_ms):
+                return
+            self._look()
 
     def answer(self, deadline_s: float) -> Message:
         """Return the broker's answer. Raise NoAnswerError."""
@@ -105,7 +135,7 @@ class _Waiting:
             left_ms = round((deadline_s - time.monotonic()) * 1000)
             ready = dict(self._poller.poll(left_ms)) if left_ms > 0 else {}
             if not ready:
-                raise NoAnswerError(self._silence())
+                raise NoAnswerError(self.silence())
             if self._monitor in ready:
                 self._look()
             if self._socket in ready:
@@ -113,8 +143,9 @@ class _Waiting:
                 if message is not None:
                     return message
 
-    def _silence(self) -> str:
-        if self._is_there:
+    def silence(self) -> str:
+        """Return why there is no answer yet, as far as it can be seen from here."""
+        if self._is_welcome:
             return (
                 f"the broker at {self._endpoint} is there but did not answer in time; "
                 f"see `luafarm status`, or give it longer with --timeout"
@@ -135,7 +166,10 @@ class _Waiting:
     def _look(self) -> None:
         """Take what the monitor says. Raise NoAnswerError when there is no hope."""
         event = recv_monitor_message(self._monitor)["event"]
-        if event in {zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_DISCONNECTED}:
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self.is_connected = True
+            return
+        if event == zmq.EVENT_DISCONNECTED:
             return
         if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             self._cuts += 1
@@ -158,6 +192,6 @@ class _Waiting:
                 raise NoAnswerError(
                     f"the broker speaks protocol {message.protocol}, we {PROTOCOL}"
                 )
-            self._is_there = True
+            self._is_welcome = True
             return None
         return message

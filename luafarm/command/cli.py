@@ -178,11 +178,18 @@ def _status(arguments: argparse.Namespace) -> int:
 def _reload(arguments: argparse.Namespace) -> int:
     settings = _configuration(arguments).settings
     path = os.fsencode(arguments.path.absolute()) if arguments.path else b""
-    error = asking.reload(settings, path, arguments.timeout, wait=arguments.wait)
+    error = asking.reload(
+        settings, path, arguments.timeout, wait=arguments.wait, tell=_tell
+    )
     if error:
         sys.stderr.write(f"luafarm: {error}\n")
         return FAILED
     return DONE
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"luafarm: {text}\n")
+    sys.stderr.flush()
 
 
 def _config(arguments: argparse.Namespace) -> int:

@@ -39,6 +39,12 @@ _UIDS: Final = range(
 def run(arguments: argparse.Namespace) -> int:
     """Do what `luafarm run` or `luafarm check` was asked; return the exit code."""
     script: Path = arguments.script.absolute()
+    if script.is_dir():
+        sys.stderr.write(
+            f"luafarm: {arguments.script} is a directory: `luafarm up "
+            f"{arguments.script}` serves it; {arguments.command} takes one script\n"
+        )
+        return 1
     if not script.is_file():
         sys.stderr.write(f"luafarm: {arguments.script}: no such file\n")
         return 1

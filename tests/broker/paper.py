@@ -14,6 +14,7 @@ from broker import events as ev
 from broker.machine import Machine
 from broker.resolve import candidates, is_below, is_in, pool_of, possible
 from luafarm.config.settings import Broker, PoolSettings, ScriptSettings, Settings
+from luafarm.ends import Budget, Closing, Death
 from luafarm.names import Epoch, HostId, Pool, RequestId, Script
 from luafarm.names import Machine as MachineName
 from luafarm.wire.messages import (
@@ -220,20 +221,18 @@ class Paper:
     ) -> list[act.Action]:
         """Let a supervisor report its hosts, one of them with these figures."""
         rows = tuple(
-            HostRow(h, requests, 1, rss_kib, 0, b"")
-            if h == of
-            else HostRow(h, 0, 1, 0, 0, b"")
+            HostRow(h, requests, rss_kib, b"") if h == of else HostRow(h, 0, 0, b"")
             for h, host in self.hosts.items()
             if host.up.machine == machine
         )
         name = MachineName(machine)
-        return self.play(ev.MachineReported(name, MachineReport(rows, 0)))
+        return self.play(ev.MachineReported(name, MachineReport(rows)))
 
     def die(self, name: str, reason: str = "crash", of: bytes = b"") -> None:
         """Let a host die, maybe of a script, and its supervisor say so."""
         del self.hosts[HostId(name)]
         running = RequestId(1 if of else 0)
-        lost = HostLost(HostId(name), running, (), Script(of), reason, "")
+        lost = HostLost(HostId(name), running, (), Script(of), Death(reason), "")
         self.play(ev.HostLeft(lost))
 
     def work(self, name: HostId) -> None:
@@ -250,7 +249,7 @@ class Paper:
                         del states[path]
                         gone.append(held.epoch)
                 for one in gone or [epoch]:
-                    host.answers.append(ev.StateGone(name, path, one, "dropped"))
+                    host.answers.append(ev.StateGone(name, path, one, Closing.DROPPED))
             case act.Fence(_, path, epoch):
                 host.fences[path] = max(host.fences.get(path, Epoch(0)), epoch)
                 host.answers.append(ev.FenceRaised(name, path, epoch))
@@ -270,7 +269,7 @@ class Paper:
             used.update(self._tried(load.script, dependency))
         digests = {load.digest, *used.values()}
         if digests & self.broken:
-            error = ScriptError("Syntax Error", "broken", "", "", 1, "", "")
+            error = ScriptError("Syntax Error", "broken", "", "", 1, "", Budget.NONE)
             return ev.LoadFailed(
                 host.up.host, load.script, load.epoch, error, tuple(dependencies)
             )
@@ -292,7 +291,7 @@ class Paper:
         )
 
     def _replaced(self, host: PaperHost, path: Script, old: Held) -> None:
-        gone = ev.StateGone(host.up.host, path, old.epoch, "replaced")
+        gone = ev.StateGone(host.up.host, path, old.epoch, Closing.REPLACED)
         host.answers.append(gone)
 
     def _choose(self, host: PaperHost) -> None:
@@ -463,7 +462,7 @@ class Paper:
         waited_us: int = 0,
     ) -> None:
         """Let the front report requests that were served."""
-        row = UseRow(path, host, requests, busy_us, busy_us, waited_us, 0, 0)
+        row = UseRow(path, host, requests, busy_us, waited_us, 0, 0)
         self.play(ev.Reported(FRONT, Report((row,), ())))
 
     def use_all(self) -> None:

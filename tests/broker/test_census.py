@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from broker import actions as act
 from broker import events as ev
 from broker.machine import Machine
 from luafarm.config.settings import PoolSettings
+from luafarm.ends import Closing
 from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool
 from luafarm.names import Machine as MachineName
 from luafarm.wire.messages import (
@@ -193,14 +196,7 @@ def test_states_of_scripts_outside_the_roots_are_closed() -> None:
 def test_hosts_of_a_pool_that_is_not_configured_are_left_alone() -> None:
     paper = farm()
     up = paper.host_up("h1")
-    other = ev.HostJoined(
-        type(up)(
-            up.host,
-            Pool("other"),
-            up.machine,
-            *[getattr(up, n) for n in up.__slots__[3:]],
-        )
-    )
+    other = ev.HostJoined(replace(up, pool=Pool("other")))
     actions = paper.play(other)
     assert [type(a) for a in actions] == [act.Log]
     assert paper.play(ev.Inventoried(up.host, ())) == []
@@ -316,7 +312,7 @@ def test_the_hosts_of_a_silent_machine_are_lost() -> None:
 def test_hosts_that_their_supervisor_does_not_have_are_lost() -> None:
     paper = farm("h1")
     paper.ask(A)
-    report = MachineReport((), 0)
+    report = MachineReport(())
     paper.play(ev.MachineReported(MachineName("n"), report))
     assert paper.places[A].hosts == (H1,)
     paper.play(ev.MachineReported(MachineName("m"), report))
@@ -329,7 +325,7 @@ def test_a_stranger_that_dies_or_speaks_is_ignored() -> None:
     paper.die("ghost", "crash", A)
     ghost = HostId("ghost")
     for event in (
-        ev.StateGone(ghost, A, Epoch(1), "memory"),
+        ev.StateGone(ghost, A, Epoch(1), Closing.MEMORY),
         ev.StateLoaded(ghost, A, Epoch(1), 0.1, 1),
         ev.FenceRaised(ghost, A, Epoch(1)),
         ev.Inventoried(ghost, (row(A, b"x"),)),
@@ -389,7 +385,7 @@ def test_the_refusal_ends_with_a_change_of_the_file() -> None:
 
 def test_hosts_that_were_stopped_or_replaced_are_nobodys_fault() -> None:
     paper = farm("h1", "h2")
-    for reason in ("stopped", "recycled") * 5:
+    for reason in ("stopped", "silent") * 5:
         paper.ask(A)
         killed(paper, A, reason)
     assert paper.ask(A).verdict == Verdict.READY
@@ -399,7 +395,7 @@ def test_a_state_closed_by_an_error_is_loaded_again_by_the_next_request() -> Non
     paper = farm("h1")
     paper.ask(A)
     held = paper.hosts[H1].states.pop(A)
-    paper.play(ev.StateGone(H1, A, held.epoch, "error"))
+    paper.play(ev.StateGone(H1, A, held.epoch, Closing.BROKEN))
     assert paper.places[A].hosts == ()
     assert paper.ask(A).hosts == (H1,)
 
@@ -492,7 +488,7 @@ def test_a_host_is_replaced_after_its_hot_states_are_elsewhere() -> None:
     assert len(paper.places[A].hosts) == 1
     paper.tick()
     assert recycled(paper) == [(host, "requests")]
-    paper.die(host, "recycled")
+    paper.die(host, "stopped")
     assert len(paper.places[A].hosts) == 1
 
 
@@ -506,7 +502,7 @@ def test_only_one_host_of_a_pool_is_replaced_at_a_time() -> None:
     hosts = paper.machine.farm.roster.hosts.values()
     assert len([host for host in hosts if host.is_retiring]) == 1
     ((first, _),) = recycled(paper)
-    paper.die(first, "recycled")
+    paper.die(first, "stopped")
     paper.report()
     assert len([host for host in hosts if host.is_retiring]) == 1
 

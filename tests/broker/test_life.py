@@ -12,6 +12,7 @@ from hypothesis.stateful import (
 
 from broker import events as ev
 from luafarm.config.settings import PoolSettings, ScriptSettings
+from luafarm.ends import Closing
 from luafarm.names import TERM_SHIFT, HostId, Script
 from luafarm.wire.messages import Verdict
 from tests.broker.paper import FRONT, TERM, Held, Paper, PaperHost, script, settings
@@ -22,6 +23,8 @@ SHADOW = b"/r/lib/init.lua"
 ODD = [b"/r/none.lua", b"/r/a.lua/info", b"/elsewhere/x.lua"]
 
 scripts = st.sampled_from(SCRIPTS)
+CLOSINGS = [Closing.MEMORY, Closing.BROKEN, Closing.CPU]
+
 picks = st.integers(0, 5)
 
 
@@ -84,8 +87,8 @@ class FarmLife(RuleBasedStateMachine):
         self.farm.deliver(self.pick(waiting, n))
 
     @precondition(lambda self: any(h.states for h in self.farm.hosts.values()))
-    @rule(n=picks, reason=st.sampled_from(["memory", "error", "cpu"]))
-    def state_is_closed(self, n: int, reason: str) -> None:
+    @rule(n=picks, reason=st.sampled_from(CLOSINGS))
+    def state_is_closed(self, n: int, reason: Closing) -> None:
         holding = [h.up.host for h in self.farm.hosts.values() if h.states]
         host = self.farm.hosts[self.pick(holding, n)]
         path = sorted(host.states)[n % len(host.states)]

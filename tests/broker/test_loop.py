@@ -13,6 +13,7 @@ from broker.library.sources import digest_of
 from broker.library.tree import MOST_UNFINISHED
 from broker.peers.hosts import MAX_FRAME, NEEDS
 from luafarm.config.settings import Broker, PoolSettings
+from luafarm.ends import Budget, Closing, Death
 from luafarm.names import Epoch, Machine, RequestId, Script
 from luafarm.wire import loglines
 from luafarm.wire.messages import (
@@ -131,7 +132,7 @@ def test_garbage_harms_nobody(bench: Bench) -> None:
 
 def test_a_message_of_the_wrong_role_is_no_order(bench: Bench) -> None:
     front, host, path, _ = loaded(bench)
-    lost = HostLost(host.up.host, RequestId(0), (), Script(b""), "crash", "")
+    lost = HostLost(host.up.host, RequestId(0), (), Script(b""), Death.CRASH, "")
     front.say(lost)
     front.say(StatusWanted())
     other = bench.supervisor(machine="elsewhere")
@@ -171,7 +172,7 @@ def test_a_second_front_gets_everything_and_then_what_changes(bench: Bench) -> N
     second = bench.front()
     snapshot = second.expect(Snapshot)
     assert [(p.script, p.epoch) for p in snapshot.places] == [(path, load.epoch)]
-    host.say(Gone(Script(path), load.epoch, "memory"))
+    host.say(Gone(Script(path), load.epoch, Closing.MEMORY))
     place = second.expect(Place)
     assert (place.script, place.hosts, place.asked) == (path, (), b"")
 
@@ -197,7 +198,9 @@ def test_a_script_that_does_not_load_is_told_with_its_error(bench: Bench) -> Non
     front = bench.front()
     front.say(Miss(path, ()))
     load = host.expect(Load)
-    error = ScriptError("Syntax Error", "near 'x'", "tb", "a.lua", 1, "1| x", "")
+    error = ScriptError(
+        "Syntax Error", "near 'x'", "tb", "a.lua", 1, "1| x", Budget.NONE
+    )
     host.say(LoadFailed(load.script, load.epoch, error, (), b"eoops\0"))
     place = front.expect(Place, lambda place: place.asked == path)
     assert (place.verdict, place.error) == (Verdict.BROKEN, error)
@@ -226,7 +229,7 @@ def test_a_host_is_sent_what_its_scripts_ask_for(bench: Bench) -> None:
 def test_a_host_is_told_to_close_what_makes_room(tmp_path: Path) -> None:
     with Bench(tmp_path, broker=Broker(takeover=0.0, states=1)) as bench:
         front, host, path, load = loaded(bench)
-        row = UseRow(Script(path), host.up.host, 1, 100, 100, 0, 0, 0)
+        row = UseRow(Script(path), host.up.host, 1, 100, 0, 0, 0)
         front.say(Report((row,), (("queued", 0),)))
         other = bench.write("b.lua", "two")
         front.say(Miss(other, ()))
@@ -330,7 +333,7 @@ def test_the_last_good_source_is_loaded_though_the_file_is_broken(
     front, host, path, first = loaded(bench)
     bench.write("a.lua", "broken")
     load = host.expect(Load)
-    error = ScriptError("Syntax Error", "x", "", "", 1, "", "")
+    error = ScriptError("Syntax Error", "x", "", "", 1, "", Budget.NONE)
     host.say(LoadFailed(load.script, load.epoch, error, (), b""))
     second = bench.host("h2")
     bench.supervisor(second)
@@ -351,7 +354,7 @@ def test_what_happens_is_recorded_for_the_simulator(tmp_path: Path) -> None:
     record = tmp_path / "record"
     with Bench(tmp_path, broker=Broker(takeover=0.0, record=str(record))) as bench:
         front, host, path, _ = loaded(bench)
-        row = UseRow(Script(path), host.up.host, 5, 5000, 6000, 100, 1000, 0)
+        row = UseRow(Script(path), host.up.host, 5, 5000, 100, 1000, 0)
         front.say(Report((row,), ()))
         bench.wait_for(lambda status: status["scripts"][0]["requests"] == 5)
     entries = [json.loads(line) for line in record.read_text().splitlines()]
@@ -369,7 +372,7 @@ def test_what_happens_is_recorded_for_the_simulator(tmp_path: Path) -> None:
 
 def test_the_status_is_json_with_everything_in_it(bench: Bench) -> None:
     front, host, path, _ = loaded(bench)
-    row = UseRow(Script(path), host.up.host, 5, 5000, 6000, 100, 0, 1)
+    row = UseRow(Script(path), host.up.host, 5, 5000, 100, 0, 1)
     front.say(Report((row,), (("queued", 3),)))
     answer(front, path)
     command = bench.dealer(Role.COMMAND)
@@ -415,7 +418,7 @@ def test_reload_tells_why_the_new_content_does_not_load(bench: Bench) -> None:
     bench.write("a.lua", "two")
     command.say(Reload(path, True))
     load = host.expect(Load)
-    error = ScriptError("Syntax Error", "near 'two'", "", "", 1, "", "")
+    error = ScriptError("Syntax Error", "near 'two'", "", "", 1, "", Budget.NONE)
     host.say(LoadFailed(load.script, load.epoch, error, (), b""))
     assert command.expect(Reloaded) == Reloaded(
         False, f"{os.fsdecode(path)}: near 'two'"
@@ -442,7 +445,7 @@ def test_fronts_hear_of_hosts_that_come_and_go(bench: Bench) -> None:
     supervisor = bench.supervisor(host)
     assert front.expect(HostUp) == host.up
     lost = HostLost(
-        host.up.host, RequestId(5), (RequestId(5),), Script(b"/x"), "wall", "late"
+        host.up.host, RequestId(5), (RequestId(5),), Script(b"/x"), Death.WALL, "late"
     )
     supervisor.say(lost)
     assert front.expect(HostLost) == lost
@@ -487,8 +490,8 @@ def test_a_new_broker_adopts_what_the_hosts_hold(tmp_path: Path) -> None:
 def test_machine_reports_reach_the_status(bench: Bench) -> None:
     host = bench.host()
     supervisor = bench.supervisor(host)
-    row = HostRow(host.up.host, 77, 1, 20_000, 0, b"/x.lua")
-    supervisor.say(MachineReport((row,), 0))
+    row = HostRow(host.up.host, 77, 20_000, b"/x.lua")
+    supervisor.say(MachineReport((row,)))
     status = bench.wait_for(lambda status: status["hosts"][0]["requests"] == 77)
     shown = status["hosts"][0]
     assert (shown["requests"], shown["rss_kib"]) == (77, 20_000)
@@ -500,7 +503,7 @@ def test_a_front_that_went_away_is_told_nothing_more(bench: Bench) -> None:
     gone = bench.front()
     gone.expect(Snapshot)
     gone.close()
-    host.say(Gone(Script(path), load.epoch, "memory"))
+    host.say(Gone(Script(path), load.epoch, Closing.MEMORY))
     assert front.expect(Place, lambda place: not place.hosts).script == path
     assert answer_again(front, host, path).hosts == (host.up.host,)
 
@@ -518,7 +521,9 @@ def test_what_a_hostile_host_says_is_cut_to_size(bench: Bench) -> None:
     front = bench.front()
     front.say(Miss(path, ()))
     load = host.expect(Load)
-    error = ScriptError("x" * 1000, "m" * 100_000, "t" * 100_000, "f", 1, "e", "")
+    error = ScriptError(
+        "x" * 1000, "m" * 100_000, "t" * 100_000, "f", 1, "e", Budget.NONE
+    )
     host.say(LoadFailed(load.script, load.epoch, error, (), b"i" * 1_000_000))
     place = front.expect(Place, lambda place: place.asked == path)
     assert place.error is not None
@@ -607,7 +612,7 @@ def test_an_inventory_that_nobody_asked_for_is_not_even_read(bench: Bench) -> No
 def test_a_message_that_is_too_large_costs_its_host_the_life(bench: Bench) -> None:
     host = bench.host()
     supervisor = bench.supervisor(host)
-    host.say(Gone(Script(b"/x"), Epoch(1), "r", bytes(MAX_FRAME)))
+    host.say(Gone(Script(b"/x"), Epoch(1), Closing.BROKEN, bytes(MAX_FRAME)))
     reason = supervisor.expect(Kill).reason
     assert "bytes; the limit is" in reason
 
@@ -627,8 +632,8 @@ def test_a_script_of_another_pool_says_nothing_in_the_log(
 ) -> None:
     caplog.set_level("INFO", "luafarm")
     _, host, path, load = loaded(bench)
-    host.say(Gone(Script(b"/else/x.lua"), Epoch(1), "dropped", b"iforged\0"))
-    host.say(Gone(Script(path), load.epoch, "dropped", b"itrue\0"))
+    host.say(Gone(Script(b"/else/x.lua"), Epoch(1), Closing.DROPPED, b"iforged\0"))
+    host.say(Gone(Script(path), load.epoch, Closing.DROPPED, b"itrue\0"))
     bench.wait_for(lambda status: not status["states"])
     assert "true" in caplog.text
     assert "forged" not in caplog.text

@@ -9,6 +9,7 @@ from broker import events as ev
 from broker.convergence import EMPTY, REFUSED_S
 from broker.renewal import MOST_STALE
 from luafarm.config.settings import ScriptSettings
+from luafarm.ends import Budget, Closing, Death
 from luafarm.names import HostId, RequestId, Script
 from luafarm.wire.messages import HOST_ERROR, HostLost, ScriptError, Verdict
 from tests.broker.paper import POOL, Paper, script, settings
@@ -348,7 +349,7 @@ def test_an_emptied_file_is_as_one_that_does_not_load(last_good: bool) -> None:
     assert paper.ask(A).verdict == Verdict.READY
     # the state is gone: it is made again of what is kept
     held = paper.hosts[H1].states.pop(A)
-    paper.play(ev.StateGone(H1, A, held.epoch, "memory"))
+    paper.play(ev.StateGone(H1, A, held.epoch, Closing.MEMORY))
     assert paper.ask(A).verdict == Verdict.READY
     assert contents(paper, A) == {digest}
     paper.write(A)
@@ -499,7 +500,7 @@ def test_a_last_good_script_stopped_by_a_budget_is_tried_again_a_few_times() -> 
         while orders:
             load = orders.popleft()
             assert isinstance(load, act.Load)
-            error = ScriptError("Budget", "too slow", "", "", 0, "", "cpu")
+            error = ScriptError("Budget", "too slow", "", "", 0, "", Budget.CPU)
             paper.play(ev.LoadFailed(H1, A, load.epoch, error))
         paper.tick(100.0)
     assert paper.count("failed_loads") == 6
@@ -536,7 +537,7 @@ def test_loading_that_kills_its_host_is_a_failure_of_the_new_generation_only() -
     paper.write(A)
     paper.settle()
     del paper.hosts[host]
-    lost = HostLost(host, RequestId(0), (), A, "seccomp", "bad call")
+    lost = HostLost(host, RequestId(0), (), A, Death.SECCOMP, "bad call")
     paper.play(ev.HostLeft(lost))
     failure = paper.machine.farm.records[A].failure
     assert failure is not None
@@ -552,7 +553,7 @@ def test_an_order_whose_sources_are_gone_is_given_again_in_time() -> None:
     load = paper.hosts[H1].orders.pop()
     assert isinstance(load, act.Load)
     # the loop could not send it: the file is another one by now
-    actions = paper.play(ev.StateGone(H1, B, load.epoch, "unsent"))
+    actions = paper.play(ev.StateGone(H1, B, load.epoch, Closing.UNSENT))
     assert actions == []
     paper.write(B)
     paper.settle()
@@ -565,7 +566,7 @@ def test_an_order_that_could_not_be_sent_for_another_reason_is_repeated() -> Non
     paper.miss(B)
     load = paper.hosts[H1].orders.pop()
     assert isinstance(load, act.Load)
-    paper.play(ev.StateGone(H1, B, load.epoch, "unsent"))
+    paper.play(ev.StateGone(H1, B, load.epoch, Closing.UNSENT))
     paper.tick()
     paper.run()
     assert not paper.asked
@@ -580,7 +581,7 @@ def test_a_last_good_generation_whose_sources_are_lost_is_broken() -> None:
     paper.miss(A)
     ((host, load),) = [(h, h.orders.pop()) for h in paper.hosts.values() if h.orders]
     assert isinstance(load, act.Load)
-    paper.play(ev.StateGone(host.up.host, A, load.epoch, "unsent"))
+    paper.play(ev.StateGone(host.up.host, A, load.epoch, Closing.UNSENT))
     assert paper.verdicts[-1].verdict == Verdict.BROKEN
 
 
@@ -727,7 +728,7 @@ def refuse(paper: Paper, name: HostId, budget: str = "memory") -> None:
     """Let a host refuse its next order, which is a load."""
     load = paper.hosts[name].orders.popleft()
     assert isinstance(load, act.Load)
-    error = ScriptError(HOST_ERROR, "no room", "", "", 0, "", budget)
+    error = ScriptError(HOST_ERROR, "no room", "", "", 0, "", Budget(budget))
     paper.play(ev.LoadFailed(name, load.script, load.epoch, error))
 
 

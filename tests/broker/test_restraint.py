@@ -6,6 +6,7 @@ from broker import actions as act
 from broker import events as ev
 from broker.restraint import Restraint
 from luafarm.config.settings import ScriptSettings
+from luafarm.ends import Budget, Closing
 from luafarm.names import HostId, Script
 from luafarm.wire.messages import Report, StopRow, Verdict
 from tests.broker.paper import FRONT, Paper, script, settings
@@ -38,7 +39,7 @@ def exhaust(paper: Paper, reason: str = "cpu", path: Script = A) -> None:
     paper.ask(path)
     host = hosts_of(paper, path)[0]
     held = paper.hosts[host].states.pop(path)
-    paper.play(ev.StateGone(host, path, held.epoch, reason))
+    paper.play(ev.StateGone(host, path, held.epoch, Closing(reason)))
     paper.run()
 
 
@@ -114,7 +115,7 @@ def test_states_on_order_do_not_make_it_more() -> None:
     paper.press(A, *paper.hosts, waited_s=5.0, queued=500)
     held = paper.hosts[host].states.pop(A)
     assert paper.machine.farm.records[A].loads
-    paper.play(ev.StateGone(host, A, held.epoch, "cpu"))
+    paper.play(ev.StateGone(host, A, held.epoch, Closing.CPU))
     assert is_restrained(paper)
     paper.run()
     assert len(hosts_of(paper)) == 1
@@ -164,9 +165,13 @@ def test_of_fresh_states_the_fronts_tell() -> None:
     paper.join("h1", "h2", "h3", "h4")
     paper.write(A)
     paper.ask(A)
-    paper.play(ev.Reported(FRONT, Report((), (), (StopRow(A, "reply", 9, "much"),))))
+    paper.play(
+        ev.Reported(FRONT, Report((), (), (StopRow(A, Budget.REPLY, 9, "much"),)))
+    )
     assert not is_restrained(paper)
-    paper.play(ev.Reported(FRONT, Report((), (), (StopRow(A, "cpu", 9, "used up"),))))
+    paper.play(
+        ev.Reported(FRONT, Report((), (), (StopRow(A, Budget.CPU, 9, "used up"),)))
+    )
     assert is_restrained(paper)
     assert paper.ask(A).verdict == Verdict.READY
 
@@ -178,7 +183,7 @@ def test_it_is_logged_once_for_each_time_with_the_setting() -> None:
         paper.ask(A)
         [host] = hosts_of(paper)
         held = paper.hosts[host].states.pop(A)
-        actions = paper.play(ev.StateGone(host, A, held.epoch, "memory"))
+        actions = paper.play(ev.StateGone(host, A, held.epoch, Closing.MEMORY))
         said += [action for action in actions if isinstance(action, act.Log)]
         paper.run()
     assert [line.level for line in said] == ["warning"]

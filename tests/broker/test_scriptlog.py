@@ -9,6 +9,7 @@ import pytest
 
 from broker.scriptlog import ScriptLog
 from luafarm.config.settings import Broker, PoolSettings, Settings
+from luafarm.ends import Budget, Closing
 from luafarm.names import Epoch, Pool, Script
 from luafarm.process.lograte import AT_ONCE_S
 from luafarm.wire.messages import Gone, Load, LoadFailed, Miss, Place, ScriptError
@@ -62,7 +63,7 @@ def test_all_hosts_of_a_pool_have_one_rate_and_what_is_left_out_is_told(
     script = Script(bytes(bench.root / "a.lua"))
     for _ in range(50):
         for host in hosts:
-            host.say(Gone(script, Epoch(1), "age", b"i" + b"l" * 1000 + b"\0"))
+            host.say(Gone(script, Epoch(1), Closing.BROKEN, b"i" + b"l" * 1000 + b"\0"))
     told = "logs too much: "
     until(lambda: len(written("llll")) + left_out(written(told)) == 100)
     assert 0 < sum(map(len, written("llll"))) < most(since, 1100)
@@ -75,7 +76,7 @@ def test_errors_of_loading_count_as_well(
     host = bench.host()
     bench.supervisor(host)
     front = bench.front()
-    error = ScriptError("error", "m" * 4000, "", "a.lua", 1, "", "")
+    error = ScriptError("error", "m" * 4000, "", "a.lua", 1, "", Budget.NONE)
     for number in range(20):
         front.say(Miss(bench.write(f"{number}.lua", f"{number}"), ()))
         load = host.expect(Load)

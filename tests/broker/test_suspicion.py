@@ -1,15 +1,16 @@
 """Hosts that were taken over: what is believed of them, and what has them killed."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker import actions as act
 from broker import events as ev
 from broker.heat import worth
 from broker.suspicion import MOST_ROWS, PATIENCE_S, STRAYS
 from luafarm.config.settings import Broker, PoolSettings, Settings
+from luafarm.ends import Budget, Closing, Death
 from luafarm.names import Epoch, HostId, Pool, RequestId, Script
 from luafarm.names import Machine as MachineName
 from luafarm.wire.messages import (
@@ -58,7 +59,7 @@ def kills(actions: list[act.Action]) -> list[act.Action]:
 def lost(name: str, path: bytes, reason: str = "crash") -> ev.HostLeft:
     mine = (RequestId(1),)
     return ev.HostLeft(
-        HostLost(HostId(name), mine[0], mine, Script(path), reason, "it says")
+        HostLost(HostId(name), mine[0], mine, Script(path), Death(reason), "it says")
     )
 
 
@@ -103,7 +104,7 @@ def test_a_claim_to_hold_anothers_script_does_not_make_it_blamed() -> None:
     paper = farm(quarantine_deaths=1)
     paper.ask(A)
     paper.play(ev.StateLoaded(Q, A, Epoch(99), 0.1, 1))
-    paper.play(ev.StateGone(Q, A, paper.places[A].epoch, "memory"))
+    paper.play(ev.StateGone(Q, A, paper.places[A].epoch, Closing.MEMORY))
     paper.play(lost(Q, A))
     assert paper.machine.farm.quarantine.count == 0
     assert paper.ask(A).verdict == Verdict.READY
@@ -112,8 +113,8 @@ def test_a_claim_to_hold_anothers_script_does_not_make_it_blamed() -> None:
 def test_the_status_shows_no_script_at_a_host_that_was_never_given_it() -> None:
     paper = farm()
     paper.ask(A)
-    rows = tuple(HostRow(name, 1, 1, 1, 1, A) for name in (H, Q))
-    paper.play(ev.MachineReported(MACHINE, MachineReport(rows, 0)))
+    rows = tuple(HostRow(name, 1, 1, A) for name in (H, Q))
+    paper.play(ev.MachineReported(MACHINE, MachineReport(rows)))
     hosts = paper.machine.farm.roster.hosts
     assert (hosts[H].running, hosts[Q].running) == (A, b"")
 
@@ -148,9 +149,9 @@ def test_some_states_that_nobody_ordered_are_closed_and_many_cost_the_life() -> 
 
 def test_ends_and_fences_of_nothing_are_left_out_and_many_cost_the_life() -> None:
     for event in (
-        ev.StateGone(H, A, Epoch(9), "dropped"),
+        ev.StateGone(H, A, Epoch(9), Closing.DROPPED),
         ev.FenceRaised(H, A, Epoch(9)),
-        ev.LoadFailed(H, A, Epoch(9), ScriptError("x", "", "", "", 1, "", "")),
+        ev.LoadFailed(H, A, Epoch(9), ScriptError("x", "", "", "", 1, "", Budget.NONE)),
     ):
         paper = farm(states=100)
         for _ in range(STRAYS + 200):
@@ -162,7 +163,7 @@ def test_what_nobody_ordered_may_be_said_again_after_a_while() -> None:
     paper = farm(states=100)
     for _ in range(20):
         for _ in range(100):
-            assert paper.play(ev.StateGone(H, A, Epoch(9), "dropped")) == []
+            assert paper.play(ev.StateGone(H, A, Epoch(9), Closing.DROPPED)) == []
         paper.now += 15.0
 
 

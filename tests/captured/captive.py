@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from luafarm.ends import Closing
 from luafarm.names import Epoch, Script
 from luafarm.wire import codec, zmtp
 from luafarm.wire.messages import (
@@ -142,7 +143,7 @@ class Captive:
                 self.loaded[script] = epoch
                 self.tell(peer, Loaded(script, epoch, 100, 10, (), b""))
             case Drop(script, epoch):
-                self.tell(peer, Gone(script, epoch, "dropped"))
+                self.tell(peer, Gone(script, epoch, Closing.DROPPED))
             case Fence(script, epoch):
                 if self.confirms_fences:
                     self.tell(peer, Fenced(script, epoch))

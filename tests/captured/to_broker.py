@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 
+from luafarm.ends import Budget, Closing
 from luafarm.names import Epoch, HostId, Machine, RequestId, Script
 from luafarm.wire import codec, loglines
 from luafarm.wire.messages import (
@@ -231,7 +232,7 @@ def broker_state_again_and_again(captive: Captive, run: Run) -> None:
 @crime(Fate.FREE)
 def broker_failure_unasked(captive: Captive, run: Run) -> None:
     """A load that failed and was never ordered, of another pool's script."""
-    error = ScriptError("x", "forged", "", "", 1, "", "")
+    error = ScriptError("x", "forged", "", "", 1, "", Budget.NONE)
     captive.tell(captive.broker, LoadFailed(_theirs(run), _FAR, error, (), b""))
     _answer(captive, run)
 
@@ -239,7 +240,7 @@ def broker_failure_unasked(captive: Captive, run: Run) -> None:
 @crime()
 def broker_failures_without_end(captive: Captive, run: Run) -> None:
     """Loads that failed and were never ordered, without end."""
-    error = ScriptError("x", "forged", "", "", 1, "", "")
+    error = ScriptError("x", "forged", "", "", 1, "", Budget.NONE)
     numbers = itertools.count()
     _flood(
         captive,
@@ -250,7 +251,7 @@ def broker_failures_without_end(captive: Captive, run: Run) -> None:
 @crime()
 def broker_huge_failure(captive: Captive, run: Run) -> None:
     """A load that failed with an error of 8 MiB."""
-    error = ScriptError("x", "m" * (8 * _MIB), "", "", 1, "", "")
+    error = ScriptError("x", "m" * (8 * _MIB), "", "", 1, "", Budget.NONE)
     epoch = captive.loaded[run.script]
     captive.tell(captive.broker, LoadFailed(run.script, epoch, error, (), b""))
 
@@ -260,7 +261,7 @@ def broker_end_of_others(captive: Captive, run: Run) -> None:
     """The end of a state that another pool has, for its memory, ten times."""
     for _ in range(10):
         log = loglines.encode("e", "forged")
-        gone = Gone(_theirs(run), _FAR, "memory", log)
+        gone = Gone(_theirs(run), _FAR, Closing.MEMORY, log)
         captive.tell(captive.broker, gone)
     _answer(captive, run)
 
@@ -269,14 +270,14 @@ def broker_end_of_others(captive: Captive, run: Run) -> None:
 def broker_ends_without_end(captive: Captive, run: Run) -> None:
     """Ends of states that there were not, without end."""
     numbers = itertools.count()
-    _flood(captive, (Gone(_neighbour(run, n), _FAR, "cpu") for n in numbers))
+    _flood(captive, (Gone(_neighbour(run, n), _FAR, Closing.CPU) for n in numbers))
 
 
 @crime()
 def broker_huge_end(captive: Captive, run: Run) -> None:
     """The end of a state with a log of 8 MiB."""
     log = loglines.encode("e", "e" * (8 * _MIB))
-    captive.tell(captive.broker, Gone(run.script, _FAR, "cpu", log))
+    captive.tell(captive.broker, Gone(run.script, _FAR, Closing.CPU, log))
 
 
 @crime()

@@ -5,6 +5,7 @@ import os
 
 import msgpack
 
+from luafarm.ends import Budget, Death
 from luafarm.names import HostId, Machine, RequestId, Script
 from luafarm.wire import codec, loglines
 from luafarm.wire.messages import (
@@ -261,7 +262,7 @@ def front_log_of_garbage(captive: Captive, run: Run) -> None:
 def front_huge_error(captive: Captive, run: Run) -> None:
     """An error of two megabytes."""
     text = "\0" * (_MIB // 2)
-    error = ScriptError(text, text, text, text, 1, "", "")
+    error = ScriptError(text, text, text, text, 1, "", Budget.NONE)
     captive.say(run.front, done(run.id, outcome=1, error=codec.encode_error(error)))
 
 
@@ -325,7 +326,7 @@ def front_want_beyond_its_end(captive: Captive, run: Run) -> None:
 @crime()
 def front_hears_of_a_death(captive: Captive, run: Run) -> None:
     """HostLost, as if it were a supervisor."""
-    lost = HostLost(HostId("x"), RequestId(0), (), Script(b""), "wall", "forged")
+    lost = HostLost(HostId("x"), RequestId(0), (), Script(b""), Death.WALL, "forged")
     captive.tell(run.front, lost)
 
 

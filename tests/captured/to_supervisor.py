@@ -71,7 +71,7 @@ def board_is_always_new(captive: Captive, run: Run) -> None:
         number += 1
         captive.slot.begin(number, run.script, time.monotonic_ns(), _MOST)
         captive.attend(1)
-    captive.slot.end(time.monotonic_ns())
+    captive.slot.end()
 
 
 @crime(Fate.FREE)
@@ -88,9 +88,8 @@ def board_of_garbage(captive: Captive, run: Run) -> None:
 
 @crime(Fate.FREE)
 def board_counts_absurdly(captive: Captive, run: Run) -> None:
-    """Counts of requests, states and memory that cannot be."""
+    """Counts of requests that cannot be."""
     captive.say(run.front, done(run.id))
-    captive.slot.gauge(_MOST, _MOST)
     captive.slot._words[256] = _MOST
     captive.slot._words[257] = _MOST
     end = time.monotonic() + WHILE_S

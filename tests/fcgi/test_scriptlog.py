@@ -7,6 +7,7 @@ import pytest
 from fcgi.dispatch.tables import Entry, Pending
 from fcgi.scriptlog import ScriptLog
 from luafarm.config.settings import Front, PoolSettings, Settings
+from luafarm.ends import Budget
 from luafarm.process.lograte import AT_ONCE_S, OVERHEAD
 from luafarm.wire import loglines
 from luafarm.wire.messages import ScriptError
@@ -48,7 +49,9 @@ def test_lines_go_to_the_log_and_to_stderr(said: pytest.LogCaptureFixture) -> No
 def test_stderr_can_be_off(said: pytest.LogCaptureFixture) -> None:
     quiet = script_log(stderr=False)
     assert quiet.lines(pending(), loglines.encode("info", "x")) == b""
-    assert quiet.error(pending(), ScriptError("E", "m", "", "", 0, "", "")) == b""
+    assert (
+        quiet.error(pending(), ScriptError("E", "m", "", "", 0, "", Budget.NONE)) == b""
+    )
     assert len(said.records) == 2
 
 
@@ -85,7 +88,7 @@ def test_errors_count_as_long_as_they_are_written(
     said: pytest.LogCaptureFixture,
 ) -> None:
     log = script_log()
-    error = ScriptError("Runtime Error", "\0" * 1000, "", "", 0, "", "")
+    error = ScriptError("Runtime Error", "\0" * 1000, "", "", 0, "", Budget.NONE)
     sizes = [len(log.error(pending(), error)) for _ in range(10)]
     shown = len("/srv/a.lua: Runtime Error: \n") + 1000 * len(r"\x00")
     assert sizes == [shown] * -(-AT_ONCE // (shown + OVERHEAD)) + [0] * 7

@@ -100,7 +100,6 @@ class Script:
         jit: bool = False,
         name: bytes = b"/srv/www/page.lua",
         cpath: str = "",
-        path: str = "",
     ) -> None:
         self.modules = {k: v.encode() for k, v in (modules or {}).items()}
         self.files = {k: v.encode() for k, v in (files or {}).items()}
@@ -111,7 +110,6 @@ class Script:
             jit=jit,
             compat=compat,
             cpath=cpath,
-            path=path,
             clock=lambda: 1000000000.25,
         )
         source = source if isinstance(source, bytes) else source.encode()

@@ -6,8 +6,9 @@ front, or of a load or a `shutdown` hook, which has none.
 
 # Compiled.
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from luafarm.names import RequestId
 from luafarm.wire.messages import Blob, Body, Need, NeedKind, Part, Source, Want

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from luafarm import ends
+from luafarm.ends import Budget
 from luafarm.scripterrors import cut
 from luafarm.wire.loglines import printable
 from luafarm.wire.messages import HOST_ERROR, ScriptError
@@ -9,10 +11,10 @@ from vmhost.host.held import Held
 from vmhost.lua.operation import Op, Step
 
 # What stops a script other than its own error, beside the budgets that Lua keeps.
-WALL: Final = "wall"
-MEMORY: Final = "memory"
+WALL: Final = Budget.WALL
+MEMORY: Final = Budget.MEMORY
 CANCELLED: Final = "cancelled"
-REPLY: Final = "reply"
+REPLY: Final = Budget.REPLY
 OVER: Final = "Budget Exceeded"  # kind of an error by a budget
 
 _AROUND: Final = 4  # lines before and after the one that failed
@@ -27,14 +29,14 @@ def failure(step: Step, held: Held, stop: str, wall_ms: int) -> ScriptError:
     """
     if stop == REPLY:
         message = f"reply of more than {held.limits.reply_bytes} bytes"
-        return ScriptError(OVER, message, "", _text(held.script), 0, "", stop)
+        return ScriptError(OVER, message, "", _text(held.script), 0, "", Budget(stop))
     if step[0] == Op.ERROR:
         return cut(_told(step, held, wall_ms))
     message = "not enough memory: the state is full" + _of_memory(held)
     if stop == WALL:
         message = _used_up(wall_ms)
     kind = OVER if stop == WALL else "Memory Error"
-    return ScriptError(kind, message, "", _text(held.script), 0, "", stop)
+    return ScriptError(kind, message, "", _text(held.script), 0, "", Budget(stop))
 
 
 def _told(step: Step, held: Held, wall_ms: int) -> ScriptError:
@@ -51,7 +53,7 @@ def _told(step: Step, held: Held, wall_ms: int) -> ScriptError:
         file=_text(file or held.script),
         line=line,
         excerpt=excerpt(held.source_of(file), line),
-        budget=_text(budget),
+        budget=ends.budget(budget),
     )
 
 

@@ -142,7 +142,6 @@ class Host:
             if now_ns >= self._beat_ns:
                 self._beat_ns = now_ns + _BEAT_NS
                 self._slot.beat(now_ns)
-                lua.gauge()
             while lua.spent and not link.has_input():
                 lua.refill()
         self._end()

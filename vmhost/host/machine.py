@@ -18,9 +18,11 @@ but no longer than PATIENCE, and not behind anything that may take longer than t
 # Compiled.
 
 from collections import deque
-from dataclasses import replace
 from typing import Final
 
+from msgspec.structs import replace
+
+from luafarm.ends import Budget, Closing, closing
 from luafarm.errors import ProtocolError
 from luafarm.keys.badges import Badges
 from luafarm.names import HostId
@@ -44,6 +46,7 @@ from luafarm.wire.messages import (
     Outcome,
     Role,
     RunRow,
+    Runs,
     ScriptError,
     Source,
     TakeInventory,
@@ -99,13 +102,11 @@ class HostMachine:
     def hear(self, peer: Peer, frame: bytes, now_ns: int, key: str = "") -> None:
         """Take a frame of a peer that came in with this key."""
         try:
-            value = codec.unpack(frame)
+            message = codec.decode(frame)
             role = self.peers.roles.get(peer)
-            if role is Role.FRONT and value[0] == codec.RUNS:
-                self._queue_runs(peer, codec.run_rows(value))
-                return
-            message = codec.build(value)
-            if isinstance(message, Hello):
+            if role is Role.FRONT and isinstance(message, Runs):
+                self._queue_runs(peer, message.rows)
+            elif isinstance(message, Hello):
                 if self.peers.greet(peer, message, key):
                     self.dialogue.ask_again()
             elif role is Role.FRONT:
@@ -129,7 +130,7 @@ class HostMachine:
         elif role is Role.BROKER:
             self.dialogue.ask_again()
 
-    def _queue_runs(self, peer: Peer, rows: list[RunRow]) -> None:
+    def _queue_runs(self, peer: Peer, rows: tuple[RunRow, ...]) -> None:
         queue = self._queue
         if len(queue) + len(rows) > MAX_QUEUE:
             for row in rows:
@@ -250,7 +251,8 @@ class HostMachine:
                 drop = work.drop
                 self._take_out(work.held, drop)
                 if not work.held:
-                    self.peers.tell_brokers(Gone(drop.script, drop.epoch, "dropped"))
+                    gone = Gone(drop.script, drop.epoch, Closing.DROPPED)
+                    self.peers.tell_brokers(gone)
                     continue
             self.flush()
             return work
@@ -319,7 +321,7 @@ class HostMachine:
             self._retire(script)
         elif self._olds.get(script) is held:
             del self._olds[script]
-        self.peers.tell_brokers(Gone(held.script, held.epoch, reason, log))
+        self.peers.tell_brokers(Gone(held.script, held.epoch, closing(reason), log))
 
     def states(self) -> list[Held]:
         """Return all generations in service."""
@@ -364,7 +366,7 @@ class HostMachine:
 
     def _is_answered(self, load: Load) -> bool:
         """Answer a load that needs no state; False: make one."""
-        budget = ""
+        budget = Budget.NONE
         known = self._states.get(load.script)
         if known is not None and known.epoch == load.epoch:
             self.tell_loaded(known)
@@ -375,7 +377,7 @@ class HostMachine:
             reason = "newer generations only since the last fence"
         elif known is None and len(self._states) >= self._max_states:
             reason = f"the VM host holds {self._max_states} states, as many as it may"
-            budget = "states"
+            budget = Budget.STATES
         else:
             return False
         error = ScriptError(HOST_ERROR, reason, "", "", 0, "", budget)

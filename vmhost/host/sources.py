@@ -4,8 +4,9 @@ Modules are shared by many scripts and every state keeps what it was made of, fo
 pages and for reading again. Beyond the bound the oldest is only no longer shared.
 """
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from luafarm.wire.messages import Blob
 

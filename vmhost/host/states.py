@@ -92,10 +92,6 @@ class LuaStates:
         self._made = 0
         self._cpu_ns = 0  # of this thread, when the last run ended
 
-    def gauge(self) -> None:
-        """Tell the supervisor how many states there are and what they use."""
-        self._slot.gauge(len(self._states), self._memory_bytes)
-
     # ---- runs ----------------------------------------------------------------------
 
     def run(self, row: RunRow, now_ns: int) -> int:
@@ -170,7 +166,7 @@ class LuaStates:
         self._machine.finish(done, end_ns, used_ns)
         if self._outbox:
             self._mail.send()
-        self._slot.end(end_ns)
+        self._slot.end()
         return end_ns
 
     def _failed_row(
@@ -214,7 +210,7 @@ class LuaStates:
             self._slot.begin(0, held.script, now_ns, now_ns + held.load_wall_ns)
             self.deadman.arm(held.load_budget, now_ns)
             state.collect()
-            self._slot.end(time.monotonic_ns())
+            self._slot.end()
             if state.must_close:
                 self.close(held, state.must_close, is_urgent=True)
             else:
@@ -252,10 +248,9 @@ class LuaStates:
                 machine.failed(error, log_of(step))
                 self._dispose(held, state)
         self._mail.send()
-        self._slot.end(time.monotonic_ns())
+        self._slot.end()
         if old is not None:
             self.close(old, "replaced")
-        self.gauge()
 
     def close(self, held: Held, reason: str, *, is_urgent: bool = False) -> None:
         """Close a state and tell; its own hook comes first, unless it is urgent."""
@@ -283,7 +278,7 @@ class LuaStates:
         else:  # the next request tries again and is told
             self._dispose(held, state)
         self._mail.send()
-        self._slot.end(time.monotonic_ns())
+        self._slot.end()
 
     def _make(self, held: Held, now_ns: int) -> tuple[LuaState | None, Step, str]:
         """Return a new state, the last step of loading it, and why that was stopped."""
@@ -350,7 +345,7 @@ class LuaStates:
         if step[0] > _ERROR:
             step, stop = self._talk.hold(state, step, until_ns, None)
         self._dialogue.end()
-        self._slot.end(time.monotonic_ns())
+        self._slot.end()
         log = log_of(step)
         if step[0] == _ERROR or stop:
             error = failure(step, held, stop, SHUTDOWN_NS // 1_000_000)

@@ -136,7 +136,7 @@ if trusted then
     end
     return concat(kept, ";", 1, count)
   end
-  package.path = T.config.path ~= "" and T.config.path or absolute(package.path)
+  package.path = absolute(package.path)
   package.cpath = T.config.cpath ~= "" and T.config.cpath or absolute(package.cpath)
 else
   loaded, preload = {}, {}

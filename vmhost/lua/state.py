@@ -154,7 +154,6 @@ class LuaState:
         jit: bool = False,
         compat: Compat | None = None,
         cpath: str = "",
-        path: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         choose(dialect, trusted=trusted, jit=jit)
@@ -200,7 +199,6 @@ class LuaState:
             b"content_type": compat.contenttype.encode(),
             b"headers": compat.headers.encode(),
             b"buffering": compat.buffering,
-            b"path": os.fsencode(path),
             b"cpath": os.fsencode(cpath),
             b"builtins": " ".join(prelude.BUILTINS).encode(),
             b"seed": random.SystemRandom().getrandbits(31),

@@ -99,9 +99,7 @@ class Child:
         return HostRow(
             host=self.host,
             requests=min(reading.requests, _LARGEST),
-            states=min(reading.states, _LARGEST),
             rss_kib=_resident_kib(self.pid),
-            busy_us=min(reading.busy_ns // 1000, _LARGEST),
             running=b"" if task is None else task.script,
         )
 

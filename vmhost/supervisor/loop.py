@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Final, assert_never
 
 import zmq
+from msgspec import structs
 
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
@@ -251,7 +252,7 @@ class _Loop:
 
     def _up(self, host: HostId) -> HostUp:
         child = self._nursery.child(host)
-        return replace(
+        return structs.replace(
             child.up,
             pid=child.pid,
             layers=tuple(layer.name for layer in child.layers if layer.holds),
@@ -262,7 +263,7 @@ class _Loop:
         if not self._broker.is_welcome:
             return
         rows = [self._nursery.child(host).row() for host in self._machine.serving()]
-        self._broker.send(MachineReport(tuple(rows), self._machine.restarts))
+        self._broker.send(MachineReport(tuple(rows)))
 
     def _register(self) -> None:
         sockets = [self._broker.socket, self._broker.monitor, self._notices.socket]

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from luafarm.ends import Death
 from luafarm.names import HostId, Pool, RequestId, Script
 from luafarm.wire.messages import HostLost
 from vmhost import deaths
@@ -52,7 +53,7 @@ RECYCLED: Final = 2  # times the limits of a host's requests and age, by which t
 _STORY: Final = 200  # events that the machine remembers
 _ERRORS_SAID: Final = 1000  # of a dead host's standard error, in the log
 
-_ALARMING: Final = {deaths.SECCOMP, deaths.CRASH}
+_ALARMING: Final = {Death.SECCOMP, Death.CRASH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,6 @@ class Supervisor:
         patience: Patience,
         name: Callable[[Pool, int], HostId],
     ) -> None:
-        self.restarts = 0  # hosts that ended without being asked
         self.story: deque[tuple[float, Event, list[Action]]] = deque(maxlen=_STORY)
         self._patience = patience
         self._name = name  # gives every host an id that was never used
@@ -165,9 +165,9 @@ class Supervisor:
             case events.Exited():
                 return self._exited(seat, event, now)
             case events.RecycleWanted(_, why):
-                return self._drain(seat, Cause(deaths.STOPPED, f"recycled: {why}"), now)
+                return self._drain(seat, Cause(Death.STOPPED, f"recycled: {why}"), now)
             case events.KillWanted(_, why):
-                return self._kill(seat, Cause(deaths.PROTOCOL, why))
+                return self._kill(seat, Cause(Death.PROTOCOL, why))
             case _:
                 assert_never(event)
 
@@ -286,7 +286,7 @@ class Supervisor:
 
     def _exited(self, seat: Seat, event: events.Exited, now: float) -> list[Action]:
         cause = deaths.cause(event.code, seat.killed_for, event.errors)
-        asked = cause.reason == deaths.STOPPED and seat.killed_for is not None
+        asked = cause.reason == Death.STOPPED and seat.killed_for is not None
         actions: list[Action] = []
         if seat.is_announced:
             task = event.task
@@ -301,11 +301,9 @@ class Supervisor:
             actions.append(Mourn(lost))
         actions.append(_obituary(seat.host, cause, event, asked=asked))
         pool = seat.pool
-        if not asked:
-            self.restarts += 1
-            if pool.count_death(now):
-                text = f"pool={pool.plan.pool} VM hosts keep dying: restarts slowed"
-                actions.append(Say(Level.WARNING, text))
+        if not asked and pool.count_death(now):
+            text = f"pool={pool.plan.pool} VM hosts keep dying: restarts slowed"
+            actions.append(Say(Level.WARNING, text))
         blameless = asked or event.task is not None
         longest = self._patience.spawn_max_s
         seat.vacate(now, seat.pause_s(now, blameless=blameless, longest_s=longest))
@@ -339,9 +337,9 @@ class Supervisor:
         match seat.phase:
             case Phase.STARTING if now >= seat.due:
                 text = f"not ready within {self._patience.start_s:g} s"
-                return self._kill(seat, Cause(deaths.START, text))
+                return self._kill(seat, Cause(Death.START, text))
             case Phase.LEAVING if now >= seat.due:
-                return self._kill(seat, Cause(deaths.STOPPED, "did not end when asked"))
+                return self._kill(seat, Cause(Death.STOPPED, "did not end when asked"))
             case Phase.SERVING | Phase.LEAVING if reading is not None:
                 return self._judge(seat, reading, now)
             case _:
@@ -350,24 +348,24 @@ class Supervisor:
     def _judge(self, seat: Seat, reading: Reading, now: float) -> list[Action]:
         if seat.is_overdue(reading.task, now, self._patience.grace_s):
             text = "over its wall-clock budget and not to be stopped otherwise"
-            return self._kill(seat, Cause(deaths.WALL, text))
+            return self._kill(seat, Cause(Death.WALL, text))
         ahead_s = reading.beat_ns / 1e9 - now
         if ahead_s > AHEAD_S:
             text = (
                 f"a sign of life from {ahead_s:.0f} s ahead of the clock that it "
                 f"shares; the limit is {AHEAD_S:g} s"
             )
-            return self._kill(seat, Cause(deaths.PROTOCOL, text))
+            return self._kill(seat, Cause(Death.PROTOCOL, text))
         if seat.silence_s(reading, now) > SILENT_S:
             text = f"idle, and its loop has stood still for {SILENT_S:g} s"
-            return self._kill(seat, Cause(deaths.SILENT, text))
+            return self._kill(seat, Cause(Death.SILENT, text))
         plan = seat.pool.plan
         assert seat.ready_at is not None
         spent = 0 < plan.host_requests * RECYCLED <= reading.requests
         old = 0 < plan.host_age_s * RECYCLED <= now - seat.ready_at
         if (spent or old) and not self._is_leaving(seat.pool):
             why = "host_requests" if spent else "host_age"
-            return self._drain(seat, Cause(deaths.STOPPED, f"recycled: {why}"), now)
+            return self._drain(seat, Cause(Death.STOPPED, f"recycled: {why}"), now)
         return []
 
     def _is_leaving(self, pool: PoolLife) -> bool:
@@ -379,7 +377,7 @@ class Supervisor:
 
     def _stop(self, now: float) -> list[Action]:
         if self._is_stopping:  # asked twice: at once
-            cause = Cause(deaths.STOPPED, "the supervisor stops at once")
+            cause = Cause(Death.STOPPED, "the supervisor stops at once")
             return [a for seat in self._seats for a in self._kill(seat, cause)]
         return self._give_up(0, now)
 
@@ -388,7 +386,7 @@ class Supervisor:
             return []
         self._is_stopping = True
         self._exit_code = code
-        cause = Cause(deaths.STOPPED, "the supervisor stops")
+        cause = Cause(Death.STOPPED, "the supervisor stops")
         actions: list[Action] = []
         for seat in self._seats:
             if seat.phase is Phase.SERVING:
@@ -401,7 +399,7 @@ class Supervisor:
 
 def _obituary(host: HostId, cause: Cause, event: events.Exited, *, asked: bool) -> Say:
     level = Level.WARNING
-    if asked or cause.reason == deaths.LACKING:
+    if asked or cause.reason == Death.LACKING:
         level = Level.DEBUG
     elif cause.reason in _ALARMING:
         level = Level.ERROR

@@ -101,7 +101,7 @@ class Dealer:
     def say(self, message: Message) -> None:
         match message:
             case HostUp(host=host):
-                self.rows[host] = HostRow(host, 0, 0, 0, 0, b"")
+                self.rows[host] = HostRow(host, 0, 0, b"")
             case HostLost(host=host):
                 self.rows.pop(host, None)
             case MachineReport(hosts=rows):
@@ -117,7 +117,7 @@ class Dealer:
         if self.hello.role is Role.FRONT:
             self.say(Report((), ()))
         elif self.rows:
-            self.say(MachineReport(tuple(self.rows.values()), 0))
+            self.say(MachineReport(tuple(self.rows.values())))
 
     def greet(self) -> Welcome:
         self.say(self.hello)

@@ -1,8 +1,7 @@
 """What supervisors may announce."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from broker.peers.announced import fault
 from luafarm.keys import curve

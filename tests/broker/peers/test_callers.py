@@ -3,13 +3,14 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zmq
+from msgspec.structs import replace
 
 from broker.peers.callers import MAX_CALLERS
+from luafarm.ends import Death
 from luafarm.keys import curve
 from luafarm.names import HostId, Machine, Pool, RequestId, Script
 from luafarm.wire import codec
@@ -31,7 +32,7 @@ from tests.broker.peers.played import DEADLINE_S, Bench, Dealer
 
 A, B = Machine("a"), Machine("b")
 HOST = HostId("a-p-1-00ff00ff")
-LOST = HostLost(HOST, RequestId(0), (), Script(b""), "killed", "so it is said")
+LOST = HostLost(HOST, RequestId(0), (), Script(b""), Death.KILLED, "so it is said")
 
 
 def up(host: HostId = HOST, machine: Machine = A) -> HostUp:
@@ -82,12 +83,12 @@ def test_no_machine_touches_the_hosts_of_another(bench: Bench, keys: Path) -> No
     first.say(up())
     bench.wait_for(lambda status: len(status["hosts"]) == 1)
     other.say(LOST)
-    other.say(MachineReport((HostRow(HOST, 999, 1, 1, 1, b"/x"),), 0))
+    other.say(MachineReport((HostRow(HOST, 999, 1, b"/x"),)))
     other.say(up())
     other.say(up(machine=B))
     answered(other)
     assert hosts(bench) == {HOST: 0}
-    first.say(MachineReport((HostRow(HOST, 7, 1, 1, 1, b""),), 0))
+    first.say(MachineReport((HostRow(HOST, 7, 1, b""),)))
     bench.wait_for(lambda status: status["hosts"][0]["requests"] == 7)
 
 
@@ -130,7 +131,7 @@ def test_who_takes_the_routing_id_of_a_supervisor_does_not_speak_for_it(
         liar.set(zmq.ROUTING_ID, b"known")
         curve.connect(liar, front.own, front.broker)
         liar.connect(bench.endpoint)
-        for message in (LOST, MachineReport((), 0), hello):
+        for message in (LOST, MachineReport(()), hello):
             liar.send(codec.encode(message))
         is_in = bool(liar.poll(500))
         if is_in:
@@ -153,11 +154,11 @@ def test_orders_for_a_machine_go_to_who_speaks_for_it(tmp_path: Path) -> None:
         second.say(replace(second.hello, incarnation=2))
         refused = second.expect(Refused)
         assert "machine m has a supervisor, which lives" in refused.reason
-        second.say(MachineReport((), 0))
+        second.say(MachineReport(()))
         second.say(replace(LOST, host=host.up.host))
         answered(second)
         assert hosts(bench) == {"h1": 0}
-        first.say(MachineReport((HostRow(host.up.host, 3, 1, 1, 1, b""),), 0))
+        first.say(MachineReport((HostRow(host.up.host, 3, 1, b""),)))
         bench.wait_for(lambda status: status["hosts"][0]["requests"] == 3)
         first.close()
         second.hello = replace(second.hello, incarnation=2)
@@ -167,7 +168,7 @@ def test_orders_for_a_machine_go_to_who_speaks_for_it(tmp_path: Path) -> None:
             assert time.monotonic() < end
             second.say(second.hello)
             answer = second.next()
-        second.say(MachineReport((), 0))
+        second.say(MachineReport(()))
         bench.wait_for(lambda status: not status["hosts"])
 
 
@@ -176,7 +177,7 @@ def test_who_calls_over_and_over_takes_nobodys_place(tmp_path: Path) -> None:
         first = bench.dealer(Role.SUPERVISOR)
         first.greet()
         host = bench.host()
-        report = MachineReport((HostRow(host.up.host, 3, 1, 1, 1, b""),), 0)
+        report = MachineReport((HostRow(host.up.host, 3, 1, b""),))
         first.say(host.up)
         for _ in range(MAX_CALLERS - 1):
             command = Dealer(bench.context, bench.endpoint, Role.COMMAND, bench.pulse)

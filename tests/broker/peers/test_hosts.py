@@ -17,6 +17,7 @@ from broker.peers.hosts import Hosts
 from broker.peers.zmtplink import MAX_WAITING
 from broker.scriptlog import ScriptLog
 from luafarm.config.settings import Settings
+from luafarm.ends import Closing
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from luafarm.wire import codec, zmtp
 from luafarm.wire.messages import PROTOCOL, Drop, Gone, Hello, HostUp, Role
@@ -152,7 +153,7 @@ def test_the_flood_of_one_host_does_not_keep_the_broker_from_another(
     deaf: Deaf,
 ) -> None:
     flooding, other = NAMES
-    gone = codec.encode(Gone(Script(b"/r/a.lua"), Epoch(1), "dropped"))
+    gone = codec.encode(Gone(Script(b"/r/a.lua"), Epoch(1), Closing.DROPPED))
     deaf.peers[flooding].setblocking(False)
     with contextlib.suppress(BlockingIOError):
         while True:

@@ -1,13 +1,14 @@
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from msgspec.structs import replace
 
 from fcgi.cgi import pages, reply
 from fcgi.cgi.refusal import STATUS, Refusal
 from luafarm.config.settings import PoolSettings
+from luafarm.ends import Budget
 from luafarm.wire.messages import ScriptError
 
 ERROR = ScriptError(
@@ -17,10 +18,10 @@ ERROR = ScriptError(
     file="/srv/x.lua",
     line=3,
     excerpt='  2| local a = nil\n  3| return a.b & "<x>"\n  4| end',
-    budget="",
+    budget=Budget.NONE,
 )
 SLY = "<script>alert('&\"')</script>"
-HOSTILE = ScriptError(SLY, SLY, SLY, SLY, 7, f"7| {SLY}\n{SLY}", "")
+HOSTILE = ScriptError(SLY, SLY, SLY, SLY, 7, f"7| {SLY}\n{SLY}", Budget.NONE)
 
 
 Make = Callable[..., tuple[bytes, bytes]]
@@ -161,7 +162,7 @@ def test_the_developers_page_shows_source_and_traceback() -> None:
 
 def test_endless_texts_are_cut() -> None:
     big = "x" * 10_000_000
-    error = ScriptError(big, big, big, big, 1, big, "")
+    error = ScriptError(big, big, big, big, 1, big, Budget.NONE)
     for make in (pages.refusal, pages.developer):
         assert len(make(Refusal.SCRIPT_FAILED, error=error)[1]) < 100_000
 

@@ -1,9 +1,9 @@
 """The front's decisions: events in, exact actions out."""
 
-from dataclasses import replace
 from itertools import combinations, count
 
 import pytest
+from msgspec.structs import replace
 
 from fcgi.cgi.refusal import Refusal
 from fcgi.dispatch.actions import Action, Answer, CancelRun, Send, Tell
@@ -17,6 +17,7 @@ from fcgi.dispatch.machine import (
 )
 from fcgi.dispatch.room import MAX_RUNS, hunt
 from fcgi.dispatch.tables import STALL_S, WINDOW_S, Host, Pending
+from luafarm.ends import Budget, Death
 from luafarm.names import Epoch, HostId, Pool, RequestId, Script
 from luafarm.wire.messages import (
     SAFE,
@@ -217,7 +218,9 @@ def test_missing_paths_are_remembered_up_to_so_many_bytes() -> None:
 
 def test_a_broken_script_is_refused_with_its_error() -> None:
     dispatch = front(A)
-    error = ScriptError("Syntax Error", "near end", "", "/srv/one.lua", 3, "", "")
+    error = ScriptError(
+        "Syntax Error", "near end", "", "/srv/one.lua", 3, "", Budget.NONE
+    )
     dispatch.place(place(ONE, verdict=Verdict.BROKEN, error=error), 0.0)
     [answer] = dispatch.arrive(request(), 0.1)
     assert isinstance(answer, Answer)
@@ -350,7 +353,7 @@ def lost_with_three(
     dispatch.place(place(ONE, A, B), 1.0)
     ids = tuple(p.id for p in runs[:begun])
     running = ids[-1] if ids else RequestId(0)
-    actions = shown(dispatch.host_lost(A, running, ids, reason, 1.1))
+    actions = shown(dispatch.host_lost(A, running, ids, Death(reason).budget, 1.1))
     dispatch.check()
     return actions, runs
 
@@ -375,12 +378,12 @@ def test_a_safe_request_is_started_once_more_and_not_twice() -> None:
     pending = request()
     dispatch.arrive(pending, 0.0)
     first = pending.id
-    assert shown(dispatch.host_lost(A, first, (first,), "crash", 0.1)) == [
+    assert shown(dispatch.host_lost(A, first, (first,), Budget.NONE, 0.1)) == [
         ("send", B, pending)
     ]
     assert pending.id != first
     again = pending.id
-    assert shown(dispatch.host_lost(B, again, (again,), "crash", 0.2)) == [
+    assert shown(dispatch.host_lost(B, again, (again,), Budget.NONE, 0.2)) == [
         ("answer", Refusal.HOST_LOST, pending)
     ]
     dispatch.check()
@@ -398,7 +401,7 @@ def test_a_reply_that_has_begun_is_never_started_again() -> None:
     pending = request()
     dispatch.arrive(pending, 0.0)
     pending.begun = True
-    lost = dispatch.host_lost(A, pending.id, (pending.id,), "crash", 0.1)
+    lost = dispatch.host_lost(A, pending.id, (pending.id,), Budget.NONE, 0.1)
     assert shown(lost) == [("answer", Refusal.HOST_LOST, pending)]
 
 
@@ -494,11 +497,11 @@ def test_a_run_that_its_hosts_die_of_and_say_nothing_is_not_begun_for_ever() -> 
     dispatch.arrive(first, 0.0)
     for number in range(MOST_LOSSES):
         [sent] = shown(
-            dispatch.host_lost(hosts[number], RequestId(0), (), "stopped", 0.1)
+            dispatch.host_lost(hosts[number], RequestId(0), (), Budget.NONE, 0.1)
         )
         assert sent == ("send", hosts[number + 1], first)
     assert shown(
-        dispatch.host_lost(hosts[MOST_LOSSES], RequestId(0), (), "stopped", 0.1)
+        dispatch.host_lost(hosts[MOST_LOSSES], RequestId(0), (), Budget.NONE, 0.1)
     ) == [("answer", Refusal.HOST_LOST, first)]
     dispatch.check()
 
@@ -510,7 +513,7 @@ def test_what_a_dead_host_says_that_it_began_touches_no_run_of_another() -> None
     mine, theirs = request(ONE), request(TWO)
     dispatch.arrive(mine, 0.0)
     dispatch.arrive(theirs, 0.0)
-    dispatch.host_lost(A, theirs.id, (theirs.id, mine.id), "wall", 0.1)
+    dispatch.host_lost(A, theirs.id, (theirs.id, mine.id), Budget.WALL, 0.1)
     assert dispatch.run(B, theirs.id) is theirs
     assert theirs.deaths == 0
     assert dispatch.finish(B, theirs.id, 5, 0.2, ok=True) is theirs
@@ -523,7 +526,7 @@ def test_a_run_that_is_placed_again_begins_anew() -> None:
     pending = request()
     dispatch.arrive(pending, 0.0)
     pending.body_at = pending.data_at = pending.body_mark = pending.log_bytes = 7
-    assert shown(dispatch.host_lost(A, pending.id, (), "crash", 0.1)) == [
+    assert shown(dispatch.host_lost(A, pending.id, (), Budget.NONE, 0.1)) == [
         ("send", B, pending)
     ]
     assert (pending.body_at, pending.data_at) == (0, 0)
@@ -591,7 +594,6 @@ def test_a_wait_for_the_first_state_is_no_wait_for_want_of_clones() -> None:
     dispatch.finish(A, send.pending.id, 1000, 0.9, ok=True)
     [row] = dispatch.report(1.0, {}).uses
     assert (row.requests, row.waited_us) == (2, 200_000)
-    assert row.sojourn_us == pytest.approx(1_100_000, abs=2)
 
 
 @pytest.mark.parametrize("fronts", [2, 3, 4])

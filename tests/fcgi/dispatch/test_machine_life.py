@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from fcgi.dispatch.actions import Action, Answer, CancelRun, Send
 from fcgi.dispatch.machine import Dispatch
 from fcgi.dispatch.tables import Pending
+from luafarm.ends import Budget
 from luafarm.names import Epoch, HostId, Pool, RequestId, Script
 from luafarm.wire.messages import SAFE, Place, Verdict
 
@@ -120,9 +121,11 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.hosts)
     @rule(
-        data=st.data(), begun=st.integers(0, 3), reason=st.sampled_from(["wall", "x"])
+        data=st.data(),
+        begun=st.integers(0, 3),
+        budget=st.sampled_from([Budget.WALL, Budget.NONE]),
     )
-    def lose(self, data: st.DataObject, begun: int, reason: str) -> None:
+    def lose(self, data: st.DataObject, begun: int, budget: Budget) -> None:
         name = data.draw(st.sampled_from(sorted(self.hosts)))
         runs = self.hosts.pop(name)
         self.ready.discard(name)
@@ -130,7 +133,7 @@ class Life(RuleBasedStateMachine):
         for request in ids:
             self.starts[runs[request]] += 1
         running = ids[-1] if ids else RequestId(0)
-        self.act(self.dispatch.host_lost(name, running, ids, reason, self.now))
+        self.act(self.dispatch.host_lost(name, running, ids, budget, self.now))
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())

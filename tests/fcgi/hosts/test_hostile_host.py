@@ -21,6 +21,7 @@ from fcgi.dispatch.tables import Pending
 from fcgi.service import Service
 from luafarm import scripterrors
 from luafarm.config.settings import PoolSettings, Settings
+from luafarm.ends import Budget
 from luafarm.names import Epoch, HostId, Machine, Pool, RequestId, Script
 from luafarm.process.lograte import AT_ONCE_S
 from luafarm.wire import codec, zmtp
@@ -654,7 +655,7 @@ def test_neither_page_nor_logs_show_all_of_an_error_without_end(
         async with stage(tmp_path) as play, asyncio.timeout(120):
             recorder = play.ask()
             request = await play.run_of("bad")
-            error = ScriptError(LONG, LONG, LONG, LONG, 1, LONG, LONG)
+            error = ScriptError(LONG, LONG, LONG, LONG, 1, LONG, Budget(LONG))
             row = (request, 1, b"", b"", LONG.encode(), codec.encode_error(error), 1)
             await play.hosts["bad"].say(codec.encode_dones([row]))
             await recorder.done.wait()

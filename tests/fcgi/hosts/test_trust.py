@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import zmq
 import zmq.asyncio
+from msgspec.structs import replace
 
 from fcgi.service import Service
 from luafarm.config.settings import Settings
+from luafarm.ends import Death
 from luafarm.keys import curve
 from luafarm.names import HostId, Machine, Pool, RequestId, Script
 from luafarm.wire.messages import (
@@ -95,7 +97,7 @@ async def stage(
 
 
 def lost(name: str) -> HostLost:
-    return HostLost(HostId(name), RequestId(0), (), Script(b""), "killed", "")
+    return HostLost(HostId(name), RequestId(0), (), Script(b""), Death.KILLED, "")
 
 
 def lines(caplog: pytest.LogCaptureFixture, word: str) -> list[str]:

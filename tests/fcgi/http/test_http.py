@@ -19,6 +19,7 @@ from fcgi.exchange import Exchange
 from fcgi.http.listener import HttpListener
 from fcgi.spool import Room
 from luafarm.config.settings import Front, PoolSettings, Settings
+from luafarm.ends import Budget
 from luafarm.wire.messages import ScriptError
 
 if TYPE_CHECKING:
@@ -411,7 +412,7 @@ ERROR = ScriptError(
     file="/srv/secret/a.lua",
     line=3,
     excerpt="  3| local password = 1",
-    budget="",
+    budget=Budget.NONE,
 )
 HINTS = (b"/srv", b"secret", b"Traceback", b"password", b"bad", b"Runtime", b"luafarm")
 

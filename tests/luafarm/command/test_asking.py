@@ -166,6 +166,23 @@ def test_silence_is_an_error_in_the_end(start: Start, tmp_path: Path) -> None:
         asking.status(settings, 0.1)
 
 
+def test_a_reload_that_finds_no_broker_says_so_and_waits_for_it(
+    start: Start, tmp_path: Path
+) -> None:
+    settings = Settings(paths=Paths(run=str(tmp_path)))
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        start(polite(Reloaded(True, "")))
+
+    assert asking.reload(settings, b"/x", SOON_S, wait=True, tell=tell) == ""
+    assert told == [
+        f"no broker answers at ipc://{tmp_path}/broker.sock; does the farm run? "
+        f"Waiting for it for {SOON_S:g} s."
+    ]
+
+
 @pytest.mark.process
 def test_who_may_not_enter_the_run_directory_is_told_so() -> None:
     # an ordinary user asks for the farm of somebody else

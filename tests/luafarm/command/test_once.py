@@ -83,6 +83,16 @@ def test_run_and_check_say_why_a_file_is_no_script(tmp_path: Path) -> None:
         )
 
 
+def test_a_directory_is_told_to_be_served_by_up(tmp_path: Path) -> None:
+    for command in ("run", "check"):
+        done = luafarm(command, str(tmp_path))
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"luafarm: {tmp_path} is a directory: `luafarm up {tmp_path}` serves it; "
+            f"{command} takes one script\n"
+        )
+
+
 def test_check_says_that_a_script_loads(script: Path) -> None:
     done = luafarm("check", str(script))
     assert done.returncode == 0

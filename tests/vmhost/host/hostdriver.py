@@ -1,5 +1,6 @@
 """A VM host's machine, what it says, and a clock that only the test moves."""
 
+from luafarm.ends import Budget
 from luafarm.names import Epoch, HostId, Machine, Script
 from luafarm.wire import codec
 from luafarm.wire.messages import (
@@ -21,7 +22,7 @@ from vmhost.host.machine import PATIENCE_NS, HostMachine, LoadWork
 A, B = Script(b"/a"), Script(b"/b")
 FRONT, OTHER, BROKER = b"front", b"other", b"broker"
 LIMITS = Limits(1 << 20, 1000, 1000, 1000, 1000, 1 << 20, 10, 1000, fresh=False)
-ERROR = ScriptError("Syntax Error", "no", "", "", 0, "", "")
+ERROR = ScriptError("Syntax Error", "no", "", "", 0, "", Budget.NONE)
 QUICK_NS, SLOW_NS = PATIENCE_NS // 10, PATIENCE_NS * 2
 
 

@@ -1,11 +1,11 @@
 """A real VM host process: runs, loads, fences, cancellations, strange peers."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zmq
+from msgspec import structs
 
 from luafarm.names import Epoch, Machine, RequestId, Script
 from luafarm.wire import codec
@@ -294,7 +294,7 @@ def test_nobody_cancels_the_run_of_another_front(host: Process) -> None:
 def test_a_fresh_script_has_a_new_state_for_each_request(host: Process) -> None:
     broker, front = host.broker(), host.front()
     source = b"print('made')\n" + COUNTER
-    broker.load(A, source, limits=replace(LIMITS, fresh=True))
+    broker.load(A, source, limits=structs.replace(LIMITS, fresh=True))
     front.runs(*[run(request, A) for request in range(1, 6)])
     rows = front.rows(5)
     assert [row[3] for row in rows] == [b"1"] * 5
@@ -307,7 +307,7 @@ def test_a_fresh_script_that_fails_to_load_later_says_so(tmp_path: Path) -> None
     source = b"assert(require 'luafarm'.state.id:match('/1$'), 'again')\n" + COUNTER
     with hosting(tmp_path) as host:
         broker, front = host.broker(), host.front()
-        broker.load(A, source, limits=replace(LIMITS, fresh=True))
+        broker.load(A, source, limits=structs.replace(LIMITS, fresh=True))
         assert front.done(run(1, A))[1] == Outcome.OK
         for request in (2, 3):
             row = front.done(run(request, A))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from luafarm.wire import codec
 from luafarm.wire.messages import (
@@ -42,8 +43,8 @@ function fill() for n = 1, 20 do kept[n] = string.char(n):rep(60000) end end
 LOOP = b"function main() while true do end end"
 # one call into C that no hook interrupts
 STUCK = b"function main() (('a'):rep(60000)):find(('.-'):rep(8) .. 'b') end"
-SHORT = replace(LIMITS, wall_ms=300, load_wall_ms=300)
-LITTLE = replace(LIMITS, cpu_ms=200, load_cpu_ms=200)
+SHORT = structs.replace(LIMITS, wall_ms=300, load_wall_ms=300)
+LITTLE = structs.replace(LIMITS, cpu_ms=200, load_cpu_ms=200)
 
 
 def error_of(row: DoneRow) -> ScriptError:
@@ -97,7 +98,7 @@ TEMPTING = b"""
 def test_a_loop_is_stopped_by_wall_clock_time_without_a_kill(
     tmp_path: Path, dialect: Dialect
 ) -> None:
-    limits = replace(SHORT, cpu_ms=100_000)
+    limits = structs.replace(SHORT, cpu_ms=100_000)
     with hosting(tmp_path, replace(PATIENT, dialect=dialect)) as host:
         broker, front = host.broker(), host.front()
         broker.load(B, COUNTER)
@@ -112,7 +113,7 @@ def test_a_loop_is_stopped_by_wall_clock_time_without_a_kill(
 
 
 def test_a_load_that_loops_is_stopped_by_wall_clock_time(tmp_path: Path) -> None:
-    limits = replace(SHORT, load_cpu_ms=100_000)
+    limits = structs.replace(SHORT, load_cpu_ms=100_000)
     with hosting(tmp_path, PATIENT) as host:
         broker = host.broker()
         broker.load(B, COUNTER)
@@ -137,14 +138,14 @@ def test_a_load_that_loops_or_waits_too_long_fails(host: Process) -> None:
 def test_a_script_that_fills_its_memory_is_closed(host: Process) -> None:
     source = b"local t = {} function main() for n = 1, 1e9 do t[n] = {n} end end"
     broker, front = host.broker(), host.front()
-    broker.load(A, source, limits=replace(LIMITS, memory_bytes=4 << 20))
+    broker.load(A, source, limits=structs.replace(LIMITS, memory_bytes=4 << 20))
     assert error_of(front.done(run(1, A))).budget == "memory"
     assert broker.expect(Gone).reason == "memory"
 
 
 def test_a_state_that_is_full_after_its_reply_is_closed(host: Process) -> None:
     keep = b"function main(e, con) fill() con:puts('ok') end" + FILL
-    limits = replace(LIMITS, memory_bytes=1 << 20)
+    limits = structs.replace(LIMITS, memory_bytes=1 << 20)
     broker, front = host.broker(), host.front()
     broker.load(A, keep, limits=limits)
     assert front.done(run(1, A))[1:4:2] == (Outcome.OK, b"ok")
@@ -153,7 +154,7 @@ def test_a_state_that_is_full_after_its_reply_is_closed(host: Process) -> None:
 
 def test_a_state_that_is_full_after_loading_is_not_kept(host: Process) -> None:
     full = FILL + COUNTER + b" fill()"
-    limits = replace(LIMITS, memory_bytes=1 << 20)
+    limits = structs.replace(LIMITS, memory_bytes=1 << 20)
     broker, front = host.broker(), host.front()
     broker.say(load(A, full, limits=limits))
     assert broker.expect(LoadFailed).error.budget == "memory"
@@ -162,7 +163,7 @@ def test_a_state_that_is_full_after_loading_is_not_kept(host: Process) -> None:
 
 def test_a_quota_that_holds_no_state_fails_the_load(host: Process) -> None:
     broker = host.broker()
-    tiny = replace(LIMITS, memory_bytes=-(2 << 20) + 20_000)  # less the reserve
+    tiny = structs.replace(LIMITS, memory_bytes=-(2 << 20) + 20_000)  # less the reserve
     broker.say(load(A, COUNTER, limits=tiny))
     error = broker.expect(LoadFailed).error
     assert (error.kind, error.budget) == ("Memory Error", "memory")
@@ -175,7 +176,7 @@ def test_a_reply_without_end_is_stopped(host: Process) -> None:
     function main(e, con) while true do con:puts(s) end end
     """
     broker, front = host.broker(), host.front()
-    broker.load(A, source, limits=replace(LIMITS, reply_bytes=1 << 20))
+    broker.load(A, source, limits=structs.replace(LIMITS, reply_bytes=1 << 20))
     front.runs(run(1, A))
     size = 0
     while isinstance(message := front.next(), Part):
@@ -189,7 +190,7 @@ def test_a_reply_without_end_is_stopped(host: Process) -> None:
 def test_a_fresh_script_that_loops_goes_on_with_its_next_state(host: Process) -> None:
     source = b"function main(e, con) if e.L then while true do end end con:puts(1) end"
     broker, front = host.broker(), host.front()
-    broker.load(A, source, limits=replace(LITTLE, fresh=True))
+    broker.load(A, source, limits=structs.replace(LITTLE, fresh=True))
     assert error_of(front.done(run(1, A, params=b"\x01\x01L1"))).budget == "cpu"
     assert front.done(run(2, A))[3] == b"1"
     assert broker.hears_nothing()
@@ -227,7 +228,9 @@ def test_a_load_that_is_stuck_ends_as_well(tmp_path: Path) -> None:
 def test_no_timer_outlives_its_run(tmp_path: Path) -> None:
     with hosting(tmp_path) as host:
         broker, front = host.broker(), host.front()
-        broker.load(A, COUNTER, limits=replace(SHORT, wall_ms=1000, load_wall_ms=1000))
+        broker.load(
+            A, COUNTER, limits=structs.replace(SHORT, wall_ms=1000, load_wall_ms=1000)
+        )
         assert front.done(run(1, A))[3] == b"1"
         # longer than any timer of that script, with and without other messages
         broker.load(B, b"function main() require 'luafarm'.sleep(1.5) end")

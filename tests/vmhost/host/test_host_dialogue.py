@@ -1,9 +1,9 @@
 """What scripts ask a VM host for: modules, files, bodies, time."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from luafarm.names import Epoch, RequestId, Script
 from luafarm.wire import codec, loglines
@@ -342,7 +342,7 @@ def test_what_was_not_logged_is_told_once_however_often_a_script_flushes(
       for i = 1, 100 do con:log(i) con:puts('.') con:flush() end
     end
     """
-    limits = replace(LIMITS, log_lines=10, log_bytes=100)
+    limits = structs.replace(LIMITS, log_lines=10, log_bytes=100)
     host.broker().load(A, source, limits=limits)
     front = host.front()
     front.runs(run(1, A))
@@ -365,7 +365,7 @@ def test_a_reply_over_its_budget_is_none_also_where_a_script_cannot_flush(
       (' '):rep(e.LENGTH):gsub('.', function() con:puts((' '):rep(1000)) end)
     end
     """
-    limits = replace(LIMITS, reply_bytes=400_000)
+    limits = structs.replace(LIMITS, reply_bytes=400_000)
     host.broker().load(A, source, limits=limits)
     front = host.front()
     row = front.done(run(1, A, params=pair(b"LENGTH", b"401")))
@@ -376,7 +376,7 @@ def test_a_reply_over_its_budget_is_none_also_where_a_script_cannot_flush(
 
 def test_a_reply_of_all_its_budget_is_sent(host: Process) -> None:
     source = b"function main(e, con) con:puts((' '):rep(400000)) end"
-    host.broker().load(A, source, limits=replace(LIMITS, reply_bytes=400_000))
+    host.broker().load(A, source, limits=structs.replace(LIMITS, reply_bytes=400_000))
     front = host.front()
     front.runs(run(1, A))
     size = 0

@@ -1,10 +1,10 @@
 """The `shutdown` hook of a state that is closed: what it says and how it ends."""
 
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from luafarm.names import Epoch, Script
 from luafarm.wire.messages import Drop, Gone, Outcome, TakeInventory
@@ -50,7 +50,7 @@ def test_a_state_without_a_hook_says_nothing(host: Process) -> None:
 
 
 def test_a_hook_has_the_log_budget_of_a_request(tmp_path: Path) -> None:
-    limits = replace(LIMITS, log_lines=3, log_bytes=1000)
+    limits = structs.replace(LIMITS, log_lines=3, log_bytes=1000)
     source = MAIN + b"function shutdown() while true do print('line') end end"
     with hosting(tmp_path, PATIENT) as host:
         broker = host.broker()
@@ -66,7 +66,7 @@ def test_a_hook_has_the_log_budget_of_a_request(tmp_path: Path) -> None:
 
 def test_the_hook_of_a_fresh_state_is_told_with_the_next_run(tmp_path: Path) -> None:
     source = MAIN + b"print('load') function shutdown() print('shutdown') end"
-    limits = replace(LIMITS, fresh=True)
+    limits = structs.replace(LIMITS, fresh=True)
     with hosting(tmp_path) as host:
         broker, front = host.broker(), host.front()
         loaded = broker.load(A, source, limits=limits)

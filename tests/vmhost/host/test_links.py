@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import zmq
+from msgspec import structs
 
+from luafarm.ends import Death
 from luafarm.keys import curve
 from luafarm.keys.zap import ZapHandler
 from luafarm.names import HostId, Machine, RequestId, Script
@@ -32,7 +33,9 @@ from vmhost.supervisor.notices import Notices
 pytestmark = pytest.mark.process
 
 BOX = Machine("box")
-LOST = HostLost(HostId("h"), RequestId(7), (RequestId(7),), Script(b"/x"), "wall", "")
+LOST = HostLost(
+    HostId("h"), RequestId(7), (RequestId(7),), Script(b"/x"), Death.WALL, ""
+)
 HELLO = Hello(PROTOCOL, Role.SUPERVISOR, BOX, BOX)
 Sock = zmq.Socket[bytes]
 
@@ -109,7 +112,7 @@ def test_hello_is_said_until_welcome_and_again_to_the_next_broker(
         peer, frame = heard(broker)
         hello = codec.decode(frame)
         assert isinstance(hello, Hello)
-        assert replace(hello, incarnation=0) == HELLO
+        assert structs.replace(hello, incarnation=0) == HELLO
         assert not link.is_welcome
         welcome = Welcome(PROTOCOL, Role.BROKER, "broker", term)
         broker.send_multipart([peer, codec.encode(welcome)])
@@ -120,7 +123,7 @@ def test_hello_is_said_until_welcome_and_again_to_the_next_broker(
 
 
 def test_what_is_sent_to_no_broker_is_dropped_and_not_kept(cranked: Cranked) -> None:
-    assert not any(cranked.link.send(MachineReport((), 0)) for _ in range(5000))
+    assert not any(cranked.link.send(MachineReport(())) for _ in range(5000))
 
 
 def test_orders_arrive_and_garbage_does_not_stop_them(

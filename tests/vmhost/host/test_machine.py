@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from luafarm.ends import Closing
 from luafarm.keys.badges import Badge, Badges
 from luafarm.names import Epoch, HostId, Machine, RequestId, Script
 from luafarm.wire import codec
@@ -192,7 +193,7 @@ def test_a_drop_takes_the_state_out_of_service_at_once(farm: Driver) -> None:
     farm.machine.expel(work.held[0], "dropped")
     farm.rest()
     said = farm.said()
-    assert (BROKER, Gone(A, Epoch(1), "dropped")) in said
+    assert (BROKER, Gone(A, Epoch(1), Closing.DROPPED)) in said
     rows = [m.rows for _, m in said if isinstance(m, Dones)]
     assert [(r[0], r[1]) for r in rows[0]] == [(1, 3), (2, 3)]
 
@@ -201,7 +202,7 @@ def test_a_drop_of_an_older_epoch_leaves_the_newer_state(farm: Driver) -> None:
     farm.hold(A, epoch=5)
     farm.hear(BROKER, Drop(A, Epoch(4)))
     farm.rest()
-    assert farm.told() == [Gone(A, Epoch(4), "dropped")]
+    assert farm.told() == [Gone(A, Epoch(4), Closing.DROPPED)]
     farm.runs(row(1))
     assert farm.run() == 1
 
@@ -252,7 +253,7 @@ def test_until_a_fence_a_new_state_serves_only_fronts_that_want_it(
     assert started(farm, 0, 1, 2, 1) == [1, 1, 2, 1]
     farm.hear(BROKER, Fence(A, Epoch(2)))
     assert closed(farm) == [1]
-    assert farm.told() == [Fenced(A, Epoch(2)), Gone(A, Epoch(1), "replaced")]
+    assert farm.told() == [Fenced(A, Epoch(2)), Gone(A, Epoch(1), Closing.REPLACED)]
     assert started(farm, 0, 1, 2) == [2, 2, 2]
 
 

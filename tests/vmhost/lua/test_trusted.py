@@ -55,15 +55,17 @@ def test_modules_come_from_the_host_then_from_the_path(
         "local farm = require 'farm' local md5 = require 'md5'"
         " return { name = ..., farm = farm, sum = md5.digest('') }"
     )
-    code = """
+    code = (
+        f"package.path = '{tmp_path}/?.lua'"
+        + """
       local disk = require "disk"
       con:puts(disk.name .. disk.farm .. disk.sum .. tostring(require "disk" == disk))
     """
+    )
     result = run(
         code,
         dialect,
         modules={"farm": "return ' farm '"},
-        path=f"{tmp_path}/?.lua",
     )
     assert result == "disk farm d41d8cd98f00b204e9800998ecf8427etrue"
 
@@ -71,7 +73,7 @@ def test_modules_come_from_the_host_then_from_the_path(
 @every_dialect
 def test_a_missing_module_tells_all_places(dialect: Dialect, tmp_path: Path) -> None:
     code = "con:puts(select(2, pcall(require, 'none')))"
-    message = run(code, dialect, path=f"{tmp_path}/?.lua")
+    message = run(f"package.path = '{tmp_path}/?.lua' {code}", dialect)
     assert "no file for none" in message
     assert f"{tmp_path}/none.lua" in message
 
@@ -81,9 +83,8 @@ def test_a_module_on_the_path_may_ask_the_host_while_it_loads(
     dialect: Dialect, tmp_path: Path
 ) -> None:
     (tmp_path / "disk.lua").write_text("return require('luafarm').read('f')")
-    path = f"{tmp_path}/?.lua"
-    code = "con:puts(require 'disk')"
-    assert run(code, dialect, files={"f": "content"}, path=path) == "content"
+    code = f"package.path = '{tmp_path}/?.lua' con:puts(require 'disk')"
+    assert run(code, dialect, files={"f": "content"}) == "content"
 
 
 @every_dialect
@@ -126,8 +127,8 @@ def test_modules_of_5_1_style_work_in_trusted_pools(
     (tmp_path / "old.lua").write_text(
         "module('old', package.seeall) function f() return tostring(5) end"
     )
-    code = "require 'old' con:puts(old.f())"
-    assert run(code, dialect, path=f"{tmp_path}/?.lua") == "5"
+    code = f"package.path = '{tmp_path}/?.lua' require 'old' con:puts(old.f())"
+    assert run(code, dialect) == "5"
 
 
 def test_the_compiler_of_luajit_can_be_switched_on() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from luafarm.ends import Death
 from luafarm.wire.messages import HostUp
 from tests.vmhost.supervisor.fakehost import attempt, connect
 from tests.vmhost.supervisor.supervised import (
@@ -24,7 +25,6 @@ from tests.vmhost.supervisor.supervised import (
     supervised,
     until,
 )
-from vmhost import deaths
 from vmhost.sandbox import confine, kernel, seccomp
 from vmhost.sandbox.confine import Confinement
 from vmhost.sandbox.layers import LAYERS, Layer
@@ -124,7 +124,7 @@ def test_a_sealed_host_can_do_what_it_needs_and_nothing_else(
     if expected == DIES:
         assert answer == ""
         lost = sandbox.wait_lost(up)
-        assert (lost.reason, lost.script.decode()) == (deaths.SECCOMP, f"/{what}")
+        assert (lost.reason, lost.script.decode()) == (Death.SECCOMP, f"/{what}")
     else:
         assert answer == expected
         assert sandbox.ask(up, "end") == "ok"
@@ -217,7 +217,7 @@ def test_a_host_on_tcp_without_keys_gets_nothing_more() -> None:
         assert up.notices.startswith("tcp://127.0.0.1:")
         assert [running.ask(up, "ping") for _ in range(5)] == ["ok"] * 5
         running.ask(up, "attempt", "recvfrom")
-        assert running.wait_lost(up).reason == deaths.SECCOMP
+        assert running.wait_lost(up).reason == Death.SECCOMP
 
 
 # ---- single layers, without the filter that would answer first ---------------------

@@ -87,7 +87,11 @@ def python_for_all() -> str:
             continue
         with contextlib.suppress(PermissionError):
             tried = subprocess.run(
-                [candidate, "-c", "import zmq, lupa.luajit21, msgpack, setproctitle"],
+                [
+                    candidate,
+                    "-c",
+                    "import zmq, lupa.luajit21, msgpack, msgspec, setproctitle",
+                ],
                 env=environment(),
                 user=None if os.geteuid() else NOBODY,
                 capture_output=True,

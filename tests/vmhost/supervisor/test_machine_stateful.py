@@ -173,7 +173,7 @@ class World(RuleBasedStateMachine):
         readings = [
             (
                 host,
-                Reading(task if seat in busy else None, 60 if spent else 0, 0, 0, 0, 0),
+                Reading(task if seat in busy else None, 60 if spent else 0, 0),
             )
             for host, seat in self.alive.items()
         ]

@@ -1,0 +1,61 @@
+"""What supervisors say of their VM hosts, and what the broker wants of these."""
+
+from luafarm.ends import Death
+from luafarm.names import HostId, Machine, Pool, RequestId, Script
+from luafarm.wire.messages.packed import Packed
+
+
+class HostUp(Packed, frozen=True, tag=26):
+    """A VM host is ready to be connected to."""
+
+    host: HostId
+    pool: Pool
+    machine: Machine
+    endpoint: str
+    server_key: bytes  # CURVE public key, empty on ipc
+    notices: str  # endpoint of its supervisor's notices
+    notices_key: bytes
+    layers: tuple[str, ...]  # layers of the sandbox that hold
+    missing: tuple[str, ...]  # layers that do not, "name: why"
+    pid: int
+    uid: int
+
+
+class HostLost(Packed, frozen=True, tag=27):
+    """A VM host is no more."""
+
+    host: HostId
+    running: RequestId  # which request it was running, from the scoreboard; 0: none
+    begun: tuple[RequestId, ...]  # the last requests it began (at most 128), in order
+    script: Script  # and of which script (also while it loaded one); empty: none
+    reason: Death
+    detail: str  # one sentence for the log
+
+
+class HostRow(Packed, frozen=True):
+    """A VM host as its supervisor sees it."""
+
+    host: HostId
+    requests: int
+    rss_kib: int
+    running: bytes  # script, empty when idle
+
+
+class MachineReport(Packed, frozen=True, tag=28):
+    """A supervisor's heartbeat, once a second."""
+
+    hosts: tuple[HostRow, ...]
+
+
+class Recycle(Packed, frozen=True, tag=29):
+    """Replace this VM host once it is idle."""
+
+    host: HostId
+    reason: str
+
+
+class Kill(Packed, frozen=True, tag=35):
+    """Kill this VM host at once and replace it."""
+
+    host: HostId
+    reason: str
