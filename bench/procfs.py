@@ -6,19 +6,30 @@ from pathlib import Path
 
 PROC = Path("/proc")
 _NEVER = -1
+_STAT_BYTES = 4096
 
 
 def _stat(pid: int) -> list[str]:
     """Read the fields of /proc/PID/stat after the name; none when it is gone."""
+    # tests and benchmarks look at all processes again and again: no pathlib
     try:
-        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+        fd = os.open(f"{PROC}/{pid}/stat", os.O_RDONLY)
     except OSError:
         return []
+    try:
+        text = os.read(fd, _STAT_BYTES).decode(errors="replace")
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
     return text.rpartition(")")[2].split()
 
 
-def _pids() -> list[int]:
-    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+def _stats() -> dict[int, list[str]]:
+    """Read the same of all processes."""
+    with os.scandir(PROC) as entries:
+        pids = [int(entry.name) for entry in entries if entry.name.isdigit()]
+    return {pid: fields for pid in pids if (fields := _stat(pid))}
 
 
 def start_ticks(pid: int) -> int:
@@ -44,17 +55,22 @@ def busy_ns() -> int:
 
 def session(leader: int) -> set[int]:
     """All live processes of a session, zombies left out."""
+    return _session(leader, _stats())
+
+
+def _session(leader: int, stats: dict[int, list[str]]) -> set[int]:
     return {
         pid
-        for pid in _pids()
-        if (fields := _stat(pid)) and int(fields[3]) == leader and fields[0] != "Z"
+        for pid, fields in stats.items()
+        if int(fields[3]) == leader and fields[0] != "Z"
     }
 
 
 def tree(root: int) -> set[int]:
     """Find a process, its session and its descendants, wherever they have moved."""
-    parents = {pid: int(fields[1]) for pid in _pids() if (fields := _stat(pid))}
-    family = {root} | session(root)
+    stats = _stats()
+    parents = {pid: int(fields[1]) for pid, fields in stats.items()}
+    family = {root} | _session(root, stats)
     grown = True
     while grown:
         found = {pid for pid, parent in parents.items() if parent in family}

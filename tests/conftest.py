@@ -33,14 +33,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     some = [dialect for dialect in marker.args if dialect in SHORT]
     is_long = metafunc.config.getoption("--every-dialect") or not some
-    metafunc.parametrize("dialect", marker.args if is_long else some)
+    dialects = marker.args if is_long else some
+    metafunc.parametrize("dialect", dialects, scope=marker.kwargs.get("scope"))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say what begins first, when modules of tests run side by side.
 
-    First what takes minutes, so that it is not what everybody waits for in the end;
+    First what takes long, so that it is not what everybody waits for in the end;
     then what waits for processes, and last what only computes.
     """
     items.sort(key=_order)

@@ -15,12 +15,12 @@ import pytest
 
 from bench import daemon
 from tests.farm.farms import up
+from vmhost.lua.dialect import UNSOUND, Dialect
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.dialects(*Dialect, scope="module")]
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLES = PROJECT / "examples"
-DIALECTS = ("luajit21", "lua51", "lua52", "lua53", "lua54", "lua55")
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 SLY = "%3Cscript%3Ealert(1)%3C/script%3E"
 TEXT = "text/plain; charset=utf-8"
@@ -66,12 +66,11 @@ class Site:
         return self.ask(path, "POST", body, FORM)
 
 
-@pytest.fixture(scope="module", params=DIALECTS)
-def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def site(dialect: Dialect) -> Iterator[Site]:
     port = daemon.free_port()
-    dialect = request.param
     pool = f'dialect = "{dialect}"'
-    if dialect == "lua51":
+    if dialect in UNSOUND:
         pool += '\ntrust = "trusted"'
     with up(f'[front]\nhttp = "127.0.0.1:{port}"', hosts=2, pool=pool) as farm:
         shutil.copytree(EXAMPLES, farm.root, dirs_exist_ok=True)

@@ -47,38 +47,47 @@ def test_a_flood_of_long_paths_fills_neither_broker_nor_front(farm: Farm) -> Non
     assert status["files"]["watches"] <= files["watches"] + 1
 
 
-def nested(farm: Farm) -> None:
-    farm.write("later/a/b/x.lua", HERE)
+@pytest.fixture(scope="module")
+def calm() -> Iterator[Farm]:
+    """Return a farm that no flood comes to."""
+    with up(hosts=1) as running:
+        yield running
 
 
-def renamed(farm: Farm) -> None:
-    farm.write("../made/a/b/x.lua", HERE)
-    (farm.root / "../made").rename(farm.root / "later")
+def nested(farm: Farm, case: str) -> None:
+    farm.write(f"{case}/later/a/b/x.lua", HERE)
 
 
-def linked(farm: Farm) -> None:
-    farm.write("../kept/a/b/x.lua", HERE)
-    farm.write("kept/a/b/x.lua", HERE)
-    (farm.root / "later").symlink_to("kept")
+def renamed(farm: Farm, case: str) -> None:
+    farm.write(f"../made-{case}/a/b/x.lua", HERE)
+    (farm.place / f"made-{case}").rename(farm.root / case / "later")
 
 
-def over_a_file(farm: Farm) -> None:
-    (farm.root / "later").write_text("a file, where there will be a directory")
-    assert ask(farm.socket, farm.root / "later/a/b/x.lua").status == 404
-    (farm.root / "later").unlink()
-    nested(farm)
+def linked(farm: Farm, case: str) -> None:
+    farm.write(f"../kept-{case}/a/b/x.lua", HERE)
+    farm.write(f"{case}/kept/a/b/x.lua", HERE)
+    (farm.root / case / "later").symlink_to("kept")
+
+
+def over_a_file(farm: Farm, case: str) -> None:
+    later = farm.root / case / "later"
+    later.write_text("a file, where there will be a directory")
+    assert ask(farm.socket, later / "a/b/x.lua").status == 404
+    later.unlink()
+    nested(farm, case)
 
 
 @pytest.mark.parametrize("make", [nested, renamed, linked, over_a_file])
 @pytest.mark.parametrize("extra", ["", "/path/info"])
 def test_a_script_that_comes_is_served_however_it_comes(
-    make: Callable[[Farm], None], extra: str
+    calm: Farm, make: Callable[[Farm, str], None], extra: str
 ) -> None:
-    with up(hosts=1) as farm:
-        asked = f"{farm.root}/later/a/b/x.lua{extra}"
-        assert ask(farm.socket, asked).status == 404
-        make(farm)
-        until(lambda: ask(farm.socket, asked).body == b"here", "it is served")
+    case = f"{make.__name__}{len(extra)}"
+    (calm.root / case).mkdir()
+    asked = f"{calm.root}/{case}/later/a/b/x.lua{extra}"
+    assert ask(calm.socket, asked).status == 404
+    make(calm, case)
+    until(lambda: ask(calm.socket, asked).body == b"here", "it is served")
 
 
 def test_a_script_that_comes_in_the_middle_of_a_flood_is_served(farm: Farm) -> None:

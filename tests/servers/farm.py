@@ -1,6 +1,7 @@
 """The farm under test: ``luafarm up`` on a UNIX socket and a TCP port."""
 
 import contextlib
+import json
 import shutil
 import sys
 import tempfile
@@ -10,8 +11,11 @@ from pathlib import Path
 
 from bench import daemon
 from bench.daemon import Daemon
+from luafarm.command import asking
+from luafarm.config import configure
 from tests.servers import content
 
+ANSWER_S = 60.0
 SCRIPTS = Path(__file__).with_name("scripts")
 
 CONFIGURATION = """\
@@ -58,6 +62,12 @@ class Farm:
     root: Path
     socket: Path
     port: int
+
+    def is_running(self, script: str) -> bool:
+        """Return whether a VM host runs this script now."""
+        settings = configure.load(self.directory / "luafarm.toml").settings
+        status = json.loads(asking.status(settings, ANSWER_S))
+        return str(self.root / script) in {host["running"] for host in status["hosts"]}
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What goes wrong is said at once, by the right status, through each web server."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ import pytest
 from tests.servers.client import ask, send
 from tests.servers.conftest import Site
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 PATIENCE_S = 120.0
 
@@ -46,19 +47,20 @@ def test_overload_is_refused_with_503_and_never_hangs(site: Site) -> None:
 
 
 def test_a_client_that_leaves_while_a_script_talks_frees_its_state(site: Site) -> None:
-    leaver = send(site.port, "/wait.lua?talking")
-    assert leaver.getresponse().status == 200
-    leaver.close()
-    assert becomes_true(lambda: ask(site.port, "/wait.lua").status == 200)
+    with contextlib.closing(send(site.port, "/wait.lua?talking")) as leaver:
+        assert leaver.getresponse().status == 200
+        assert becomes_true(lambda: site.farm.is_running("wait.lua"))
+    assert becomes_true(lambda: not site.farm.is_running("wait.lua"))
+    assert ask(site.port, "/wait.lua").status == 200
 
 
 def test_a_client_that_leaves_a_silent_script_frees_its_state(site: Site) -> None:
     if not site.server.tells_abort:
         pytest.skip(f"{site.server.name} does not tell before it has to write")
-    leaver = send(site.port, "/wait.lua?idle")
-    assert becomes_true(lambda: ask(site.port, "/wait.lua").status == 503)
-    leaver.close()
-    assert becomes_true(lambda: ask(site.port, "/wait.lua").status == 200)
+    with contextlib.closing(send(site.port, "/wait.lua?idle")):
+        assert becomes_true(lambda: site.farm.is_running("wait.lua"))
+    assert becomes_true(lambda: not site.farm.is_running("wait.lua"))
+    assert ask(site.port, "/wait.lua").status == 200
 
 
 def test_a_client_that_leaves_in_mid_reply_disturbs_nobody(site: Site) -> None:

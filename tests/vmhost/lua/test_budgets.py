@@ -13,6 +13,8 @@ from vmhost.lua.dialect import Dialect
 from vmhost.lua.operation import Op
 from vmhost.lua.state import RESERVE_BYTES, LuaState, StateLimits
 
+pytestmark = pytest.mark.long
+
 SHORT = StateLimits(cpu_s=0.02, load_cpu_s=0.02)
 
 LOOPS = {
