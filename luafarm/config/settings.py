@@ -10,12 +10,12 @@ Reading, checking and merging files, environment and command line: `luafarm.conf
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from luafarm.dialects import Dialect
+from luafarm.names import LAYERS
+
 KIB: Final = 1024
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
-
-LAYERS: Final = "fds|utsns|netns|ipcns|root|rlimits|capbset|uid|capabilities|no_new_privs|undumpable|mdwe|pdeathsig|landlock|seccomp"
-"""The layers of the sandbox (`vmhost.sandbox.layers`), as `choices`."""
 
 T = TypeVar("T")
 
@@ -135,13 +135,13 @@ class PoolSettings:
     root: tuple[str, ...] = setting((), "Directories whose scripts this pool serves; nothing outside them is ever read for it, except `library`.", unit="path")
     scripts: tuple[str, ...] = setting(("*.lua",), "Shell patterns of the file names that are scripts, as they are spelled; no other file below a root is ever run by a request, nor any behind a name that begins with a dot.")
     library: tuple[str, ...] = setting((), "Further directories where `require` looks for modules, after the script's own directory and its root.", unit="path")
-    dialect: str = setting("luajit21", "Lua dialect.", choices="luajit21|lua51|lua52|lua53|lua54|lua55")
+    dialect: str = setting("luajit21", "Lua dialect.", choices="|".join(Dialect))
     jit: bool = setting(False, "The just-in-time compiler of LuaJIT; trusted pools only.")
     trust: str = setting("sandboxed", "`sandboxed` for code that nobody reviewed; `trusted` has the full libraries, C modules and no system call filter.", choices="sandboxed|trusted")
     hosts: int = setting(0, "VM hosts of this pool on each machine; 0: two per processor, at least four, shared between the pools.", most=1024)
     cpath: str = setting("", "`package.cpath` of a trusted pool, for C modules.")
     writers: tuple[str, ...] = setting((), "Users, and `@GROUP`s, who may write what a trusted pool runs (its scripts, `library`, `cpath`), besides root and the user that its VM hosts run as; what others may write is refused.")
-    require_layers: tuple[str, ...] = setting((), "Layers of the sandbox without which a VM host of this pool refuses to serve; every sandboxed pool requires `no_new_privs` and `seccomp` besides.", choices=LAYERS)
+    require_layers: tuple[str, ...] = setting((), "Layers of the sandbox without which a VM host of this pool refuses to serve; every sandboxed pool requires `no_new_privs` and `seccomp` besides.", choices="|".join(LAYERS))
     states: int = setting(0, "Lua states of this pool, so that it cannot take those of others; 0: no limit but `[broker] states`.")
     memory: int = setting(32 * MIB, "Memory of one state.", unit="bytes", least=MIB, most=64 * GIB)
     host_memory: int = setting(1024 * MIB, "Address space of one VM host beyond its own needs.", unit="bytes", least=64 * MIB)
