@@ -23,7 +23,7 @@ MAX_ANSWERS: Final = 4 << 10
 _JOINED_BYTES: Final = 16 << 10  # less is copied behind its head: cheaper than two
 
 
-class Stream:
+class Connection:
     """One connection. The descriptor belongs to the owner and is not blocking."""
 
     def __init__(
