@@ -31,7 +31,7 @@ class Connection:
     ) -> None:
         """own, other: the types of the sockets, `zmtp.DEALER` and `zmtp.ROUTER`.
 
-        max_frame: bytes; a longer one is refused by what it announces.
+        max_frame: bytes; a longer one is refused as soon as it is announced.
         """
         self.fd = fd
         self.written = 0  # bytes for the peer, ever, whether it took them or not
