@@ -2,8 +2,8 @@
 
 They share the listening sockets, from which each takes connections when it has a
 moment, and a queue in the kernel into which a front that retires puts its idle
-connections for the others to take. What is in either belongs to no front, so that it
-outlives them all.
+connections for the others to take. Neither belongs to a front: what waits there
+outlives each of them.
 """
 
 # Impure.
@@ -24,7 +24,7 @@ MODULE: Final = "fcgi"
 SERVES: Final = b"+"
 BLIND: Final = b"-"
 """What a front writes to its parent once it takes connections: whether it knows the
-farm, or has heard nothing from it and hopes."""
+farm, or has heard nothing from it yet."""
 
 _MOST: Final = 4
 _CORES_EACH: Final = 4
@@ -34,7 +34,7 @@ def default_count(cores: int) -> int:
     """Return how many fronts a machine runs unless it is told.
 
     One takes about as much CPU as the VM hosts that it keeps busy with short scripts,
-    and fills one core when some three others run web server and VM hosts. So one is
+    and fills one core when about three others run web server and VM hosts. So one is
     enough below eight cores, where a second would only cut the batches in which
     requests travel (on two cores, two fronts cost about twice the CPU of one); then one
     for each four. A fifth would wait for the web server.

@@ -26,3 +26,22 @@ TERM_SHIFT: Final = 40
 
 MACHINE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}", re.ASCII)
 """What a name of a machine is made of."""
+
+LAYERS: Final = (
+    "fds",
+    "utsns",
+    "netns",
+    "ipcns",
+    "root",
+    "rlimits",
+    "capbset",
+    "uid",
+    "capabilities",
+    "no_new_privs",
+    "undumpable",
+    "mdwe",
+    "pdeathsig",
+    "landlock",
+    "seccomp",
+)
+"""The layers of the sandbox, in the order in which they are applied."""

@@ -1,4 +1,4 @@
-"""Errors of scripts as VM hosts tell them, hostile ones too: cut to what is read."""
+"""Errors of scripts as VM hosts report them, cut to a length that people read."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ MAX_WORD: Final = 200
 
 
 def cut(error: ScriptError) -> ScriptError:
-    """Return an error whose texts are no longer than anybody reads."""
+    """Return an error with its texts cut: the host that sent it may be hostile."""
     return replace(
         error,
         kind=error.kind[:MAX_WORD],

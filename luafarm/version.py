@@ -6,12 +6,16 @@ from typing import Final
 
 VERSION: Final = "0.1.0"
 
-_COMPILED: Final = ("fcgi.records", "fcgi.dispatch", "luafarm.wire")
+_COMPILED: Final = (
+    "fcgi.fastcgi.records",
+    "fcgi.dispatch.machine",
+    "luafarm.wire.codec",
+)
 """Modules that show whether this installation was compiled."""
 
 
 def is_compiled() -> bool:
-    """Return whether the hot modules are native code; nothing is imported for it."""
+    """Return whether the hot modules are native code; none of them is imported."""
     specs = [find_spec(name) for name in _COMPILED]
     return all(spec and (spec.origin or "").endswith(".so") for spec in specs)
 

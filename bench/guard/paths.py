@@ -28,6 +28,7 @@ from fcgi.service import Service
 from luafarm.config.settings import Settings
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from luafarm.wire import codec, zmtp
+from luafarm.wire.connection import Connection
 from luafarm.wire.messages import (
     PROTOCOL,
     SAFE,
@@ -44,7 +45,6 @@ from luafarm.wire.messages import (
     Verdict,
     Welcome,
 )
-from luafarm.wire.stream import Stream
 from vmhost import scoreboard
 from vmhost.host.config import HostConfig
 from vmhost.host.link import Link, Sent
@@ -200,14 +200,14 @@ class HostEnd:
         self._listener.bind(name)
         self._listener.listen()
 
-    def accept(self) -> Stream:
+    def accept(self) -> Connection:
         """Return the connection that the front has made."""
         connection = self._listener.accept()[0]
         connection.setblocking(False)
-        stream = Stream(connection.detach(), zmtp.ROUTER, zmtp.DEALER)
-        stream.open()
-        stream.read()
-        return stream
+        link = Connection(connection.detach(), zmtp.ROUTER, zmtp.DEALER)
+        link.open()
+        link.read()
+        return link
 
 
 class FrontPath:

@@ -16,7 +16,7 @@ from typing import Final
 
 from luafarm.errors import ProtocolError
 from luafarm.wire import zmtp
-from luafarm.wire.stream import Stream
+from luafarm.wire.connection import Connection
 
 IPC: Final = "ipc://"
 MAX_WAITING: Final = 4 << 20  # bytes of orders that a host has not taken: it has enough
@@ -32,7 +32,7 @@ class StreamLink:
         """Connect, now or when `open` is called and somebody listens there."""
         self._path = endpoint.removeprefix(IPC)
         self._max_frame = max_frame
-        self._stream: Stream | None = None
+        self._stream: Connection | None = None
         self._frames: deque[bytes] = deque()
         self.is_lost = False
         self.open()
@@ -67,7 +67,7 @@ class StreamLink:
         sock.setblocking(False)
         try:
             sock.connect(self._path)
-            stream = Stream(
+            stream = Connection(
                 sock.fileno(), zmtp.DEALER, zmtp.ROUTER, max_frame=self._max_frame
             )
             stream.open()

@@ -32,9 +32,13 @@ from fcgi.dispatch.room import MAX_RUNS, bind, choose, hunt, release, time_trip
 from fcgi.dispatch.tables import LEARN, Entry, Host, Pending
 from fcgi.dispatch.usage import Usage
 from luafarm.aliases import Alias
+from luafarm.config.settings import Broker, Front
 from luafarm.ends import TIME, Budget
 from luafarm.names import HostId, RequestId, Script
 from luafarm.wire.messages import SAFE, Accuse, Miss, Place, Pressure, Report, Verdict
+
+_FRONT: Final = Front()
+_BROKER: Final = Broker()
 
 ASK_AGAIN_S: Final = 0.25  # a Miss without a useful answer is repeated: nothing comes
 # of it while the broker is new, or does not know yet that a host is lost
@@ -54,10 +58,10 @@ class Dispatch:
         ids: Callable[[], int],
         *,
         turn: int = 0,
-        queue: int = 2048,
-        queue_per_script: int = 1024,
-        queue_timeout_s: float = 10.0,
-        remembered: int = 4096,
+        queue: int = _FRONT.queue,
+        queue_per_script: int = _FRONT.queue_per_script,
+        queue_timeout_s: float = _FRONT.queue_timeout,
+        remembered: int = _BROKER.missing,
     ) -> None:
         self._ids = ids
         self._turn = turn  # of this front; the first keeps to the published order

@@ -14,6 +14,7 @@ from typing import Final
 from fcgi.cgi import params
 from fcgi.cgi.refusal import Refusal
 from fcgi.fastcgi import records
+from luafarm.config.settings import Front
 
 RECEIVING: Final = 0
 RUNNING: Final = 1  # arrived whole; an answer is due
@@ -32,18 +33,21 @@ _ENDS_OF_1: Final = b"\1\4\0\1\0\0\0\0\1\5\0\1\0\0\0\0"
 _LONGEST_LENGTH: Final = 18  # digits of a CONTENT_LENGTH: beyond any max_body
 
 
+_FRONT: Final = Front()
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one connection may take. Bytes and seconds; the names of the settings."""
 
-    max_connections: int = 4096  # told in GET_VALUES
-    requests_per_connection: int = 256  # concurrent; more are refused with 503
-    max_params: int = 256 * 1024  # bytes, one request's parameters; 431
-    max_param: int = 128 * 1024  # bytes, one name with its value; 431
-    max_body: int = 16 * 1024 * 1024  # bytes, STDIN and DATA together; 413
-    inline_body: int = 64 * 1024  # bytes; a longer body comes as `Chunk` events
-    idle_s: float = 75.0  # without any request
-    receive_s: float = 60.0  # without progress of a request that is not in
+    max_connections: int = _FRONT.max_connections  # told in GET_VALUES
+    requests_per_connection: int = _FRONT.requests_per_connection  # more: 503
+    max_params: int = _FRONT.max_params  # bytes, one request's parameters; 431
+    max_param: int = _FRONT.max_param  # bytes, one name with its value; 431
+    max_body: int = _FRONT.max_body  # bytes, STDIN and DATA together; 413
+    inline_body: int = _FRONT.inline_body  # bytes; a longer one: `Chunk` events
+    idle_s: float = _FRONT.idle_timeout  # without any request
+    receive_s: float = _FRONT.receive_timeout  # without progress of what is not in
     # A client that shut down only its sending half gets what is answered within this.
     # On TCP nothing tells it from one that went away, whose requests must not run on.
     half_close_s: float = 1.0

@@ -20,7 +20,7 @@ from luafarm.config.endpoints import parse_host_port
 from luafarm.errors import ProtocolError
 from luafarm.wire import zmtp
 from luafarm.wire.codec import MAX_FRAME
-from luafarm.wire.stream import Stream
+from luafarm.wire.connection import Connection
 
 MAX_WAITING: Final = 16 << 20  # bytes that a VM host has not taken: it is in trouble
 _RETRY_S: Final = 0.05  # until it listens, at first
@@ -51,7 +51,7 @@ class StreamLink:
         self._on_lost = on_lost
         self._max_frame = max_frame
         self._commands = Allowance(MAX_IDLE, IDLE_S)
-        self._stream: Stream | None = None
+        self._stream: Connection | None = None
         self._is_open = True
         self._takes = True  # the host has not closed its end
         self._is_due = False  # the loop is to say when more can be sent
@@ -140,8 +140,8 @@ class StreamLink:
             self._loop.add_reader(stream.fd, self._wake)
             return
 
-    def _new_stream(self, fd: int) -> Stream:
-        return Stream(fd, zmtp.DEALER, zmtp.ROUTER, self._max_frame)
+    def _new_stream(self, fd: int) -> Connection:
+        return Connection(fd, zmtp.DEALER, zmtp.ROUTER, self._max_frame)
 
     async def _connect(self, sock: socket.socket, endpoint: str) -> None:
         if endpoint.startswith(_IPC):
@@ -191,8 +191,8 @@ class StreamLink:
             self._loop.call_soon(self._read_on)
         return True
 
-    def _take(self, stream: Stream) -> list[bytes]:
-        """Return what has come in, of this turn's share; see `Stream.read`."""
+    def _take(self, stream: Connection) -> list[bytes]:
+        """Return what has come in, of this turn's share; see `Connection.read`."""
         was_ready = stream.is_ready
         frames = stream.read(turn.FRAMES)
         commands = stream.take_commands()
@@ -222,7 +222,7 @@ class StreamLink:
                 return []
         return frames[at:]
 
-    def _flush_later(self, stream: Stream) -> None:
+    def _flush_later(self, stream: Connection) -> None:
         if not self._is_due:
             self._is_due = True
             self._loop.add_writer(stream.fd, self._flush)

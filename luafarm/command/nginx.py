@@ -1,4 +1,4 @@
-"""The lines that nginx needs, made from the settings: one text for all who show them.
+"""The lines that nginx needs, made from the settings in one place.
 
 `luafarm up` prints them for the farm that it has started, README.md shows them for the
 defaults, and config/nginx.conf is a complete file around the same

@@ -1,7 +1,7 @@
 """`luafarm run` and `luafarm check`: a farm of one VM host for one request.
 
 The farm is private and goes the way of every request: its run directory is temporary,
-its settings are those that are configured, less what would meet another farm.
+its settings are the configured ones, but for what would collide with another farm.
 """
 
 # Impure.

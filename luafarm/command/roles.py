@@ -19,7 +19,7 @@ from typing import Final
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 STEADY_S: Final = 10.0
-"""A role that lived so long is healthy: its next death counts as the first."""
+"""A role that lived this long is healthy: its next death counts as the first."""
 
 GIVE_UP: Final = 5
 """Deaths in a row before the farm was ready: it will not get better by itself."""

@@ -29,7 +29,7 @@ _READY_EVERY_S: Final = 0.05
 _SLOW_START_S: Final = 15.0
 _STOP_MARGIN_S: Final = 5.0  # beyond what the roles themselves allow to finish
 _PASSED_ON: Final = (signal.SIGHUP, signal.SIGUSR1)
-_STATUS_TIMEOUT_S: Final = 0.2  # signals wait for so long at most
+_STATUS_TIMEOUT_S: Final = 0.2  # signals wait for this long at most
 
 logger = logging.getLogger("luafarm.up")
 

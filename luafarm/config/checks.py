@@ -15,6 +15,7 @@ from luafarm import names
 from luafarm.config import endpoints
 from luafarm.config.options import Value, heading, options
 from luafarm.config.settings import PoolSettings, Settings
+from luafarm.dialects import NO_JIT, UNSOUND, Dialect
 from luafarm.errors import SettingsError
 
 _UID_RANGE: Final = re.compile(r"(\d{1,10})-(\d{1,10})", re.ASCII)
@@ -136,18 +137,15 @@ def _check_vmhost(checker: _Checker) -> None:
 
 def _check_pool(checker: _Checker, section: str, pool: PoolSettings) -> None:
     if pool.trust == "sandboxed":
-        if pool.dialect == "lua51":
+        why = UNSOUND.get(Dialect(pool.dialect))
+        if why is not None:
             reason = (
-                "not in a sandboxed pool: scripts can crash PUC Lua 5.1 and write to "
-                "its memory (CVE-2014-5461, unpack, string patterns); luajit21 runs "
-                'the same language, or say trust = "trusted"'
+                f"not in a sandboxed pool: {why}; luajit21 runs the same language, "
+                'or say trust = "trusted"'
             )
             checker.refuse(section, "dialect", pool.dialect, reason)
         if pool.jit:
-            reason = (
-                "not in a sandboxed pool: the compiler needs writable executable "
-                "memory and its loops cannot be stopped"
-            )
+            reason = f"not in a sandboxed pool: {NO_JIT}"
             checker.refuse(section, "jit", pool.jit, reason)
         if pool.cpath:
             reason = "not in a sandboxed pool: C modules leave every sandbox"
@@ -155,7 +153,7 @@ def _check_pool(checker: _Checker, section: str, pool: PoolSettings) -> None:
         if pool.writers:
             reason = "a sandboxed pool runs what is there, whoever wrote it"
             checker.refuse(section, "writers", pool.writers, reason)
-    if pool.jit and pool.dialect != "luajit21":
+    if pool.jit and pool.dialect != Dialect.LUAJIT21:
         reason = f"{pool.dialect} has no compiler; only luajit21 has"
         checker.refuse(section, "jit", pool.jit, reason)
     if pool.trust == "trusted" and pool.require_layers:

@@ -189,9 +189,9 @@ def _named(file: Path) -> _Source:
 
 
 def _others_may_write(file: Path, stream: BinaryIO) -> str:
-    """Return how others than the owner may write a file, or put another in its place.
+    """Return how somebody besides the owner could write or replace a file; or "".
 
-    What is no file, such as a pipe of the shell, has no others.
+    A pipe of the shell is no file: nobody can.
     """
     status = os.fstat(stream.fileno())
     if not stat.S_ISREG(status.st_mode):

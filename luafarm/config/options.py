@@ -17,6 +17,7 @@ from types import NoneType
 from typing import Final, cast, get_args, get_type_hints
 
 from luafarm.config import settings, units
+from luafarm.dialects import REFUSED
 
 Value = str | int | float | bool | tuple[str, ...] | None
 
@@ -107,10 +108,9 @@ class Option:
         if "\0" in text:
             raise ValueError("a NUL byte is not allowed here")
         if self.choices and text not in self.choices:
-            why = _REFUSED.get((self.name, text), "")
-            raise ValueError(
-                why + "one of " + ", ".join(self.choices) + " belongs here"
-            )
+            why = REFUSED.get(text) if self.name == "dialect" else None
+            which = f"one of {', '.join(self.choices)} belongs here"
+            raise ValueError(which if why is None else f"{why}; {which}")
         if self.unit == "path" and text:
             return _absolute(text, base)
         if self.unit == "listener" and text.startswith("unix:"):
@@ -152,11 +152,6 @@ class Option:
         kind = int if self.kind is int else float
         return self.show(kind(number)).strip('"')
 
-
-_REFUSED: Final = {
-    ("dialect", "luajit20"): "it cannot limit the memory of a state; ",
-}
-"""What might be chosen but for a reason, by the name of the setting and the value."""
 
 _ARTICLE: Final[dict[type, str]] = {int: "a whole number", float: "a number"}
 

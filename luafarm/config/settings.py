@@ -10,12 +10,12 @@ Reading, checking and merging files, environment and command line: `luafarm.conf
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from luafarm.dialects import Dialect
+from luafarm.names import LAYERS
+
 KIB: Final = 1024
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
-
-LAYERS: Final = "fds|utsns|netns|ipcns|root|rlimits|capbset|uid|capabilities|no_new_privs|undumpable|mdwe|pdeathsig|landlock|seccomp"
-"""The layers of the sandbox (`vmhost.sandbox.layers`), as `choices`."""
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class Broker:
     states: int = setting(1000, "Lua states in the whole farm.", least=1)
     clones: int = setting(32, "States of one script, on as many VM hosts.", least=1)
     min_clones: int = setting(1, "States of a script that is loaded, which cooling does not take away.")
-    settle: float = setting(0.01, "A change of files is acted on after so long without a further one; longer groups bigger deploys. A flipped symlink, or a script without modules, need not wait for more: a quarter of it.", unit="s", most=10)
+    settle: float = setting(0.01, "A change of files is acted on once no further one has come for this long; a longer time groups bigger deploys. A flipped symlink, or a script without modules, need not wait for more: a quarter of it.", unit="s", most=10)
     poll: float = setting(1.0, "Files where inotify is silent (network file systems, watch limits) are compared this often.", unit="s", least=0.01)
     last_good: bool = setting(True, "A script whose new content does not load, or is empty, goes on being served in its last good generation; off: the error page is served.")
     heat_half_life: float = setting(60.0, "A script's heat halves in this time; in a farm where states stay long it lasts longer by itself (docs/placement.md).", unit="s", least=0.1)
@@ -107,11 +107,11 @@ class Broker:
     file_memory: int = setting(64 * MIB, "Memory of the broker for the files that the scripts of one pool asked for, be they there or not; a script has at most a 32nd of it. Changes of further files count after `luafarm reload`.", unit="bytes", least=MIB)
     max_source: int = setting(4 * MIB, "Size of one script, module or file that a script reads.", unit="bytes", least=1, most=32 * MIB)
     takeover: float = setting(1.0, "A broker that starts listens to the farm for at most this long before it decides.", unit="s")
-    quarantine_deaths: int = setting(3, "A script under which so many VM hosts died within `quarantine_window` is quarantined; 0: never.")
+    quarantine_deaths: int = setting(3, "A script is quarantined when this many VM hosts died under it within `quarantine_window`; 0: never.")
     quarantine_window: float = setting(60.0, "See `quarantine_deaths` and `restraint_stops`.", unit="s", least=0.1)
     quarantine: float = setting(30.0, "First quarantine; it doubles with each further one up to `quarantine_max`, and ends when the file changes.", unit="s", least=0.1)
     quarantine_max: float = setting(900.0, "Longest quarantine.", unit="s", least=0.1)
-    restraint_stops: int = setting(4, "A script of which so many requests were stopped within `quarantine_window` for their use of CPU, time or memory gets a quarter of its pool's VM hosts, and at least one, until there were fewer; 0: never.")
+    restraint_stops: int = setting(4, "A script of which this many requests were stopped within `quarantine_window` for their use of CPU, time or memory gets a quarter of its pool's VM hosts, and at least one, until there are fewer; 0: never.")
     record: str = setting("", "File to which the broker records its events for the simulator; empty: none.", unit="path")
 
 
@@ -135,13 +135,13 @@ class PoolSettings:
     root: tuple[str, ...] = setting((), "Directories whose scripts this pool serves; nothing outside them is ever read for it, except `library`.", unit="path")
     scripts: tuple[str, ...] = setting(("*.lua",), "Shell patterns of the file names that are scripts, as they are spelled; no other file below a root is ever run by a request, nor any behind a name that begins with a dot.")
     library: tuple[str, ...] = setting((), "Further directories where `require` looks for modules, after the script's own directory and its root.", unit="path")
-    dialect: str = setting("luajit21", "Lua dialect.", choices="luajit21|lua51|lua52|lua53|lua54|lua55")
+    dialect: str = setting("luajit21", "Lua dialect.", choices="|".join(Dialect))
     jit: bool = setting(False, "The just-in-time compiler of LuaJIT; trusted pools only.")
     trust: str = setting("sandboxed", "`sandboxed` for code that nobody reviewed; `trusted` has the full libraries, C modules and no system call filter.", choices="sandboxed|trusted")
     hosts: int = setting(0, "VM hosts of this pool on each machine; 0: two per processor, at least four, shared between the pools.", most=1024)
     cpath: str = setting("", "`package.cpath` of a trusted pool, for C modules.")
     writers: tuple[str, ...] = setting((), "Users, and `@GROUP`s, who may write what a trusted pool runs (its scripts, `library`, `cpath`), besides root and the user that its VM hosts run as; what others may write is refused.")
-    require_layers: tuple[str, ...] = setting((), "Layers of the sandbox without which a VM host of this pool refuses to serve; every sandboxed pool requires `no_new_privs` and `seccomp` besides.", choices=LAYERS)
+    require_layers: tuple[str, ...] = setting((), "Layers of the sandbox without which a VM host of this pool refuses to serve; every sandboxed pool requires `no_new_privs` and `seccomp` besides.", choices="|".join(LAYERS))
     states: int = setting(0, "Lua states of this pool, so that it cannot take those of others; 0: no limit but `[broker] states`.")
     memory: int = setting(32 * MIB, "Memory of one state.", unit="bytes", least=MIB, most=64 * GIB)
     host_memory: int = setting(1024 * MIB, "Address space of one VM host beyond its own needs.", unit="bytes", least=64 * MIB)
@@ -153,9 +153,9 @@ class PoolSettings:
     log_lines: int = setting(200, "Log lines of one request; further ones are counted, not kept.")
     log_bytes: int = setting(32 * KIB, "Log text of one request.", unit="bytes", most=16 * MIB)
     log_rate: int = setting(64 * KIB, "Log text of the whole pool that each front and the broker write in a second, and ten times as much at once; further lines are counted, not written.", unit="bytes", least=KIB)
-    state_requests: int = setting(0, "A state is renewed after so many requests; 0: never.")
+    state_requests: int = setting(0, "A state is renewed after this many requests; 0: never.")
     state_age: float = setting(0.0, "A state is renewed at this age; 0: never.", unit="s")
-    host_requests: int = setting(0, "A VM host is replaced after so many requests; 0: never.")
+    host_requests: int = setting(0, "A VM host is replaced after this many requests; 0: never.")
     host_age: float = setting(0.0, "A VM host is replaced at this age, one at a time; 0: never.", unit="s")
     preload: tuple[str, ...] = setting((), "Patterns of scripts, relative to a root, that are loaded when the farm starts, as soon as there are VM hosts; a request that comes before waits for the load.")
 

@@ -1,4 +1,4 @@
-"""As what, and for which machine, the owner of a key may speak.
+"""Which role, and of which machine, the owner of a key may be.
 
 The name of a key file is its badge: `vmhost-node2.public` speaks as the supervisor of
 machine node2 and as nothing else, `vmhost.public` as the supervisor of any machine that

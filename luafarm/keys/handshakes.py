@@ -1,4 +1,4 @@
-"""How a DEALER's peer takes it: let in, turned away, or lost.
+"""What becomes of a DEALER's connection: accepted, turned away, or lost.
 
 libzmq gives up an endpoint for good after some failures of the handshake, and after
 others it tries again every few milliseconds. Here both are the same: one line says who

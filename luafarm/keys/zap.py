@@ -59,7 +59,7 @@ class ZapHandler:
         return [self.socket, *[monitor for _, monitor in self._watched]]
 
     def watch(self, server: Socket) -> None:
-        """Have the log tell of those that speak no CURVE, whom libzmq does not name."""
+        """Log peers that speak no CURVE, of whom libzmq asks nothing."""
         failures = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         self._watched.append((server, server.get_monitor_socket(failures)))
 

@@ -57,7 +57,7 @@ def start(
 
 
 def ignore_hangup() -> None:
-    """Let HUP do nothing to the role that this process becomes, until it handles it."""
+    """Ignore HUP until the role that this process becomes handles it."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 

@@ -16,7 +16,7 @@ logger = logging.getLogger("luafarm.limits")
 
 
 def raise_files(enough: int = ENOUGH) -> int:
-    """Let this process open so many files if the hard limit allows it; return it."""
+    """Let this process open this many files, or what is allowed; return how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = enough if hard == resource.RLIM_INFINITY else min(hard, enough)
     if soft == resource.RLIM_INFINITY or soft >= most:
@@ -26,7 +26,7 @@ def raise_files(enough: int = ENOUGH) -> int:
 
 
 def connections(wanted: int) -> int:
-    """Make room for so many connections; return how many fit, and say if fewer do."""
+    """Make room for this many connections; return how many fit, log if fewer do."""
     files = raise_files(max(ENOUGH, wanted + _RESERVE))
     if files >= wanted + _RESERVE:
         return wanted

@@ -1,4 +1,4 @@
-"""How much of what scripts say is written down: so many bytes a second for each pool.
+"""How much of what scripts say is written down: each pool has its bytes a second.
 
 What one tenant's scripts log must neither fill the disk nor take the time of who writes
 it. What is over is counted, and told once a second. It is not even decoded: a VM host

@@ -40,7 +40,7 @@ def first_unreadable(security: Security, paths: Sequence[Path]) -> Path | None:
     """Return the first path that the user to become cannot read; None: all of them.
 
     A directory must be one that the user may enter as well. A child of this process
-    becomes the user and tries, so whatever the kernel goes by counts.
+    becomes the user and tries: the kernel decides, not we.
     """
     target = ids(security)
     if target is None:
@@ -78,7 +78,7 @@ def _is_readable(path: Path) -> bool:
 def drop(security: Security) -> bool:
     """Become the configured user for good; return whether there was anything to do.
 
-    No program that it might start could gain anything again. The kernel forgets the
+    No program that it starts can gain rights. The kernel forgets the
     parent-death signal when a process changes its user; it is asked for again.
     """
     target = ids(security)

@@ -182,7 +182,7 @@ def _make(run: Path, directory: Path) -> None:
 def _give(run: Path, directory: Path, owner: int) -> None:
     """Give a directory of root's, and what a farm has left in it, to the owner.
 
-    By descriptor: what has a name here the owner may exchange meanwhile.
+    By descriptor: the owner could give a name to another file meanwhile.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

@@ -159,7 +159,7 @@ def _owner(front: Front) -> tuple[int, int]:
 
 
 def group(front: Front) -> str:
-    """Return the group that UNIX listeners are given; empty: as it comes."""
+    """Return the group that UNIX listeners are given; empty: this process's."""
     if front.listen_group or os.geteuid() != 0:
         return front.listen_group
     return next(filter(_is_group, WEB_SERVERS), "")

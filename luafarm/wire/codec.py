@@ -94,7 +94,7 @@ def has_more(frame: bytes, most: int) -> bool:
         elif kind in _FIXED:
             at += _FIXED[kind]
         else:
-            return False  # whoever unpacks it comes no further either
+            return False  # the decoder stops here as well
     return False
 
 

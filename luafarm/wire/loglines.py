@@ -20,7 +20,8 @@ _SOURCES: Final = 4  # the run itself; before it its state's start, and another'
 def longest(log_bytes: int, log_lines: int) -> int:
     """Return the bytes of the longest log that comes with a run, by its budgets.
 
-    A state that is made for one request is closed behind it, and both have a log too.
+    A state that is made for one request also logs when it is made, and when the one
+    before it was closed.
     """
     return _SOURCES * (log_bytes + _BESIDES * log_lines + _SLACK) + _ERRORS
 

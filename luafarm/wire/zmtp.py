@@ -33,7 +33,7 @@ _PING_TTL_BYTES: Final = 2
 _MAX_CONTEXT: Final = 16
 
 MANY: Final = 1 << 20
-"""Frames and commands in one call where nobody's turn is waited for."""
+"""Frames and commands in one call, where nobody else waits to be read."""
 
 
 def head(size: int) -> bytes:

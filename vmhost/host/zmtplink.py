@@ -18,7 +18,7 @@ from typing import Final
 
 from luafarm.errors import ProtocolError
 from luafarm.wire import zmtp
-from luafarm.wire.stream import Stream
+from luafarm.wire.connection import Connection
 from vmhost.host.link import LINGER_MS, PATIENCE_S, Sent
 
 _MAX_EVENTS: Final = 16
@@ -32,7 +32,7 @@ class StreamLink:
         self.is_stopped = False
         self.dropped = 0
         self._listener = socket.socket(fileno=listen_fd)
-        self._peers: dict[bytes, Stream] = {}
+        self._peers: dict[bytes, Connection] = {}
         self._names: dict[int, bytes] = {}  # by descriptor
         self._count = 0  # connections so far
         self._inbox: deque[tuple[bytes, bytes, str]] = deque()
@@ -126,7 +126,7 @@ class StreamLink:
         fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)  # ioctl is refused here
         self._count += 1
         name = b"%d" % self._count
-        stream = Stream(fd, zmtp.ROUTER, zmtp.DEALER)
+        stream = Connection(fd, zmtp.ROUTER, zmtp.DEALER)
         self._peers[name] = stream
         self._names[fd] = name
         self._epoll.register(fd, select.EPOLLIN)
@@ -142,14 +142,14 @@ class StreamLink:
             events = select.EPOLLIN if wanted else 0
             self._epoll.modify(self._listener.fileno(), events)
 
-    def _lose(self, stream: Stream) -> None:
+    def _lose(self, stream: Connection) -> None:
         name = self._names.pop(stream.fd)
         del self._peers[name]
         self._epoll.unregister(stream.fd)
         os.close(stream.fd)
         self._listen(True)
 
-    def _is_taken(self, stream: Stream, patience_s: float) -> bool:
+    def _is_taken(self, stream: Connection, patience_s: float) -> bool:
         """Wait until a peer has taken what is meant for it; False: it did not."""
         poller = select.poll()
         poller.register(stream.fd, select.POLLOUT)

@@ -29,7 +29,7 @@ from functools import cache
 from hashlib import md5
 from typing import Any, Final
 
-from luafarm.config.settings import Compat
+from luafarm.config.settings import Compat, PoolSettings
 from vmhost.lua import crier, prelude
 from vmhost.lua.dialect import Dialect, choose
 from vmhost.lua.operation import ANSWERS, SHAPES, Flat, Op, Step
@@ -45,19 +45,22 @@ COLLECT_MARGIN: Final = 0.5
 towards the quota: a state that rightly holds much is not collected at each request."""
 
 
+_POOL: Final = PoolSettings()
+
+
 @dataclass(frozen=True, slots=True)
 class StateLimits:
     """Budgets of one state and its requests; sizes are bytes, times seconds."""
 
-    memory_bytes: int = 32 * 1024 * 1024
-    cpu_s: float = 10.0
-    load_cpu_s: float = 5.0
-    reply_bytes: int = 64 * 1024 * 1024
+    memory_bytes: int = _POOL.memory
+    cpu_s: float = _POOL.cpu
+    load_cpu_s: float = _POOL.load_cpu
+    reply_bytes: int = _POOL.reply
     part_bytes: int = 256 * 1024  # a reply is flushed when so much of it is buffered
     head_bytes: int = 7 * 1024
     read_bytes: int = 256 * 1024  # most that one READ asks for
-    log_lines: int = 200
-    log_bytes: int = 32 * 1024
+    log_lines: int = _POOL.log_lines
+    log_bytes: int = _POOL.log_bytes
 
 
 MEMORY_FULL: Final = b"not enough memory: the state is full"

@@ -2,26 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
-
-LAYERS: Final = (
-    "fds",
-    "utsns",
-    "netns",
-    "ipcns",
-    "root",
-    "rlimits",
-    "capbset",
-    "uid",
-    "capabilities",
-    "no_new_privs",
-    "undumpable",
-    "mdwe",
-    "pdeathsig",
-    "landlock",
-    "seccomp",
-)
-"""Names of the layers of a sandboxed host, in the order in which they are applied."""
 
 
 @dataclass(frozen=True, slots=True)

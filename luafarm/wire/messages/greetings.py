@@ -48,7 +48,7 @@ class Welcome(Packed, frozen=True, tag=2):
 
 
 class Refused(Packed, frozen=True, tag=36):
-    """The other answer to `Hello`: not as this; nothing further will be heard.
+    """The other answer to `Hello`: no; what else the peer says is dropped.
 
     A supervisor gets it also later, when another process speaks for its machine.
     """

@@ -89,7 +89,7 @@ class Place(Packed, frozen=True, tag=23):
 
 
 class Snapshot(Packed, frozen=True, tag=24):
-    """Everything a front must know: what is not in it is no more."""
+    """Everything a front must know: what is not in it is gone."""
 
     hosts: tuple[HostUp, ...]
     places: tuple[Place, ...]
@@ -97,7 +97,7 @@ class Snapshot(Packed, frozen=True, tag=24):
 
 
 class Aliases(Packed, frozen=True, tag=25):
-    """The directories that script roots really are: these, and no others any more.
+    """The directories that script roots really are: these, and no longer any others.
 
     A path below one of them means the same path below the root.
     """

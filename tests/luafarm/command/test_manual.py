@@ -10,7 +10,6 @@ from luafarm.command import manual, nginx
 from luafarm.config import configure
 from luafarm.config.options import SECTIONS, options
 from luafarm.config.settings import PoolSettings, Settings
-from vmhost.sandbox import layers
 
 HOME = Path(__file__).parents[3]
 EXAMPLE = HOME / "config" / "luafarm.toml"
@@ -47,10 +46,6 @@ def test_the_example_file_holds_the_defaults() -> None:
     settings = configure.load(EXAMPLE, environment={}).settings
     pool = PoolSettings(root=(manual.EXAMPLE_ROOT,))
     assert settings == Settings(pool={manual.EXAMPLE_POOL: pool})
-
-
-def test_the_layers_that_can_be_required_are_those_that_there_are() -> None:
-    assert options("pool")["require_layers"].choices == layers.LAYERS
 
 
 def test_every_setting_has_a_sentence() -> None:

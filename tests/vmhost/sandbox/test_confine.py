@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from luafarm.ends import Death
+from luafarm.names import LAYERS
 from luafarm.wire.messages import HostUp
 from tests.vmhost.supervisor.fakehost import attempt, connect
 from tests.vmhost.supervisor.supervised import (
@@ -27,7 +28,7 @@ from tests.vmhost.supervisor.supervised import (
 )
 from vmhost.sandbox import confine, kernel, seccomp
 from vmhost.sandbox.confine import Confinement
-from vmhost.sandbox.layers import LAYERS, Layer
+from vmhost.sandbox.layers import Layer
 
 pytestmark = pytest.mark.process
 

@@ -5,7 +5,7 @@ import signal
 import pytest
 import zmq
 
-from luafarm.names import Machine
+from luafarm.names import LAYERS, Machine
 from luafarm.wire import codec
 from luafarm.wire.messages import PROTOCOL, Hello, HostUp, Role, Welcome
 from tests.vmhost.supervisor.supervised import (
@@ -16,7 +16,6 @@ from tests.vmhost.supervisor.supervised import (
     supervised,
     until,
 )
-from vmhost.sandbox.layers import LAYERS
 
 pytestmark = pytest.mark.process
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from luafarm.names import LAYERS
 from tests.vmhost.supervisor.supervised import (
     NOBODY,
     children_of,
@@ -21,7 +22,6 @@ from tests.vmhost.supervisor.supervised import (
     python_for_all,
     until,
 )
-from vmhost.sandbox.layers import LAYERS
 from vmhost.supervisor.rights import KEPT
 
 pytestmark = pytest.mark.process

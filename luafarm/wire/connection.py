@@ -23,7 +23,7 @@ MAX_ANSWERS: Final = 4 << 10
 _JOINED_BYTES: Final = 16 << 10  # less is copied behind its head: cheaper than two
 
 
-class Stream:
+class Connection:
     """One connection. The descriptor belongs to the owner and is not blocking."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Stream:
     ) -> None:
         """own, other: the types of the sockets, `zmtp.DEALER` and `zmtp.ROUTER`.
 
-        max_frame: bytes; a longer one is refused by what it announces.
+        max_frame: bytes; a longer one is refused as soon as it is announced.
         """
         self.fd = fd
         self.written = 0  # bytes for the peer, ever, whether it took them or not

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from luafarm.errors import ProtocolError
-from luafarm.wire.stream import MAX_ANSWERS, Stream
+from luafarm.wire.connection import MAX_ANSWERS, Connection
 from luafarm.wire.zmtp import DEALER, ROUTER
 
-Pair = tuple[Stream, Stream]
+Pair = tuple[Connection, Connection]
 
 
 @pytest.fixture
@@ -18,21 +18,21 @@ def pair() -> Iterator[Pair]:
     ends = socket.socketpair()
     for sock in ends:
         sock.setblocking(False)
-    dealer = Stream(ends[0].fileno(), DEALER, ROUTER)
-    router = Stream(ends[1].fileno(), ROUTER, DEALER)
-    for stream in (dealer, router):
-        stream.open()
+    dealer = Connection(ends[0].fileno(), DEALER, ROUTER)
+    router = Connection(ends[1].fileno(), ROUTER, DEALER)
+    for connection in (dealer, router):
+        connection.open()
     assert dealer.read() == router.read() == []
     yield dealer, router
     for sock in ends:
         sock.close()
 
 
-def read_all(stream: Stream) -> list[bytes]:
+def read_all(connection: Connection) -> list[bytes]:
     frames: list[bytes] = []
     while True:
         try:
-            frames += stream.read()
+            frames += connection.read()
         except BlockingIOError:
             return frames
 
