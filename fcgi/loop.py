@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -47,15 +48,14 @@ def run(settings: Settings, family: Family) -> int:
     listening = Listening(settings.front)
     if not listening.fastcgi and listening.http is None:
         raise SettingsError("[front] listen and http are both empty: nothing to serve")
-    max_connections = limits.connections(settings.front.max_connections)
+    most = limits.connections(settings.front.max_connections)
+    settings = replace(settings, front=replace(settings.front, max_connections=most))
     keys = load_keys(settings)
     if not settings.broker.endpoint:  # whoever comes first makes it, so no stranger can
         rundir.prepare(settings.paths, settings.security.user)
     broker = rundir.broker_endpoint(settings)
     privileges.drop(settings.security)
-    return uvloop.run(
-        _Front(settings, family, listening, max_connections).serve(broker, keys)
-    )
+    return uvloop.run(_Front(settings, family, listening).serve(broker, keys))
 
 
 class _Front:
@@ -66,12 +66,10 @@ class _Front:
         settings: Settings,
         family: Family,
         listening: Listening,
-        max_connections: int,
     ) -> None:
         self._settings = settings
         self._family = family
         self._listening = listening
-        self._max_connections = max_connections
         self._changed = asyncio.Event()  # a signal came
         self._is_stopping = False
         self._is_retiring = False
@@ -90,7 +88,7 @@ class _Front:
         if family.handover is not None:
             handover = Handover(*family.handover)
             loop.add_signal_handler(signal.SIGUSR2, self._retire)
-        server = Server(loop, settings, service, self._max_connections, handover)
+        server = Server(loop, settings, service, handover)
         service.gauges = server.gauges
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it again

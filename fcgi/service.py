@@ -148,11 +148,17 @@ class Service:
 
     # ---- requests ------------------------------------------------------------------
 
-    def submit(self, exchange: Exchange, pending: Pending) -> None:
-        """Take a request; its exchange will hear of it exactly once."""
+    def submit(self, exchange: Exchange, arrived: Pending | Refusal) -> None:
+        """Take a request; its exchange will hear of it exactly once.
+
+        arrived: what `fcgi.arrival` made of it.
+        """
+        if not isinstance(arrived, Pending):
+            exchange.refuse(arrived)
+            return
         self.requests += 1
-        exchange.pending = pending
-        self._act(self._dispatch.arrive(pending, time.monotonic()))
+        exchange.pending = arrived
+        self._act(self._dispatch.arrive(arrived, time.monotonic()))
 
     def abandon(self, pending: Pending) -> None:
         """Drop or cancel a request whose client went away."""

@@ -219,7 +219,7 @@ class FrontPath:
         loop = cast("asyncio.AbstractEventLoop", self._loop)
         settings = Settings()
         service = Service(loop, settings, "front", MACHINE, "broker", None)
-        server = Server(loop, settings, service, settings.front.max_connections)
+        server = Server(loop, settings, service)
         broker = Wire.made[0]
         broker.on_frame(codec.encode(Welcome(PROTOCOL, Role.BROKER, "broker", 1)))
         end = HostEnd()

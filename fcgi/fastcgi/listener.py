@@ -20,11 +20,11 @@ import socket
 import time
 from typing import Final
 
+from fcgi import arrival
 from fcgi.cgi import pages, params, reply
 from fcgi.family import Handover
 from fcgi.fastcgi.channel import Channel, Channels
 from fcgi.fastcgi.peer import FcgiExchange, Peer
-from fcgi.fastcgi.request import Limits
 from fcgi.service import Service
 from fcgi.spool import Room
 from luafarm.config.settings import Settings
@@ -50,7 +50,6 @@ class Server:
         loop: asyncio.AbstractEventLoop,
         settings: Settings,
         service: Service,
-        max_connections: int,
         handover: Handover | None = None,
     ) -> None:
         self.front = front = settings.front
@@ -60,22 +59,12 @@ class Server:
         )
         self.directories = pages.Directories(settings.pool.values())
         self.service = service
-        self.limits = Limits(
-            max_connections=max_connections,
-            requests_per_connection=front.requests_per_connection,
-            max_params=front.max_params,
-            max_param=front.max_param,
-            max_body=front.max_body,
-            inline_body=front.inline_body,
-            idle_s=front.idle_timeout,
-            receive_s=front.receive_timeout,
-        )
+        self.limits = arrival.limits(front)
         self.room = Room(front.spool)
         self.peers: set[Peer] = set()
         self.channels = Channels(loop)
         self._loop = loop
         self._sockets: list[socket.socket] = []
-        self._max_connections = max_connections
         self._handover = handover
         self._accepts = _ACCEPTS_ALONE if handover is None else _ACCEPTS_SHARED
         self._is_accepting = False
@@ -188,11 +177,12 @@ class Server:
 
     def _is_full(self) -> bool:
         """Return whether no more may be taken in; stop accepting if so."""
-        if len(self.peers) < self._max_connections:
+        most = self.limits.max_connections
+        if len(self.peers) < most:
             return False
         logger.warning(
             "max_connections=%d reached; no more are accepted until one closes",
-            self._max_connections,
+            most,
         )
         self._stop_accepting()
         return True

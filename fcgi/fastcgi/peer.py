@@ -14,23 +14,22 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from fcgi import turn
+from fcgi import arrival, turn
 from fcgi.cgi import pages, reply, scriptname
 from fcgi.cgi.refusal import Refusal
-from fcgi.dispatch.tables import Pending
 from fcgi.fastcgi import records
 from fcgi.fastcgi.channel import Channel
 from fcgi.fastcgi.connection import CLOSE, LINGER, Connection
 from fcgi.fastcgi.request import Aborted, Chunk, Event, Request
 from fcgi.spool import BodySpool, ReplySpool
-from luafarm.wire.messages import AUTHORIZER, FILTER, SAFE, ScriptError
+from luafarm.wire.messages import AUTHORIZER, FILTER, ScriptError
 
 if TYPE_CHECKING:
+    from fcgi.dispatch.tables import Pending
     from fcgi.fastcgi.listener import Server
 
 logger = logging.getLogger("luafarm.front")
 
-SAFE_METHODS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _WRITE: Final = 256 * 1024  # bytes given to a channel at a time
 _ROLE_FLAGS: Final = {
     records.RESPONDER: 0,
@@ -237,7 +236,7 @@ class Peer:
         if not left or left != self._left:
             self._left = left
             self._taken_at = now
-        elif now - self._taken_at >= self.server.front.send_timeout:
+        elif now - self._taken_at >= self.server.limits.send_s:
             channel.abort()
             return
         self._handle(self.connection.expired(now, self._is_paused))
@@ -347,31 +346,19 @@ class Peer:
 
     def _arrived(self, request: Request) -> None:
         exchange = self._exchange(request)
+        service = self.server.service
         if request.refusal is not None:
-            retry = 1 if request.refusal is Refusal.OVERLOADED else 0
-            exchange.refuse(request.refusal, retry)
-            return
-        if self.server.answers_itself(exchange):
-            return
-        path = scriptname.script_path(request.script_filename, request.params)
-        if isinstance(path, Refusal):
-            exchange.refuse(path)
-            return
-        pairs = request.params
-        if path is not request.script_filename:
-            pairs = scriptname.told_apart(pairs, path, path)  # Apache's form, undone
-        flags = _ROLE_FLAGS[request.role]
-        if request.method in SAFE_METHODS:
-            flags |= SAFE
-        body = None if request.body_spooled else request.body
-        pending = Pending(
-            exchange,
-            path,
-            flags,
-            pairs,
-            body,
-            request.body_bytes,
-            request.data_bytes,
-            time.monotonic(),
-        )
-        self.server.service.submit(exchange, pending)
+            service.submit(exchange, request.refusal)
+        elif not self.server.answers_itself(exchange):
+            arrived = arrival.admit(
+                exchange,
+                request.script_filename,
+                request.method,
+                request.params,
+                None if request.body_spooled else request.body,
+                request.body_bytes,
+                time.monotonic(),
+                request.data_bytes,
+                _ROLE_FLAGS[request.role],
+            )
+            service.submit(exchange, arrived)

@@ -8,9 +8,9 @@ awaits it.
 
 # Compiled.
 
-from dataclasses import dataclass
 from typing import Final
 
+from fcgi.arrival import Limits, route
 from fcgi.cgi import params
 from fcgi.cgi.refusal import Refusal
 from fcgi.fastcgi import records
@@ -30,24 +30,6 @@ _PARAMS_OF_1: Final = b"\1\4\0\1"
 _ENDS_OF_1: Final = b"\1\4\0\1\0\0\0\0\1\5\0\1\0\0\0\0"
 
 _LONGEST_LENGTH: Final = 18  # digits of a CONTENT_LENGTH: beyond any max_body
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one connection may take. Bytes and seconds; the names of the settings."""
-
-    max_connections: int = 4096  # told in GET_VALUES
-    requests_per_connection: int = 256  # concurrent; more are refused with 503
-    max_params: int = 256 * 1024  # bytes, one request's parameters; 431
-    max_param: int = 128 * 1024  # bytes, one name with its value; 431
-    max_body: int = 16 * 1024 * 1024  # bytes, STDIN and DATA together; 413
-    inline_body: int = 64 * 1024  # bytes; a longer body comes as `Chunk` events
-    idle_s: float = 75.0  # without any request
-    receive_s: float = 60.0  # without progress of a request that is not in
-    # A client that shut down only its sending half gets what is answered within this.
-    # On TCP nothing tells it from one that went away, whose requests must not run on.
-    half_close_s: float = 1.0
-    linger_s: float = 2.0  # reads on before closing, so that no RST eats an answer
 
 
 class Request:
@@ -134,16 +116,11 @@ class Request:
             self.open = 0  # it gets no STDIN (6.3)
         if self.refusal is not None:
             return
-        try:
-            self.script_filename, self.method, length = params.route(
-                self.params, limits.max_param
-            )
-        except params.MalformedPairsError:
-            self.refuse(Refusal.MALFORMED)
+        routed = route(self.params, limits)
+        if not isinstance(routed, tuple):
+            self.refuse(routed)
             return
-        except params.LongPairError:
-            self.refuse(Refusal.PARAMS_TOO_LARGE)
-            return
+        self.script_filename, self.method, length = routed
         # nginx says nothing and Caddy -1 when they do not know the length
         if not length or length == b"-1" or self.role == records.AUTHORIZER:
             return

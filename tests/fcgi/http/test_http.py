@@ -41,8 +41,11 @@ class FakeService:
     exchanges: list[Exchange] = field(default_factory=list)
     abandoned: list[Pending] = field(default_factory=list)
 
-    def submit(self, exchange: Exchange, pending: Pending) -> None:
-        exchange.pending = pending
+    def submit(self, exchange: Exchange, arrived: Pending | Refusal) -> None:
+        if isinstance(arrived, Refusal):
+            exchange.refuse(arrived)
+            return
+        exchange.pending = arrived
         self.exchanges.append(exchange)
 
     def abandon(self, pending: Pending) -> None:
