@@ -15,8 +15,8 @@ import uvloop
 from fcgi.family import Family, Handover
 from fcgi.fastcgi.listener import Server
 from fcgi.http.listener import HttpListener
+from fcgi.quota import Quota
 from fcgi.service import Service
-from fcgi.spool import Room
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
@@ -95,7 +95,7 @@ class _Front:
         gc.set_threshold(*GC_THRESHOLDS)
         await self._wait_for_farm(service)
         server.listen(self._listening.fastcgi)
-        web = self._serve_http(service, server.room)
+        web = self._serve_http(service, server.quota)
         family.say_ready(knows_farm=service.knows_farm)
         front = settings.front
         logger.info("serving listen=%s http=%s", front.listen, front.http)
@@ -120,11 +120,11 @@ class _Front:
                 return
             await asyncio.sleep(POLL_S)
 
-    def _serve_http(self, service: Service, room: Room) -> "_Web | None":
+    def _serve_http(self, service: Service, quota: Quota) -> "_Web | None":
         sock = self._listening.http
         if sock is None:
             return None
-        listener = HttpListener(self._settings, service, room)
+        listener = HttpListener(self._settings, service, quota)
         task = asyncio.get_running_loop().create_task(listener.serve(sock))
         return _Web(listener, task)
 

@@ -25,8 +25,8 @@ from fcgi.cgi import pages, params, reply
 from fcgi.family import Handover
 from fcgi.fastcgi.channel import Channel, Channels
 from fcgi.fastcgi.peer import FcgiExchange, Peer
+from fcgi.quota import Quota
 from fcgi.service import Service
-from fcgi.spool import Room
 from luafarm.config.settings import Settings
 
 logger = logging.getLogger("luafarm.front")
@@ -60,7 +60,7 @@ class Server:
         self.directories = pages.Directories(settings.pool.values())
         self.service = service
         self.limits = arrival.limits(front)
-        self.room = Room(front.spool)
+        self.quota = Quota(front.spool)
         self.peers: set[Peer] = set()
         self.channels = Channels(loop)
         self._loop = loop

@@ -275,7 +275,7 @@ class Peer:
 
     def _keep(self, data: bytes) -> None:
         if self._spool is None:
-            self._spool = ReplySpool(self.server.room)
+            self._spool = ReplySpool(self.server.quota)
         try:
             self._spool.write(data)
         except OSError as error:
@@ -330,7 +330,7 @@ class Peer:
         exchange = self._exchange(chunk.request)
         try:
             if exchange.spool is None:
-                exchange.spool = BodySpool(self.server.room)
+                exchange.spool = BodySpool(self.server.quota)
             exchange.spool.write(int(chunk.stream == records.DATA), chunk.data)
         except OSError as error:
             logger.error("body spool: %s; the request is refused", error)  # noqa: TRY400

@@ -29,8 +29,9 @@ from fcgi.cgi import reply
 from fcgi.cgi.refusal import Refusal
 from fcgi.http.connection import HttpConnection, Sparing
 from fcgi.http.exchange import HttpExchange
+from fcgi.quota import Quota
 from fcgi.service import Service
-from fcgi.spool import BodySpool, Room
+from fcgi.spool import BodySpool
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.scriptnames import ScriptNames
@@ -63,12 +64,12 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class HttpListener:
     """Serves the roots of all pools over HTTP."""
 
-    def __init__(self, settings: Settings, service: Service, room: Room) -> None:
-        """Serve nothing yet; room: of the front, for all its temporary files."""
+    def __init__(self, settings: Settings, service: Service, quota: Quota) -> None:
+        """Serve nothing yet; quota: of the front, for all its temporary files."""
         self._heads = reply.Heads(settings.front.max_reply_header)
         self._front = settings.front
         self._limits = arrival.limits(settings.front)
-        self._room = room
+        self._quota = quota
         self._service = service
         self._roots = [
             (os.fsencode(root).rstrip(b"/"), ScriptNames(pool.scripts))
@@ -127,7 +128,7 @@ class HttpListener:
         transport: asyncio.Transport = scope["state"]["connection"].transport
         url: bytes = scope["raw_path"].partition(b"?")[0]
         exchange = HttpExchange(
-            self._heads, self._front, self._room, method, url, transport.abort
+            self._heads, self._front, self._quota, method, url, transport.abort
         )
         gone: asyncio.Future[None] | None = None
         try:
@@ -191,7 +192,7 @@ class HttpListener:
         """Keep a piece of a body, which has this size with it; False: no room."""
         try:
             if size > self._front.inline_body and exchange.spool is None:
-                exchange.spool = BodySpool(self._room)
+                exchange.spool = BodySpool(self._quota)
                 exchange.spool.write(0, b"".join(pieces))
                 pieces.clear()
             if exchange.spool is not None:
