@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Final
 
 from fcgi import turn
-from fcgi.dispatch.conduct import IDLE_S, MAX_IDLE, Allowance
+from fcgi.dispatch.conduct import IDLE_AT_ONCE, IDLE_PER_S, too_many
+from luafarm.allowance import Allowance
 from luafarm.config.endpoints import parse_host_port
 from luafarm.errors import ProtocolError
 from luafarm.wire import zmtp
@@ -50,7 +51,7 @@ class StreamLink:
         self._on_connected = on_connected
         self._on_lost = on_lost
         self._max_frame = max_frame
-        self._commands = Allowance(MAX_IDLE, IDLE_S)
+        self._commands = Allowance(IDLE_AT_ONCE, IDLE_PER_S)
         self._stream: Stream | None = None
         self._is_open = True
         self._takes = True  # the host has not closed its end
@@ -196,10 +197,8 @@ class StreamLink:
         was_ready = stream.is_ready
         frames = stream.read(turn.FRAMES)
         commands = stream.take_commands()
-        if commands and not self._commands.spend(commands, time.monotonic()):
-            raise ProtocolError(
-                f"more than {MAX_IDLE} commands of ZMTP in {IDLE_S:g} s"
-            )
+        if commands and self._commands.take(time.monotonic(), commands) > 0.0:
+            raise ProtocolError(too_many("commands of ZMTP"))
         if stream.waiting:
             self._flush_later(stream)
         if not was_ready and stream.is_ready:
