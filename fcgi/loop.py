@@ -82,8 +82,9 @@ class _Front:
         settings, family = self._settings, self._family
         machine = rundir.machine(settings)
         name = f"{machine}-front-{family.number}"
-        turn = family.number - 1
-        service = Service(loop, settings, name, machine, broker, keys, turn)
+        service = Service(
+            loop, settings, name, machine, broker, keys, number=family.number - 1
+        )
         handover = None
         if family.handover is not None:
             handover = Handover(*family.handover)

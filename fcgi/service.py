@@ -1,7 +1,7 @@
 """The front's service: requests in from any source, runs out to VM hosts, replies back.
 
 Joins the decisions of `fcgi.dispatch.machine` with the sockets of `fcgi.hosts.zmqlink`
-and `fcgi.hosts.zmtplink`. Runs that are decided in one turn of the loop travel in one
+and `fcgi.hosts.zmtplink`. Runs that are decided in one pass of the loop travel in one
 frame per host; a lone one goes at once. What comes from a VM host is hostile until
 checked: a host that breaks the protocol is taken out and accused at the broker.
 """
@@ -29,8 +29,8 @@ from fcgi.dispatch.machine import Dispatch
 from fcgi.dispatch.stops import Stops
 from fcgi.dispatch.tables import Pending
 from fcgi.exchange import Exchange
-from fcgi.hosts.zmqlink import HOST_HWM, Link
-from fcgi.hosts.zmtplink import StreamLink
+from fcgi.hosts.zmqlink import HOST_HWM, ZmqLink
+from fcgi.hosts.zmtplink import ZmtpLink
 from fcgi.scriptlog import ScriptLog
 from luafarm import scripterrors
 from luafarm.config.settings import Settings
@@ -74,7 +74,7 @@ DRAIN_S: Final = 1.0  # how long a dead host may be heard: as much as a socket h
 MAX_WHY: Final = 300  # characters of what it is accused of
 MAX_ACCUSED: Final = 1024  # VM hosts that are remembered: their names never come again
 
-HostLink = Link | StreamLink
+HostLink = ZmqLink | ZmtpLink
 """A connection to a VM host, with keys and without."""
 
 Notices = tuple[str, bytes]
@@ -92,9 +92,9 @@ class Service:
         machine: Machine,
         broker: str,
         keys: curve.Keys | None,
-        turn: int = 0,
+        number: int = 0,
     ) -> None:
-        """turn: of this front among those of its machine, from 0."""
+        """Connect to the broker; number: of this front on its machine, from 0."""
         self._loop = loop
         self._name = name
         self._machine = machine
@@ -106,7 +106,7 @@ class Service:
         self._context.set(zmq.MAX_SOCKETS, 4096)
         self._dispatch = Dispatch(
             _request_ids(),
-            turn=turn,
+            number=number,
             queue=settings.front.queue,
             queue_per_script=settings.front.queue_per_script,
             queue_timeout_s=settings.front.queue_timeout,
@@ -117,7 +117,7 @@ class Service:
         self._lost: set[HostId] = set()  # dead, and heard to the end
         self._accused: dict[HostId, str] = {}  # why; not heard any more
         #: by endpoint and key: nobody else's words count as a supervisor's
-        self._notices: dict[Notices, Link] = {}
+        self._notices: dict[Notices, ZmqLink] = {}
         #: of each host in `_hosts`, whose word of its end counts
         self._mourners: dict[HostId, Notices] = {}
         self._complaints = Complaints()
@@ -132,7 +132,7 @@ class Service:
         self.errors = 0
         self.term = 0  # of the broker in contact; 0: none
         self.knows_farm = False  # a broker has told everything
-        self._broker = Link(
+        self._broker = ZmqLink(
             loop,
             self._context,
             broker,
@@ -389,7 +389,7 @@ class Service:
         link: HostLink
         if up.server_key:
             own = self._keys.own if self._keys else None
-            link = Link(
+            link = ZmqLink(
                 self._loop,
                 self._context,
                 up.endpoint,
@@ -404,12 +404,12 @@ class Service:
                 largest,
             )
         else:
-            link = StreamLink(self._loop, up.endpoint, hear, greet, lose, largest)
+            link = ZmtpLink(self._loop, up.endpoint, hear, greet, lose, largest)
         return link
 
     def _listen(self, up: HostUp, notices: Notices) -> None:
         """Connect to the notices of a supervisor."""
-        link = Link(
+        link = ZmqLink(
             self._loop,
             self._context,
             up.notices,

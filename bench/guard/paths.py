@@ -166,7 +166,7 @@ class Loop:
 
 
 class Wire:
-    """In the place of `fcgi.hosts.zmqlink.Link`, to the broker: told what comes."""
+    """In the place of `fcgi.hosts.zmqlink.ZmqLink`, to the broker: told what comes."""
 
     made: Final[list["Wire"]] = []
 
@@ -214,7 +214,7 @@ class FrontPath:
     def __init__(self) -> None:
         clock = Clock()
         replace(fcgi.fastcgi.peer, time=clock)
-        replace(fcgi.service, time=clock, Link=Wire)
+        replace(fcgi.service, time=clock, ZmqLink=Wire)
         self._loop = Loop()
         loop = cast("asyncio.AbstractEventLoop", self._loop)
         settings = Settings()

@@ -34,7 +34,7 @@ class Front:
         self._next_id = 0
         self._dispatch = Dispatch(
             self._new_id,
-            turn=config.seed - 1,  # fronts begin their hunt at different hosts
+            number=config.seed - 1,  # fronts begin their hunt at different hosts
             queue=_ENDLESS,
             queue_per_script=_ENDLESS,
             queue_timeout_s=float(_ENDLESS),

@@ -28,7 +28,6 @@ _WHY: Final[dict[Refusal, str]] = {
     Refusal.MALFORMED: "The request could not be read.",
     Refusal.BAD_LENGTH: "The length of the request's body is not a number.",
     Refusal.BAD_PATH: "The request does not name a script by a usable path.",
-    Refusal.FORBIDDEN: "This script may not be run.",
     Refusal.NOT_FOUND: "There is no such script.",
     Refusal.RECEIVE_TIMEOUT: "The request did not arrive whole in time.",
     Refusal.BODY_TOO_LARGE: "The request's body is larger than this server takes.",

@@ -24,7 +24,6 @@ class Refusal(Enum):
     MALFORMED = "malformed"  # parameters that are no pairs, streams out of order
     BAD_LENGTH = "bad-length"  # CONTENT_LENGTH that is no number
     BAD_PATH = "bad-path"  # SCRIPT_FILENAME absent, relative, with NUL or `..`
-    FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
     RECEIVE_TIMEOUT = "receive-timeout"  # begun, never sent whole
     BODY_TOO_LARGE = "body-too-large"
@@ -43,7 +42,6 @@ STATUS: Final[dict[Refusal, str]] = {
     Refusal.MALFORMED: "400 Bad Request",
     Refusal.BAD_LENGTH: "400 Bad Request",
     Refusal.BAD_PATH: "400 Bad Request",
-    Refusal.FORBIDDEN: "403 Forbidden",
     Refusal.NOT_FOUND: "404 Not Found",
     Refusal.RECEIVE_TIMEOUT: "408 Request Timeout",
     Refusal.BODY_TOO_LARGE: "413 Content Too Large",

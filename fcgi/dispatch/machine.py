@@ -52,14 +52,14 @@ class Dispatch:
         self,
         ids: Callable[[], int],
         *,
-        turn: int = 0,
+        number: int = 0,
         queue: int = 2048,
         queue_per_script: int = 1024,
         queue_timeout_s: float = 10.0,
         remembered: int = 4096,
     ) -> None:
         self._ids = ids
-        self._turn = turn  # of this front; the first keeps to the published order
+        self._number = number  # of this front; the first keeps to the published order
         self._backlog = Backlog(queue, queue_per_script)
         self._queue_timeout_s = queue_timeout_s
         self._catalogue = Catalogue(remembered)
@@ -252,8 +252,8 @@ class Dispatch:
         entry.error = place.error
         entry.refused_until = now + place.retry_after_s
         hosts = [self._hosts[h] for h in place.hosts if h in self._hosts]
-        if self._turn and len(hosts) > 1:
-            hosts = hunt(hosts, self._turn)
+        if self._number and len(hosts) > 1:
+            hosts = hunt(hosts, self._number)
         if hosts or place.verdict != Verdict.READY or not entry.queue:
             entry.asked = -1.0  # else the answer was of no use: ask again, not at once
         if hosts and not entry.hosts:

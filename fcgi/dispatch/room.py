@@ -23,21 +23,21 @@ from luafarm.names import RequestId
 MAX_RUNS: Final = 64  # outstanding on one host; fewer than HostLost.begun can name
 
 
-def hunt(hosts: list[Host], turn: int) -> list[Host]:
-    """Return the order in which the front of this turn hunts these hosts.
+def hunt(hosts: list[Host], number: int) -> list[Host]:
+    """Return the order in which the front of this number hunts these hosts.
 
     Fronts do not see what the others have sent. So they go out in pairs, one each way,
     from places as far apart as can be: 0, 1/2, 1/4, 3/4, ... (van der Corput). Two meet
     where both have come to their last.
     """
-    place, part, pair = 0.0, 0.5, turn >> 1
+    place, part, pair = 0.0, 0.5, number >> 1
     while pair:
         place += part * (pair & 1)
         part /= 2
         pair >>= 1
     cut = int(place * len(hosts))
     order = hosts[cut:] + hosts[:cut]
-    if turn & 1:
+    if number & 1:
         order.reverse()
     return order
 

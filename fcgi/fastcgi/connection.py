@@ -2,7 +2,7 @@
 
 The loop calls, in this order: `receive(data, now)` and acts on the events, writes
 `data_to_send()`, and looks at `closing`; when `has_more` is true it does the same again
-in its next turn, with no data, before it reads on. It writes what `reply` (or `stdout`,
+in its next pass, with no data, before it reads on. It writes what `reply` (or `stdout`,
 `stderr`, `end`) returns and looks at `closing` again. `expired(now)` once a second,
 `eof(now)` when the peer will send no more, `lost()` when the connection is no more.
 Nothing here raises for what a peer does: `error` says why a connection is closed.
@@ -50,7 +50,7 @@ BROKEN: Final = bytes(8)
 connection for the end of the reply, or waits for the rest of an announced length."""
 
 MANY: Final = 1 << 20
-"""Records in one call where nobody's turn is waited for."""
+"""Records in one call where nobody else waits."""
 
 HALF_CLOSE_S: Final = 1.0
 """For what is answered to a client that shut down only its sending half: on TCP nothing
@@ -264,7 +264,7 @@ class Connection:
         is_fresh: bool,
         events: list[Event],
     ) -> None:
-        """Look at so many records from a place on, and keep what is not whole."""
+        """Look at some records, from a place on, and keep what is not whole."""
         size = len(data)
         needed = _MIN_BYTES
         left = most

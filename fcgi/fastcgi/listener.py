@@ -33,11 +33,11 @@ logger = logging.getLogger("luafarm.front")
 
 _ACCEPTS_ALONE: Final = 64
 _ACCEPTS_SHARED: Final = 8
-"""Connections taken in one turn of the loop. Where several fronts share them, fewer
+"""Connections taken in one pass of the loop. Where several fronts share them, fewer
 spread kept connections better, but requests over fresh ones travel in smaller batches:
 with 16 they cost two thirds to nine tenths of what they cost with 1 or 4 (2 cores)."""
 
-_TAKES: Final = 16  # connections taken from other fronts in one turn
+_TAKES: Final = 16  # connections taken from other fronts in one pass
 _FIRST_S: Final = 1.0  # for the first request of a connection taken in at the end
 _RETIRE_S: Final = 0.005  # how often a front that retires looks for idle connections
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from fcgi import arrival, turn
+from fcgi import arrival, share
 from fcgi.cgi import pages, reply, scriptname
 from fcgi.cgi.refusal import Refusal
 from fcgi.fastcgi import records
@@ -173,7 +173,7 @@ class Peer:
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
         connection = self.connection
-        events = connection.receive(data, time.monotonic(), turn.FRAMES)
+        events = connection.receive(data, time.monotonic(), share.FRAMES)
         if events:
             self._handle(events)
         self._after()

@@ -37,7 +37,6 @@ BEGIN_BYTES: Final = 8
 
 # protocolStatus of END_REQUEST (5.5)
 REQUEST_COMPLETE: Final = 0
-CANT_MPX_CONN: Final = 1
 OVERLOADED: Final = 2
 UNKNOWN_ROLE: Final = 3
 

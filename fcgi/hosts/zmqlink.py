@@ -15,8 +15,9 @@ from typing import Final, cast
 
 import zmq
 
-from fcgi import turn
-from fcgi.hosts.arrivals import AHEAD_BYTES, Arrivals
+from fcgi import share
+from fcgi.hosts.drain import drain
+from fcgi.hosts.received import AHEAD_BYTES, Received
 from luafarm.config.endpoints import parse_host_port
 from luafarm.keys import curve
 from luafarm.keys.handshakes import Change, Handshakes
@@ -38,7 +39,7 @@ _EVENTS: Final = zmq.EVENTS
 _RCVMORE: Final = zmq.RCVMORE
 
 
-class Link:
+class ZmqLink:
     """One DEALER: frames in through a callback, frames out by `send`."""
 
     taken: Final = 0  # of what was sent, libzmq does not tell
@@ -87,8 +88,8 @@ class Link:
         self._is_due = False  # `_read` will be called
         self._heard = 0  # frames
         self._most_unheard = max_frame + AHEAD_BYTES  # bytes since the last of them
-        self._arrivals: Arrivals | None = None
-        self._connections = 0  # the last of which `_arrivals` counts
+        self._received: Received | None = None
+        self._connections = 0  # the last of which `_received` counts
         self._port = 0  # there; 0: nobody knows how much comes
         if ahead != _HWM and endpoint.startswith(_TCP):
             self._port = parse_host_port(endpoint.removeprefix(_TCP))[1]
@@ -123,21 +124,8 @@ class Link:
         return 0
 
     def drain(self, until: float, on_end: Callable[[], None]) -> None:
-        """Hand every frame of a dead peer to the callback, by turns; then call on_end.
-
-        until: seconds; then the rest is dropped: somebody is not dead.
-        """
-        end = time.monotonic() + turn.SECONDS
-        # asked for each time: an exception for "nothing" costs more than the question
-        while self._is_open and self._has_input():
-            self._hear()
-            now = time.monotonic()
-            if now >= until:
-                break
-            if now >= end:
-                self._loop.call_soon(self.drain, until, on_end)
-                return
-        on_end()
+        """Hand every frame of a dead peer to the callback; then call on_end."""
+        drain(self._loop, self._hear_next, until, on_end)
 
     def _read_soon(self) -> None:
         if not self._is_due:
@@ -145,15 +133,23 @@ class Link:
             self._loop.call_soon(self._read)
 
     def _read(self) -> None:
-        """Hand some frames to the callback, and go on after the others' turn."""
+        """Hand a share of frames to the callback, and go on after the others."""
         self._is_due = False
-        left = turn.BYTES
-        end = time.monotonic() + turn.SECONDS
+        left = share.BYTES
+        end = time.monotonic() + share.SECONDS
         while self._is_open and self._has_input():
             if left <= 0 or time.monotonic() >= end:
                 self._read_soon()
                 return
             left -= self._hear() + _FRAME_BYTES
+
+    def _hear_next(self) -> bool:
+        """Hand one frame to the callback; False: there is none."""
+        # asked for each time: an exception for "nothing" costs more than the question
+        is_there = self._is_open and self._has_input()
+        if is_there:
+            self._hear()
+        return is_there
 
     def _hear(self) -> int:
         """Hand one frame to the callback; return its size."""
@@ -208,22 +204,22 @@ class Link:
 
     def _count(self, fd: int) -> None:
         """Count what comes in on this descriptor; -1: on none."""
-        if self._arrivals is not None:
-            self._arrivals.close()
-            self._arrivals = None
+        if self._received is not None:
+            self._received.close()
+            self._received = None
         if fd >= 0 and self._port:
             with contextlib.suppress(OSError):  # it has ended: another one comes
-                self._arrivals = Arrivals(fd, self._port)
+                self._received = Received(fd, self._port)
 
     def _look(self) -> None:
         """Give up a peer whose message does not end."""
         self._looking = self._loop.call_later(LOOK_S, self._look)
-        if self._arrivals is None:
+        if self._received is None:
             return
         if self._has_input():
             self._read_soon()  # asking may have swallowed the edge
             return
-        unheard = self._arrivals.unheard(self._heard, time.monotonic())
+        unheard = self._received.unheard(self._heard, time.monotonic())
         if unheard > self._most_unheard:
             self._count(-1)
             self._on_lost(

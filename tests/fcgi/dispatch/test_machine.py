@@ -598,7 +598,7 @@ def test_a_wait_for_the_first_state_is_no_wait_for_want_of_clones() -> None:
 @pytest.mark.parametrize("number", [8, 16, 33])
 def test_fronts_meet_late_when_they_hunt(fronts: int, number: int) -> None:
     hosts = [Host(HostId(f"h{n}")) for n in range(number)]
-    orders = [hunt(hosts, turn) for turn in range(fronts)]
+    orders = [hunt(hosts, number) for number in range(fronts)]
     assert orders[0] == hosts
     for order in orders:
         assert sorted(h.name for h in order) == sorted(h.name for h in hosts)
@@ -607,7 +607,7 @@ def test_fronts_meet_late_when_they_hunt(fronts: int, number: int) -> None:
 
 
 def test_fronts_start_hunting_at_different_hosts() -> None:
-    dispatch = Dispatch(count(1).__next__, turn=1)
+    dispatch = Dispatch(count(1).__next__, number=1)
     for host in (A, B):
         dispatch.host_up(host)
         dispatch.host_ready(host, 0.0)
