@@ -61,7 +61,7 @@ def admit(
     data_bytes: int = 0,
     flags: int = 0,
 ) -> Pending | Refusal:
-    """Return a request whose parameters have passed `route`, or why it is refused.
+    """Return a request whose parameters passed `params.route`, or why it is refused.
 
     exchange: where its answer goes. body: None when the exchange keeps it, to be asked
     for piece by piece. data_bytes: of a Filter's second stream. flags: of its role.
@@ -90,18 +90,15 @@ def admit_pairs(
         return Refusal.PARAMS_TOO_LARGE
     if body_bytes > limits.max_body:
         return Refusal.BODY_TOO_LARGE
-    routed = route(encoded, limits)
-    if isinstance(routed, Refusal):
-        return routed
-    script, method, _ = routed
+    try:
+        script, method, _ = params.route(encoded, limits.max_param)
+    except params.PairsError as error:
+        return refusal_of(error)
     return admit(exchange, script, method, encoded, body, body_bytes, now)
 
 
-def route(pairs: bytes, limits: Limits) -> tuple[bytes, bytes, bytes] | Refusal:
-    """Return SCRIPT_FILENAME, REQUEST_METHOD and CONTENT_LENGTH, or why not."""
-    try:
-        return params.route(pairs, limits.max_param)
-    except params.MalformedPairsError:
-        return Refusal.MALFORMED
-    except params.LongPairError:
+def refusal_of(error: params.PairsError) -> Refusal:
+    """Return how a request is answered whose parameters cannot be taken."""
+    if isinstance(error, params.LongPairError):
         return Refusal.PARAMS_TOO_LARGE
+    return Refusal.MALFORMED

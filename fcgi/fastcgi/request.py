@@ -10,7 +10,7 @@ awaits it.
 
 from typing import Final
 
-from fcgi.arrival import Limits, route
+from fcgi.arrival import Limits, refusal_of
 from fcgi.cgi import params
 from fcgi.cgi.refusal import Refusal
 from fcgi.fastcgi import records
@@ -116,11 +116,13 @@ class Request:
             self.open = 0  # it gets no STDIN (6.3)
         if self.refusal is not None:
             return
-        routed = route(self.params, limits)
-        if not isinstance(routed, tuple):
-            self.refuse(routed)
+        try:
+            self.script_filename, self.method, length = params.route(
+                self.params, limits.max_param
+            )
+        except params.PairsError as error:
+            self.refuse(refusal_of(error))
             return
-        self.script_filename, self.method, length = routed
         # nginx says nothing and Caddy -1 when they do not know the length
         if not length or length == b"-1" or self.role == records.AUTHORIZER:
             return
