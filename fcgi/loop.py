@@ -90,7 +90,6 @@ class _Front:
             handover = Handover(*family.handover)
             loop.add_signal_handler(signal.SIGUSR2, self._retire)
         server = Server(loop, settings, service, handover)
-        service.gauges = server.gauges
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)

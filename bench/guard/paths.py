@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import fcgi.fastcgi.peer
+import fcgi.hosts.context
 import fcgi.service
 import vmhost.host.loop
 import vmhost.host.mail
@@ -214,7 +215,8 @@ class FrontPath:
     def __init__(self) -> None:
         clock = Clock()
         replace(fcgi.fastcgi.peer, time=clock)
-        replace(fcgi.service, time=clock, ZmqLink=Wire)
+        replace(fcgi.service, time=clock)
+        replace(fcgi.hosts.context, ZmqLink=Wire)
         self._loop = Loop()
         loop = cast("asyncio.AbstractEventLoop", self._loop)
         settings = Settings()

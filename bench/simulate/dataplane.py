@@ -12,7 +12,7 @@ from luafarm.wire.messages import (
     Miss,
     Place,
     Pressure,
-    Report,
+    UseRow,
     Verdict,
 )
 
@@ -59,10 +59,10 @@ class Front:
         out: list[Action] = []
         self._translate(now, self._actions(now, event), out)
         if now >= self._reports_at:
-            report = self._dispatch.report(now, {})
+            uses = self._dispatch.take_uses(now)
             self._is_used = False
-            if report.uses:
-                out.append(self._say.ToBroker(self._report(now, report)))
+            if uses:
+                out.append(self._say.ToBroker(self._report(now, uses)))
             self._reports_at = now + _REPORT_S
             self._is_timed = False
         if not self._is_timed and (self._runs or self._is_used):
@@ -181,7 +181,7 @@ class Front:
             case _:
                 return None
 
-    def _report(self, now: float, report: Report) -> Event:
+    def _report(self, now: float, uses: tuple[UseRow, ...]) -> Event:
         rows = [
             self._say.Use(
                 self._names.script(row.script),
@@ -192,6 +192,6 @@ class Front:
                 row.waited_us / 1e6,
                 now - row.last_us / 1e6,
             )
-            for row in report.uses
+            for row in uses
         ]
         return self._say.Report(rows)

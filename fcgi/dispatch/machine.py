@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fcgi.cgi.refusal import TIME_BUDGETS, Refusal, hard_stop, of_error
-from fcgi.dispatch.actions import Action, Answer, CancelRun, Send, Tell
+from fcgi.dispatch.actions import Action, CancelRun, Refuse, Send, Tell
 from fcgi.dispatch.alarms import Alarms
 from fcgi.dispatch.backlog import Backlog
 from fcgi.dispatch.catalogue import Catalogue
@@ -33,7 +33,7 @@ from fcgi.dispatch.tables import LEARN, Entry, Host, Pending
 from fcgi.dispatch.usage import Usage
 from luafarm.aliases import Alias
 from luafarm.names import HostId, RequestId, Script
-from luafarm.wire.messages import SAFE, Accuse, Miss, Place, Pressure, Report, Verdict
+from luafarm.wire.messages import SAFE, Accuse, Miss, Place, Pressure, UseRow, Verdict
 
 ASK_AGAIN_S: Final = 0.25  # a Miss without a useful answer is repeated: nothing comes
 # of it while the broker is new, or does not know yet that a host is lost
@@ -221,7 +221,7 @@ class Dispatch:
             if pending.id == running and reason in TIME_BUDGETS:
                 script = pending.entry.script if pending.entry else pending.path
                 error = hard_stop(script, reason)
-                actions.append(Answer(pending, Refusal.TIMEOUT, error=error))
+                actions.append(Refuse(pending, Refusal.TIMEOUT, error=error))
                 continue
             if pending is following:
                 pending.losses += 1
@@ -229,7 +229,7 @@ class Dispatch:
             if is_begun or pending.losses > MOST_LOSSES:
                 pending.deaths += 1
                 if pending.deaths > 1 or pending.begun or not pending.flags & SAFE:
-                    actions.append(Answer(pending, Refusal.HOST_LOST))
+                    actions.append(Refuse(pending, Refusal.HOST_LOST))
                     continue
                 self.rerun += 1
             actions += self._again(pending, now)
@@ -324,7 +324,7 @@ class Dispatch:
         for entry in self._backlog.entries():
             while entry.queue and entry.queue[0].arrival + self._queue_timeout_s <= now:
                 late = self._pop(entry)
-                actions.append(Answer(late, Refusal.OVERLOADED, retry_after_s=1))
+                actions.append(Refuse(late, Refusal.OVERLOADED, retry_after_s=1))
             if entry.queue and not entry.hosts and now - entry.asked >= ASK_AGAIN_S:
                 entry.asked = -1.0
                 actions += self._ask(entry, now)
@@ -346,15 +346,12 @@ class Dispatch:
                     if pending.cancelled:
                         continue
                     pending.cancelled = True
-                    actions.append(Answer(pending, Refusal.TIMEOUT))
+                    actions.append(Refuse(pending, Refusal.TIMEOUT))
         return actions
 
-    def report(self, now: float, gauges: dict[str, int]) -> Report:
-        """Return the counts since the last report, and forget them."""
-        gauges["queued"] = self._backlog.queued
-        gauges["running"] = sum(len(h.runs) for h in self._hosts.values())
-        gauges["rerun"] = self.rerun
-        return Report(self._usage.take(now), tuple(sorted(gauges.items())))
+    def take_uses(self, now: float) -> tuple[UseRow, ...]:
+        """Return what was used since the last call, and forget it."""
+        return self._usage.take(now)
 
     def retry_broker(self) -> None:
         """Forget that anything was asked: the broker is a new one."""
@@ -362,9 +359,19 @@ class Dispatch:
             entry.asked = -1.0
 
     @property
+    def queued(self) -> int:
+        """Requests that wait."""
+        return self._backlog.queued
+
+    @property
+    def running(self) -> int:
+        """Requests that are with a VM host."""
+        return sum(len(h.runs) for h in self._hosts.values())
+
+    @property
     def outstanding(self) -> int:
         """Requests that wait or run."""
-        return self._backlog.queued + sum(len(h.runs) for h in self._hosts.values())
+        return self.queued + self.running
 
     # ---- inside --------------------------------------------------------------------
 
@@ -387,20 +394,20 @@ class Dispatch:
             return [self._refuse(pending, entry, now)]
         if not self._backlog.add(entry, pending):
             self._catalogue.rest(entry)
-            return [Answer(pending, Refusal.OVERLOADED, retry_after_s=1)]
+            return [Refuse(pending, Refusal.OVERLOADED, retry_after_s=1)]
         self._catalogue.rest(entry)
         if not entry.hosts:
             return self._ask(entry, now)
         self._alarms.watch(entry, now)
         return []
 
-    def _refuse(self, pending: Pending, entry: Entry, now: float) -> Answer:
+    def _refuse(self, pending: Pending, entry: Entry, now: float) -> Refuse:
         if entry.verdict == Verdict.MISSING:
-            return Answer(pending, Refusal.NOT_FOUND)
+            return Refuse(pending, Refusal.NOT_FOUND)
         if entry.verdict == Verdict.BROKEN:
-            return Answer(pending, of_error(entry.error), error=entry.error)
+            return Refuse(pending, of_error(entry.error), error=entry.error)
         wait = max(1, int(entry.refused_until - now + 0.999))
-        return Answer(pending, Refusal.UNAVAILABLE, wait, entry.error)
+        return Refuse(pending, Refusal.UNAVAILABLE, wait, entry.error)
 
     def _ask(self, entry: Entry, now: float) -> list[Action]:
         if entry.asked >= 0:

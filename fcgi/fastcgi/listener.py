@@ -59,6 +59,7 @@ class Server:
         )
         self.directories = pages.Directories(settings.pool.values())
         self.service = service
+        self._gauges = service.gauges
         self.limits = arrival.limits(front)
         self.quota = Quota(front.spool)
         self.peers: set[Peer] = set()
@@ -75,7 +76,6 @@ class Server:
         self._status = front.status_path.encode()
         self._spare = os.open(os.devnull, os.O_RDONLY)  # given up to answer EMFILE
         self._sweeper = loop.call_later(1.0, self._sweep)
-        self.accepted = 0
 
     def listen(self, sockets: list[socket.socket]) -> None:
         """Accept connections from listening sockets, and take those of other fronts."""
@@ -112,20 +112,13 @@ class Server:
     def gone(self, peer: Peer) -> None:
         """Take note that a connection is no more."""
         self.peers.discard(peer)
+        self._gauges.connections = len(self.peers)
         if not self._is_accepting and not self._is_draining:
             self._start_accepting()
 
     def is_empty(self) -> bool:
         """Return whether no connection is left."""
         return not self.peers
-
-    def gauges(self) -> dict[str, int]:
-        """Return the counts of `luafarm status`."""
-        return {
-            "pid": os.getpid(),
-            "connections": len(self.peers),
-            "accepted": self.accepted,
-        }
 
     def answers_itself(self, exchange: FcgiExchange) -> bool:
         """Answer the front's own endpoints, ping and status."""
@@ -134,19 +127,13 @@ class Server:
         name = params.find(exchange.request.params, b"SCRIPT_NAME")
         if not name or name not in {self._ping, self._status}:
             return False
-        body = b"pong" if name == self._ping else self._status_text()
+        body = (
+            b"pong"
+            if name == self._ping
+            else self._gauges.page(has_broker=self.service.has_broker())
+        )
         exchange.reply(b"Status: 200 OK\r\nContent-Type: text/plain", body, b"")
         return True
-
-    def _status_text(self) -> bytes:
-        gauges = {
-            **self.gauges(),
-            "requests": self.service.requests,
-            "errors": self.service.errors,
-            "outstanding": self.service.outstanding,
-            "broker": int(self.service.term > 0),
-        }
-        return "".join(f"{k}: {v}\n" for k, v in sorted(gauges.items())).encode()
 
     # ---- accepting -----------------------------------------------------------------
 
@@ -166,7 +153,7 @@ class Server:
         except OSError as error:
             self._accept_failed(sock, error)
             return False
-        self.accepted += 1
+        self._gauges.accepted += 1
         if self._allowed and not self._is_allowed(connection, address):
             connection.close()
         else:
@@ -190,6 +177,7 @@ class Server:
     def _take_in(self, connection: socket.socket) -> None:
         peer = Peer(self)
         peer.open(Channel(self.channels, connection, peer, self.front.reply_memory))
+        self._gauges.connections = len(self.peers)
         if self._is_draining:  # it waited for us: its first request is on its way
             self._loop.call_later(_FIRST_S, peer.drain)
 

@@ -16,7 +16,6 @@ from typing import Final, cast
 import zmq
 
 from fcgi import share
-from fcgi.hosts.drain import drain
 from fcgi.hosts.received import AHEAD_BYTES, Received
 from luafarm.config.endpoints import parse_host_port
 from luafarm.keys import curve
@@ -24,7 +23,7 @@ from luafarm.keys.handshakes import Change, Handshakes
 from luafarm.process.complaints import Complaints
 from luafarm.wire.codec import MAX_FRAME
 
-_HWM: Final = 2000  # messages
+HWM: Final = 2000  # messages
 HOST_HWM: Final = 32  # that a VM host may be ahead of us: 8 MiB of pieces
 _HOST_SNDHWM: Final = 160  # every run, its end, and a piece of the body of some
 _FRAME_BYTES: Final = 2 << 10  # what a frame of no size counts
@@ -56,7 +55,7 @@ class ZmqLink:
         on_lost: Callable[[str], None],
         pair: curve.KeyPair | None = None,
         server_key: bytes = b"",
-        ahead: int = _HWM,
+        ahead: int = HWM,
         max_frame: int = MAX_FRAME,
     ) -> None:
         """Connect; whom: to this one.
@@ -71,7 +70,7 @@ class ZmqLink:
         self._socket = context.socket(zmq.DEALER)
         self._socket.set(zmq.IMMEDIATE, 1)
         self._socket.set(zmq.MAXMSGSIZE, max_frame)
-        self._socket.set(zmq.SNDHWM, _HWM if ahead == _HWM else _HOST_SNDHWM)
+        self._socket.set(zmq.SNDHWM, HWM if ahead == HWM else _HOST_SNDHWM)
         self._socket.set(zmq.RCVHWM, ahead)
         self._socket.set(zmq.RECONNECT_IVL, 50)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 1000)
@@ -91,7 +90,7 @@ class ZmqLink:
         self._received: Received | None = None
         self._connections = 0  # the last of which `_received` counts
         self._port = 0  # there; 0: nobody knows how much comes
-        if ahead != _HWM and endpoint.startswith(_TCP):
+        if ahead != HWM and endpoint.startswith(_TCP):
             self._port = parse_host_port(endpoint.removeprefix(_TCP))[1]
             self._looking = loop.call_later(LOOK_S, self._look)
         loop.call_soon(self._watch)
@@ -123,9 +122,13 @@ class ZmqLink:
         self.send(frame)
         return 0
 
-    def drain(self, until: float, on_end: Callable[[], None]) -> None:
-        """Hand every frame of a dead peer to the callback; then call on_end."""
-        drain(self._loop, self._hear_next, until, on_end)
+    def hear_next(self) -> bool:
+        """Hand a frame to the callback; False: there is none, or the end has come."""
+        # asked for each time: an exception for "nothing" costs more than the question
+        is_there = self._is_open and self._has_input()
+        if is_there:
+            self._hear()
+        return is_there
 
     def _read_soon(self) -> None:
         if not self._is_due:
@@ -142,14 +145,6 @@ class ZmqLink:
                 self._read_soon()
                 return
             left -= self._hear() + _FRAME_BYTES
-
-    def _hear_next(self) -> bool:
-        """Hand one frame to the callback; False: there is none."""
-        # asked for each time: an exception for "nothing" costs more than the question
-        is_there = self._is_open and self._has_input()
-        if is_there:
-            self._hear()
-        return is_there
 
     def _hear(self) -> int:
         """Hand one frame to the callback; return its size."""

@@ -16,7 +16,6 @@ from typing import Final
 
 from fcgi import share
 from fcgi.dispatch.conduct import IDLE_AT_ONCE, IDLE_PER_S, too_many
-from fcgi.hosts.drain import drain
 from luafarm.allowance import Allowance
 from luafarm.config.endpoints import parse_host_port
 from luafarm.errors import ProtocolError
@@ -100,9 +99,9 @@ class ZmtpLink:
             self._flush_later(connection)
         return connection.written
 
-    def drain(self, until: float, on_end: Callable[[], None]) -> None:
-        """Hand every frame of a dead peer to the callback; then call on_end."""
-        drain(self._loop, self._hear_next, until, on_end)
+    def hear_next(self) -> bool:
+        """Hand some frames to the callback; False: none, or the end has come."""
+        return self._connection is not None and self._read()
 
     def close(self) -> None:
         """Close the connection; what was not sent is dropped."""
@@ -150,10 +149,7 @@ class ZmtpLink:
 
     def _read_on(self) -> None:
         self._has_more = False
-        self._hear_next()
-
-    def _hear_next(self) -> bool:
-        return self._connection is not None and self._read()
+        self.hear_next()
 
     def _read(self) -> bool:
         """Hand some of what came in to the callback; False: there was nothing."""

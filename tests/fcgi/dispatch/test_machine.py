@@ -6,7 +6,7 @@ from itertools import combinations, count
 import pytest
 
 from fcgi.cgi.refusal import Refusal
-from fcgi.dispatch.actions import Action, Answer, CancelRun, Send, Tell
+from fcgi.dispatch.actions import Action, CancelRun, Refuse, Send, Tell
 from fcgi.dispatch.catalogue import MOST_BYTES
 from fcgi.dispatch.machine import (
     ASK_AGAIN_S,
@@ -67,7 +67,7 @@ def shown(actions: list[Action]) -> list[object]:
             case Send(pending=pending):
                 assert pending.host is not None
                 out.append(("send", pending.host.name, pending))
-            case Answer(pending=pending, refusal=refusal):
+            case Refuse(pending=pending, refusal=refusal):
                 out.append(("answer", refusal, pending))
             case CancelRun(host=host, request=request_id):
                 out.append(("cancel", host, request_id))
@@ -220,7 +220,7 @@ def test_a_broken_script_is_refused_with_its_error() -> None:
     error = ScriptError("Syntax Error", "near end", "", "/srv/one.lua", 3, "", "")
     dispatch.place(place(ONE, verdict=Verdict.BROKEN, error=error), 0.0)
     [answer] = dispatch.arrive(request(), 0.1)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Refuse)
     assert (answer.refusal, answer.error) == (Refusal.SCRIPT_FAILED, error)
 
 
@@ -228,7 +228,7 @@ def test_a_refused_script_is_asked_for_again_when_its_time_is_up() -> None:
     dispatch = front(A)
     dispatch.place(place(ONE, verdict=Verdict.REFUSED, retry_after_s=30), 0.0)
     [answer] = dispatch.arrive(request(), 10.5)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Refuse)
     assert (answer.refusal, answer.retry_after_s) == (Refusal.UNAVAILABLE, 20)
     assert shown(dispatch.arrive(request(now=30.0), 30.0)) == [Miss(ONE, (A,))]
     dispatch.check()
@@ -574,9 +574,9 @@ def test_a_report_counts_each_use_once() -> None:
     dispatch.place(place(ONE, A), 0.0)
     learn(dispatch, ONE, 40, 0.0)
     learn(dispatch, ONE, 60, 0.0)
-    [row] = dispatch.report(1.0, {}).uses
+    [row] = dispatch.take_uses(1.0)
     assert (row.script, row.host, row.requests, row.busy_us) == (ONE, A, 2, 100)
-    assert dispatch.report(2.0, {}).uses == ()
+    assert dispatch.take_uses(2.0) == ()
 
 
 def test_a_wait_for_the_first_state_is_no_wait_for_want_of_clones() -> None:
@@ -589,7 +589,7 @@ def test_a_wait_for_the_first_state_is_no_wait_for_want_of_clones() -> None:
     (send,) = dispatch.fill(A, 0.8)
     assert isinstance(send, Send)
     dispatch.finish(A, send.pending.id, 1000, 0.9, ok=True)
-    [row] = dispatch.report(1.0, {}).uses
+    [row] = dispatch.take_uses(1.0)
     assert (row.requests, row.waited_us) == (2, 200_000)
     assert row.sojourn_us == pytest.approx(1_100_000, abs=2)
 

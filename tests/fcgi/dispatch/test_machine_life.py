@@ -5,7 +5,7 @@ from itertools import count
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fcgi.dispatch.actions import Action, Answer, CancelRun, Send
+from fcgi.dispatch.actions import Action, CancelRun, Refuse, Send
 from fcgi.dispatch.machine import Dispatch
 from fcgi.dispatch.tables import Pending
 from luafarm.names import Epoch, HostId, Pool, RequestId, Script
@@ -38,7 +38,7 @@ class Life(RuleBasedStateMachine):
                     assert pending.host is not None
                     assert pending.host.name in self.ready
                     self.hosts[pending.host.name][pending.id] = pending
-                case Answer(pending=pending):
+                case Refuse(pending=pending):
                     del self.open[pending]
                 case CancelRun(host=host, request=request):
                     assert request in self.hosts[host]
