@@ -17,6 +17,7 @@ from fcgi.fastcgi.listener import Server
 from fcgi.http.listener import HttpListener
 from fcgi.quota import Quota
 from fcgi.service import Service
+from fcgi.terms import Terms
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
@@ -89,13 +90,14 @@ class _Front:
         if family.handover is not None:
             handover = Handover(*family.handover)
             loop.add_signal_handler(signal.SIGUSR2, self._retire)
-        server = Server(loop, settings, service, handover)
+        terms = Terms(settings)
+        server = Server(loop, settings.front, terms, service, handover)
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)
         await self._wait_for_farm(service)
         server.listen(self._listening.fastcgi)
-        web = self._serve_http(service, server.quota)
+        web = self._serve_http(service, terms.quota)
         family.say_ready(knows_farm=service.knows_farm)
         front = settings.front
         logger.info("serving listen=%s http=%s", front.listen, front.http)

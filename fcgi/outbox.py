@@ -47,10 +47,7 @@ class Outbox:
             piece = bytes(self._memory[:PIECE])
             del self._memory[:PIECE]
             return piece
-        pieces: list[bytes] = []
-        if self._spool is not None:
-            self._spool.drain(pieces.append, lambda: not pieces)
-        return b"".join(pieces)
+        return b"" if self._spool is None else self._spool.take()
 
     def close(self) -> None:
         """Forget what waits."""

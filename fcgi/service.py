@@ -102,7 +102,7 @@ class Service:
             return
         self.gauges.requests += 1
         exchange.pending = arrived
-        self._act(self._dispatch.arrive(arrived, time.monotonic()))
+        self._act(self._dispatch.arrive(arrived, arrived.arrival))
 
     def abandon(self, pending: Pending) -> None:
         """Drop or cancel a request whose client went away."""
@@ -119,6 +119,10 @@ class Service:
     def has_broker(self) -> bool:
         """Return whether a broker is in contact."""
         return self._broker.term > 0
+
+    def status_page(self) -> bytes:
+        """Return what the front's own status page says."""
+        return self.gauges.page(has_broker=self.has_broker())
 
     @property
     def outstanding(self) -> int:

@@ -3,7 +3,6 @@
 # Impure.
 
 import tempfile
-from collections.abc import Callable
 from typing import BinaryIO, Final
 
 from fcgi.quota import Quota
@@ -60,19 +59,16 @@ class ReplySpool:
         self._file.seek(start)
         self._file.write(data)
 
-    def drain(
-        self, send: Callable[[bytes], None], may_send: Callable[[], bool]
-    ) -> None:
-        """Hand over what waits, piece by piece, while `may_send()`."""
-        while self._read < self._written and may_send():
-            self._file.seek(self._read)
-            piece = self._file.read(CHUNK)
-            self._read += len(piece)
-            send(piece)
+    def take(self) -> bytes:
+        """Return what comes next, at most CHUNK bytes; b"": nothing waits."""
+        self._file.seek(self._read)
+        piece = self._file.read(CHUNK)
+        self._read += len(piece)
         if self._read == self._written:
             self._file.seek(0)
             self._file.truncate()
             self._free()
+        return piece
 
     def close(self) -> None:
         """Give the file back."""

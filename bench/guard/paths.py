@@ -22,10 +22,9 @@ import vmhost.host.loop
 import vmhost.host.mail
 import vmhost.host.states
 from bench.question import parameters, question
-from fcgi.fastcgi.channel import Channel
 from fcgi.fastcgi.listener import Server
-from fcgi.fastcgi.peer import Peer
 from fcgi.service import Service
+from fcgi.terms import Terms
 from luafarm.config.settings import Settings
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from luafarm.wire import codec, zmtp
@@ -221,7 +220,7 @@ class FrontPath:
         loop = cast("asyncio.AbstractEventLoop", self._loop)
         settings = Settings()
         service = Service(loop, settings, "front", MACHINE, "broker", None)
-        server = Server(loop, settings, service)
+        server = Server(loop, settings.front, Terms(settings), service)
         broker = Wire.made[0]
         broker.on_frame(codec.encode(Welcome(PROTOCOL, Role.BROKER, "broker", 1)))
         end = HostEnd()
@@ -279,8 +278,7 @@ class FrontPath:
     def _connect(server: Server) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        peer = Peer(server)
-        peer.open(Channel(server.channels, theirs, peer, server.front.reply_memory))
+        server.take_in(theirs)
         return ours
 
 

@@ -20,14 +20,13 @@ import socket
 import time
 from typing import Final
 
-from fcgi import arrival
-from fcgi.cgi import pages, params, reply
+from fcgi.endpoints import Endpoints
 from fcgi.family import Handover
 from fcgi.fastcgi.channel import Channel, Channels
-from fcgi.fastcgi.peer import FcgiExchange, Peer
-from fcgi.quota import Quota
+from fcgi.fastcgi.peer import Peer
 from fcgi.service import Service
-from luafarm.config.settings import Settings
+from fcgi.terms import Terms
+from luafarm.config.settings import Front
 
 logger = logging.getLogger("luafarm.front")
 
@@ -48,23 +47,19 @@ class Server:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        settings: Settings,
+        front: Front,
+        terms: Terms,
         service: Service,
         handover: Handover | None = None,
     ) -> None:
-        self.front = front = settings.front
-        self.heads = reply.Heads(front.max_reply_header)
-        self.trusted_pools = frozenset(
-            [name for name, pool in settings.pool.items() if pool.trust == "trusted"]
-        )
-        self.directories = pages.Directories(settings.pool.values())
-        self.service = service
-        self._gauges = service.gauges
-        self.limits = arrival.limits(front)
-        self.quota = Quota(front.spool)
-        self.peers: set[Peer] = set()
-        self.channels = Channels(loop)
         self._loop = loop
+        self._service = service
+        self._terms = terms
+        self._endpoints = Endpoints(front, service.status_page)
+        self._gauges = service.gauges
+        self._backlog = front.backlog
+        self._peers: set[Peer] = set()
+        self._channels = Channels(loop)
         self._sockets: list[socket.socket] = []
         self._handover = handover
         self._accepts = _ACCEPTS_ALONE if handover is None else _ACCEPTS_SHARED
@@ -72,8 +67,6 @@ class Server:
         self._is_draining = False
         self._retiring: asyncio.TimerHandle | None = None
         self._allowed = _web_server_addrs(front.web_server_addrs)
-        self._ping = front.ping_path.encode()
-        self._status = front.status_path.encode()
         self._spare = os.open(os.devnull, os.O_RDONLY)  # given up to answer EMFILE
         self._sweeper = loop.call_later(1.0, self._sweep)
 
@@ -87,10 +80,10 @@ class Server:
     def drain(self) -> None:
         """Take in what waits, then nothing; close each connection when it is idle."""
         self._stop_retiring()
-        for peer in list(self.peers):
+        for peer in list(self._peers):
             peer.drain()
         for sock in self._sockets:
-            for _ in range(self.front.backlog):
+            for _ in range(self._backlog):
                 if not self._accept_one(sock):
                     break
         self._close_listeners()
@@ -104,36 +97,24 @@ class Server:
         """Let go of everything."""
         self._stop_retiring()
         self._sweeper.cancel()
-        self.channels.close()
+        self._channels.close()
         os.close(self._spare)
         if self._handover is not None:
             self._handover.close()
 
-    def gone(self, peer: Peer) -> None:
-        """Take note that a connection is no more."""
-        self.peers.discard(peer)
-        self._gauges.connections = len(self.peers)
-        if not self._is_accepting and not self._is_draining:
-            self._start_accepting()
+    def take_in(self, connection: socket.socket) -> None:
+        """Serve a connection."""
+        peer = Peer(self._service, self._terms, self._endpoints, self._gone)
+        self._peers.add(peer)
+        self._gauges.connections = len(self._peers)
+        memory = self._terms.reply_memory
+        peer.open(Channel(self._channels, connection, peer, memory))
+        if self._is_draining:  # it waited for us: its first request is on its way
+            self._loop.call_later(_FIRST_S, peer.drain)
 
     def is_empty(self) -> bool:
         """Return whether no connection is left."""
-        return not self.peers
-
-    def answers_itself(self, exchange: FcgiExchange) -> bool:
-        """Answer the front's own endpoints, ping and status."""
-        if not self._ping and not self._status:
-            return False
-        name = params.find(exchange.request.params, b"SCRIPT_NAME")
-        if not name or name not in {self._ping, self._status}:
-            return False
-        body = (
-            b"pong"
-            if name == self._ping
-            else self._gauges.page(has_broker=self.service.has_broker())
-        )
-        exchange.reply(b"Status: 200 OK\r\nContent-Type: text/plain", body, b"")
-        return True
+        return not self._peers
 
     # ---- accepting -----------------------------------------------------------------
 
@@ -159,13 +140,13 @@ class Server:
         else:
             if connection.family != socket.AF_UNIX:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._take_in(connection)
+            self.take_in(connection)
         return True
 
     def _is_full(self) -> bool:
         """Return whether no more may be taken in; stop accepting if so."""
-        most = self.limits.max_connections
-        if len(self.peers) < most:
+        most = self._terms.limits.max_connections
+        if len(self._peers) < most:
             return False
         logger.warning(
             "max_connections=%d reached; no more are accepted until one closes",
@@ -174,12 +155,12 @@ class Server:
         self._stop_accepting()
         return True
 
-    def _take_in(self, connection: socket.socket) -> None:
-        peer = Peer(self)
-        peer.open(Channel(self.channels, connection, peer, self.front.reply_memory))
-        self._gauges.connections = len(self.peers)
-        if self._is_draining:  # it waited for us: its first request is on its way
-            self._loop.call_later(_FIRST_S, peer.drain)
+    def _gone(self, peer: Peer) -> None:
+        """Take note that a connection is no more."""
+        self._peers.discard(peer)
+        self._gauges.connections = len(self._peers)
+        if not self._is_accepting and not self._is_draining:
+            self._start_accepting()
 
     def _accept_failed(self, sock: socket.socket, error: OSError) -> None:
         if error.errno not in {errno.EMFILE, errno.ENFILE}:
@@ -234,13 +215,13 @@ class Server:
             connection = self._handover.take()
             if connection is None:
                 return
-            self._take_in(connection)
+            self.take_in(connection)
 
     def _give_away(self) -> None:
         """Give every idle connection to the other fronts, now and in a moment again."""
         handover = self._handover
         assert handover is not None
-        for peer in list(self.peers):
+        for peer in list(self._peers):
             peer.pass_on(handover.give)
         # looked for again and again: it would cost every request to be told
         self._retiring = self._loop.call_later(_RETIRE_S, self._give_away)
@@ -252,7 +233,7 @@ class Server:
 
     def _sweep(self) -> None:
         now = time.monotonic()
-        for peer in list(self.peers):
+        for peer in list(self._peers):
             peer.sweep(now)
         self._sweeper = self._loop.call_later(1.0, self._sweep)
 

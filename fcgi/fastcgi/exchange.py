@@ -1,0 +1,133 @@
+"""One request on a FastCGI connection, and the way back to its web server."""
+
+# Impure, compiled.
+
+from typing import TYPE_CHECKING
+
+from fcgi.cgi import pages, reply, scriptname
+from fcgi.cgi.refusal import Refusal
+from fcgi.fastcgi import records
+from fcgi.fastcgi.outlet import Outlet
+from fcgi.fastcgi.request import Chunk, Request
+from fcgi.spool import BodySpool
+from luafarm.wire.messages import ScriptError
+
+if TYPE_CHECKING:
+    from fcgi.dispatch.tables import Pending
+
+
+class FcgiExchange:
+    """One request; see `fcgi.exchange.Exchange`."""
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        request: Request,
+        exchanges: "dict[Request, FcgiExchange]",
+    ) -> None:
+        """exchanges: of its connection, those that have not ended."""
+        self.pending: Pending | None = None
+        self.request = request
+        self._outlet = outlet
+        self._exchanges = exchanges
+        self._stream: reply.Stream | None = None  # of a reply that has begun
+        self._spool: BodySpool | None = None
+
+    def reply(self, head: bytes, body: bytes, stderr: bytes) -> None:
+        """Send a whole reply; see `Exchange`."""
+        outlet = self._outlet
+        request = self.request
+        parsed = outlet.terms.heads.parse(head, self._is_trusted())
+        head, body = reply.whole(parsed, body, request.method)
+        outlet.send(outlet.connection.reply(request, head, body, stderr))
+        self._end()
+
+    def part(self, head: bytes, chunk: bytes, stderr: bytes) -> None:
+        """Send a piece of a reply; see `Exchange`."""
+        outlet = self._outlet
+        stream = self._stream
+        if stream is None:
+            heads, method = outlet.terms.heads, self.request.method
+            stream = reply.Stream(heads, method, self._is_trusted())
+        out = stream.opening(head) + stream.body(chunk)
+        self._stream = stream
+        outlet.send(
+            outlet.connection.stdout(self.request, out)
+            + outlet.connection.stderr(self.request, stderr)
+        )
+
+    def finish(self, stderr: bytes) -> None:
+        """End a reply that was sent in parts; visibly, when it is too short."""
+        outlet = self._outlet
+        if self._stream is not None and self._stream.is_short():
+            outlet.send(outlet.connection.stderr(self.request, stderr))
+            outlet.connection.abandon(self.request)
+        else:
+            outlet.send(outlet.connection.end(self.request, stderr))
+        self._end()
+
+    def refuse(
+        self,
+        refusal: Refusal,
+        retry_after_s: int = 0,
+        error: ScriptError | None = None,
+        stderr: bytes = b"",
+    ) -> None:
+        """Answer with a page; see `Exchange`."""
+        outlet = self._outlet
+        if self._stream is not None:
+            # only a connection that ends without END_REQUEST shows the reply is cut
+            outlet.send(outlet.connection.stderr(self.request, stderr))
+            outlet.connection.abandon(self.request)
+        else:
+            is_missing = refusal is Refusal.NOT_FOUND
+            head, body = pages.refusal(
+                refusal,
+                url=scriptname.url_path(self.request.params) if is_missing else b"",
+                retry_after_s=retry_after_s,
+                error=error,
+                show_errors=outlet.terms.show_errors,
+                directories=outlet.terms.directories,
+            )
+            if self.request.method == b"HEAD":
+                body = b""
+            outlet.send(outlet.connection.reply(self.request, head, body, stderr))
+        self._end()
+
+    def read_body(self, stream: int, offset: int, max_bytes: int) -> bytes:
+        """Return bytes of a body that did not travel with the request."""
+        request = self.request
+        if stream == 0 and not request.body_spooled:
+            return request.body[offset : offset + max_bytes]
+        if stream == 1 and not request.data_spooled:
+            return request.data[offset : offset + max_bytes]
+        if self._spool is None:
+            return b""
+        return self._spool.read(stream, offset, max_bytes)
+
+    def store(self, chunk: Chunk) -> None:
+        """Keep a piece of a long body. Raises OSError at the quota."""
+        if self._spool is None:
+            self._spool = BodySpool(self._outlet.terms.quota)
+        self._spool.write(int(chunk.stream == records.DATA), chunk.data)
+
+    def release(self) -> None:
+        """Give back what the request holds."""
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    def _is_trusted(self) -> bool:
+        pending = self.pending
+        if pending is None:
+            return True  # the front's own ping and status
+        return pending.entry is not None and (
+            pending.entry.pool in self._outlet.terms.trusted_pools
+        )
+
+    def _end(self) -> None:
+        self.pending = None  # they name each other: no work for the collector
+        self.release()
+        self._exchanges.pop(self.request, None)
+        if self._outlet.connection.closing:
+            self._outlet.settle()
