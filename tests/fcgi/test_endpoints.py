@@ -41,7 +41,15 @@ def test_a_path_that_is_not_set_does_not_answer_requests_without_a_name() -> Non
 
 
 def test_the_status_page_has_a_line_for_each_count_in_order() -> None:
-    gauges = Gauges(Dispatch(lambda: 1))
+    dispatch = Dispatch(
+        lambda: 1,
+        number=0,
+        queue=1,
+        queue_per_script=1,
+        queue_timeout_s=1.0,
+        remembered=1,
+    )
+    gauges = Gauges(dispatch)
     gauges.requests = 7
     lines = gauges.page(has_broker=True).decode().splitlines()
     assert lines == sorted(lines)

@@ -8,13 +8,8 @@ import pytest
 from fcgi.cgi.refusal import Refusal
 from fcgi.dispatch.actions import Action, CancelRun, Refuse, Send, Tell
 from fcgi.dispatch.catalogue import MOST_BYTES
-from fcgi.dispatch.machine import (
-    ASK_AGAIN_S,
-    FORSAKEN_S,
-    MOST_LOSSES,
-    OVERDUE_S,
-    Dispatch,
-)
+from fcgi.dispatch.hosts import OVERDUE_S, SILENT_S
+from fcgi.dispatch.machine import ASK_AGAIN_S, MOST_LOSSES, Dispatch
 from fcgi.dispatch.room import MAX_RUNS, hunt
 from fcgi.dispatch.tables import STALL_S, WINDOW_S, Host, Pending
 from luafarm.names import Epoch, HostId, Pool, RequestId, Script
@@ -76,9 +71,12 @@ def shown(actions: list[Action]) -> list[object]:
     return out
 
 
-def front(*hosts: HostId, **limits: int) -> Dispatch:
+def front(*hosts: HostId, remembered: int = 4096, **limits: int) -> Dispatch:
     ids = count(1)
-    dispatch = Dispatch(lambda: next(ids), **limits)
+    given = {"number": 0, "queue": 2048, "queue_per_script": 1024, **limits}
+    dispatch = Dispatch(
+        lambda: next(ids), queue_timeout_s=10.0, remembered=remembered, **given
+    )
     for host in hosts:
         assert dispatch.host_up(host)
         assert dispatch.host_ready(host, 0.0) == []
@@ -479,11 +477,11 @@ def test_a_host_that_was_given_up_and_never_answers_is_accused() -> None:
     dispatch.place(place(ONE, A), 0.0)
     dispatch.arrive(request(), 0.0)
     assert shown(dispatch.tick(40.0))
-    assert dispatch.tick(40.0 + FORSAKEN_S) == []
-    [accusation] = shown(dispatch.tick(40.1 + FORSAKEN_S))
+    assert dispatch.tick(40.0 + SILENT_S) == []
+    [accusation] = shown(dispatch.tick(40.1 + SILENT_S))
     assert isinstance(accusation, Accuse)
     assert accusation.host == A
-    assert dispatch.tick(40.2 + FORSAKEN_S) == []
+    assert dispatch.tick(40.2 + SILENT_S) == []
 
 
 def test_a_run_that_its_hosts_die_of_and_say_nothing_is_not_begun_for_ever() -> None:
@@ -607,10 +605,7 @@ def test_fronts_meet_late_when_they_hunt(fronts: int, number: int) -> None:
 
 
 def test_fronts_start_hunting_at_different_hosts() -> None:
-    dispatch = Dispatch(count(1).__next__, number=1)
-    for host in (A, B):
-        dispatch.host_up(host)
-        dispatch.host_ready(host, 0.0)
+    dispatch = front(A, B, number=1)
     dispatch.place(place(ONE, A, B), 0.0)
     pending = request()
     assert shown(dispatch.arrive(pending, 0.0)) == [("send", B, pending)]

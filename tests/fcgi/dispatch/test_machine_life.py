@@ -21,7 +21,12 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         ids = count(1)
         self.dispatch = Dispatch(
-            lambda: next(ids), queue=12, queue_per_script=8, remembered=2
+            lambda: next(ids),
+            number=0,
+            queue=12,
+            queue_per_script=8,
+            queue_timeout_s=10.0,
+            remembered=2,
         )
         self.names = count()
         self.now = 0.0
