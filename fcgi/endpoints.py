@@ -8,19 +8,24 @@ from fcgi.cgi import params
 from luafarm.config.settings import Front
 
 
+def endpoints(front: Front, page: Callable[[], bytes]) -> "Endpoints | None":
+    """Return the front's own paths; None: the settings have none."""
+    if not front.ping_path and not front.status_path:
+        return None
+    return Endpoints(front, page)
+
+
 class Endpoints:
     """Knows them by SCRIPT_NAME."""
 
-    def __init__(self, front: Front, status: Callable[[], bytes]) -> None:
-        """status: returns the status page."""
+    def __init__(self, front: Front, page: Callable[[], bytes]) -> None:
+        """page: returns the text of the status page."""
         self._ping = front.ping_path.encode()
         self._status = front.status_path.encode()
-        self._page = status
+        self._page = page
 
     def answer(self, pairs: bytes) -> bytes | None:
         """Return the text that answers these parameters; None: a script is to."""
-        if not self._ping and not self._status:
-            return None
         name = params.find(pairs, b"SCRIPT_NAME")
         if not name or name not in {self._ping, self._status}:
             return None

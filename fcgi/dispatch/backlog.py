@@ -9,7 +9,7 @@ Goyal, Vin and Cheng, Start-time Fair Queueing (SIGCOMM 1996).
 
 # Compiled.
 
-from fcgi.dispatch.room import has_room
+from fcgi.dispatch.hosts import has_room
 from fcgi.dispatch.tables import Entry, Host, Pending
 
 

@@ -14,8 +14,7 @@ from fcgi.dispatch.alarms import Alarms
 from fcgi.dispatch.backlog import Backlog
 from fcgi.dispatch.catalogue import Catalogue
 from fcgi.dispatch.conduct import begin_anew
-from fcgi.dispatch.hosts import Hosts
-from fcgi.dispatch.room import MAX_RUNS, bind, choose
+from fcgi.dispatch.hosts import MAX_RUNS, Hosts, bind, choose
 from fcgi.dispatch.tables import Entry, Host, Pending
 from luafarm.names import RequestId
 from luafarm.wire.messages import Miss, Verdict

@@ -3,7 +3,7 @@
 Late binding: one queue per script; a request is bound to a host only when that host can
 start it soon (`binding`). Ordered hunting: the first host that has room, in the order
 the broker published, takes the request. That a busy host with room comes before an
-empty one behind it costs at most the window (`room`) and saves waking the empty one,
+empty one behind it costs at most the window (`hosts`) and saves waking the empty one,
 which costs the machine more than a quick script. A host that has room takes the next
 request of the waiting script that is due (`backlog`), so that a flood of one script
 delays the others by one service time, not by its backlog.
@@ -24,8 +24,14 @@ from fcgi.dispatch.alarms import Alarms
 from fcgi.dispatch.backlog import Backlog
 from fcgi.dispatch.binding import Binding
 from fcgi.dispatch.catalogue import Catalogue
-from fcgi.dispatch.hosts import OVERDUE_S, SILENT_S, Hosts
-from fcgi.dispatch.room import hunt, release, time_trip
+from fcgi.dispatch.hosts import (
+    OVERDUE_S,
+    SILENT_S,
+    Hosts,
+    hunt,
+    release,
+    time_trip,
+)
 from fcgi.dispatch.tables import LEARN, Entry, Pending
 from fcgi.dispatch.usage import Usage
 from luafarm.aliases import Alias

@@ -20,7 +20,7 @@ import socket
 import time
 from typing import Final
 
-from fcgi.endpoints import Endpoints
+from fcgi.endpoints import endpoints
 from fcgi.family import Handover
 from fcgi.fastcgi.channel import Channel, Channels
 from fcgi.fastcgi.peer import Peer
@@ -55,7 +55,7 @@ class Server:
         self._loop = loop
         self._service = service
         self._terms = terms
-        self._endpoints = Endpoints(front, service.status_page)
+        self._endpoints = endpoints(front, service.status_page)
         self._gauges = service.gauges
         self._backlog = front.backlog
         self._peers: set[Peer] = set()

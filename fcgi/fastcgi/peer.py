@@ -18,8 +18,7 @@ from fcgi.endpoints import Endpoints
 from fcgi.fastcgi import records
 from fcgi.fastcgi.channel import Channel
 from fcgi.fastcgi.connection import Connection
-from fcgi.fastcgi.exchange import FcgiExchange
-from fcgi.fastcgi.outlet import Outlet
+from fcgi.fastcgi.exchange import FcgiExchange, Outlet
 from fcgi.fastcgi.request import Aborted, Chunk, Event, Request
 from fcgi.service import Service
 from fcgi.terms import Terms
@@ -42,7 +41,7 @@ class Peer:
         self,
         service: Service,
         terms: Terms,
-        endpoints: Endpoints,
+        endpoints: Endpoints | None,
         on_gone: Callable[["Peer"], None],
     ) -> None:
         """Call `open` next. on_gone: is told that the connection is no more."""
@@ -178,10 +177,11 @@ class Peer:
         if request.refusal is not None:
             self._service.submit(exchange, request.refusal)
             return
-        text = self._endpoints.answer(request.params)
-        if text is not None:
-            exchange.reply(_TEXT, text, b"")
-            return
+        if self._endpoints is not None:
+            text = self._endpoints.answer(request.params)
+            if text is not None:
+                exchange.reply(_TEXT, text, b"")
+                return
         arrived = arrival.admit(
             exchange,
             request.script_filename,

@@ -4,7 +4,7 @@ import pytest
 
 from fcgi.cgi import params
 from fcgi.dispatch.machine import Dispatch
-from fcgi.endpoints import Endpoints
+from fcgi.endpoints import Endpoints, endpoints
 from fcgi.gauges import Gauges
 from luafarm.config.settings import Front
 
@@ -29,15 +29,15 @@ def test_only_the_names_of_the_settings_are_answered(
     name: bytes | None, answer: bytes | None
 ) -> None:
     front = Front(ping_path="/ping", status_path="/status")
-    endpoints = Endpoints(front, lambda: b"a page")
-    assert endpoints.answer(pairs(name)) == answer
-    assert Endpoints(Front(), lambda: b"a page").answer(pairs(name)) is None
+    assert Endpoints(front, lambda: b"a page").answer(pairs(name)) == answer
 
 
 def test_a_path_that_is_not_set_does_not_answer_requests_without_a_name() -> None:
-    endpoints = Endpoints(Front(status_path="/status"), lambda: b"a page")
-    assert endpoints.answer(pairs(b"")) is None
-    assert endpoints.answer(pairs(None)) is None
+    found = endpoints(Front(status_path="/status"), lambda: b"a page")
+    assert found is not None
+    assert found.answer(pairs(b"")) is None
+    assert found.answer(pairs(None)) is None
+    assert endpoints(Front(), lambda: b"a page") is None
 
 
 def test_the_status_page_has_a_line_for_each_count_in_order() -> None:

@@ -8,9 +8,8 @@ import pytest
 from fcgi.cgi.refusal import Refusal
 from fcgi.dispatch.actions import Action, CancelRun, Refuse, Send, Tell
 from fcgi.dispatch.catalogue import MOST_BYTES
-from fcgi.dispatch.hosts import OVERDUE_S, SILENT_S
+from fcgi.dispatch.hosts import MAX_RUNS, OVERDUE_S, SILENT_S, hunt
 from fcgi.dispatch.machine import ASK_AGAIN_S, MOST_LOSSES, Dispatch
-from fcgi.dispatch.room import MAX_RUNS, hunt
 from fcgi.dispatch.tables import STALL_S, WINDOW_S, Host, Pending
 from luafarm.names import Epoch, HostId, Pool, RequestId, Script
 from luafarm.wire.messages import (

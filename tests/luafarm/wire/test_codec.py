@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fcgi.dispatch.room import MAX_RUNS
+from fcgi.dispatch.hosts import MAX_RUNS
 from luafarm.errors import ProtocolError
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from luafarm.wire import codec, messages
