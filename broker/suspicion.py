@@ -8,11 +8,11 @@ what no honest host says, or says so often, or leaves unsaid for so long, has it
 from typing import Final
 
 from broker.actions import Kill
-from broker.allowance import Allowance
 from broker.farm import Farm
 from broker.policies import longest_s
 from broker.resolve import is_normal, pool_of, shown
 from broker.tables import Host
+from luafarm.allowance import Allowance
 from luafarm.names import Pool, Script
 from luafarm.wire.messages import StateRow
 

@@ -9,8 +9,8 @@ in hunting order; the host's row finds them by script.
 from collections import deque
 from typing import Final
 
-from broker.allowance import Allowance
 from broker.heat import Heat
+from luafarm.allowance import Allowance
 from luafarm.ends import Budget
 from luafarm.names import Epoch, HostId, Pool, Script
 from luafarm.wire.messages import Dependency, HostUp, Limits, ScriptError

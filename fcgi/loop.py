@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,9 @@ import uvloop
 from fcgi.family import Family, Handover
 from fcgi.fastcgi.listener import Server
 from fcgi.http.listener import HttpListener
+from fcgi.quota import Quota
 from fcgi.service import Service
-from fcgi.spool import Room
+from fcgi.terms import Terms
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
@@ -47,15 +49,14 @@ def run(settings: Settings, family: Family) -> int:
     listening = Listening(settings.front)
     if not listening.fastcgi and listening.http is None:
         raise SettingsError("[front] listen and http are both empty: nothing to serve")
-    max_connections = limits.connections(settings.front.max_connections)
+    most = limits.connections(settings.front.max_connections)
+    settings = replace(settings, front=replace(settings.front, max_connections=most))
     keys = load_keys(settings)
     if not settings.broker.endpoint:  # whoever comes first makes it, so no stranger can
         rundir.prepare(settings.paths, settings.security.user)
     broker = rundir.broker_endpoint(settings)
     privileges.drop(settings.security)
-    return uvloop.run(
-        _Front(settings, family, listening, max_connections).serve(broker, keys)
-    )
+    return uvloop.run(_Front(settings, family, listening).serve(broker, keys))
 
 
 class _Front:
@@ -66,12 +67,10 @@ class _Front:
         settings: Settings,
         family: Family,
         listening: Listening,
-        max_connections: int,
     ) -> None:
         self._settings = settings
         self._family = family
         self._listening = listening
-        self._max_connections = max_connections
         self._changed = asyncio.Event()  # a signal came
         self._is_stopping = False
         self._is_retiring = False
@@ -84,20 +83,21 @@ class _Front:
         settings, family = self._settings, self._family
         machine = rundir.machine(settings)
         name = f"{machine}-front-{family.number}"
-        turn = family.number - 1
-        service = Service(loop, settings, name, machine, broker, keys, turn)
+        service = Service(
+            loop, settings, name, machine, broker, keys, number=family.number - 1
+        )
         handover = None
         if family.handover is not None:
             handover = Handover(*family.handover)
             loop.add_signal_handler(signal.SIGUSR2, self._retire)
-        server = Server(loop, settings, service, self._max_connections, handover)
-        service.gauges = server.gauges
+        terms = Terms(settings)
+        server = Server(loop, settings.front, terms, service, handover)
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)
         await self._wait_for_farm(service)
         server.listen(self._listening.fastcgi)
-        web = self._serve_http(service, server.room)
+        web = self._serve_http(service, terms.quota)
         family.say_ready(knows_farm=service.knows_farm)
         front = settings.front
         logger.info("serving listen=%s http=%s", front.listen, front.http)
@@ -122,11 +122,11 @@ class _Front:
                 return
             await asyncio.sleep(POLL_S)
 
-    def _serve_http(self, service: Service, room: Room) -> "_Web | None":
+    def _serve_http(self, service: Service, quota: Quota) -> "_Web | None":
         sock = self._listening.http
         if sock is None:
             return None
-        listener = HttpListener(self._settings, service, room)
+        listener = HttpListener(self._settings, service, quota)
         task = asyncio.get_running_loop().create_task(listener.serve(sock))
         return _Web(listener, task)
 

@@ -14,21 +14,23 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
+from fcgi import arrival
 from fcgi.cgi import pages, params, reply, scriptname
 from fcgi.cgi.refusal import STATUS, Refusal
-from fcgi.dispatch.tables import Pending
-from fcgi.fastcgi.peer import SAFE_METHODS
 from fcgi.loop import load_keys
 from fcgi.service import Service
 from luafarm.config import configure
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.process import logs, rundir
-from luafarm.wire.messages import SAFE, Place, ScriptError, Verdict
+from luafarm.wire.messages import Place, ScriptError, Verdict
+
+if TYPE_CHECKING:
+    from fcgi.dispatch.tables import Pending
 
 _NO_SCRIPT: Final = (
     "no script: missing, empty, no regular file, or no name that [pool] scripts match"
@@ -178,18 +180,15 @@ async def _run(
         method = b"POST" if method == b"GET" else method
     script = os.fsencode(arguments.script)
     extra = os.fsencode(arguments.path_info)
-    blob = params.encode_pairs(_parameters(arguments, script + extra, method, body))
+    pairs = _parameters(arguments, script + extra, method, body)
+    url = scriptname.url_path(params.encode_pairs(pairs))
     limit = settings.front.max_reply_header
-    exchange = ConsoleExchange(scriptname.url_path(blob), method, body, limit)
-    path = scriptname.script_path(script + extra, blob)
-    if isinstance(path, Refusal):
-        exchange.refuse(path)
-    else:
-        flags = SAFE if method in SAFE_METHODS else 0
-        inline = body if len(body) <= settings.front.inline_body else None
-        now = time.monotonic()
-        pending = Pending(exchange, path, flags, blob, inline, len(body), 0, now)
-        service.submit(exchange, pending)
+    exchange = ConsoleExchange(url, method, body, limit)
+    limits = arrival.limits(settings.front)
+    inline = body if len(body) <= limits.inline_body else None
+    now = time.monotonic()
+    arrived = arrival.admit_pairs(exchange, pairs, inline, len(body), limits, now)
+    service.submit(exchange, arrived)
     await exchange.done.wait()
     if exchange.refusal is Refusal.NOT_FOUND:
         return _failed(f"{arguments.script}: {_NO_SCRIPT}")

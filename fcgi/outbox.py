@@ -8,7 +8,8 @@ script ever waits for a client.
 
 from typing import Final
 
-from fcgi.spool import ReplySpool, Room
+from fcgi.quota import Quota
+from fcgi.spool import ReplySpool
 
 PIECE: Final = 256 * 1024
 """Bytes taken at a time, at most."""
@@ -17,9 +18,9 @@ PIECE: Final = 256 * 1024
 class Outbox:
     """First in, first out; of bytes, not of the pieces in which they came."""
 
-    def __init__(self, room: Room, max_memory: int) -> None:
-        """room: of all temporary files; max_memory: bytes."""
-        self._room = room
+    def __init__(self, quota: Quota, max_memory: int) -> None:
+        """quota: of all temporary files; max_memory: bytes."""
+        self._quota = quota
         self._max_memory = max_memory
         self._memory = bytearray()  # comes before what is in the spool
         self._spool: ReplySpool | None = None
@@ -29,7 +30,7 @@ class Outbox:
         return len(self._memory) + self._spooled()
 
     def put(self, data: bytes) -> None:
-        """Append. Raises OSError when there is no room; what waits is useless then."""
+        """Append. Raises OSError at the quota; what waits is useless then."""
         if not self._spooled():
             free = self._max_memory - len(self._memory)
             self._memory += data[:free]
@@ -37,7 +38,7 @@ class Outbox:
             if not data:
                 return
         if self._spool is None:
-            self._spool = ReplySpool(self._room)
+            self._spool = ReplySpool(self._quota)
         self._spool.write(data)
 
     def take(self) -> bytes:
@@ -46,10 +47,7 @@ class Outbox:
             piece = bytes(self._memory[:PIECE])
             del self._memory[:PIECE]
             return piece
-        pieces: list[bytes] = []
-        if self._spool is not None:
-            self._spool.drain(pieces.append, lambda: not pieces)
-        return b"".join(pieces)
+        return b"" if self._spool is None else self._spool.take()
 
     def close(self) -> None:
         """Forget what waits."""

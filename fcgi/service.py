@@ -1,9 +1,9 @@
-"""The front's service: requests in from any source, runs out to VM hosts, replies back.
+"""The front's service: what takes requests from any source and has them answered.
 
-Joins the decisions of `fcgi.dispatch.machine` with the sockets of `fcgi.hosts.zmqlink`
-and `fcgi.hosts.zmtplink`. Runs that are decided in one turn of the loop travel in one
-frame per host; a lone one goes at once. What comes from a VM host is hostile until
-checked: a host that breaks the protocol is taken out and accused at the broker.
+Joins the decisions of `fcgi.dispatch.machine` with the broker, the VM hosts and the
+answers, each of which has an owner: `fcgi.hosts.broker`, `fcgi.hosts.vmhosts` and
+`fcgi.answers`. Runs that are decided in one pass of the loop travel in one frame per
+host; a lone one goes at once.
 """
 
 # Impure, compiled.
@@ -14,51 +14,36 @@ import secrets
 import struct
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
-import zmq
-from msgspec.structs import replace
-
-from fcgi.cgi.refusal import Refusal, of_error
-from fcgi.cgi.reply import BadHeaderError
-from fcgi.dispatch import conduct
-from fcgi.dispatch.actions import Action, Answer, CancelRun, Send
-from fcgi.dispatch.conduct import Conduct
+from fcgi.answers import Answers
+from fcgi.cgi.refusal import Refusal
+from fcgi.dispatch.actions import Action, CancelRun, Refuse, Send
 from fcgi.dispatch.machine import Dispatch
-from fcgi.dispatch.stops import Stops
 from fcgi.dispatch.tables import Pending
 from fcgi.exchange import Exchange
-from fcgi.hosts.zmqlink import HOST_HWM, Link
-from fcgi.hosts.zmtplink import StreamLink
-from fcgi.scriptlog import ScriptLog
-from luafarm import scripterrors
+from fcgi.gauges import Gauges
+from fcgi.hosts.broker import Broker
+from fcgi.hosts.context import Context
+from fcgi.hosts.vmhosts import VmHosts
 from luafarm.config.settings import Settings
-from luafarm.ends import Budget, Death
+from luafarm.ends import Budget
 from luafarm.errors import ProtocolError
 from luafarm.keys import curve
 from luafarm.names import HostId, Machine, RequestId
-from luafarm.process.complaints import Complaints
-from luafarm.wire import codec, loglines
+from luafarm.wire import codec
 from luafarm.wire.messages import (
-    PROTOCOL,
-    Accuse,
     Aliases,
-    Body,
     Cancel,
     Dones,
-    Hello,
     HostLost,
     HostUp,
     Message,
-    Miss,
-    Outcome,
     Part,
     Place,
     Refused,
-    Role,
+    Report,
     RunRow,
-    ScriptError,
     Snapshot,
     Want,
     Welcome,
@@ -68,19 +53,7 @@ logger = logging.getLogger("luafarm.front")
 
 TICK_S: Final = 0.1
 REPORT_S: Final = 1.0  # a report with nothing to say, as a sign of life
-ASK_S: Final = 0.2  # until a question to a broker that may not be there is repeated
-_CUT: Final = ProtocolError("a piece of the reply did not reach the front")
 _ID_BLOCK: Final = struct.Struct("=512Q")
-NOTICE_S: Final = 0.25  # how long HostLost may come after the connection broke
-DRAIN_S: Final = 1.0  # how long a dead host may be heard: as much as a socket holds
-MAX_WHY: Final = 300  # characters of what it is accused of
-MAX_ACCUSED: Final = 1024  # VM hosts that are remembered: their names never come again
-
-HostLink = Link | StreamLink
-"""A connection to a VM host, with keys and without."""
-
-Notices = tuple[str, bytes]
-"""Endpoint and key of a supervisor's notices."""
 
 
 class Service:
@@ -94,67 +67,44 @@ class Service:
         machine: Machine,
         broker: str,
         keys: curve.Keys | None,
-        turn: int = 0,
+        number: int = 0,
     ) -> None:
-        """turn: of this front among those of its machine, from 0."""
+        """Connect to the broker; number: of this front on its machine, from 0."""
         self._loop = loop
-        self._name = name
-        self._machine = machine
-        self._keys = keys
-        self._script_log = ScriptLog(settings)
-        self._stops = Stops()
-        self._settings = settings
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._context.set(zmq.MAX_SOCKETS, 4096)
+        self._context = Context(loop, name, machine, keys)
         self._dispatch = Dispatch(
             _request_ids(),
-            turn=turn,
+            number=number,
             queue=settings.front.queue,
             queue_per_script=settings.front.queue_per_script,
             queue_timeout_s=settings.front.queue_timeout,
             remembered=settings.broker.missing,
         )
-        self._hosts: dict[HostId, HostLink] = {}
-        self._conduct: dict[HostId, Conduct] = {}  # of these
-        self._lost: set[HostId] = set()  # dead, and heard to the end
-        self._accused: dict[HostId, str] = {}  # why; not heard any more
-        #: by endpoint and key: nobody else's words count as a supervisor's
-        self._notices: dict[Notices, Link] = {}
-        #: of each host in `_hosts`, whose word of its end counts
-        self._mourners: dict[HostId, Notices] = {}
-        self._complaints = Complaints()
+        self.gauges = Gauges(self._dispatch)
+        self._answers = Answers(settings, self._dispatch, self.gauges, self._act)
         self._batches: dict[HostId, list[RunRow]] = {}
-        self._asked: dict[bytes, asyncio.Future[Place]] = {}  # `ask` waits for these
         self._is_flushing = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
         self._last_report = 0.0
-        self.gauges: Callable[[], dict[str, int]] = dict
-        self.requests = 0
-        self.errors = 0
-        self.term = 0  # of the broker in contact; 0: none
         self.knows_farm = False  # a broker has told everything
-        self._broker = Link(
-            loop,
-            self._context,
-            broker,
-            "the broker",
-            self._complaints,
-            self._broker_says,
-            self._greet_broker,
-            self._broker_lost,
-            keys.own if keys else None,
-            keys.broker if keys and broker.startswith("tcp://") else b"",
-        )
+        self._broker = Broker(self._context, broker, self._news)
+        self._hosts = VmHosts(self._context, settings, self, self._broker.say)
         self._tick_handle = loop.call_later(TICK_S, self._tick)
 
     # ---- requests ------------------------------------------------------------------
 
-    def submit(self, exchange: Exchange, pending: Pending) -> None:
-        """Take a request; its exchange will hear of it exactly once."""
-        self.requests += 1
-        exchange.pending = pending
-        self._act(self._dispatch.arrive(pending, time.monotonic()))
+    def submit(self, exchange: Exchange, arrived: Pending | Refusal) -> None:
+        """Take a request; its exchange will hear of it exactly once.
+
+        arrived: what `fcgi.arrival` made of it.
+        """
+        if not isinstance(arrived, Pending):
+            exchange.refuse(arrived)
+            return
+        self.gauges.requests += 1
+        exchange.pending = arrived
+        self._act(self._dispatch.arrive(arrived, arrived.arrival))
 
     def abandon(self, pending: Pending) -> None:
         """Drop or cancel a request whose client went away."""
@@ -162,16 +112,19 @@ class Service:
 
     async def ask(self, path: bytes) -> Place:
         """Return what the broker says of a path, loading the script there."""
-        answer: asyncio.Future[Place] = self._loop.create_future()
-        self._asked[path] = answer
-        while not answer.done():
-            self._broker.send(codec.encode(Miss(path, ())))
-            await asyncio.wait({answer}, timeout=ASK_S)
-        return answer.result()
+        return await self._broker.ask(path)
 
     def is_ready(self) -> bool:
         """Return whether the farm is known and every VM host answers."""
         return self.knows_farm and self._dispatch.is_ready()
+
+    def has_broker(self) -> bool:
+        """Return whether a broker is in contact."""
+        return self._broker.term > 0
+
+    def status_page(self) -> bytes:
+        """Return what the front's own status page says."""
+        return self.gauges.page(has_broker=self.has_broker())
 
     @property
     def outstanding(self) -> int:
@@ -181,9 +134,9 @@ class Service:
     def close(self) -> None:
         """Close every socket."""
         self._tick_handle.cancel()
-        for link in (*self._hosts.values(), *self._notices.values(), self._broker):
-            link.close()
-        self._context.destroy(linger=0)
+        self._hosts.close()
+        self._broker.close()
+        self._context.close()
 
     # ---- actions -------------------------------------------------------------------
 
@@ -198,21 +151,14 @@ class Service:
                     self._batches[host.name] = [pending.row()]
                 else:
                     batch.append(pending.row())
-            elif isinstance(action, Answer):
-                self._refuse(
-                    action.pending,
-                    action.refusal,
-                    action.retry_after_s,
-                    action.error,
-                )
+            elif isinstance(action, Refuse):
+                self._answers.refuse(action)
             elif isinstance(action, CancelRun):
                 if action.host in self._batches:
                     self._flush()  # else the host would hear of the end first
-                link = self._hosts.get(action.host)
-                if link is not None:
-                    link.send(codec.encode(Cancel(action.request)))
+                self._hosts.send(action.host, codec.encode(Cancel(action.request)))
             else:
-                self._broker.send(codec.encode(action.message))
+                self._broker.say(action.message)
         if self._batches and not self._is_flushing:
             self._is_flushing = True
             self._loop.call_soon(self._flush)
@@ -223,8 +169,7 @@ class Service:
         batches = self._batches
         self._batches = {}
         for name, rows in batches.items():
-            link = self._hosts.get(name)
-            if link is not None and link.send(codec.encode_runs(rows)):
+            if self._hosts.send(name, codec.encode_runs(rows)):
                 continue
             now = time.monotonic()
             self._dispatch.host_suspect(name)
@@ -248,392 +193,94 @@ class Service:
     def _tick(self) -> None:
         now = time.monotonic()
         self._act(self._dispatch.tick(now))
-        self._script_log.tick(now)
-        gauges = self.gauges()
-        gauges["requests"] = self.requests
-        gauges["errors"] = self.errors
-        stops = self._stops.take()
-        report = replace(self._dispatch.report(now, gauges), stops=stops)
-        if report.uses or stops or now - self._last_report >= REPORT_S:
+        self._answers.tick(now)
+        uses, stops = self._dispatch.take_uses(now), self._answers.take_stops()
+        if uses or stops or now - self._last_report >= REPORT_S:
             self._last_report = now
-            self._broker.send(codec.encode(report))
+            self._broker.say(Report(uses, self.gauges.rows(), stops))
         self._tick_handle = self._loop.call_later(TICK_S, self._tick)
-
-    def _refuse(
-        self,
-        pending: Pending,
-        refusal: Refusal,
-        retry_after_s: int = 0,
-        error: ScriptError | None = None,
-        log: bytes = b"",
-    ) -> None:
-        self.errors += 1
-        exchange = _exchange(pending)
-        stderr = self._script_log.lines(pending, log)
-        if error is not None:
-            stderr += self._script_log.error(pending, error)
-        exchange.refuse(refusal, retry_after_s, error, stderr)
 
     # ---- the broker ----------------------------------------------------------------
 
-    def _greet(self, link: HostLink) -> None:
-        link.send(codec.encode(Hello(PROTOCOL, Role.FRONT, self._name, self._machine)))
-
-    def _greet_broker(self) -> None:
-        self._greet(self._broker)
-
-    def _broker_lost(self, _why: str) -> None:
-        if self.term:
-            logger.warning("broker lost; warm scripts go on being served")
-        self.term = 0
-
-    def _broker_says(self, frame: bytes) -> None:
-        try:
-            message = codec.decode(frame)
-        except ProtocolError as error:
-            logger.error("broker: %s", error)  # noqa: TRY400 - its text is the story
-            return
+    def _news(self, message: Message) -> None:
+        """Take what the broker says."""
         now = time.monotonic()
         match message:
             case Place():
-                answer = self._asked.pop(message.asked, None)
-                if answer is not None and not answer.done():
-                    answer.set_result(message)
                 self._act(self._dispatch.place(message, now))
             case HostUp():
-                self._host_up(message)
+                self._hosts.up(message)
             case HostLost():
-                self._host_lost(message)
+                self._hosts.lost(message)
             case Snapshot(hosts, places, aliases):
                 self._dispatch.realign(aliases)
-                self._take_snapshot(hosts, places)
+                for host in hosts:
+                    self._hosts.up(host)
+                self._hosts.only({host.host for host in hosts})
+                self._act(self._dispatch.snapshot(places, time.monotonic()))
+                self.knows_farm = True
             case Aliases(aliases):
                 self._dispatch.realign(aliases)
-            case Welcome(protocol, _, name, term):
-                if protocol != PROTOCOL:
-                    logger.error(
-                        "broker %s speaks protocol %d; this front speaks %d",
-                        name,
-                        protocol,
-                        PROTOCOL,
-                    )
-                    return
-                logger.info("broker found term=%d", term)
-                self.term = term
+            case Welcome():
                 self._dispatch.retry_broker()
-            case Refused(reason):
-                self._refused("the broker", reason)
             case _:
                 logger.error("broker said %s", type(message).__name__)
 
-    def _refused(self, whom: str, reason: str) -> None:
-        """Tell the log that we are not let in."""
-        text = f"{whom} refuses this front: {reason}"
-        line = self._complaints.line(f"{whom} refuses", text, time.monotonic())
-        if line:
-            logger.error("%s", line)
-
-    def _take_snapshot(
-        self, hosts: tuple[HostUp, ...], places: tuple[Place, ...]
-    ) -> None:
-        named = {host.host for host in hosts}
-        for host in hosts:
-            self._host_up(host)
-        for name in [name for name in self._hosts if name not in named]:
-            self._forget_host(name, RequestId(0), (), Budget.NONE)
-        for name in [name for name in self._accused if name not in named]:
-            del self._accused[name]
-        self._act(self._dispatch.snapshot(places, time.monotonic()))
-        self.knows_farm = True
-
     # ---- VM hosts ------------------------------------------------------------------
 
-    def _host_up(self, up: HostUp) -> None:
-        name = up.host
-        why = self._accused.get(name)
-        if why is not None:  # nobody has heard: the broker was away, or is a new one
-            self._broker.send(codec.encode(Accuse(name, why)))
-            return
-        is_open = up.endpoint.startswith("tcp://") and not up.server_key
-        if is_open and self._keys is not None:
-            self._refused(f"machine {up.machine}", f"host {name} has no key")
-            return
-        if not self._dispatch.host_up(name):
-            return
-        self._conduct[name] = Conduct()
-        link = self._connect(up)
-        self._hosts[name] = link
-        notices = (up.notices, up.notices_key)
-        self._mourners[name] = notices
-        if up.notices and notices not in self._notices:
-            self._listen(up, notices)
+    def host_found(self, name: HostId) -> None:
+        """Take note of a host; see `fcgi.hosts.vmhosts.Owner`."""
+        self._dispatch.host_up(name)
 
-    def _connect(self, up: HostUp) -> HostLink:
-        name = up.host
-
-        def hear(frame: bytes) -> None:
-            self._host_says(name, frame)
-
-        def greet() -> None:
-            self._conduct[name].greet()
-            self._greet(link)
-
-        def lose(why: str) -> None:
-            self._connection_lost(name, why)
-
-        largest = conduct.longest_frame(self._settings, up.pool)
-        link: HostLink
-        if up.server_key:
-            own = self._keys.own if self._keys else None
-            link = Link(
-                self._loop,
-                self._context,
-                up.endpoint,
-                f"a VM host of machine {up.machine}",
-                self._complaints,
-                hear,
-                greet,
-                lose,
-                own,
-                up.server_key,
-                HOST_HWM,
-                largest,
-            )
-        else:
-            link = StreamLink(self._loop, up.endpoint, hear, greet, lose, largest)
-        return link
-
-    def _listen(self, up: HostUp, notices: Notices) -> None:
-        """Connect to the notices of a supervisor."""
-        link = Link(
-            self._loop,
-            self._context,
-            up.notices,
-            f"the supervisor of machine {up.machine}",
-            self._complaints,
-            lambda frame: self._supervisor_says(notices, frame),
-            lambda: self._greet(link),
-            lambda _: None,
-            self._keys.own if self._keys else None,
-            up.notices_key,
-        )
-        self._notices[notices] = link
-
-    def _supervisor_says(self, notices: Notices, frame: bytes) -> None:
-        try:
-            message = codec.decode(frame)
-        except ProtocolError as error:
-            logger.error("supervisor: %s", error)  # noqa: TRY400
-            return
-        if isinstance(message, Refused):
-            self._refused(f"the supervisor at {notices[0]}", message.reason)
-        elif (
-            isinstance(message, HostLost)
-            and self._mourners.get(message.host) == notices
-        ):
-            self._host_lost(message)
-
-    def _connection_lost(self, name: HostId, why: str) -> None:
-        """Take note that a connection is over; why: its host broke the protocol."""
-        if why:
-            self._accuse(name, why)
-            return
+    def host_suspect(self, name: HostId) -> None:
+        """Send a host nothing more; its end will be told."""
         self._dispatch.host_suspect(name)
-        self._loop.call_later(NOTICE_S, self._give_up, name)
 
-    def _give_up(self, name: HostId) -> None:
-        """Take out a host of which nobody has said how it ended.
-
-        If it lives it is of no use to this front any more: its identity and endpoint
-        are never used twice. So it is to be replaced.
-        """
-        self._broker.send(codec.encode(Accuse(name, "its connection to a front broke")))
-        oldest = self._dispatch.oldest_run(name)
-        self._forget_host(name, oldest, (oldest,), Budget.NONE)
-
-    def _accuse(self, name: HostId, why: str) -> None:
-        """Have a host killed that broke the protocol, and hear no more of it."""
-        if name not in self._hosts:
-            return
-        why = loglines.printable(why[:MAX_WHY])  # it may quote the host
-        logger.error("host %s broke the protocol: %s", name, why)
-        if len(self._accused) >= MAX_ACCUSED:
-            del self._accused[next(iter(self._accused))]
-        self._accused[name] = why
-        self._broker.send(codec.encode(Accuse(name, why)))
-        oldest = self._dispatch.oldest_run(name)
-        self._forget_host(name, oldest, (oldest,), Budget.NONE)
-
-    def _host_lost(self, lost: HostLost) -> None:
-        self._accused.pop(lost.host, None)
-        if lost.host in self._hosts and lost.host not in self._lost:
-            logger.info(
-                "host lost host=%s reason=%s script=%s",
-                lost.host,
-                lost.reason,
-                loglines.printable(lost.script.decode("utf-8", "replace")),
-            )
-            # what it sent before it died is still an answer
-            self._dispatch.host_suspect(lost.host)
-            self._lost.add(lost.host)
-            until = time.monotonic() + DRAIN_S
-            self._hosts[lost.host].drain(until, partial(self._bury, lost))
-
-    def _bury(self, lost: HostLost) -> None:
-        """Take out a dead host that has been heard to the end."""
-        running, begun = lost.running, lost.begun
-        if lost.reason is Death.PROTOCOL and not running:
-            # it may have hidden what it ran: do not give the next one the same
-            running = self._dispatch.oldest_run(lost.host)
-            begun = (running,)
-        self._forget_host(lost.host, running, begun, lost.reason.budget)
-
-    def _forget_host(
+    def host_gone(
         self,
         name: HostId,
-        running: RequestId,
+        running: RequestId | None,
         begun: tuple[RequestId, ...],
         budget: Budget,
     ) -> None:
-        link = self._hosts.pop(name, None)
-        if link is None:
-            return
-        self._mourners.pop(name, None)
-        link.close()
-        del self._conduct[name]
-        self._lost.discard(name)
+        """Take a host out; running: what it ran, None: the oldest that it had."""
         self._batches.pop(name, None)
+        if running is None:
+            running = self._dispatch.oldest_run(name)
+            begun = (running,)
         now = time.monotonic()
         self._act(self._dispatch.host_lost(name, running, begun, budget, now))
 
-    def _host_says(self, name: HostId, frame: bytes) -> None:
+    def host_says(self, name: HostId, frame: bytes) -> None:
+        """Take what a host says, and accuse it of what it may not say."""
         now = time.monotonic()
         try:
             message = codec.decode(frame, codec.REPLY_VALUES)
             if isinstance(message, Dones):
                 if not message.rows:
-                    self._conduct[name].idle(now)
+                    self._hosts.conduct(name).idle(now)
                 for row in message.rows:
-                    self._done(name, row, now)
+                    self._answers.done(name, row, now)
                 self._act(self._dispatch.fill(name, now))
                 return
             self._host_message(name, message, now)
         except ProtocolError as error:
-            self._accuse(name, str(error))
+            self._hosts.accuse(name, str(error))
 
     def _host_message(self, name: HostId, message: Message, now: float) -> None:
         match message:
             case Welcome():
-                self._conduct[name].welcome(message)
+                self._hosts.conduct(name).welcome(message)
                 self._act(self._dispatch.host_ready(name, now))
-            case Part(request, head, chunk, log):
-                pending = self._run(name, request, "a part of a reply")
-                conduct.check_part(pending, head, chunk, log)
-                if not pending.cancelled:
-                    self._part(pending, head, chunk, log)
+            case Part():
+                self._answers.part(name, message)
             case Want():
-                self._want(name, message)
+                taken = self._hosts.taken(name)
+                self._answers.body(name, message, taken, self._hosts.send_piece)
             case Refused(reason):
-                self._refused(f"host {name}", reason)
+                self._context.refused(f"host {name}", reason)
             case _:
                 raise ProtocolError(f"a VM host said {type(message).__name__}")
-
-    def _run(self, name: HostId, request: RequestId, what: str) -> Pending:
-        """Return a run of this host. Raise ProtocolError when it has no such."""
-        pending = self._dispatch.run(name, request)
-        if pending is None:
-            raise ProtocolError(f"{what} to a request that it does not have")
-        return pending
-
-    def _want(self, name: HostId, want: Want) -> None:
-        """Send a host a piece of a body."""
-        pending = self._run(name, want.request, "an ask for the body")
-        link = self._hosts[name]
-        conduct.check_want(pending, want, link.taken)
-        data = b""
-        if not pending.cancelled:
-            exchange = _exchange(pending)
-            data = exchange.read_body(want.stream, want.offset, want.max_bytes)
-        body = Body(want.request, want.stream, want.offset, data)
-        mark = link.send_piece(codec.encode(body))
-        conduct.count_piece(pending, want.stream, len(data), mark)
-
-    def _done(
-        self,
-        name: HostId,
-        row: tuple[int, int, bytes, bytes, bytes, bytes, int],
-        now: float,
-    ) -> None:
-        number, outcome, head, body, log, error, service_us = row
-        request = RequestId(number)
-        if outcome == Outcome.ABSENT:
-            self._run(name, request, "an answer")
-            self._act(self._dispatch.absent(name, request, now))
-            return
-        is_ok = outcome == Outcome.OK
-        pending = self._dispatch.finish(name, request, service_us, now, ok=is_ok)
-        if pending is None:
-            raise ProtocolError("an answer to a request that it does not have")
-        if pending.cancelled:
-            return
-        try:
-            conduct.check_end(pending, body, log)
-        except ProtocolError:
-            self._refuse(pending, Refusal.BAD_REPLY)
-            raise
-        if is_ok:
-            stderr = self._script_log.lines(pending, log) if log else b""
-            exchange = _exchange(pending)
-            if pending.begun:
-                if head == b"%d" % pending.part_bytes:
-                    exchange.finish(stderr)
-                else:
-                    self._script_log.bad_reply(pending, _CUT)
-                    self._refuse(pending, Refusal.HOST_LOST)
-                return
-            try:
-                exchange.reply(head, body, stderr)
-            except BadHeaderError as bad:
-                self._bad_reply(pending, bad)
-            return
-        self._failed(pending, outcome, error, log, service_us)
-
-    def _part(self, pending: Pending, head: bytes, chunk: bytes, log: bytes) -> None:
-        stderr = self._script_log.lines(pending, log) if log else b""
-        try:
-            _exchange(pending).part(head, chunk, stderr)
-        except BadHeaderError as bad:
-            self._bad_reply(pending, bad)
-            self._act(self._dispatch.cancel(pending))
-
-    def _bad_reply(self, pending: Pending, error: BadHeaderError) -> None:
-        self._script_log.bad_reply(pending, error)
-        self._refuse(pending, Refusal.BAD_REPLY)
-
-    def _failed(
-        self,
-        pending: Pending,
-        outcome: int,
-        error: bytes,
-        log: bytes,
-        service_us: int,
-    ) -> None:
-        if outcome == Outcome.CANCELLED:
-            self._refuse(pending, Refusal.HOST_LOST, log=log)
-            return
-        try:
-            why = scripterrors.cut(codec.decode_error(error))
-        except ProtocolError:
-            self._refuse(pending, Refusal.BAD_REPLY, log=log)
-            raise
-        if why.budget and pending.entry is not None:
-            self._stops.note(pending.entry.script, why, service_us)
-        self._refuse(pending, of_error(why), error=why, log=log)
-
-
-def _exchange(pending: Pending) -> Exchange:
-    exchange: Exchange = pending.owner  # type: ignore[assignment]
-    return exchange
 
 
 def _request_ids() -> Callable[[], int]:

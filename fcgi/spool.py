@@ -2,38 +2,25 @@
 
 # Impure.
 
-import errno
 import tempfile
-from collections.abc import Callable
 from typing import BinaryIO, Final
 
+from fcgi.quota import Quota
+
 CHUNK: Final = 256 * 1024
-
-
-class Room:
-    """What all temporary files of a front may take."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.left = max_bytes
-
-    def take(self, size: int) -> None:
-        """Count bytes that are to be written. Raises OSError when it is full."""
-        if size > self.left:
-            raise OSError(errno.ENOSPC, "[front] spool is used up")
-        self.left -= size
 
 
 class BodySpool:
     """The streams of one long request body, written once, read by offset."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, quota: Quota) -> None:
         self._files = (_temporary(), _temporary())
-        self._room = room
+        self._quota = quota
         self._written = 0
 
     def write(self, stream: int, data: bytes) -> None:
-        """Append to a stream: 0 STDIN, 1 DATA. Raises OSError when there is no room."""
-        self._room.take(len(data))
+        """Append to a stream: 0 STDIN, 1 DATA. Raises OSError at the quota."""
+        self._quota.take(len(data))
         self._written += len(data)
         self._files[stream].write(data)
 
@@ -45,7 +32,7 @@ class BodySpool:
 
     def close(self) -> None:
         """Give the files back."""
-        self._room.left += self._written
+        self._quota.give_back(self._written)
         self._written = 0
         for file in self._files:
             file.close()
@@ -54,9 +41,9 @@ class BodySpool:
 class ReplySpool:
     """First in, first out, for a client that reads more slowly than scripts write."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, quota: Quota) -> None:
         self._file = _temporary()
-        self._room = room
+        self._quota = quota
         self._read = 0
         self._written = 0
 
@@ -65,26 +52,23 @@ class ReplySpool:
         return self._written - self._read
 
     def write(self, data: bytes) -> None:
-        """Append. Raises OSError when there is no room."""
-        self._room.take(len(data))
+        """Append. Raises OSError at the quota."""
+        self._quota.take(len(data))
         start = self._written
         self._written += len(data)
         self._file.seek(start)
         self._file.write(data)
 
-    def drain(
-        self, send: Callable[[bytes], None], may_send: Callable[[], bool]
-    ) -> None:
-        """Hand over what waits, piece by piece, while `may_send()`."""
-        while self._read < self._written and may_send():
-            self._file.seek(self._read)
-            piece = self._file.read(CHUNK)
-            self._read += len(piece)
-            send(piece)
+    def take(self) -> bytes:
+        """Return what comes next, at most CHUNK bytes; b"": nothing waits."""
+        self._file.seek(self._read)
+        piece = self._file.read(CHUNK)
+        self._read += len(piece)
         if self._read == self._written:
             self._file.seek(0)
             self._file.truncate()
             self._free()
+        return piece
 
     def close(self) -> None:
         """Give the file back."""
@@ -92,7 +76,7 @@ class ReplySpool:
         self._file.close()
 
     def _free(self) -> None:
-        self._room.left += self._written
+        self._quota.give_back(self._written)
         self._read = self._written = 0
 
 

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import fcgi.fastcgi.peer
+import fcgi.hosts.context
 import fcgi.service
 import vmhost.host.loop
 import vmhost.host.mail
 import vmhost.host.states
 from bench.question import parameters, question
-from fcgi.fastcgi.channel import Channel
 from fcgi.fastcgi.listener import Server
-from fcgi.fastcgi.peer import Peer
 from fcgi.service import Service
+from fcgi.terms import Terms
 from luafarm.config.settings import Settings
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from luafarm.wire import codec, zmtp
@@ -168,7 +168,7 @@ class Loop:
 
 
 class Wire:
-    """In the place of `fcgi.hosts.zmqlink.Link`, to the broker: told what comes."""
+    """In the place of `fcgi.hosts.zmqlink.ZmqLink`, to the broker: told what comes."""
 
     made: Final[list["Wire"]] = []
 
@@ -216,12 +216,13 @@ class FrontPath:
     def __init__(self) -> None:
         clock = Clock()
         replace(fcgi.fastcgi.peer, time=clock)
-        replace(fcgi.service, time=clock, Link=Wire)
+        replace(fcgi.service, time=clock)
+        replace(fcgi.hosts.context, ZmqLink=Wire)
         self._loop = Loop()
         loop = cast("asyncio.AbstractEventLoop", self._loop)
         settings = Settings()
         service = Service(loop, settings, "front", MACHINE, "broker", None)
-        server = Server(loop, settings, service, settings.front.max_connections)
+        server = Server(loop, settings.front, Terms(settings), service)
         broker = Wire.made[0]
         broker.on_frame(codec.encode(Welcome(PROTOCOL, Role.BROKER, "broker", 1)))
         end = HostEnd()
@@ -281,8 +282,7 @@ class FrontPath:
     def _connect(server: Server) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        peer = Peer(server)
-        peer.open(Channel(server.channels, theirs, peer, server.front.reply_memory))
+        server.take_in(theirs)
         return ours
 
 

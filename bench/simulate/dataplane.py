@@ -13,7 +13,7 @@ from luafarm.wire.messages import (
     Miss,
     Place,
     Pressure,
-    Report,
+    UseRow,
     Verdict,
 )
 
@@ -35,7 +35,7 @@ class Front:
         self._next_id = 0
         self._dispatch = Dispatch(
             self._new_id,
-            turn=config.seed - 1,  # fronts begin their hunt at different hosts
+            number=config.seed - 1,  # fronts begin their hunt at different hosts
             queue=_ENDLESS,
             queue_per_script=_ENDLESS,
             queue_timeout_s=float(_ENDLESS),
@@ -60,10 +60,10 @@ class Front:
         out: list[Action] = []
         self._translate(now, self._actions(now, event), out)
         if now >= self._reports_at:
-            report = self._dispatch.report(now, {})
+            uses = self._dispatch.take_uses(now)
             self._is_used = False
-            if report.uses:
-                out.append(self._say.ToBroker(self._report(now, report)))
+            if uses:
+                out.append(self._say.ToBroker(self._report(now, uses)))
             self._reports_at = now + _REPORT_S
             self._is_timed = False
         if not self._is_timed and (self._runs or self._is_used):
@@ -182,7 +182,7 @@ class Front:
             case _:
                 return None
 
-    def _report(self, now: float, report: Report) -> Event:
+    def _report(self, now: float, uses: tuple[UseRow, ...]) -> Event:
         rows = [
             self._say.Use(
                 self._names.script(row.script),
@@ -193,6 +193,6 @@ class Front:
                 row.waited_us / 1e6,
                 now - row.last_us / 1e6,
             )
-            for row in report.uses
+            for row in uses
         ]
         return self._say.Report(rows)

@@ -14,12 +14,12 @@ from typing import Final
 import zmq
 
 from broker import events as ev
-from broker.allowance import Allowance
 from broker.library.tree import Library
 from broker.peers import zmqlink
 from broker.peers.zmtplink import IPC, StreamLink
 from broker.scriptlog import ScriptLog
 from luafarm import scripterrors
+from luafarm.allowance import Allowance
 from luafarm.errors import ProtocolError
 from luafarm.keys import curve
 from luafarm.names import TERM_SHIFT, Epoch, HostId, Script

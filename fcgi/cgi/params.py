@@ -19,11 +19,15 @@ _REQUEST_METHOD: Final = b"REQUEST_METHOD"
 _CONTENT_LENGTH: Final = b"CONTENT_LENGTH"
 
 
-class MalformedPairsError(ProtocolError):
+class PairsError(ProtocolError):
+    """The pairs of a request cannot be taken."""
+
+
+class MalformedPairsError(PairsError):
     """The bytes are not name-value pairs: a length points behind their end."""
 
 
-class LongPairError(ProtocolError):
+class LongPairError(PairsError):
     """A name and its value together are longer than the limit."""
 
 

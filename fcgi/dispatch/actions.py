@@ -13,8 +13,8 @@ class Send:
         self.pending: Pending = pending
 
 
-class Answer:
-    """Answer this request with a refusal."""
+class Refuse:
+    """Answer this request without a run of its script."""
 
     def __init__(
         self,
@@ -44,4 +44,4 @@ class Tell:
         self.message: Message = message
 
 
-Action = Send | Answer | CancelRun | Tell
+Action = Send | Refuse | CancelRun | Tell

@@ -13,7 +13,7 @@ from fcgi.dispatch.tables import Entry
 
 PRESSURE_S: Final = 0.001  # first report of pressure; then doubling
 PRESSURE_MAX_S: Final = 0.032  # uncapped, one refused clone would starve a script
-PRESSURE_RESET_S: Final = 0.1  # without pressure for so long: it starts quickly again
+PRESSURE_RESET_S: Final = 0.1  # without pressure for this long: it starts quickly again
 
 
 class Alarms:

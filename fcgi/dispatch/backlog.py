@@ -9,7 +9,7 @@ Goyal, Vin and Cheng, Start-time Fair Queueing (SIGCOMM 1996).
 
 # Compiled.
 
-from fcgi.dispatch.room import has_room
+from fcgi.dispatch.hosts import has_room
 from fcgi.dispatch.tables import Entry, Host, Pending
 
 
@@ -49,7 +49,7 @@ class Backlog:
         return True
 
     def next_for(self, host: Host, now: float) -> Entry | None:
-        """Return whose turn it is of the scripts that this host has room for."""
+        """Return the script that this host serves next, of those it has room for."""
         best: Entry | None = None
         for entry in host.waiting.values():
             if host.runs and not has_room(host, entry, now):

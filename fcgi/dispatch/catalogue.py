@@ -1,4 +1,8 @@
-"""What a front knows of paths: an entry each, few of them for longer than needed."""
+"""What a front knows of paths: an entry for each that was asked for.
+
+Entries of scripts that have hosts or requests stay; of the others only the newest are
+kept.
+"""
 
 # Compiled.
 

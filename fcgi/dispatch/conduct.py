@@ -16,6 +16,7 @@ state that was loaded before its settings changed goes on with the old ones.
 from typing import Final
 
 from fcgi.dispatch.tables import Pending
+from luafarm.allowance import Allowance
 from luafarm.config.settings import PoolSettings, Settings
 from luafarm.errors import ProtocolError
 from luafarm.wire import loglines
@@ -32,29 +33,11 @@ MAX_EMPTY: Final = 16
 """Asks for a piece of one body that may get nothing: its client is gone, and the VM
 host is told so before the answer."""
 
-MAX_IDLE: Final = 100
-"""Messages that ask and answer nothing within IDLE_S, and commands of ZMTP: a VM host
-sends none but for a test of who is still there."""
+IDLE_AT_ONCE: Final = 100
+"""Messages that ask and answer nothing, and commands of ZMTP: a VM host sends none but
+for a test of who is still there."""
 
-IDLE_S: Final = 10.0
-
-
-class Allowance:
-    """So many in a span of time, and no more."""
-
-    def __init__(self, most: int, span_s: float) -> None:
-        self._most = most
-        self._span_s = span_s
-        self._since = 0.0  # when the span began
-        self._spent = 0
-
-    def spend(self, count: int, now: float) -> bool:
-        """Count some; return False when they are too many."""
-        if now - self._since >= self._span_s:
-            self._since = now
-            self._spent = 0
-        self._spent += count
-        return self._spent <= self._most
+IDLE_PER_S: Final = 10.0
 
 
 class Conduct:
@@ -62,7 +45,7 @@ class Conduct:
 
     def __init__(self) -> None:
         self._is_greeted = False  # and has not answered yet
-        self._idle = Allowance(MAX_IDLE, IDLE_S)
+        self._idle = Allowance(IDLE_AT_ONCE, IDLE_PER_S)
 
     def greet(self) -> None:
         """Take note that it was told Hello."""
@@ -81,10 +64,13 @@ class Conduct:
 
     def idle(self, now: float) -> None:
         """Take a message without content. Raise ProtocolError at one too many."""
-        if not self._idle.spend(1, now):
-            raise ProtocolError(
-                f"more than {MAX_IDLE} messages without content in {IDLE_S:g} s"
-            )
+        if self._idle.take(now) > 0.0:
+            raise ProtocolError(too_many("messages without content"))
+
+
+def too_many(what: str) -> str:
+    """Return what a VM host is accused of that says too many of these."""
+    return f"more than {IDLE_AT_ONCE} {what} at once, then {IDLE_PER_S:g} a second"
 
 
 def check_part(pending: Pending, head: bytes, chunk: bytes, log: bytes) -> None:

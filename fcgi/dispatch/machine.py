@@ -1,20 +1,16 @@
 """The front's decisions: which request goes to which VM host, and when.
 
 Late binding: one queue per script; a request is bound to a host only when that host can
-start it soon. Ordered hunting: the first host in the order the broker published that
-has room takes the request. An empty host has room for anything, a busy one while the
-expected work there stays within its window, so that nothing quick waits behind anything
-slow; unknown and slow scripts go to empty hosts only. That a busy host with room comes
-before an empty one behind it costs at most the window and saves waking the empty one,
+start it soon (`binding`). Ordered hunting: the first host that has room, in the order
+the broker published, takes the request. That a busy host with room comes before an
+empty one behind it costs at most the window (`hosts`) and saves waking the empty one,
 which costs the machine more than a quick script. A host that has room takes the next
-request of the waiting script with the smallest virtual start time (start-time fair
-queueing), so that a flood of one script delays the others by one service time, not by
-its backlog.
+request of the waiting script that is due (`backlog`), so that a flood of one script
+delays the others by one service time, not by its backlog.
 
 Nothing here reads a clock or a socket: `now` is monotonic seconds, ids come from a
-function given at the start. Calls return actions; order is part of their meaning.
-References: docs/architecture.md, "Dispatch"; Goyal et al., Start-time Fair Queueing
-(SIGCOMM 1996).
+function given at the start. Calls return actions; order is part of their meaning. More
+in docs/architecture.md, "Dispatch".
 """
 
 # Compiled.
@@ -22,31 +18,31 @@ References: docs/architecture.md, "Dispatch"; Goyal et al., Start-time Fair Queu
 from collections.abc import Callable
 from typing import Final
 
-from fcgi.cgi.refusal import Refusal, hard_stop, of_error
-from fcgi.dispatch.actions import Action, Answer, CancelRun, Send, Tell
+from fcgi.cgi.refusal import Refusal, hard_stop
+from fcgi.dispatch.actions import Action, CancelRun, Refuse, Tell
 from fcgi.dispatch.alarms import Alarms
 from fcgi.dispatch.backlog import Backlog
+from fcgi.dispatch.binding import Binding
 from fcgi.dispatch.catalogue import Catalogue
-from fcgi.dispatch.conduct import begin_anew
-from fcgi.dispatch.room import MAX_RUNS, bind, choose, hunt, release, time_trip
-from fcgi.dispatch.tables import LEARN, Entry, Host, Pending
+from fcgi.dispatch.hosts import (
+    OVERDUE_S,
+    SILENT_S,
+    Hosts,
+    hunt,
+    release,
+    time_trip,
+)
+from fcgi.dispatch.tables import LEARN, Entry, Pending
 from fcgi.dispatch.usage import Usage
 from luafarm.aliases import Alias
-from luafarm.config.settings import Broker, Front
 from luafarm.ends import TIME, Budget
 from luafarm.names import HostId, RequestId, Script
-from luafarm.wire.messages import SAFE, Accuse, Miss, Place, Pressure, Report, Verdict
-
-_FRONT: Final = Front()
-_BROKER: Final = Broker()
+from luafarm.wire.messages import SAFE, Accuse, Place, Pressure, UseRow, Verdict
 
 ASK_AGAIN_S: Final = 0.25  # a Miss without a useful answer is repeated: nothing comes
 # of it while the broker is new, or does not know yet that a host is lost
-OVERDUE_S: Final = 5.0  # beyond its budget and the supervisor's grace
-FORSAKEN_S: Final = 30.0  # then it does not answer late, but not at all: of no use here
 MOST_LOSSES: Final = 3  # hosts lost with a run as their next: one that hides what it
 # ran, and ends of it, would have the same run again and again
-MAX_IDLE: Final = 64  # hosts named as idle in one message
 MAX_SERVICE_US: Final = 86_400_000_000  # a day, the longest budget: hosts say anything
 
 
@@ -57,19 +53,22 @@ class Dispatch:
         self,
         ids: Callable[[], int],
         *,
-        turn: int = 0,
-        queue: int = _FRONT.queue,
-        queue_per_script: int = _FRONT.queue_per_script,
-        queue_timeout_s: float = _FRONT.queue_timeout,
-        remembered: int = _BROKER.missing,
+        number: int,
+        queue: int,
+        queue_per_script: int,
+        queue_timeout_s: float,
+        remembered: int,
     ) -> None:
-        self._ids = ids
-        self._turn = turn  # of this front; the first keeps to the published order
+        """ids: of attempts to run a request. number: of this front, from 0."""
+        self._number = number  # of this front; the first keeps to the published order
         self._backlog = Backlog(queue, queue_per_script)
         self._queue_timeout_s = queue_timeout_s
         self._catalogue = Catalogue(remembered)
-        self._hosts: dict[HostId, Host] = {}
+        self._hosts = Hosts()
         self._alarms = Alarms()
+        self._binding = Binding(
+            ids, self._backlog, self._catalogue, self._hosts, self._alarms
+        )
         self._usage = Usage()
         self.rerun: int = 0  # requests sent once more because their host died
 
@@ -79,13 +78,7 @@ class Dispatch:
         """Take a request; send it, queue it or refuse it."""
         if self._catalogue.aliases:
             pending.path = self._catalogue.named(pending.path)
-        entry = self._catalogue.find(pending.path)
-        pending.entry = entry
-        if entry.hosts and not entry.queue and entry.verdict == Verdict.READY:
-            host = choose(entry, now)
-            if host is not None:
-                return [self._send(pending, entry, host, now)]
-        return self._hold(pending, entry, now)
+        return self._binding.begin(pending, now)
 
     def cancel(self, pending: Pending) -> list[Action]:
         """Forget a request whose client went away."""
@@ -105,12 +98,12 @@ class Dispatch:
 
         Call `fill` once after the rows of a batch.
         """
-        host = self._hosts.get(name)
-        pending = release(host, request, now) if host is not None else None
+        host = self._hosts.find(name)
         if host is None:
             return None
+        pending = release(host, request, now)
         if pending is None:
-            return self._finish_late(host, request)
+            return self._hosts.finish_late(host, request)
         entry = pending.entry
         assert entry is not None
         service_us = min(max(service_us, 0), MAX_SERVICE_US)
@@ -126,49 +119,40 @@ class Dispatch:
 
     def absent(self, name: HostId, request: RequestId, now: float) -> list[Action]:
         """Place a run again that its host had no state for."""
-        host = self._hosts.get(name)
+        host = self._hosts.find(name)
         if host is None:
             return []
         pending = release(host, request, now)
         if pending is None:
-            self._finish_late(host, request)
+            self._hosts.finish_late(host, request)
             return []
         if pending.cancelled:
             return []
         entry = pending.entry
         assert entry is not None
         if host in entry.hosts:
-            self._without(entry, host)
+            self._binding.without(entry, host)
         pending.absences += 1
         if pending.absences > 1:
             entry.asked = now  # the broker does not know better yet: ask with a pause
-        return self._again(pending, now)
+        return self._binding.again(pending, now)
 
     def fill(self, name: HostId, now: float) -> list[Action]:
         """Give a host what waits for it, as far as it has room."""
-        host = self._hosts.get(name)
+        host = self._hosts.find(name)
         if host is None or not host.waiting or not host.ready:
             return []
-        actions: list[Action] = []
-        while host.waiting and len(host.runs) < MAX_RUNS:
-            entry = self._backlog.next_for(host, now)
-            if entry is None:
-                break
-            actions.append(self._send_next(entry, host, now))
-        return actions
+        return self._binding.fill(host, now)
 
     # ---- hosts ---------------------------------------------------------------------
 
     def host_up(self, name: HostId) -> bool:
         """Add a host; False when it is known already."""
-        if name in self._hosts:
-            return False
-        self._hosts[name] = Host(name)
-        return True
+        return self._hosts.add(name)
 
     def host_ready(self, name: HostId, now: float) -> list[Action]:
         """Start to use a host: it said Welcome."""
-        host = self._hosts.get(name)
+        host = self._hosts.find(name)
         if host is None:
             return []
         host.ready = True
@@ -176,24 +160,24 @@ class Dispatch:
 
     def host_suspect(self, name: HostId) -> None:
         """Send nothing more to a host whose connection broke, until it is lost."""
-        host = self._hosts.get(name)
+        host = self._hosts.find(name)
         if host is not None:
             host.ready = False
 
     def is_ready(self) -> bool:
         """Return whether every host has said Welcome."""
-        return all(host.ready for host in self._hosts.values())
+        return self._hosts.are_ready()
 
     def run(self, name: HostId, request: RequestId) -> Pending | None:
         """Return a run that this host has not answered yet, also one given up."""
-        host = self._hosts.get(name)
+        host = self._hosts.find(name)
         if host is None:
             return None
         return host.runs.get(request) or host.late.get(request)
 
     def oldest_run(self, name: HostId) -> RequestId:
         """Return the host's oldest unanswered run, which it has begun; 0: none."""
-        host = self._hosts.get(name)
+        host = self._hosts.find(name)
         return next(iter(host.runs), RequestId(0)) if host else RequestId(0)
 
     def host_lost(
@@ -209,13 +193,12 @@ class Dispatch:
         Only a run that had not begun, or of a safe method under its first dead host and
         not over its budget, is started elsewhere.
         """
-        host = self._hosts.pop(name, None)
+        host = self._hosts.remove(name)
         if host is None:
             return []
-        host.ready = False
         for entry in list(self._catalogue.entries.values()):
             if host in entry.hosts:
-                self._without(entry, host)
+                self._binding.without(entry, host)
         actions: list[Action] = []
         started = frozenset(begun)
         following = next(iter(host.runs.values()), None)
@@ -226,7 +209,7 @@ class Dispatch:
             if pending.id == running and budget in TIME:
                 script = pending.entry.script if pending.entry else pending.path
                 error = hard_stop(script, budget)
-                actions.append(Answer(pending, Refusal.TIMEOUT, error=error))
+                actions.append(Refuse(pending, Refusal.TIMEOUT, error=error))
                 continue
             if pending is following:
                 pending.losses += 1
@@ -234,10 +217,10 @@ class Dispatch:
             if is_begun or pending.losses > MOST_LOSSES:
                 pending.deaths += 1
                 if pending.deaths > 1 or pending.begun or not pending.flags & SAFE:
-                    actions.append(Answer(pending, Refusal.HOST_LOST))
+                    actions.append(Refuse(pending, Refusal.HOST_LOST))
                     continue
                 self.rerun += 1
-            actions += self._again(pending, now)
+            actions += self._binding.again(pending, now)
         return actions
 
     # ---- placement -----------------------------------------------------------------
@@ -256,9 +239,9 @@ class Dispatch:
         entry.log_bytes = max(entry.log_bytes, place.log_bytes)
         entry.error = place.error
         entry.refused_until = now + place.retry_after_s
-        hosts = [self._hosts[h] for h in place.hosts if h in self._hosts]
-        if self._turn and len(hosts) > 1:
-            hosts = hunt(hosts, self._turn)
+        hosts = self._hosts.named(place.hosts)
+        if self._number and len(hosts) > 1:
+            hosts = hunt(hosts, self._number)
         if hosts or place.verdict != Verdict.READY or not entry.queue:
             entry.asked = -1.0  # else the answer was of no use: ask again, not at once
         if hosts and not entry.hosts:
@@ -267,7 +250,7 @@ class Dispatch:
         actions: list[Action] = []
         if place.asked and place.asked != place.script:
             actions += self._redirect(place.asked, entry, now)
-        actions += self._settle(entry, now)
+        actions += self._binding.settle(entry, now)
         self._catalogue.rest(entry)
         return actions
 
@@ -291,7 +274,7 @@ class Dispatch:
                 entry.asked = -1.0
                 self._backlog.set_hosts(entry, [])
                 if entry.queue:
-                    actions += self._ask(entry, now)
+                    actions += self._binding.ask(entry, now)
                 else:
                     self._catalogue.forget(path)
         for place in places:
@@ -318,7 +301,7 @@ class Dispatch:
                 int((now - entry.queue[0].arrival) * 1e6),
                 len(entry.queue),
                 int(total * 1e6),
-                self._idle_hosts(),
+                self._hosts.idle(),
             )
             actions.append(Tell(pressure))
         return actions
@@ -328,38 +311,21 @@ class Dispatch:
         actions: list[Action] = []
         for entry in self._backlog.entries():
             while entry.queue and entry.queue[0].arrival + self._queue_timeout_s <= now:
-                late = self._pop(entry)
-                actions.append(Answer(late, Refusal.OVERLOADED, retry_after_s=1))
+                late = self._binding.pop(entry)
+                actions.append(Refuse(late, Refusal.OVERLOADED, retry_after_s=1))
             if entry.queue and not entry.hosts and now - entry.asked >= ASK_AGAIN_S:
                 entry.asked = -1.0
-                actions += self._ask(entry, now)
-        for host in self._hosts.values():
-            if host.late and now - host.late_since > FORSAKEN_S:
-                host.late_since = now
-                over_s = OVERDUE_S + FORSAKEN_S
-                why = f"an answer {over_s:g} s over its time, and none yet"
-                actions.append(Tell(Accuse(host.name, why)))
-            first = next(iter(host.runs.values()), None)
-            if first is None or first.entry is None or not first.entry.wall_s:
-                continue
-            if now - max(first.sent, host.since) > first.entry.wall_s + OVERDUE_S:
-                host.late_since = now
-                host.ready = False  # neither it nor its supervisor kept the deadline
-                for pending in list(host.runs.values()):
-                    release(host, pending.id, now)
-                    host.late[pending.id] = pending
-                    if pending.cancelled:
-                        continue
-                    pending.cancelled = True
-                    actions.append(Answer(pending, Refusal.TIMEOUT))
+                actions += self._binding.ask(entry, now)
+        for name in self._hosts.silent(now):
+            why = f"an answer {OVERDUE_S + SILENT_S:g} s over its time, and none yet"
+            actions.append(Tell(Accuse(name, why)))
+        for pending in self._hosts.give_up_overdue(now):
+            actions.append(Refuse(pending, Refusal.TIMEOUT))
         return actions
 
-    def report(self, now: float, gauges: dict[str, int]) -> Report:
-        """Return the counts since the last report, and forget them."""
-        gauges["queued"] = self._backlog.queued
-        gauges["running"] = sum(len(h.runs) for h in self._hosts.values())
-        gauges["rerun"] = self.rerun
-        return Report(self._usage.take(now), tuple(sorted(gauges.items())))
+    def take_uses(self, now: float) -> tuple[UseRow, ...]:
+        """Return what was used since the last call, and forget it."""
+        return self._usage.take(now)
 
     def retry_broker(self) -> None:
         """Forget that anything was asked: the broker is a new one."""
@@ -367,51 +333,21 @@ class Dispatch:
             entry.asked = -1.0
 
     @property
+    def queued(self) -> int:
+        """Requests that wait."""
+        return self._backlog.queued
+
+    @property
+    def running(self) -> int:
+        """Requests that are with a VM host."""
+        return self._hosts.running()
+
+    @property
     def outstanding(self) -> int:
         """Requests that wait or run."""
-        return self._backlog.queued + sum(len(h.runs) for h in self._hosts.values())
+        return self.queued + self.running
 
     # ---- inside --------------------------------------------------------------------
-
-    def _send(self, pending: Pending, entry: Entry, host: Host, now: float) -> Send:
-        bind(pending, entry, host, RequestId(self._ids()), now)
-        return Send(pending)
-
-    def _send_next(self, entry: Entry, host: Host, now: float) -> Send:
-        pending = self._pop(entry)
-        send = self._send(pending, entry, host, now)
-        self._backlog.charge(entry, pending.cost)
-        return send
-
-    def _hold(self, pending: Pending, entry: Entry, now: float) -> list[Action]:
-        """Queue a request that cannot start now, or refuse it."""
-        verdict = entry.verdict
-        if entry.known and verdict == Verdict.REFUSED and now >= entry.refused_until:
-            entry.verdict = verdict = Verdict.READY
-        if entry.known and verdict != Verdict.READY:
-            return [self._refuse(pending, entry, now)]
-        if not self._backlog.add(entry, pending):
-            self._catalogue.rest(entry)
-            return [Answer(pending, Refusal.OVERLOADED, retry_after_s=1)]
-        self._catalogue.rest(entry)
-        if not entry.hosts:
-            return self._ask(entry, now)
-        self._alarms.watch(entry, now)
-        return []
-
-    def _refuse(self, pending: Pending, entry: Entry, now: float) -> Answer:
-        if entry.verdict == Verdict.MISSING:
-            return Answer(pending, Refusal.NOT_FOUND)
-        if entry.verdict == Verdict.BROKEN:
-            return Answer(pending, of_error(entry.error), error=entry.error)
-        wait = max(1, int(entry.refused_until - now + 0.999))
-        return Answer(pending, Refusal.UNAVAILABLE, wait, entry.error)
-
-    def _ask(self, entry: Entry, now: float) -> list[Action]:
-        if entry.asked >= 0:
-            return []
-        entry.asked = now
-        return [Tell(Miss(entry.script, self._idle_hosts()))]
 
     def _redirect(self, asked: bytes, entry: Entry, now: float) -> list[Action]:
         """Move what waits under a path with PATH_INFO to its script."""
@@ -423,78 +359,16 @@ class Dispatch:
         actions: list[Action] = []
         queue = list(waiting.queue)
         while waiting.queue:
-            self._pop(waiting)
+            self._binding.pop(waiting)
         self._catalogue.forget(asked)
         for pending in queue:
             pending.path = self._catalogue.named(pending.path)
             pending.entry = entry
-            actions += self._again(pending, now)
+            actions += self._binding.again(pending, now)
         return actions
-
-    def _again(self, pending: Pending, now: float) -> list[Action]:
-        """Place a request anew; in a queue it keeps the place of its arrival."""
-        assert pending.entry is not None
-        begin_anew(pending)
-        entry = self._catalogue.again(pending.entry)
-        pending.entry = entry
-        if entry.hosts and entry.verdict == Verdict.READY:
-            host = choose(entry, now)
-            if host is not None:
-                return [self._send(pending, entry, host, now)]
-        return self._hold(pending, entry, now)
-
-    def _settle(self, entry: Entry, now: float) -> list[Action]:
-        """Serve or refuse what waits, after the broker's word on it."""
-        actions: list[Action] = []
-        if entry.verdict != Verdict.READY:
-            while entry.queue:
-                actions.append(self._refuse(self._pop(entry), entry, now))
-            return actions
-        while entry.queue:
-            host = choose(entry, now) if entry.hosts else None
-            if host is None:
-                break
-            actions.append(self._send_next(entry, host, now))
-        if entry.queue:
-            if entry.hosts:
-                self._alarms.watch(entry, now)
-            else:
-                actions += self._ask(entry, now)
-        return actions
-
-    def _finish_late(self, host: Host, request: RequestId) -> Pending | None:
-        """Take a run that was given up off its host, which serves again after them."""
-        pending = host.late.pop(request, None)
-        if pending is not None and not host.late:
-            host.ready = True
-        return pending
-
-    def _without(self, entry: Entry, host: Host) -> None:
-        self._backlog.set_hosts(entry, [h for h in entry.hosts if h is not host])
-        self._catalogue.rest(entry)
-
-    def _pop(self, entry: Entry) -> Pending:
-        pending = self._backlog.pop(entry)
-        self._catalogue.rest(entry)
-        return pending
-
-    def _idle_hosts(self) -> tuple[HostId, ...]:
-        idle = [h.name for h in self._hosts.values() if h.ready and not h.runs]
-        return tuple(idle[:MAX_IDLE])
 
     def check(self) -> None:
         """Raise AssertionError if the tables disagree with each other."""
         self._backlog.check()
         self._catalogue.check()
-        entries = self._catalogue.entries
-        for entry in entries.values():
-            for host in entry.hosts:
-                assert self._hosts.get(host.name) is host, host.name
-        for host in self._hosts.values():
-            for path in host.waiting:
-                assert host in entries[path].hosts, path
-                assert entries[path].queue, path
-            for pending in host.runs.values():
-                assert pending.host is host
-            total = sum(p.cost for p in host.runs.values())
-            assert abs(total - host.work) < 1e-6, (total, host.work)
+        self._hosts.check(self._catalogue.entries)

@@ -20,7 +20,7 @@ WINDOW_MAX_S: Final = 0.001
 """And at most, on machines or networks whose best round trip is long."""
 
 STALL_S: Final = 0.001
-"""A host without progress for so long gets nothing more behind its first run."""
+"""A host without progress for this long gets nothing more behind its first run."""
 
 UNKNOWN_S: Final = 2 * WINDOW_MAX_S
 """Expected time of a script that never ran: it goes to an empty host only."""

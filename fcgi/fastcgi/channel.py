@@ -1,7 +1,7 @@
 """Connections of web servers: sockets that never block, watched by one epoll of ours.
 
 The event loop watches the epoll only, so what many connections have sent is taken in
-one turn and without a callback of the loop for each; and a fresh connection, which is
+one pass and without a callback of the loop for each; and a fresh connection, which is
 what web servers make for each request unless they are told to keep it, costs three
 system calls and no task. To its owner a channel is what a transport of asyncio is.
 """
@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from luafarm.wire.outgoing import Outgoing
 
-_EVENTS: Final = 64  # connections that have a turn before the loop's other work
+_EVENTS: Final = 64  # connections looked at before the loop's other work
 _READ_BYTES: Final = 64 << 10
 _IN: Final = int(select.EPOLLIN)
 _OUT: Final = int(select.EPOLLOUT)
@@ -49,9 +49,9 @@ class Channels:
         self.loop = loop
         self.epoll = select.epoll()
         self.open: dict[int, Channel] = {}  # by descriptor
-        loop.add_reader(self.epoll.fileno(), self.turn)
+        loop.add_reader(self.epoll.fileno(), self.attend)
 
-    def turn(self) -> None:
+    def attend(self) -> None:
         """Attend to what is ready."""
         channels = self.open
         for fd, events in self.epoll.poll(0, _EVENTS):
@@ -139,7 +139,7 @@ class Channel:
         self._watch()
 
     def postpone(self) -> None:
-        """Have the owner go on in the loop's next turn, before more is read."""
+        """Have the owner go on in the loop's next pass, before more is read."""
         if not self._is_postponed:
             self._is_postponed = True
             self._watch()
@@ -227,7 +227,7 @@ class Channel:
         self._let_go()
 
     def _let_go(self) -> None:
-        """Close the descriptor; the owner hears of it in the loop's next turn."""
+        """Close the descriptor; the owner hears of it in the loop's next pass."""
         channels = self._channels
         if channels.open.pop(self.fd, None) is not None:
             os.close(self.fd)

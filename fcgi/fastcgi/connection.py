@@ -2,7 +2,7 @@
 
 The loop calls, in this order: `receive(data, now)` and acts on the events, writes
 `data_to_send()`, and looks at `closing`; when `has_more` is true it does the same again
-in its next turn, with no data, before it reads on. It writes what `reply` (or `stdout`,
+in its next pass, with no data, before it reads on. It writes what `reply` (or `stdout`,
 `stderr`, `end`) returns and looks at `closing` again. `expired(now)` once a second,
 `eof(now)` when the peer will send no more, `lost()` when the connection is no more.
 Nothing here raises for what a peer does: `error` says why a connection is closed.
@@ -16,7 +16,7 @@ The rules (FastCGI 1.0; numbers of its sections stand where they are obeyed):
 - The connection closes when no request is left and one of them had no KEEP_CONN, so
   that such a request never takes others with it.
 - Streams that a peer need not have finished (abort, unknown role, authorizer) make
-  closing linger: half closed, read on for `linger_s`.
+  closing linger: half closed, read on for LINGER_S.
 
 The loop must stop reading while what it wrote is not taken: each management record of
 eight bytes is answered with up to 80.
@@ -26,6 +26,7 @@ eight bytes is answered with up to 80.
 
 from typing import Final
 
+from fcgi.arrival import Limits
 from fcgi.cgi.refusal import Refusal
 from fcgi.fastcgi import management, records
 from fcgi.fastcgi.request import (
@@ -35,7 +36,6 @@ from fcgi.fastcgi.request import (
     RUNNING,
     Aborted,
     Event,
-    Limits,
     Request,
     whole_get,
 )
@@ -50,7 +50,14 @@ BROKEN: Final = bytes(8)
 connection for the end of the reply, or waits for the rest of an announced length."""
 
 MANY: Final = 1 << 20
-"""Records in one call where nobody's turn is waited for."""
+"""Records in one call where nobody else waits."""
+
+HALF_CLOSE_S: Final = 1.0
+"""For what is answered to a client that shut down only its sending half: on TCP nothing
+tells it from one that went away, whose requests must not run on."""
+
+LINGER_S: Final = 2.0
+"""Read on before closing, so that no RST eats an answer."""
 
 _MIN_BYTES: Final = records.HEADER_BYTES
 
@@ -179,10 +186,10 @@ class Connection:
         events: list[Event] = []
         waited = now - self._touched
         if self.closing:
-            if waited >= self._limits.linger_s:
+            if waited >= LINGER_S:
                 self.closing = CLOSE
         elif self._is_half_closed:
-            if waited >= self._limits.half_close_s:
+            if waited >= HALF_CLOSE_S:
                 self._close(events)
         elif is_paused:
             self._rest(now)
@@ -257,7 +264,7 @@ class Connection:
         is_fresh: bool,
         events: list[Event],
     ) -> None:
-        """Look at so many records from a place on, and keep what is not whole."""
+        """Look at some records, from a place on, and keep what is not whole."""
         size = len(data)
         needed = _MIN_BYTES
         left = most

@@ -20,24 +20,23 @@ import socket
 import time
 from typing import Final
 
-from fcgi.cgi import pages, params, reply
+from fcgi.endpoints import endpoints
 from fcgi.family import Handover
 from fcgi.fastcgi.channel import Channel, Channels
-from fcgi.fastcgi.peer import FcgiExchange, Peer
-from fcgi.fastcgi.request import Limits
+from fcgi.fastcgi.peer import Peer
 from fcgi.service import Service
-from fcgi.spool import Room
-from luafarm.config.settings import Settings
+from fcgi.terms import Terms
+from luafarm.config.settings import Front
 
 logger = logging.getLogger("luafarm.front")
 
 _ACCEPTS_ALONE: Final = 64
 _ACCEPTS_SHARED: Final = 8
-"""Connections taken in one turn of the loop. Where several fronts share them, fewer
+"""Connections taken in one pass of the loop. Where several fronts share them, fewer
 spread kept connections better, but requests over fresh ones travel in smaller batches:
 with 16 they cost two thirds to nine tenths of what they cost with 1 or 4 (2 cores)."""
 
-_TAKES: Final = 16  # connections taken from other fronts in one turn
+_TAKES: Final = 16  # connections taken from other fronts in one pass
 _FIRST_S: Final = 1.0  # for the first request of a connection taken in at the end
 _RETIRE_S: Final = 0.005  # how often a front that retires looks for idle connections
 
@@ -48,45 +47,28 @@ class Server:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        settings: Settings,
+        front: Front,
+        terms: Terms,
         service: Service,
-        max_connections: int,
         handover: Handover | None = None,
     ) -> None:
-        self.front = front = settings.front
-        self.heads = reply.Heads(front.max_reply_header)
-        self.trusted_pools = frozenset(
-            [name for name, pool in settings.pool.items() if pool.trust == "trusted"]
-        )
-        self.directories = pages.Directories(settings.pool.values())
-        self.service = service
-        self.limits = Limits(
-            max_connections=max_connections,
-            requests_per_connection=front.requests_per_connection,
-            max_params=front.max_params,
-            max_param=front.max_param,
-            max_body=front.max_body,
-            inline_body=front.inline_body,
-            idle_s=front.idle_timeout,
-            receive_s=front.receive_timeout,
-        )
-        self.room = Room(front.spool)
-        self.peers: set[Peer] = set()
-        self.channels = Channels(loop)
         self._loop = loop
+        self._service = service
+        self._terms = terms
+        self._endpoints = endpoints(front, service.status_page)
+        self._gauges = service.gauges
+        self._backlog = front.backlog
+        self._peers: set[Peer] = set()
+        self._channels = Channels(loop)
         self._sockets: list[socket.socket] = []
-        self._max_connections = max_connections
         self._handover = handover
         self._accepts = _ACCEPTS_ALONE if handover is None else _ACCEPTS_SHARED
         self._is_accepting = False
         self._is_draining = False
         self._retiring: asyncio.TimerHandle | None = None
         self._allowed = _web_server_addrs(front.web_server_addrs)
-        self._ping = front.ping_path.encode()
-        self._status = front.status_path.encode()
         self._spare = os.open(os.devnull, os.O_RDONLY)  # given up to answer EMFILE
         self._sweeper = loop.call_later(1.0, self._sweep)
-        self.accepted = 0
 
     def listen(self, sockets: list[socket.socket]) -> None:
         """Accept connections from listening sockets, and take those of other fronts."""
@@ -98,10 +80,10 @@ class Server:
     def drain(self) -> None:
         """Take in what waits, then nothing; close each connection when it is idle."""
         self._stop_retiring()
-        for peer in list(self.peers):
+        for peer in list(self._peers):
             peer.drain()
         for sock in self._sockets:
-            for _ in range(self.front.backlog):
+            for _ in range(self._backlog):
                 if not self._accept_one(sock):
                     break
         self._close_listeners()
@@ -115,49 +97,24 @@ class Server:
         """Let go of everything."""
         self._stop_retiring()
         self._sweeper.cancel()
-        self.channels.close()
+        self._channels.close()
         os.close(self._spare)
         if self._handover is not None:
             self._handover.close()
 
-    def gone(self, peer: Peer) -> None:
-        """Take note that a connection is no more."""
-        self.peers.discard(peer)
-        if not self._is_accepting and not self._is_draining:
-            self._start_accepting()
+    def take_in(self, connection: socket.socket) -> None:
+        """Serve a connection."""
+        peer = Peer(self._service, self._terms, self._endpoints, self._gone)
+        self._peers.add(peer)
+        self._gauges.connections = len(self._peers)
+        memory = self._terms.reply_memory
+        peer.open(Channel(self._channels, connection, peer, memory))
+        if self._is_draining:  # it waited for us: its first request is on its way
+            self._loop.call_later(_FIRST_S, peer.drain)
 
     def is_empty(self) -> bool:
         """Return whether no connection is left."""
-        return not self.peers
-
-    def gauges(self) -> dict[str, int]:
-        """Return the counts of `luafarm status`."""
-        return {
-            "pid": os.getpid(),
-            "connections": len(self.peers),
-            "accepted": self.accepted,
-        }
-
-    def answers_itself(self, exchange: FcgiExchange) -> bool:
-        """Answer the front's own endpoints, ping and status."""
-        if not self._ping and not self._status:
-            return False
-        name = params.find(exchange.request.params, b"SCRIPT_NAME")
-        if not name or name not in {self._ping, self._status}:
-            return False
-        body = b"pong" if name == self._ping else self._status_text()
-        exchange.reply(b"Status: 200 OK\r\nContent-Type: text/plain", body, b"")
-        return True
-
-    def _status_text(self) -> bytes:
-        gauges = {
-            **self.gauges(),
-            "requests": self.service.requests,
-            "errors": self.service.errors,
-            "outstanding": self.service.outstanding,
-            "broker": int(self.service.term > 0),
-        }
-        return "".join(f"{k}: {v}\n" for k, v in sorted(gauges.items())).encode()
+        return not self._peers
 
     # ---- accepting -----------------------------------------------------------------
 
@@ -177,31 +134,33 @@ class Server:
         except OSError as error:
             self._accept_failed(sock, error)
             return False
-        self.accepted += 1
+        self._gauges.accepted += 1
         if self._allowed and not self._is_allowed(connection, address):
             connection.close()
         else:
             if connection.family != socket.AF_UNIX:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._take_in(connection)
+            self.take_in(connection)
         return True
 
     def _is_full(self) -> bool:
         """Return whether no more may be taken in; stop accepting if so."""
-        if len(self.peers) < self._max_connections:
+        most = self._terms.limits.max_connections
+        if len(self._peers) < most:
             return False
         logger.warning(
             "max_connections=%d reached; no more are accepted until one closes",
-            self._max_connections,
+            most,
         )
         self._stop_accepting()
         return True
 
-    def _take_in(self, connection: socket.socket) -> None:
-        peer = Peer(self)
-        peer.open(Channel(self.channels, connection, peer, self.front.reply_memory))
-        if self._is_draining:  # it waited for us: its first request is on its way
-            self._loop.call_later(_FIRST_S, peer.drain)
+    def _gone(self, peer: Peer) -> None:
+        """Take note that a connection is no more."""
+        self._peers.discard(peer)
+        self._gauges.connections = len(self._peers)
+        if not self._is_accepting and not self._is_draining:
+            self._start_accepting()
 
     def _accept_failed(self, sock: socket.socket, error: OSError) -> None:
         if error.errno not in {errno.EMFILE, errno.ENFILE}:
@@ -256,13 +215,13 @@ class Server:
             connection = self._handover.take()
             if connection is None:
                 return
-            self._take_in(connection)
+            self.take_in(connection)
 
     def _give_away(self) -> None:
         """Give every idle connection to the other fronts, now and in a moment again."""
         handover = self._handover
         assert handover is not None
-        for peer in list(self.peers):
+        for peer in list(self._peers):
             peer.pass_on(handover.give)
         # looked for again and again: it would cost every request to be told
         self._retiring = self._loop.call_later(_RETIRE_S, self._give_away)
@@ -274,7 +233,7 @@ class Server:
 
     def _sweep(self) -> None:
         now = time.monotonic()
-        for peer in list(self.peers):
+        for peer in list(self._peers):
             peer.sweep(now)
         self._sweeper = self._loop.call_later(1.0, self._sweep)
 

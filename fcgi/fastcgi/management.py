@@ -1,8 +1,8 @@
 """Management records: what the front answers about itself (FastCGI 1.0, 4)."""
 
+from fcgi.arrival import Limits
 from fcgi.cgi import params
 from fcgi.fastcgi import records
-from fcgi.fastcgi.request import Limits
 
 
 def answer(kind: int, content: bytes, limits: Limits) -> bytes:

@@ -8,13 +8,12 @@ awaits it.
 
 # Compiled.
 
-from dataclasses import dataclass
 from typing import Final
 
+from fcgi.arrival import Limits, refusal_of
 from fcgi.cgi import params
 from fcgi.cgi.refusal import Refusal
 from fcgi.fastcgi import records
-from luafarm.config.settings import Front
 
 RECEIVING: Final = 0
 RUNNING: Final = 1  # arrived whole; an answer is due
@@ -31,27 +30,6 @@ _PARAMS_OF_1: Final = b"\1\4\0\1"
 _ENDS_OF_1: Final = b"\1\4\0\1\0\0\0\0\1\5\0\1\0\0\0\0"
 
 _LONGEST_LENGTH: Final = 18  # digits of a CONTENT_LENGTH: beyond any max_body
-
-
-_FRONT: Final = Front()
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one connection may take. Bytes and seconds; the names of the settings."""
-
-    max_connections: int = _FRONT.max_connections  # told in GET_VALUES
-    requests_per_connection: int = _FRONT.requests_per_connection  # more: 503
-    max_params: int = _FRONT.max_params  # bytes, one request's parameters; 431
-    max_param: int = _FRONT.max_param  # bytes, one name with its value; 431
-    max_body: int = _FRONT.max_body  # bytes, STDIN and DATA together; 413
-    inline_body: int = _FRONT.inline_body  # bytes; a longer one: `Chunk` events
-    idle_s: float = _FRONT.idle_timeout  # without any request
-    receive_s: float = _FRONT.receive_timeout  # without progress of what is not in
-    # A client that shut down only its sending half gets what is answered within this.
-    # On TCP nothing tells it from one that went away, whose requests must not run on.
-    half_close_s: float = 1.0
-    linger_s: float = 2.0  # reads on before closing, so that no RST eats an answer
 
 
 class Request:
@@ -142,11 +120,8 @@ class Request:
             self.script_filename, self.method, length = params.route(
                 self.params, limits.max_param
             )
-        except params.MalformedPairsError:
-            self.refuse(Refusal.MALFORMED)
-            return
-        except params.LongPairError:
-            self.refuse(Refusal.PARAMS_TOO_LARGE)
+        except params.PairsError as error:
+            self.refuse(refusal_of(error))
             return
         # nginx says nothing and Caddy -1 when they do not know the length
         if not length or length == b"-1" or self.role == records.AUTHORIZER:

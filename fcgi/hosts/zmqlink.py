@@ -15,15 +15,15 @@ from typing import Final, cast
 
 import zmq
 
-from fcgi import turn
-from fcgi.hosts.arrivals import AHEAD_BYTES, Arrivals
+from fcgi import share
+from fcgi.hosts.received import AHEAD_BYTES, Received
 from luafarm.config.endpoints import parse_host_port
 from luafarm.keys import curve
 from luafarm.keys.handshakes import Change, Handshakes
 from luafarm.process.complaints import Complaints
 from luafarm.wire.codec import MAX_FRAME
 
-_HWM: Final = 2000  # messages
+HWM: Final = 2000  # messages
 HOST_HWM: Final = 32  # that a VM host may be ahead of us: 8 MiB of pieces
 _HOST_SNDHWM: Final = 160  # every run, its end, and a piece of the body of some
 _FRAME_BYTES: Final = 2 << 10  # what a frame of no size counts
@@ -38,7 +38,7 @@ _EVENTS: Final = zmq.EVENTS
 _RCVMORE: Final = zmq.RCVMORE
 
 
-class Link:
+class ZmqLink:
     """One DEALER: frames in through a callback, frames out by `send`."""
 
     taken: Final = 0  # of what was sent, libzmq does not tell
@@ -55,7 +55,7 @@ class Link:
         on_lost: Callable[[str], None],
         pair: curve.KeyPair | None = None,
         server_key: bytes = b"",
-        ahead: int = _HWM,
+        ahead: int = HWM,
         max_frame: int = MAX_FRAME,
     ) -> None:
         """Connect; whom: to this one.
@@ -70,7 +70,7 @@ class Link:
         self._socket = context.socket(zmq.DEALER)
         self._socket.set(zmq.IMMEDIATE, 1)
         self._socket.set(zmq.MAXMSGSIZE, max_frame)
-        self._socket.set(zmq.SNDHWM, _HWM if ahead == _HWM else _HOST_SNDHWM)
+        self._socket.set(zmq.SNDHWM, HWM if ahead == HWM else _HOST_SNDHWM)
         self._socket.set(zmq.RCVHWM, ahead)
         self._socket.set(zmq.RECONNECT_IVL, 50)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 1000)
@@ -87,10 +87,10 @@ class Link:
         self._is_due = False  # `_read` will be called
         self._heard = 0  # frames
         self._most_unheard = max_frame + AHEAD_BYTES  # bytes since the last of them
-        self._arrivals: Arrivals | None = None
-        self._connections = 0  # the last of which `_arrivals` counts
+        self._received: Received | None = None
+        self._connections = 0  # the last of which `_received` counts
         self._port = 0  # there; 0: nobody knows how much comes
-        if ahead != _HWM and endpoint.startswith(_TCP):
+        if ahead != HWM and endpoint.startswith(_TCP):
             self._port = parse_host_port(endpoint.removeprefix(_TCP))[1]
             self._looking = loop.call_later(LOOK_S, self._look)
         loop.call_soon(self._watch)
@@ -122,22 +122,13 @@ class Link:
         self.send(frame)
         return 0
 
-    def drain(self, until: float, on_end: Callable[[], None]) -> None:
-        """Hand every frame of a dead peer to the callback, by turns; then call on_end.
-
-        until: seconds; then the rest is dropped: somebody is not dead.
-        """
-        end = time.monotonic() + turn.SECONDS
+    def hear_next(self) -> bool:
+        """Hand a frame to the callback; False: there is none, or the end has come."""
         # asked for each time: an exception for "nothing" costs more than the question
-        while self._is_open and self._has_input():
+        is_there = self._is_open and self._has_input()
+        if is_there:
             self._hear()
-            now = time.monotonic()
-            if now >= until:
-                break
-            if now >= end:
-                self._loop.call_soon(self.drain, until, on_end)
-                return
-        on_end()
+        return is_there
 
     def _read_soon(self) -> None:
         if not self._is_due:
@@ -145,10 +136,10 @@ class Link:
             self._loop.call_soon(self._read)
 
     def _read(self) -> None:
-        """Hand some frames to the callback, and go on after the others' turn."""
+        """Hand a share of frames to the callback, and go on after the others."""
         self._is_due = False
-        left = turn.BYTES
-        end = time.monotonic() + turn.SECONDS
+        left = share.BYTES
+        end = time.monotonic() + share.SECONDS
         while self._is_open and self._has_input():
             if left <= 0 or time.monotonic() >= end:
                 self._read_soon()
@@ -208,22 +199,22 @@ class Link:
 
     def _count(self, fd: int) -> None:
         """Count what comes in on this descriptor; -1: on none."""
-        if self._arrivals is not None:
-            self._arrivals.close()
-            self._arrivals = None
+        if self._received is not None:
+            self._received.close()
+            self._received = None
         if fd >= 0 and self._port:
             with contextlib.suppress(OSError):  # it has ended: another one comes
-                self._arrivals = Arrivals(fd, self._port)
+                self._received = Received(fd, self._port)
 
     def _look(self) -> None:
         """Give up a peer whose message does not end."""
         self._looking = self._loop.call_later(LOOK_S, self._look)
-        if self._arrivals is None:
+        if self._received is None:
             return
         if self._has_input():
             self._read_soon()  # asking may have swallowed the edge
             return
-        unheard = self._arrivals.unheard(self._heard, time.monotonic())
+        unheard = self._received.unheard(self._heard, time.monotonic())
         if unheard > self._most_unheard:
             self._count(-1)
             self._on_lost(

@@ -1,7 +1,7 @@
 """A front's connection to a VM host that wants no key: ZMTP on the front's own loop.
 
-The same as `fcgi.hosts.zmqlink.Link` to its owner, without libzmq's thread between: a
-reply wakes the front and nothing else. A connection that was made once is not made
+The same as `fcgi.hosts.zmqlink.ZmqLink` to its owner, without libzmq's thread between:
+a reply wakes the front and nothing else. A connection that was made once is not made
 again: a VM host's endpoint is never used twice, and it ends with the host.
 """
 
@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from fcgi import turn
-from fcgi.dispatch.conduct import IDLE_S, MAX_IDLE, Allowance
+from fcgi import share
+from fcgi.dispatch.conduct import IDLE_AT_ONCE, IDLE_PER_S, too_many
+from luafarm.allowance import Allowance
 from luafarm.config.endpoints import parse_host_port
 from luafarm.errors import ProtocolError
 from luafarm.wire import zmtp
@@ -29,7 +30,7 @@ _IPC: Final = "ipc://"
 _TCP: Final = "tcp://"
 
 
-class StreamLink:
+class ZmtpLink:
     """One DEALER: frames in through a callback, frames out by `send`."""
 
     def __init__(
@@ -50,68 +51,57 @@ class StreamLink:
         self._on_connected = on_connected
         self._on_lost = on_lost
         self._max_frame = max_frame
-        self._commands = Allowance(MAX_IDLE, IDLE_S)
-        self._stream: Connection | None = None
+        self._commands = Allowance(IDLE_AT_ONCE, IDLE_PER_S)
+        self._connection: Connection | None = None
         self._is_open = True
         self._takes = True  # the host has not closed its end
         self._is_due = False  # the loop is to say when more can be sent
-        self._unheard: list[bytes] = []  # frames for the next turn
-        self._has_turn = False  # the next one is asked for
+        self._unheard: list[bytes] = []  # frames of the next share
+        self._has_more = False  # that one is asked for
         self._opening: asyncio.Task[None] | None = loop.create_task(
             self._open(endpoint)
         )
 
     def send(self, frame: bytes) -> bool:
         """Send a frame; False when the peer is gone or takes no more."""
-        stream = self._stream
-        if stream is None or not self._takes or stream.waiting > MAX_WAITING:
+        connection = self._connection
+        if connection is None or not self._takes or connection.waiting > MAX_WAITING:
             return False
         try:
-            stream.write(frame)
+            connection.write(frame)
         except OSError:
             self._takes = False  # what it sent before is still to be read: then its end
             return False
-        if stream.waiting:
-            self._flush_later(stream)
+        if connection.waiting:
+            self._flush_later(connection)
         return True
 
     @property
     def taken(self) -> int:
         """Bytes that the host has taken, of all that it was sent."""
-        stream = self._stream
-        return 0 if stream is None else stream.written - stream.waiting
+        connection = self._connection
+        return 0 if connection is None else connection.written - connection.waiting
 
     def send_piece(self, frame: bytes) -> int:
         """Send what the host has asked for; return where it ends, as `taken` counts.
 
         It may wait whatever waits already: the owner answers one ask at a time.
         """
-        stream = self._stream
-        if stream is None or not self._takes:
+        connection = self._connection
+        if connection is None or not self._takes:
             return 0
         try:
-            stream.write(frame)
+            connection.write(frame)
         except OSError:
             self._takes = False
             return 0
-        if stream.waiting:
-            self._flush_later(stream)
-        return stream.written
+        if connection.waiting:
+            self._flush_later(connection)
+        return connection.written
 
-    def drain(self, until: float, on_end: Callable[[], None]) -> None:
-        """Hand every frame of a dead peer to the callback, by turns; then call on_end.
-
-        until: seconds; then the rest is dropped: somebody is not dead.
-        """
-        end = time.monotonic() + turn.SECONDS
-        while self._stream is not None and self._read():
-            now = time.monotonic()
-            if now >= until:
-                break
-            if now >= end:
-                self._loop.call_soon(self.drain, until, on_end)
-                return
-        on_end()
+    def hear_next(self) -> bool:
+        """Hand some frames to the callback; False: none, or the end has come."""
+        return self._connection is not None and self._read()
 
     def close(self) -> None:
         """Close the connection; what was not sent is dropped."""
@@ -124,8 +114,8 @@ class StreamLink:
             sock = _new_socket(endpoint)
             try:
                 await self._connect(sock, endpoint)
-                stream = self._new_stream(sock.fileno())
-                stream.open()
+                connection = self._new_stream(sock.fileno())
+                connection.open()
             except OSError:
                 sock.close()
                 await asyncio.sleep(pause_s)
@@ -135,9 +125,9 @@ class StreamLink:
                 sock.close()
                 raise
             sock.detach()
-            self._stream = stream
+            self._connection = connection
             self._opening = None
-            self._loop.add_reader(stream.fd, self._wake)
+            self._loop.add_reader(connection.fd, self._wake)
             return
 
     def _new_stream(self, fd: int) -> Connection:
@@ -153,23 +143,22 @@ class StreamLink:
             await self._loop.sock_connect(sock, address)
 
     def _wake(self) -> None:
-        """Take what has come in, unless this turn's share is taken already."""
-        if not self._has_turn:
+        """Take what has come in, unless a further share is asked for already."""
+        if not self._has_more:
             self._read()
 
     def _read_on(self) -> None:
-        self._has_turn = False
-        if self._stream is not None:
-            self._read()
+        self._has_more = False
+        self.hear_next()
 
     def _read(self) -> bool:
         """Hand some of what came in to the callback; False: there was nothing."""
-        stream = self._stream
-        assert stream is not None
+        connection = self._connection
+        assert connection is not None
         frames = self._unheard
         if not frames:
             try:
-                frames = self._take(stream)
+                frames = self._take(connection)
             except BlockingIOError:
                 return False
             except OSError:
@@ -178,81 +167,79 @@ class StreamLink:
             except ProtocolError as error:
                 self._break(str(error))
                 return False
-        if len(frames) > turn.UNTIMED:
+        if len(frames) > share.UNTIMED:
             frames = self._within_time(frames)
         elif self._unheard:
             self._unheard = []
         for frame in frames:
-            if self._stream is None:
+            if self._connection is None:
                 return True  # the frame before was one too many
             self._on_frame(frame)
-        if (self._unheard or stream.has_more) and not self._has_turn:
-            self._has_turn = True
+        if (self._unheard or connection.has_more) and not self._has_more:
+            self._has_more = True
             self._loop.call_soon(self._read_on)
         return True
 
-    def _take(self, stream: Connection) -> list[bytes]:
-        """Return what has come in, of this turn's share; see `Connection.read`."""
-        was_ready = stream.is_ready
-        frames = stream.read(turn.FRAMES)
-        commands = stream.take_commands()
-        if commands and not self._commands.spend(commands, time.monotonic()):
-            raise ProtocolError(
-                f"more than {MAX_IDLE} commands of ZMTP in {IDLE_S:g} s"
-            )
-        if stream.waiting:
-            self._flush_later(stream)
-        if not was_ready and stream.is_ready:
+    def _take(self, connection: Connection) -> list[bytes]:
+        """Return what has come in, at most a share; see `Connection.read`."""
+        was_ready = connection.is_ready
+        frames = connection.read(share.FRAMES)
+        commands = connection.take_commands()
+        if commands and self._commands.take(time.monotonic(), commands) > 0.0:
+            raise ProtocolError(too_many("commands of ZMTP"))
+        if connection.waiting:
+            self._flush_later(connection)
+        if not was_ready and connection.is_ready:
             self._on_connected()
         return frames
 
     def _within_time(self, frames: list[bytes]) -> list[bytes]:
         """Hand frames to the callback while there is time; return the last of them."""
-        end = time.monotonic() + turn.SECONDS
+        end = time.monotonic() + share.SECONDS
         at = 0
         self._unheard = []
-        while len(frames) - at > turn.UNTIMED:
-            for frame in frames[at : at + turn.UNTIMED]:
-                if self._stream is None:
+        while len(frames) - at > share.UNTIMED:
+            for frame in frames[at : at + share.UNTIMED]:
+                if self._connection is None:
                     return []
                 self._on_frame(frame)
-            at += turn.UNTIMED
+            at += share.UNTIMED
             if time.monotonic() >= end:
                 self._unheard = frames[at:]
                 return []
         return frames[at:]
 
-    def _flush_later(self, stream: Connection) -> None:
+    def _flush_later(self, connection: Connection) -> None:
         if not self._is_due:
             self._is_due = True
-            self._loop.add_writer(stream.fd, self._flush)
+            self._loop.add_writer(connection.fd, self._flush)
 
     def _flush(self) -> None:
-        stream = self._stream
-        assert stream is not None
+        connection = self._connection
+        assert connection is not None
         try:
-            is_done = stream.flush()
+            is_done = connection.flush()
         except OSError:
             self._takes, is_done = False, True
         if is_done:
             self._is_due = False
-            self._loop.remove_writer(stream.fd)
+            self._loop.remove_writer(connection.fd)
 
     def _break(self, why: str) -> None:
-        """Let go of a lost connection; the owner hears of it in the next turn."""
+        """Let go of a lost connection; the owner hears of it in the next pass."""
         self._drop()
         if self._is_open:
             self._loop.call_soon(self._on_lost, why)
 
     def _drop(self) -> None:
-        stream, self._stream = self._stream, None
+        connection, self._connection = self._connection, None
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
-        if stream is not None:
-            self._loop.remove_reader(stream.fd)
-            self._loop.remove_writer(stream.fd)
-            os.close(stream.fd)
+        if connection is not None:
+            self._loop.remove_reader(connection.fd)
+            self._loop.remove_writer(connection.fd)
+            os.close(connection.fd)
 
 
 def _new_socket(endpoint: str) -> socket.socket:

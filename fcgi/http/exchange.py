@@ -15,12 +15,13 @@ from fcgi.cgi import pages
 from fcgi.cgi import reply as replies
 from fcgi.cgi.refusal import Refusal
 from fcgi.outbox import Outbox
-from fcgi.spool import BodySpool, Room
+from fcgi.quota import Quota
 from luafarm.config.settings import Front
 from luafarm.wire.messages import ScriptError
 
 if TYPE_CHECKING:
     from fcgi.dispatch.tables import Pending
+    from fcgi.spool import BodySpool
 
 logger = logging.getLogger("luafarm.front")
 
@@ -41,7 +42,7 @@ class HttpExchange:
         self,
         heads: replies.Heads,
         front: Front,
-        room: Room,
+        quota: Quota,
         method: bytes,
         url: bytes,
         cut_off: Callable[[], None],
@@ -59,7 +60,7 @@ class HttpExchange:
         self._heads = heads
         self._stream = replies.Stream(heads, method, is_trusted=False)
         self._head: bytes | None = None  # answered, not taken yet
-        self._out = Outbox(room, front.reply_memory)
+        self._out = Outbox(quota, front.reply_memory)
         self._is_whole = False  # nothing more will be answered
         self._is_cut = False
         self._news = asyncio.Event()  # `take` has something to return

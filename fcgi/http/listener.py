@@ -24,18 +24,17 @@ from urllib.parse import unquote_to_bytes
 
 import uvicorn
 
-from fcgi.cgi import params, reply, scriptname
+from fcgi import arrival
+from fcgi.cgi import reply
 from fcgi.cgi.refusal import Refusal
-from fcgi.dispatch.tables import Pending
-from fcgi.fastcgi.peer import SAFE_METHODS
 from fcgi.http.connection import HttpConnection, Sparing
 from fcgi.http.exchange import HttpExchange
+from fcgi.quota import Quota
 from fcgi.service import Service
-from fcgi.spool import BodySpool, Room
+from fcgi.spool import BodySpool
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.scriptnames import ScriptNames
-from luafarm.wire.messages import SAFE
 
 logger = logging.getLogger("luafarm.front")
 
@@ -65,11 +64,12 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class HttpListener:
     """Serves the roots of all pools over HTTP."""
 
-    def __init__(self, settings: Settings, service: Service, room: Room) -> None:
-        """Serve nothing yet; room: of the front, for all its temporary files."""
+    def __init__(self, settings: Settings, service: Service, quota: Quota) -> None:
+        """Serve nothing yet; quota: of the front, for all its temporary files."""
         self._heads = reply.Heads(settings.front.max_reply_header)
         self._front = settings.front
-        self._room = room
+        self._limits = arrival.limits(settings.front)
+        self._quota = quota
         self._service = service
         self._roots = [
             (os.fsencode(root).rstrip(b"/"), ScriptNames(pool.scripts))
@@ -128,7 +128,7 @@ class HttpListener:
         transport: asyncio.Transport = scope["state"]["connection"].transport
         url: bytes = scope["raw_path"].partition(b"?")[0]
         exchange = HttpExchange(
-            self._heads, self._front, self._room, method, url, transport.abort
+            self._heads, self._front, self._quota, method, url, transport.abort
         )
         gone: asyncio.Future[None] | None = None
         try:
@@ -151,7 +151,7 @@ class HttpListener:
 
     def _begin(self, scope: Scope, exchange: HttpExchange, body: int | Refusal) -> None:
         if isinstance(body, Refusal):
-            exchange.refuse(body, 1 if body is Refusal.OVERLOADED else 0)
+            exchange.refuse(body)
         else:
             self._submit(scope, exchange, body)
 
@@ -192,7 +192,7 @@ class HttpListener:
         """Keep a piece of a body, which has this size with it; False: no room."""
         try:
             if size > self._front.inline_body and exchange.spool is None:
-                exchange.spool = BodySpool(self._room)
+                exchange.spool = BodySpool(self._quota)
                 exchange.spool.write(0, b"".join(pieces))
                 pieces.clear()
             if exchange.spool is not None:
@@ -216,7 +216,7 @@ class HttpListener:
                     continue
                 pairs = _parameters(scope, root, path, ends[-1], body_bytes)
                 # not at once: whoever says that a script is missing is still at it
-                loop.call_soon(self._ask, exchange, root + path, pairs, body_bytes)
+                loop.call_soon(self._ask, exchange, pairs, body_bytes)
                 return True
             return False
 
@@ -232,27 +232,17 @@ class HttpListener:
     def _ask(
         self,
         exchange: HttpExchange,
-        path: bytes,
         pairs: list[tuple[bytes, bytes]],
         body_bytes: int,
     ) -> None:
         if exchange.is_closed:
             return  # the client went away meanwhile
-        blob = params.encode_pairs(pairs)
-        found = scriptname.script_path(path, blob)
-        longest = max(len(name) + len(value) for name, value in pairs)
-        if len(blob) > self._front.max_params or longest > self._front.max_param:
-            found = Refusal.PARAMS_TOO_LARGE
-        if isinstance(found, Refusal):
-            exchange.elsewhere = None  # it is as wrong in the other roots
-            exchange.refuse(found)
-            return
-        flags = SAFE if exchange.method in SAFE_METHODS else 0
         body = None if exchange.spool is not None else exchange.body
-        pending = Pending(
-            exchange, found, flags, blob, body, body_bytes, 0, time.monotonic()
+        now = time.monotonic()
+        arrived = arrival.admit_pairs(
+            exchange, pairs, body, body_bytes, self._limits, now
         )
-        self._service.submit(exchange, pending)
+        self._service.submit(exchange, arrived)
 
 
 async def _answer(

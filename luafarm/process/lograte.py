@@ -1,4 +1,4 @@
-"""How much of what scripts say is written down: each pool has its bytes a second.
+"""How much of what scripts say is written down: each pool may log some bytes a second.
 
 What one tenant's scripts log must neither fill the disk nor take the time of who writes
 it. What is over is counted, and told once a second. It is not even decoded: a VM host
@@ -7,11 +7,12 @@ that was taken over may send as many lines, and as long ones, as a frame can hol
 
 from typing import Final
 
+from luafarm.allowance import Allowance
 from luafarm.config.settings import PoolSettings, Settings
 from luafarm.wire import loglines
 
 AT_ONCE_S: Final = 10.0
-"""So many seconds' worth may come at once."""
+"""Seconds' worth of bytes that may come at once."""
 
 OVERHEAD: Final = 64
 """Bytes that a line costs besides its text: the time, and who writes."""
@@ -23,11 +24,9 @@ _BESIDES: Final = 2  # bytes of a line besides its text: the level, NUL
 _TOLD_EVERY_S: Final = 1.0
 
 
-class _Purse:
+class _PoolRate:
     def __init__(self, pool: PoolSettings, settings: Settings) -> None:
-        self.per_s = float(pool.log_rate)
-        self.left = self.per_s * AT_ONCE_S
-        self.at = 0.0  # when it was filled last
+        self.bytes = Allowance(AT_ONCE_S * pool.log_rate, pool.log_rate)
         self.dropped = 0  # lines, not told yet
         self.told_at = 0.0
         # no host's word is taken for which script this is: the longest of any
@@ -36,26 +35,23 @@ class _Purse:
         #: bytes of the longest log of an honest host
         self.max_log = log_bytes + _BESIDES * log_lines + SLACK
 
-    def fill(self, now: float) -> None:
-        filled = self.left + (now - self.at) * self.per_s
-        self.left = min(filled, self.per_s * AT_ONCE_S)
-        self.at = now
-
 
 class LogRate:
     """What each pool may still write."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._purses = {n: _Purse(pool, settings) for n, pool in settings.pool.items()}
+        self._rates = {
+            n: _PoolRate(pool, settings) for n, pool in settings.pool.items()
+        }
 
     def admit(self, pool: str, size: int, now: float) -> bool:
         """Say whether a text is to be written, and count it; size: its bytes."""
-        purse = self._filled(pool, now)
-        if purse.left <= 0.0:
-            purse.dropped += 1
+        rate = self._rate(pool)
+        if rate.bytes.left(now) <= 0.0:
+            rate.dropped += 1
             return False
-        purse.left -= size + OVERHEAD
+        rate.bytes.take(now, size + OVERHEAD)
         return True
 
     def lines(
@@ -67,35 +63,34 @@ class LogRate:
         is cut, and counts as one line left out. name_bytes: what is written before
         each.
         """
-        purse = self._filled(pool, now)
+        rate = self._rate(pool)
         written: list[tuple[str, str]] = []
         at = 0
-        while purse.left > 0.0:
-            end = log.find(b"\0", at, purse.max_log)
+        while rate.bytes.left(now) > 0.0:
+            end = log.find(b"\0", at, rate.max_log)
             if end < 0:
                 break
             level, text = loglines.line(log[at:end])
             written.append((level, text))
-            purse.left -= len(text.encode()) + name_bytes + OVERHEAD
+            rate.bytes.take(now, len(text.encode()) + name_bytes + OVERHEAD)
             at = end + 1
-        purse.dropped += log.count(b"\0", at, purse.max_log)
-        if len(log) > purse.max_log:
-            purse.dropped += 1
+        rate.dropped += log.count(b"\0", at, rate.max_log)
+        if len(log) > rate.max_log:
+            rate.dropped += 1
         return written
 
     def dropped(self, now: float) -> list[tuple[str, int]]:
         """Return pools and how many of their lines were not written since told last."""
         found: list[tuple[str, int]] = []
-        for name, purse in self._purses.items():
-            if purse.dropped and now - purse.told_at >= _TOLD_EVERY_S:
-                found.append((name, purse.dropped))
-                purse.dropped = 0
-                purse.told_at = now
+        for name, rate in self._rates.items():
+            if rate.dropped and now - rate.told_at >= _TOLD_EVERY_S:
+                found.append((name, rate.dropped))
+                rate.dropped = 0
+                rate.told_at = now
         return found
 
-    def _filled(self, pool: str, now: float) -> _Purse:
-        purse = self._purses.get(pool)
-        if purse is None:  # our settings are not the broker's
-            purse = self._purses[pool] = _Purse(PoolSettings(), self._settings)
-        purse.fill(now)
-        return purse
+    def _rate(self, pool: str) -> _PoolRate:
+        rate = self._rates.get(pool)
+        if rate is None:  # our settings are not the broker's
+            rate = self._rates[pool] = _PoolRate(PoolSettings(), self._settings)
+        return rate

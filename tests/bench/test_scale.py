@@ -4,8 +4,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from bench import scale
+from fcgi.arrival import limits
 from fcgi.fastcgi.connection import Connection
-from fcgi.fastcgi.request import Limits, Request
+from fcgi.fastcgi.request import Request
+from luafarm.config.settings import Front
 
 
 def row(what: str, number: int, each: float) -> scale.Row:
@@ -13,7 +15,7 @@ def row(what: str, number: int, each: float) -> scale.Row:
 
 
 def test_a_question_is_one_whole_request_on_a_kept_connection() -> None:
-    connection = Connection(Limits(), 0.0)
+    connection = Connection(limits(Front()), 0.0)
     [request] = connection.receive(scale.request(Path("/srv/a.lua")), 0.0)
     assert isinstance(request, Request)
     assert request.script_filename == b"/srv/a.lua"

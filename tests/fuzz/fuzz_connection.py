@@ -9,16 +9,20 @@ empty CORPUS_DIR; `replay` needs nothing and is run by the tests.
 import sys
 from pathlib import Path
 
+from fcgi.arrival import limits
 from fcgi.fastcgi.connection import CLOSE, Connection
-from fcgi.fastcgi.request import Aborted, Event, Limits, Request
+from fcgi.fastcgi.request import Aborted, Event, Request
+from luafarm.config.settings import Front
 from tests.fcgi.fastcgi import wire
 
-LIMITS = Limits(
-    requests_per_connection=2,
-    max_params=400,
-    max_param=300,
-    max_body=200,
-    inline_body=40,
+LIMITS = limits(
+    Front(
+        requests_per_connection=2,
+        max_params=400,
+        max_param=300,
+        max_body=200,
+        inline_body=40,
+    )
 )
 HEAD = b"Status: 200 OK\r\n\r\n"
 

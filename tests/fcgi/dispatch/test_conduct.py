@@ -4,11 +4,10 @@ import pytest
 
 from fcgi.dispatch.conduct import (
     FRAME_BYTES,
-    IDLE_S,
+    IDLE_AT_ONCE,
+    IDLE_PER_S,
     MAX_EMPTY,
-    MAX_IDLE,
     MAX_PIECE,
-    Allowance,
     Conduct,
     check_end,
     check_part,
@@ -142,25 +141,17 @@ def test_a_welcome_is_that_of_a_host(message: Welcome) -> None:
         conduct.welcome(message)
 
 
-def test_messages_without_content_are_few_in_a_span_of_time_and_any_in_all() -> None:
+def test_messages_without_content_are_few_at_once_and_any_in_all() -> None:
     conduct = Conduct()
     now = 100.0
     for _ in range(3):
-        for _ in range(MAX_IDLE):
+        for _ in range(IDLE_AT_ONCE):
             conduct.idle(now)
-        now += IDLE_S
-    for _ in range(MAX_IDLE):
+        now += IDLE_AT_ONCE / IDLE_PER_S
+    for _ in range(IDLE_AT_ONCE):
         conduct.idle(now)
-    with pytest.raises(ProtocolError, match=f"more than {MAX_IDLE} messages"):
-        conduct.idle(now + IDLE_S / 2)
-
-
-def test_an_allowance_counts_all_that_is_spent_at_once() -> None:
-    allowance = Allowance(10, 1.0)
-    assert allowance.spend(10, 5.0)
-    assert not allowance.spend(1, 5.9)
-    assert not allowance.spend(11, 7.0)
-    assert allowance.spend(10, 8.5)
+    with pytest.raises(ProtocolError, match=f"more than {IDLE_AT_ONCE} messages"):
+        conduct.idle(now + 0.9 / IDLE_PER_S)
 
 
 def test_the_longest_frame_has_room_for_the_longest_log_of_its_pool() -> None:

@@ -6,16 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from fcgi.cgi.refusal import Refusal
-from fcgi.dispatch.actions import Action, Answer, CancelRun, Send, Tell
+from fcgi.dispatch.actions import Action, CancelRun, Refuse, Send, Tell
 from fcgi.dispatch.catalogue import MOST_BYTES
-from fcgi.dispatch.machine import (
-    ASK_AGAIN_S,
-    FORSAKEN_S,
-    MOST_LOSSES,
-    OVERDUE_S,
-    Dispatch,
-)
-from fcgi.dispatch.room import MAX_RUNS, hunt
+from fcgi.dispatch.hosts import MAX_RUNS, OVERDUE_S, SILENT_S, hunt
+from fcgi.dispatch.machine import ASK_AGAIN_S, MOST_LOSSES, Dispatch
 from fcgi.dispatch.tables import STALL_S, WINDOW_S, Host, Pending
 from luafarm.ends import Budget, Death
 from luafarm.names import Epoch, HostId, Pool, RequestId, Script
@@ -68,7 +62,7 @@ def shown(actions: list[Action]) -> list[object]:
             case Send(pending=pending):
                 assert pending.host is not None
                 out.append(("send", pending.host.name, pending))
-            case Answer(pending=pending, refusal=refusal):
+            case Refuse(pending=pending, refusal=refusal):
                 out.append(("answer", refusal, pending))
             case CancelRun(host=host, request=request_id):
                 out.append(("cancel", host, request_id))
@@ -77,9 +71,12 @@ def shown(actions: list[Action]) -> list[object]:
     return out
 
 
-def front(*hosts: HostId, **limits: int) -> Dispatch:
+def front(*hosts: HostId, remembered: int = 4096, **limits: int) -> Dispatch:
     ids = count(1)
-    dispatch = Dispatch(lambda: next(ids), **limits)
+    given = {"number": 0, "queue": 2048, "queue_per_script": 1024, **limits}
+    dispatch = Dispatch(
+        lambda: next(ids), queue_timeout_s=10.0, remembered=remembered, **given
+    )
     for host in hosts:
         assert dispatch.host_up(host)
         assert dispatch.host_ready(host, 0.0) == []
@@ -223,7 +220,7 @@ def test_a_broken_script_is_refused_with_its_error() -> None:
     )
     dispatch.place(place(ONE, verdict=Verdict.BROKEN, error=error), 0.0)
     [answer] = dispatch.arrive(request(), 0.1)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Refuse)
     assert (answer.refusal, answer.error) == (Refusal.SCRIPT_FAILED, error)
 
 
@@ -231,7 +228,7 @@ def test_a_refused_script_is_asked_for_again_when_its_time_is_up() -> None:
     dispatch = front(A)
     dispatch.place(place(ONE, verdict=Verdict.REFUSED, retry_after_s=30), 0.0)
     [answer] = dispatch.arrive(request(), 10.5)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Refuse)
     assert (answer.refusal, answer.retry_after_s) == (Refusal.UNAVAILABLE, 20)
     assert shown(dispatch.arrive(request(now=30.0), 30.0)) == [Miss(ONE, (A,))]
     dispatch.check()
@@ -482,11 +479,11 @@ def test_a_host_that_was_given_up_and_never_answers_is_accused() -> None:
     dispatch.place(place(ONE, A), 0.0)
     dispatch.arrive(request(), 0.0)
     assert shown(dispatch.tick(40.0))
-    assert dispatch.tick(40.0 + FORSAKEN_S) == []
-    [accusation] = shown(dispatch.tick(40.1 + FORSAKEN_S))
+    assert dispatch.tick(40.0 + SILENT_S) == []
+    [accusation] = shown(dispatch.tick(40.1 + SILENT_S))
     assert isinstance(accusation, Accuse)
     assert accusation.host == A
-    assert dispatch.tick(40.2 + FORSAKEN_S) == []
+    assert dispatch.tick(40.2 + SILENT_S) == []
 
 
 def test_a_run_that_its_hosts_die_of_and_say_nothing_is_not_begun_for_ever() -> None:
@@ -577,9 +574,9 @@ def test_a_report_counts_each_use_once() -> None:
     dispatch.place(place(ONE, A), 0.0)
     learn(dispatch, ONE, 40, 0.0)
     learn(dispatch, ONE, 60, 0.0)
-    [row] = dispatch.report(1.0, {}).uses
+    [row] = dispatch.take_uses(1.0)
     assert (row.script, row.host, row.requests, row.busy_us) == (ONE, A, 2, 100)
-    assert dispatch.report(2.0, {}).uses == ()
+    assert dispatch.take_uses(2.0) == ()
 
 
 def test_a_wait_for_the_first_state_is_no_wait_for_want_of_clones() -> None:
@@ -592,7 +589,7 @@ def test_a_wait_for_the_first_state_is_no_wait_for_want_of_clones() -> None:
     (send,) = dispatch.fill(A, 0.8)
     assert isinstance(send, Send)
     dispatch.finish(A, send.pending.id, 1000, 0.9, ok=True)
-    [row] = dispatch.report(1.0, {}).uses
+    [row] = dispatch.take_uses(1.0)
     assert (row.requests, row.waited_us) == (2, 200_000)
 
 
@@ -600,7 +597,7 @@ def test_a_wait_for_the_first_state_is_no_wait_for_want_of_clones() -> None:
 @pytest.mark.parametrize("number", [8, 16, 33])
 def test_fronts_meet_late_when_they_hunt(fronts: int, number: int) -> None:
     hosts = [Host(HostId(f"h{n}")) for n in range(number)]
-    orders = [hunt(hosts, turn) for turn in range(fronts)]
+    orders = [hunt(hosts, number) for number in range(fronts)]
     assert orders[0] == hosts
     for order in orders:
         assert sorted(h.name for h in order) == sorted(h.name for h in hosts)
@@ -609,10 +606,7 @@ def test_fronts_meet_late_when_they_hunt(fronts: int, number: int) -> None:
 
 
 def test_fronts_start_hunting_at_different_hosts() -> None:
-    dispatch = Dispatch(count(1).__next__, turn=1)
-    for host in (A, B):
-        dispatch.host_up(host)
-        dispatch.host_ready(host, 0.0)
+    dispatch = front(A, B, number=1)
     dispatch.place(place(ONE, A, B), 0.0)
     pending = request()
     assert shown(dispatch.arrive(pending, 0.0)) == [("send", B, pending)]

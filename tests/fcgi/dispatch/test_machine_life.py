@@ -5,7 +5,7 @@ from itertools import count
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fcgi.dispatch.actions import Action, Answer, CancelRun, Send
+from fcgi.dispatch.actions import Action, CancelRun, Refuse, Send
 from fcgi.dispatch.machine import Dispatch
 from fcgi.dispatch.tables import Pending
 from luafarm.ends import Budget
@@ -22,7 +22,12 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         ids = count(1)
         self.dispatch = Dispatch(
-            lambda: next(ids), queue=12, queue_per_script=8, remembered=2
+            lambda: next(ids),
+            number=0,
+            queue=12,
+            queue_per_script=8,
+            queue_timeout_s=10.0,
+            remembered=2,
         )
         self.names = count()
         self.now = 0.0
@@ -39,7 +44,7 @@ class Life(RuleBasedStateMachine):
                     assert pending.host is not None
                     assert pending.host.name in self.ready
                     self.hosts[pending.host.name][pending.id] = pending
-                case Answer(pending=pending):
+                case Refuse(pending=pending):
                     del self.open[pending]
                 case CancelRun(host=host, request=request):
                     assert request in self.hosts[host]

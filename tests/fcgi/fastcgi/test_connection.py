@@ -1,18 +1,22 @@
 import pytest
 
+from fcgi.arrival import Limits, limits
 from fcgi.cgi.refusal import Refusal
 from fcgi.fastcgi import records
 from fcgi.fastcgi.connection import BROKEN, CLOSE, LINGER, OPEN, Connection
-from fcgi.fastcgi.request import ENDED, Aborted, Chunk, Event, Limits, Request
+from fcgi.fastcgi.request import ENDED, Aborted, Chunk, Event, Request
+from luafarm.config.settings import Front
 from tests.fcgi.fastcgi import wire
 from tests.fcgi.fastcgi.wire import NGINX, Got, begin, rec, req, stream
 
-LIMITS = Limits(
-    requests_per_connection=3,
-    max_params=1000,
-    max_param=500,
-    max_body=200,
-    inline_body=50,
+LIMITS = limits(
+    Front(
+        requests_per_connection=3,
+        max_params=1000,
+        max_param=500,
+        max_body=200,
+        inline_body=50,
+    )
 )
 HEAD = b"Status: 200 OK\r\nContent-Type: text/plain\r\n\r\n"
 SMALL = {"SCRIPT_FILENAME": "/s.lua", "REQUEST_METHOD": "GET"}
@@ -72,7 +76,7 @@ def last_of(request_id: int, *, stderr: bool = False) -> list[Got]:
 
 
 def test_a_whole_get_in_one_read_is_one_event_that_routes() -> None:
-    play = Play(Limits())
+    play = Play(limits(Front()))
     request = play.one(req(NGINX, keep=True))
     assert request.script_filename == b"/srv/www/hello.lua"
     assert request.method == b"GET"

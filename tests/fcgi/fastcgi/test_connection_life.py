@@ -12,18 +12,22 @@ from hypothesis.stateful import (
     rule,
 )
 
+from fcgi.arrival import limits
 from fcgi.fastcgi.connection import CLOSE, OPEN, Connection
-from fcgi.fastcgi.request import RUNNING, Aborted, Chunk, Event, Limits, Request
+from fcgi.fastcgi.request import RUNNING, Aborted, Chunk, Event, Request
+from luafarm.config.settings import Front
 from tests.fcgi.fastcgi import wire
 from tests.fcgi.fastcgi.test_connection import describe
 from tests.fcgi.fastcgi.wire import begin, rec, req, stream
 
-LIMITS = Limits(
-    requests_per_connection=2,
-    max_params=300,
-    max_param=200,
-    max_body=120,
-    inline_body=30,
+LIMITS = limits(
+    Front(
+        requests_per_connection=2,
+        max_params=300,
+        max_param=200,
+        max_body=120,
+        inline_body=30,
+    )
 )
 HEAD = b"Status: 200 OK\r\n\r\n"
 IDS = st.sampled_from([1, 2, 3, 700])
@@ -92,7 +96,6 @@ def test_where_the_bytes_are_cut_does_not_matter_nor_how_many_records_a_turn_has
 def test_interleaved_requests_arrive_as_they_were_sent(
     sent: list[tuple[dict[str, str], bytes]], pad: int | None, data: st.DataObject
 ) -> None:
-    limits = Limits(inline_body=5)
     queues = []
     for number, (some, body) in enumerate(sent, 1):
         params = {**some, "CONTENT_LENGTH": str(len(body)), "N": str(number)}
@@ -100,7 +103,7 @@ def test_interleaved_requests_arrive_as_they_were_sent(
         queues.append(
             [rec(r.type, r.id, r.content, r.padding) for r in wire.split(message)[0]]
         )
-    machine = Connection(limits, 0.0)
+    machine = Connection(limits(Front(inline_body=5)), 0.0)
     got: dict[int, bytes] = {}
     arrived: dict[int, Request] = {}
     while queues:

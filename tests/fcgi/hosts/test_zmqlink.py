@@ -12,9 +12,9 @@ import pytest
 import uvloop
 import zmq
 
-from fcgi import turn
-from fcgi.hosts.arrivals import AHEAD_BYTES, IDLE_RATE, Arrivals
-from fcgi.hosts.zmqlink import Link
+from fcgi import share
+from fcgi.hosts.received import AHEAD_BYTES, IDLE_RATE, Received
+from fcgi.hosts.zmqlink import ZmqLink
 from luafarm.process.complaints import Complaints
 from luafarm.wire import zmtp
 from luafarm.wire.zmtp import DEALER, ROUTER, Session
@@ -32,7 +32,7 @@ class Heard:
         self.lost: list[str] = []
         self.greets = False  # whether it says hello by itself
         self.greeted: list[bool] = []
-        self.link = Link(
+        self.link = ZmqLink(
             asyncio.get_running_loop(),
             context,
             at,
@@ -134,13 +134,13 @@ def test_a_host_that_says_much_leaves_others_a_turn(
     async def talk() -> None:
         heard, peer = await connected(router, tmp_path)
         sending = asyncio.create_task(asyncio.to_thread(flood, peer))
-        turns: list[int] = []
+        passes: list[int] = []
         while len(heard.frames) < 500:
-            turns.append(len(heard.frames))
+            passes.append(len(heard.frames))
             await asyncio.sleep(0)
         await sending
-        most = turn.BYTES // len(frame) + 1
-        assert max(b - a for a, b in pairwise(turns)) <= 2 * most
+        most = share.BYTES // len(frame) + 1
+        assert max(b - a for a, b in pairwise(passes)) <= 2 * most
         heard.link.close()
 
     def flood(peer: bytes) -> None:
@@ -210,17 +210,17 @@ def test_what_came_since_the_last_frame_is_counted_but_for_heartbeats() -> None:
         port = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as ours:
             theirs, _ = listener.accept()
-            arrivals = Arrivals(ours.fileno(), port)
-            assert arrivals.unheard(0, 0.0) == 0
+            counted = Received(ours.fileno(), port)
+            assert counted.unheard(0, 0.0) == 0
             theirs.sendall(bytes(100_000))
             assert received(ours, 100_000)
-            assert arrivals.unheard(0, 0.0) == 100_000
-            assert arrivals.unheard(0, 10.0) == 100_000 - 10 * IDLE_RATE
-            assert arrivals.unheard(1, 10.0) == 0
+            assert counted.unheard(0, 0.0) == 100_000
+            assert counted.unheard(0, 10.0) == 100_000 - 10 * IDLE_RATE
+            assert counted.unheard(1, 10.0) == 0
             theirs.sendall(bytes(10))
             assert received(ours, 10)
-            assert arrivals.unheard(1, 10.0) == 10
-            arrivals.close()
+            assert counted.unheard(1, 10.0) == 10
+            counted.close()
             theirs.close()
 
 
@@ -236,9 +236,9 @@ def test_a_descriptor_that_is_another_connection_by_now_is_not_counted() -> None
         port = listener.getsockname()[1]
         ours = socket.create_connection(("127.0.0.1", port))
         with ours, pytest.raises(ConnectionError, match="no connection to port"):
-            Arrivals(ours.fileno(), port - 1)
+            Received(ours.fileno(), port - 1)
         with pytest.raises(OSError, match="not connected"):
-            Arrivals(listener.fileno(), port)
+            Received(listener.fileno(), port)
     ends = socket.socketpair()
     with ends[0], ends[1], pytest.raises(ConnectionError):
-        Arrivals(ends[0].fileno(), port)
+        Received(ends[0].fileno(), port)

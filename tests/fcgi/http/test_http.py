@@ -17,7 +17,7 @@ from fcgi.cgi.reply import BadHeaderError
 from fcgi.dispatch.tables import Pending
 from fcgi.exchange import Exchange
 from fcgi.http.listener import HttpListener
-from fcgi.spool import Room
+from fcgi.quota import Quota
 from luafarm.config.settings import Front, PoolSettings, Settings
 from luafarm.ends import Budget
 from luafarm.wire.messages import ScriptError
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.process
 
 KIB = 1024
 MIB = 1024 * KIB
-ROOM = 64 * MIB
+QUOTA = 64 * MIB
 HEAD = b"Status: 200 OK\r\nContent-Type: text/plain"
 GET = b"GET /a.lua HTTP/1.1\r\nHost: x\r\n\r\n"
 DEADLINE_S = 50  # less than what no test sets: 60 s
@@ -42,8 +42,11 @@ class FakeService:
     exchanges: list[Exchange] = field(default_factory=list)
     abandoned: list[Pending] = field(default_factory=list)
 
-    def submit(self, exchange: Exchange, pending: Pending) -> None:
-        exchange.pending = pending
+    def submit(self, exchange: Exchange, arrived: Pending | Refusal) -> None:
+        if isinstance(arrived, Refusal):
+            exchange.refuse(arrived)
+            return
+        exchange.pending = arrived
         self.exchanges.append(exchange)
 
     def abandon(self, pending: Pending) -> None:
@@ -56,7 +59,7 @@ class Stage:
 
     port: int
     service: FakeService
-    room: Room
+    quota: Quota
 
     async def until(self, claim: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE_S):
@@ -74,13 +77,13 @@ async def stage(**front: object) -> AsyncIterator[Stage]:
     given = Front(**front)  # type: ignore[arg-type]
     settings = Settings(front=given, pool={"web": PoolSettings(root=("/srv",))})
     service = FakeService()
-    room = Room(ROOM)
-    listener = HttpListener(settings, cast("Service", service), room)
+    quota = Quota(QUOTA)
+    listener = HttpListener(settings, cast("Service", service), quota)
     sock = socket.create_server(("127.0.0.1", 0))
     port: int = sock.getsockname()[1]
     task = asyncio.ensure_future(listener.serve(sock))
     try:
-        yield Stage(port, service, room)
+        yield Stage(port, service, quota)
     finally:
         listener.stop()
         await asyncio.wait_for(task, DEADLINE_S)
@@ -134,14 +137,14 @@ def test_a_long_reply_waits_on_disk_and_arrives_whole(parts: int) -> None:
                         )
                     exchange.finish(b"")
                 assert exchange.pending is None
-                assert ROOM - play.room.left == len(body) - 64 * KIB
+                assert QUOTA - play.quota.left == len(body) - 64 * KIB
                 head = await reader.readuntil(b"\r\n\r\n")
                 if parts == 1:
                     assert b"content-length: %d" % len(body) in head
                     assert await reader.readexactly(len(body)) == body
                 else:
                     assert await chunks(reader) == body
-            await play.until(lambda: play.room.left == ROOM)
+            await play.until(lambda: play.quota.left == QUOTA)
             assert not play.service.abandoned
 
     play(scene)
@@ -162,11 +165,11 @@ def test_a_client_that_goes_away_frees_the_room_and_ends_the_request() -> None:
             async with client(play.port, GET):
                 exchange = await play.asked()
                 exchange.part(HEAD, b"x" * (8 * MIB), b"")
-                assert play.room.left < ROOM
-            await play.until(lambda: play.room.left == ROOM)
+                assert play.quota.left < QUOTA
+            await play.until(lambda: play.quota.left == QUOTA)
             assert len(play.service.abandoned) == 1
             exchange.part(b"", b"x" * MIB, b"")
-            assert play.room.left == ROOM
+            assert play.quota.left == QUOTA
 
     play(scene)
 
@@ -179,7 +182,7 @@ def test_a_reply_without_room_costs_its_client_the_connection() -> None:
         ):
             exchange = await play.asked()
             exchange.part(HEAD, b"x" * MIB, b"")
-            play.room.left = 0
+            play.quota.left = 0
             exchange.part(b"", b"y", b"")
             await play.until(lambda: bool(play.service.abandoned))
             with contextlib.suppress(ConnectionError):
@@ -197,7 +200,7 @@ def test_a_client_that_takes_nothing_is_disconnected_in_time() -> None:
             exchange = await play.asked()
             exchange.part(HEAD, b"x" * (16 * MIB), b"")
             await play.until(lambda: bool(play.service.abandoned))
-            assert play.room.left == ROOM
+            assert play.quota.left == QUOTA
 
     play(scene)
 

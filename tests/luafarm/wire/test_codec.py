@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-from fcgi.dispatch.room import MAX_RUNS
+from fcgi.dispatch.hosts import MAX_RUNS
 from luafarm.ends import Budget
 from luafarm.errors import ProtocolError
 from luafarm.names import Epoch, HostId, Machine, Pool, Script

@@ -22,8 +22,8 @@ _INFO_BYTES: Final = 136
 _RECEIVED_AT: Final = 128  # tcpi_bytes_received in struct tcp_info (linux/tcp.h)
 
 
-class Arrivals:
-    """Counts one connection; its descriptor is a second one for the same socket."""
+class Received:
+    """One connection; its descriptor is a second one for the same socket."""
 
     def __init__(self, fd: int, port: int) -> None:
         """fd: as libzmq says it, maybe of another by now. Raise OSError: it is."""
