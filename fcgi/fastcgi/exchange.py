@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from fcgi.cgi import pages, reply, scriptname
 from fcgi.cgi.refusal import Refusal
+from fcgi.channel import Channel
+from fcgi.closing import CLOSE, LINGER
 from fcgi.fastcgi import records
-from fcgi.fastcgi.channel import Channel
-from fcgi.fastcgi.connection import CLOSE, LINGER, Connection
+from fcgi.fastcgi.connection import Connection
 from fcgi.fastcgi.request import Chunk, Request
 from fcgi.outbox import Outbox
 from fcgi.spool import BodySpool

@@ -20,9 +20,9 @@ import socket
 import time
 from typing import Final
 
+from fcgi.channel import Channel, Channels
 from fcgi.endpoints import endpoints
 from fcgi.family import Handover
-from fcgi.fastcgi.channel import Channel, Channels
 from fcgi.fastcgi.peer import Peer
 from fcgi.service import Service
 from fcgi.terms import Terms

@@ -7,16 +7,15 @@ channel and decides nothing about the protocol.
 # Impure, compiled.
 
 import logging
-import select
 import time
 from collections.abc import Callable
 from typing import Final
 
 from fcgi import arrival, share
 from fcgi.cgi.refusal import Refusal
+from fcgi.channel import Channel
 from fcgi.endpoints import Endpoints
 from fcgi.fastcgi import records
-from fcgi.fastcgi.channel import Channel
 from fcgi.fastcgi.connection import Connection
 from fcgi.fastcgi.exchange import FcgiExchange, Outlet
 from fcgi.fastcgi.request import Aborted, Chunk, Event, Request
@@ -83,7 +82,7 @@ class Peer:
     def eof_received(self) -> None:
         """Answer what is in; the peer may have shut down its sending half only."""
         now = time.monotonic()
-        is_lost = self._hung_up()
+        is_lost = self._channel is not None and self._channel.has_hung_up()
         events = self._connection.lost() if is_lost else self._connection.eof(now)
         self._handle(events, now)
         self._outlet.settle()
@@ -130,16 +129,6 @@ class Peer:
         self._outlet.settle()
 
     # ---- events --------------------------------------------------------------------
-
-    def _hung_up(self) -> bool:
-        """Whether the peer closed both halves; only UNIX sockets can tell."""
-        channel = self._channel
-        assert channel is not None
-        if not channel.is_unix:
-            return False
-        poller = select.poll()
-        poller.register(channel.fd, 0)
-        return any(mask & select.POLLHUP for _, mask in poller.poll(0))
 
     def _handle(self, events: list[Event], now: float) -> None:
         for event in events:

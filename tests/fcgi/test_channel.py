@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 import pytest
 import uvloop
 
-from fcgi.fastcgi.channel import Channel, Channels
+from fcgi.channel import Channel, Channels
 
 WAIT_S = 120.0
 HIGH = 100_000
@@ -301,5 +301,19 @@ def test_an_owner_that_is_not_done_is_left_alone_once_it_is_closed(
         client.send(b"first")
         await p.lost()
         assert heard == [b"first"]
+
+    play(ends, script)
+
+
+def test_a_unix_socket_tells_whether_both_halves_are_closed(
+    ends: tuple[socket.socket, ...],
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        client.shutdown(socket.SHUT_WR)
+        await p.until(lambda: p.owner.told == ["eof"])
+        assert not p.channel.has_hung_up()
+        is_unix = client.family == socket.AF_UNIX
+        client.close()
+        assert p.channel.has_hung_up() == is_unix
 
     play(ends, script)

@@ -1,4 +1,4 @@
-"""Connections of web servers: sockets that never block, watched by one epoll of ours.
+"""Connections of clients: sockets that never block, watched by one epoll of ours.
 
 The event loop watches the epoll only, so what many connections have sent is taken in
 one pass and without a callback of the loop for each; and a fresh connection, which is
@@ -158,6 +158,14 @@ class Channel:
     def abort(self) -> None:
         """Close now; what waits is dropped."""
         self._lose()
+
+    def has_hung_up(self) -> bool:
+        """Return whether the client closed both halves; only UNIX sockets can tell."""
+        if not self.is_unix:
+            return False
+        poller = select.poll()
+        poller.register(self.fd, 0)
+        return any(mask & select.POLLHUP for _, mask in poller.poll(0))
 
     def leave(self) -> None:
         """Close this descriptor of a connection that lives on in another process."""
