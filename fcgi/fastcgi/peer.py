@@ -51,8 +51,6 @@ class Peer:
         self._connection = Connection(terms.limits, time.monotonic())
         self._channel: Channel | None = None  # once it is open, until it is lost
         self._exchanges: dict[Request, FcgiExchange] = {}  # with an event, not ended
-        self._left = 0  # bytes that the client has not taken, at the last sweep
-        self._taken_at = 0.0  # when it took some, or had none to take
 
     def open(self, channel: Channel) -> None:
         """Start."""
@@ -89,11 +87,12 @@ class Peer:
 
     def pause_writing(self) -> None:
         """Stop writing and reading."""
-        self._outlet.pause()
+        self._outlet.outbox.pause()
 
     def resume_writing(self) -> None:
         """Go on with what waits."""
-        self._outlet.resume()
+        self._outlet.outbox.resume()
+        self._outlet.settle()
 
     # ---- listener ------------------------------------------------------------------
 
@@ -102,14 +101,11 @@ class Peer:
         channel = self._channel
         if channel is None:
             return
-        left = channel.waiting
-        if not left or left != self._left:
-            self._left = left
-            self._taken_at = now
-        elif now - self._taken_at >= self._terms.limits.send_s:
+        outbox = self._outlet.outbox
+        if outbox.is_stuck(now, self._terms.limits.send_s):
             channel.abort()
             return
-        self._handle(self._connection.expired(now, self._outlet.is_paused), now)
+        self._handle(self._connection.expired(now, outbox.is_paused), now)
         self._outlet.settle()
 
     def pass_on(self, give: Callable[[int], bool]) -> None:
@@ -120,7 +116,8 @@ class Peer:
         channel = self._channel
         if channel is None or channel.is_closing:
             return
-        if self._connection.is_idle() and self._outlet.is_empty() and give(channel.fd):
+        is_empty = self._outlet.outbox.is_empty
+        if self._connection.is_idle() and is_empty and give(channel.fd):
             channel.leave()
 
     def drain(self) -> None:

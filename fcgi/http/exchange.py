@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fcgi.cgi import pages
 from fcgi.cgi import reply as replies
 from fcgi.cgi.refusal import Refusal
-from fcgi.outbox import Outbox
+from fcgi.http.outbox import Outbox
 from fcgi.quota import Quota
 from luafarm.config.settings import Front
 from luafarm.wire.messages import ScriptError
