@@ -109,10 +109,7 @@ class Peer:
         self._outlet.settle()
 
     def pass_on(self, give: Callable[[int], bool]) -> None:
-        """Give the connection away if nothing is going on: unread, without a close.
-
-        give: takes its descriptor, and may say no; the connection stays then.
-        """
+        """Give the connection away if nothing is going on; see `Connections`."""
         channel = self._channel
         if channel is None or channel.is_closing:
             return
