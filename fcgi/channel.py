@@ -12,6 +12,7 @@ import asyncio
 import os
 import select
 import socket
+import struct
 from typing import Final, Protocol
 
 from luafarm.wire.outgoing import Outgoing
@@ -20,6 +21,7 @@ _EVENTS: Final = 64  # connections looked at before the loop's other work
 _READ_BYTES: Final = 64 << 10
 _IN: Final = int(select.EPOLLIN)
 _OUT: Final = int(select.EPOLLOUT)
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER, for no time
 _GONE: Final = int(select.EPOLLHUP | select.EPOLLERR)
 
 
@@ -157,6 +159,13 @@ class Channel:
 
     def abort(self) -> None:
         """Close now; what waits is dropped."""
+        self._lose()
+
+    def reset(self) -> None:
+        """Close now in a way that is no orderly end: the client sees what it misses."""
+        if self.fd in self._channels.open:
+            with socket.socket(fileno=os.dup(self.fd)) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._lose()
 
     def has_hung_up(self) -> bool:

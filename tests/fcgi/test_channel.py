@@ -317,3 +317,23 @@ def test_a_unix_socket_tells_whether_both_halves_are_closed(
         assert p.channel.has_hung_up() == is_unix
 
     play(ends, script)
+
+
+def test_a_channel_that_is_reset_does_not_end_in_order() -> None:
+    async def run() -> None:
+        channels = Channels(asyncio.get_running_loop())
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = socket.create_connection(listener.getsockname())
+            p = Play(channels, listener.accept()[0])
+        client.setblocking(False)
+        p.channel.write(b"begun")
+        assert await asyncio.get_running_loop().sock_recv(client, 100) == b"begun"
+        p.channel.reset()
+        p.channel.reset()
+        with pytest.raises(ConnectionResetError):
+            await read_all(client)
+        await p.lost()
+        channels.close()
+        client.close()
+
+    uvloop.run(run())
