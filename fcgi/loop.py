@@ -12,11 +12,10 @@ from typing import Final
 
 import uvloop
 
-from fcgi.connections import Connections
+from fcgi.connections import Connections, Ear
 from fcgi.family import Family, Handover
 from fcgi.fastcgi.listener import FcgiListener
 from fcgi.http.listener import HttpListener
-from fcgi.quota import Quota
 from fcgi.service import Service
 from fcgi.terms import Terms
 from luafarm.config.settings import Settings
@@ -97,16 +96,19 @@ class _Front:
             loop, front.max_connections, front.backlog, service.gauges, handover
         )
         fastcgi = FcgiListener(front, terms, service, connections)
+        ears: list[Ear] = [(sock, fastcgi) for sock in self._listening.fastcgi]
+        if self._listening.http is not None:
+            http = HttpListener(settings, terms, service, connections)
+            ears.append((self._listening.http, http))
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)
         await self._wait_for_farm(service)
-        connections.listen([(sock, fastcgi) for sock in self._listening.fastcgi])
-        web = self._serve_http(service, terms.quota)
+        connections.listen(ears)
         family.say_ready(knows_farm=service.knows_farm)
         logger.info("serving listen=%s http=%s", front.listen, front.http)
         await self._changed.wait()
-        await self._end(connections, service, web)
+        await self._end(connections, service)
         return 0
 
     def _stop(self) -> None:
@@ -126,23 +128,11 @@ class _Front:
                 return
             await asyncio.sleep(POLL_S)
 
-    def _serve_http(self, service: Service, quota: Quota) -> "_Web | None":
-        sock = self._listening.http
-        if sock is None:
-            return None
-        listener = HttpListener(self._settings, service, quota)
-        task = asyncio.get_running_loop().create_task(listener.serve(sock))
-        return _Web(listener, task)
-
-    async def _end(
-        self, connections: Connections, service: Service, web: "_Web | None"
-    ) -> None:
+    async def _end(self, connections: Connections, service: Service) -> None:
         """Finish what was begun, within the time that there is."""
         loop = asyncio.get_running_loop()
         patience_s = self._settings.vmhost.stop_timeout
         began = loop.time()
-        if web is not None:
-            web.listener.stop()
         if self._is_retiring and not self._is_stopping:
             logger.info("retiring: idle connections go to the other fronts")
             connections.retire()
@@ -152,9 +142,6 @@ class _Front:
             logger.info("stopping: finishing %d requests", service.outstanding)
         connections.drain()
         await self._drain(connections, service, began + patience_s, until_stopped=False)
-        if web is not None:
-            await asyncio.wait({web.task}, timeout=began + patience_s - loop.time())
-            web.task.cancel()
         left = service.outstanding
         connections.close()
         service.close()
@@ -176,11 +163,3 @@ class _Front:
             if loop.time() >= deadline or (until_stopped and self._is_stopping):
                 return
             await asyncio.sleep(POLL_S)
-
-
-class _Web:
-    """The HTTP listener and its task."""
-
-    def __init__(self, listener: HttpListener, task: "asyncio.Task[None]") -> None:
-        self.listener = listener
-        self.task = task
