@@ -71,29 +71,30 @@ class Handover:
         """Return the descriptor that is readable when connections wait."""
         return self._take.fileno()
 
-    def give(self, connection: int) -> bool:
+    def give(self, mark: bytes, connection: int) -> bool:
         """Put a connection's descriptor into the queue; False: not now, it is full.
 
-        The caller closes its own descriptor; the connection lives on.
+        mark: the byte of its protocol. The caller closes its own descriptor; the
+        connection lives on.
         """
         try:
-            socket.send_fds(self._give, [b"c"], [connection])
+            socket.send_fds(self._give, [mark], [connection])
         except OSError as error:
             if error.errno in _BUSY:
                 return False
             raise
         return True
 
-    def take(self) -> socket.socket | None:
-        """Take a connection out of the queue; None: there is none."""
+    def take(self) -> tuple[bytes, socket.socket] | None:
+        """Take a mark and its connection out of the queue; None: there is none."""
         try:
-            _, fds, _, _ = socket.recv_fds(self._take, 1, 1)
+            mark, fds, _, _ = socket.recv_fds(self._take, 1, 1)
         except (BlockingIOError, InterruptedError):
             return None
         if not fds:
             return None
         os.set_inheritable(fds[0], False)
-        return socket.socket(fileno=fds[0])
+        return mark, socket.socket(fileno=fds[0])
 
     def close(self) -> None:
         """Let go of both ends; what is in the queue stays for the others."""

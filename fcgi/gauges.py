@@ -12,7 +12,7 @@ class Gauges:
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
-        self.accepted = 0  # FastCGI connections
+        self.accepted = 0  # connections
         self.connections = 0  # of these, those that are open
         self.requests = 0
         self.errors = 0  # of the requests, those answered with an error page

@@ -12,10 +12,10 @@ from typing import Final
 
 import uvloop
 
+from fcgi.connections import Connections, Ear
 from fcgi.family import Family, Handover
-from fcgi.fastcgi.listener import Server
+from fcgi.fastcgi.listener import FcgiListener
 from fcgi.http.listener import HttpListener
-from fcgi.quota import Quota
 from fcgi.service import Service
 from fcgi.terms import Terms
 from luafarm.config.settings import Settings
@@ -91,18 +91,24 @@ class _Front:
             handover = Handover(*family.handover)
             loop.add_signal_handler(signal.SIGUSR2, self._retire)
         terms = Terms(settings)
-        server = Server(loop, settings.front, terms, service, handover)
+        front = settings.front
+        connections = Connections(
+            loop, front.max_connections, front.backlog, service.gauges, handover
+        )
+        fastcgi = FcgiListener(front, terms, service, connections)
+        ears: list[Ear] = [(sock, fastcgi) for sock in self._listening.fastcgi]
+        if self._listening.http is not None:
+            http = HttpListener(settings, terms, service, connections)
+            ears.append((self._listening.http, http))
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)
         await self._wait_for_farm(service)
-        server.listen(self._listening.fastcgi)
-        web = self._serve_http(service, terms.quota)
+        connections.listen(ears)
         family.say_ready(knows_farm=service.knows_farm)
-        front = settings.front
         logger.info("serving listen=%s http=%s", front.listen, front.http)
         await self._changed.wait()
-        await self._end(server, service, web)
+        await self._end(connections, service)
         return 0
 
     def _stop(self) -> None:
@@ -122,54 +128,38 @@ class _Front:
                 return
             await asyncio.sleep(POLL_S)
 
-    def _serve_http(self, service: Service, quota: Quota) -> "_Web | None":
-        sock = self._listening.http
-        if sock is None:
-            return None
-        listener = HttpListener(self._settings, service, quota)
-        task = asyncio.get_running_loop().create_task(listener.serve(sock))
-        return _Web(listener, task)
-
-    async def _end(self, server: Server, service: Service, web: "_Web | None") -> None:
+    async def _end(self, connections: Connections, service: Service) -> None:
         """Finish what was begun, within the time that there is."""
         loop = asyncio.get_running_loop()
         patience_s = self._settings.vmhost.stop_timeout
         began = loop.time()
-        if web is not None:
-            web.listener.stop()
         if self._is_retiring and not self._is_stopping:
             logger.info("retiring: idle connections go to the other fronts")
-            server.retire()
+            connections.retire()
             close_at = began + RETIRE_SHARE * patience_s
-            await self._drain(server, service, close_at, until_stopped=True)
-        if not server.is_empty() or service.outstanding or not self._is_retiring:
+            await self._drain(connections, service, close_at, until_stopped=True)
+        if connections or service.outstanding or not self._is_retiring:
             logger.info("stopping: finishing %d requests", service.outstanding)
-        server.drain()
-        await self._drain(server, service, began + patience_s, until_stopped=False)
-        if web is not None:
-            await asyncio.wait({web.task}, timeout=began + patience_s - loop.time())
-            web.task.cancel()
+        connections.drain()
+        await self._drain(connections, service, began + patience_s, until_stopped=False)
         left = service.outstanding
-        server.close()
+        connections.close()
         service.close()
         self._listening.close()
         if left:
             logger.warning("stopped with %d requests unanswered", left)
 
     async def _drain(
-        self, server: Server, service: Service, deadline: float, *, until_stopped: bool
+        self,
+        connections: Connections,
+        service: Service,
+        deadline: float,
+        *,
+        until_stopped: bool,
     ) -> None:
         loop = asyncio.get_running_loop()
         # polled: an event would tie service and listeners for the sake of the end
-        while service.outstanding or not server.is_empty():
+        while service.outstanding or connections:
             if loop.time() >= deadline or (until_stopped and self._is_stopping):
                 return
             await asyncio.sleep(POLL_S)
-
-
-class _Web:
-    """The HTTP listener and its task."""
-
-    def __init__(self, listener: HttpListener, task: "asyncio.Task[None]") -> None:
-        self.listener = listener
-        self.task = task

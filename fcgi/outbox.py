@@ -1,60 +1,103 @@
-"""The rest of a reply: what was answered and its client has not taken yet.
+"""The way of replies to one client, whatever it speaks: no script waits for a client.
 
-Kept in memory up to `reply_memory`, then in an unlinked temporary file, so that no
-script ever waits for a client.
+What a client does not take is kept in its channel up to `reply_memory`, then in an
+unlinked temporary file. Meanwhile the connection is not read: a client that asks and
+never listens gets no further. One that takes nothing for `send_timeout` is cut off.
 """
 
-# Impure.
+# Impure, compiled.
 
+import logging
 from typing import Final
 
+from fcgi.channel import Channel
 from fcgi.quota import Quota
 from fcgi.spool import ReplySpool
 
+logger = logging.getLogger("luafarm.front")
+
 PIECE: Final = 256 * 1024
-"""Bytes taken at a time, at most."""
+"""Bytes given to a channel at a time: by this `reply_memory` may be passed there."""
 
 
 class Outbox:
-    """First in, first out; of bytes, not of the pieces in which they came."""
+    """First in, first out; the owner of the channel passes on what that tells it."""
 
-    def __init__(self, quota: Quota, max_memory: int) -> None:
-        """quota: of all temporary files; max_memory: bytes."""
+    def __init__(self, channel: Channel, quota: Quota) -> None:
+        """quota: of all temporary files of the front."""
+        self.is_paused = False  # the channel takes no more
+        self._channel: Channel | None = channel  # None: it is no more
         self._quota = quota
-        self._max_memory = max_memory
-        self._memory = bytearray()  # comes before what is in the spool
         self._spool: ReplySpool | None = None
+        self._left = 0  # bytes that the client has not taken, at the last look
+        self._taken_at = 0.0  # when it took some, or had none to take
 
-    def __len__(self) -> int:
-        """Return the bytes that wait."""
-        return len(self._memory) + self._spooled()
+    @property
+    def has_spooled(self) -> bool:
+        """Whether some waits that the channel does not have yet."""
+        return self._spool is not None and len(self._spool) > 0
 
-    def put(self, data: bytes) -> None:
-        """Append. Raises OSError at the quota; what waits is useless then."""
-        if not self._spooled():
-            free = self._max_memory - len(self._memory)
-            self._memory += data[:free]
-            data = data[free:]
-            if not data:
-                return
-        if self._spool is None:
-            self._spool = ReplySpool(self._quota)
-        self._spool.write(data)
+    @property
+    def is_empty(self) -> bool:
+        """Whether the client's kernel has all."""
+        channel = self._channel
+        return channel is None or not (channel.waiting or self.has_spooled)
 
-    def take(self) -> bytes:
-        """Return what comes next, at most PIECE; b"": nothing waits."""
-        if self._memory:
-            piece = bytes(self._memory[:PIECE])
-            del self._memory[:PIECE]
-            return piece
-        return b"" if self._spool is None else self._spool.take()
+    def send(self, data: bytes) -> None:
+        """Write to the client, now or when it reads on."""
+        channel = self._channel
+        if not data or channel is None:
+            return
+        if self.has_spooled:
+            self._keep(channel, data)
+        elif len(data) <= PIECE and not self.is_paused:
+            channel.write(data)
+        else:
+            at = 0
+            while at < len(data) and not self.is_paused:
+                channel.write(data[at : at + PIECE])
+                at += PIECE
+            if at < len(data):
+                self._keep(channel, data[at:])
+
+    def pause(self) -> None:
+        """Write no more, and read no more."""
+        self.is_paused = True
+        if self._channel is not None:
+            self._channel.pause_reading()
+
+    def resume(self) -> None:
+        """Go on with what waits."""
+        self.is_paused = False
+        channel, spool = self._channel, self._spool
+        if channel is None:
+            return
+        while spool and not self.is_paused:
+            channel.write(spool.take())
+        if not self.is_paused:
+            channel.resume_reading()
+
+    def is_stuck(self, now: float, send_s: float) -> bool:
+        """Return whether the client has taken nothing for that long."""
+        left = 0 if self._channel is None else self._channel.waiting
+        if not left or left != self._left:
+            self._left = left
+            self._taken_at = now
+            return False
+        return now - self._taken_at >= send_s
 
     def close(self) -> None:
-        """Forget what waits."""
-        self._memory.clear()
+        """Forget what waits: the channel is no more."""
+        self._channel = None
         if self._spool is not None:
             self._spool.close()
             self._spool = None
 
-    def _spooled(self) -> int:
-        return 0 if self._spool is None else len(self._spool)
+    def _keep(self, channel: Channel, data: bytes) -> None:
+        if self._spool is None:
+            self._spool = ReplySpool(self._quota)
+        try:
+            self._spool.write(data)
+        except OSError as error:
+            logger.error("reply spool: %s; the client is cut off", error)  # noqa: TRY400
+            channel.abort()

@@ -22,7 +22,8 @@ import vmhost.host.loop
 import vmhost.host.mail
 import vmhost.host.states
 from bench.question import parameters, question
-from fcgi.fastcgi.listener import Server
+from fcgi.connections import Connections
+from fcgi.fastcgi.listener import FcgiListener
 from fcgi.service import Service
 from fcgi.terms import Terms
 from luafarm.config.settings import Settings
@@ -222,7 +223,9 @@ class FrontPath:
         loop = cast("asyncio.AbstractEventLoop", self._loop)
         settings = Settings()
         service = Service(loop, settings, "front", MACHINE, "broker", None)
-        server = Server(loop, settings.front, Terms(settings), service)
+        connections = Connections(loop, BATCH, BATCH, service.gauges)
+        terms = Terms(settings)
+        listener = FcgiListener(settings.front, terms, service, connections)
         broker = Wire.made[0]
         broker.on_frame(codec.encode(Welcome(PROTOCOL, Role.BROKER, "broker", 1)))
         end = HostEnd()
@@ -249,7 +252,7 @@ class FrontPath:
         )
         broker.on_frame(codec.encode(place))
         self._request = question(ENVIRONMENT)
-        self._clients = [self._connect(server) for _ in range(BATCH)]
+        self._clients = [self._connect(listener) for _ in range(BATCH)]
 
     def run(self, turns: int) -> list[int]:
         """Serve batches, each request on a connection of its own."""
@@ -279,10 +282,10 @@ class FrontPath:
                 raise AssertionError("a reply is missing")
 
     @staticmethod
-    def _connect(server: Server) -> socket.socket:
+    def _connect(listener: FcgiListener) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        server.take_in(theirs)
+        listener.take_in(theirs)
         return ours
 
 

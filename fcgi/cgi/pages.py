@@ -40,6 +40,8 @@ _WHY: Final[dict[Refusal, str]] = {
     Refusal.UNAVAILABLE: "The script is not available now. Please try again later.",
     Refusal.BUDGET: "The script used more than it is allowed to.",
     Refusal.TIMEOUT: "The script took too long.",
+    Refusal.NOT_IMPLEMENTED: "This server cannot do what the request asks for.",
+    Refusal.VERSION_UNKNOWN: "This server speaks HTTP/1.1.",
 }
 """One sentence for each refusal; a test keeps it complete."""
 

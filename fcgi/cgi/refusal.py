@@ -35,6 +35,8 @@ class Refusal(Enum):
     UNAVAILABLE = "unavailable"  # no VM host, no broker, quarantine, stopping
     BUDGET = "budget"  # of memory, output, ... but not of time
     TIMEOUT = "timeout"
+    NOT_IMPLEMENTED = "not-implemented"  # of HTTP: another transfer coding, a tunnel
+    VERSION_UNKNOWN = "version-unknown"  # of HTTP: none that begins with 1
 
 
 STATUS: Final[dict[Refusal, str]] = {
@@ -53,6 +55,8 @@ STATUS: Final[dict[Refusal, str]] = {
     Refusal.UNAVAILABLE: "503 Service Unavailable",
     Refusal.BUDGET: "503 Service Unavailable",
     Refusal.TIMEOUT: "504 Gateway Timeout",
+    Refusal.NOT_IMPLEMENTED: "501 Not Implemented",
+    Refusal.VERSION_UNKNOWN: "505 HTTP Version Not Supported",
 }
 """The status line of each refusal; a test keeps it complete."""
 

@@ -62,7 +62,8 @@ def told_apart(pairs: bytes, path: bytes, script: bytes) -> bytes:
     """Return the parameters with script and PATH_INFO apart, as RFC 3875, 4.1 has them.
 
     For a request whose `script_path` turned out to be `script` with something behind
-    it, or whose SCRIPT_FILENAME was Apache's: the last value of a name counts.
+    it, or whose SCRIPT_FILENAME was Apache's: the last value of a name counts. What is
+    behind the script goes before the PATH_INFO that there is, if SCRIPT_NAME had it.
     """
     extra = path[len(script) :]
     found = [(b"SCRIPT_FILENAME", script)]
@@ -70,10 +71,11 @@ def told_apart(pairs: bytes, path: bytes, script: bytes) -> bytes:
         given = params.find(pairs, b"SCRIPT_FILENAME") or b""
         if given.endswith(b"/"):
             extra += b"/"
-        found.append((b"PATH_INFO", extra))
         name = params.find(pairs, b"SCRIPT_NAME")
         if name and name.endswith(extra):
             found.append((b"SCRIPT_NAME", name.removesuffix(extra)))
+            extra += params.find(pairs, b"PATH_INFO") or b""
+        found.append((b"PATH_INFO", extra))
     return pairs + params.encode_pairs(found)
 
 

@@ -28,6 +28,7 @@ from typing import Final
 
 from fcgi.arrival import Limits
 from fcgi.cgi.refusal import Refusal
+from fcgi.closing import CLOSE, HALF_CLOSE_S, LINGER, LINGER_S, OPEN
 from fcgi.fastcgi import management, records
 from fcgi.fastcgi.request import (
     ENDED,
@@ -41,23 +42,12 @@ from fcgi.fastcgi.request import (
 )
 from luafarm.errors import ProtocolError
 
-OPEN: Final = 0
-LINGER: Final = 1  # shut down the sending half and read on; CLOSE follows
-CLOSE: Final = 2  # send what is left and close
-
 BROKEN: Final = bytes(8)
 """A record of version 0, which is none: unbuffered nginx takes the mere end of the
 connection for the end of the reply, or waits for the rest of an announced length."""
 
 MANY: Final = 1 << 20
 """Records in one call where nobody else waits."""
-
-HALF_CLOSE_S: Final = 1.0
-"""For what is answered to a client that shut down only its sending half: on TCP nothing
-tells it from one that went away, whose requests must not run on."""
-
-LINGER_S: Final = 2.0
-"""Read on before closing, so that no RST eats an answer."""
 
 _MIN_BYTES: Final = records.HEADER_BYTES
 

@@ -7,16 +7,15 @@ channel and decides nothing about the protocol.
 # Impure, compiled.
 
 import logging
-import select
 import time
 from collections.abc import Callable
 from typing import Final
 
 from fcgi import arrival, share
 from fcgi.cgi.refusal import Refusal
+from fcgi.channel import Channel
 from fcgi.endpoints import Endpoints
 from fcgi.fastcgi import records
-from fcgi.fastcgi.channel import Channel
 from fcgi.fastcgi.connection import Connection
 from fcgi.fastcgi.exchange import FcgiExchange, Outlet
 from fcgi.fastcgi.request import Aborted, Chunk, Event, Request
@@ -52,8 +51,6 @@ class Peer:
         self._connection = Connection(terms.limits, time.monotonic())
         self._channel: Channel | None = None  # once it is open, until it is lost
         self._exchanges: dict[Request, FcgiExchange] = {}  # with an event, not ended
-        self._left = 0  # bytes that the client has not taken, at the last sweep
-        self._taken_at = 0.0  # when it took some, or had none to take
 
     def open(self, channel: Channel) -> None:
         """Start."""
@@ -83,18 +80,19 @@ class Peer:
     def eof_received(self) -> None:
         """Answer what is in; the peer may have shut down its sending half only."""
         now = time.monotonic()
-        is_lost = self._hung_up()
+        is_lost = self._channel is not None and self._channel.has_hung_up()
         events = self._connection.lost() if is_lost else self._connection.eof(now)
         self._handle(events, now)
         self._outlet.settle()
 
     def pause_writing(self) -> None:
         """Stop writing and reading."""
-        self._outlet.pause()
+        self._outlet.outbox.pause()
 
     def resume_writing(self) -> None:
         """Go on with what waits."""
-        self._outlet.resume()
+        self._outlet.outbox.resume()
+        self._outlet.settle()
 
     # ---- listener ------------------------------------------------------------------
 
@@ -103,25 +101,20 @@ class Peer:
         channel = self._channel
         if channel is None:
             return
-        left = channel.waiting
-        if not left or left != self._left:
-            self._left = left
-            self._taken_at = now
-        elif now - self._taken_at >= self._terms.limits.send_s:
+        outbox = self._outlet.outbox
+        if outbox.is_stuck(now, self._terms.limits.send_s):
             channel.abort()
             return
-        self._handle(self._connection.expired(now, self._outlet.is_paused), now)
+        self._handle(self._connection.expired(now, outbox.is_paused), now)
         self._outlet.settle()
 
     def pass_on(self, give: Callable[[int], bool]) -> None:
-        """Give the connection away if nothing is going on: unread, without a close.
-
-        give: takes its descriptor, and may say no; the connection stays then.
-        """
+        """Give the connection away if nothing is going on; see `Connections`."""
         channel = self._channel
         if channel is None or channel.is_closing:
             return
-        if self._connection.is_idle() and self._outlet.is_empty() and give(channel.fd):
+        is_empty = self._outlet.outbox.is_empty
+        if self._connection.is_idle() and is_empty and give(channel.fd):
             channel.leave()
 
     def drain(self) -> None:
@@ -130,16 +123,6 @@ class Peer:
         self._outlet.settle()
 
     # ---- events --------------------------------------------------------------------
-
-    def _hung_up(self) -> bool:
-        """Whether the peer closed both halves; only UNIX sockets can tell."""
-        channel = self._channel
-        assert channel is not None
-        if not channel.is_unix:
-            return False
-        poller = select.poll()
-        poller.register(channel.fd, 0)
-        return any(mask & select.POLLHUP for _, mask in poller.poll(0))
 
     def _handle(self, events: list[Event], now: float) -> None:
         for event in events:

@@ -2,6 +2,7 @@
 
 FastCGI 1.0, 2.2 starts applications with descriptors 1 and 2 closed. The next socket
 would take their numbers, and what is written to standard error would go to a client.
+The processes that this one starts inherit them, as they would inherit open ones.
 """
 
 import os
@@ -20,4 +21,4 @@ def occupy() -> None:
             os.fstat(fd)
         except OSError:
             # the lowest free number is this one: those below are open by now
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

@@ -252,6 +252,30 @@ def test_an_idle_connection_outlives_its_front(farm: Farm) -> None:
             assert client.receive().status == 200
 
 
+def test_an_idle_connection_over_http_outlives_its_front() -> None:
+    number = daemon.free_port()
+    settings = f'[front]\nhttp = "127.0.0.1:{number}"\nprocesses = {FRONTS}\n'
+    with up(settings) as farm, contextlib.ExitStack() as stack:
+        farm.write("counter.lua", COUNTER)
+        until(lambda: len(farm.titled("luafarm-front")) == FRONTS, "fronts are there")
+        until(lambda: daemon.accepts(("127.0.0.1", number)), "HTTP is served")
+        clients = [
+            http.client.HTTPConnection("127.0.0.1", number, timeout=TIMEOUT_S)
+            for _ in range(20)
+        ]
+        for client in clients:
+            stack.callback(client.close)
+        for client in clients:
+            client.request("POST", "/counter.lua", b"x")
+            assert client.getresponse().read().isdigit()
+        ours = [client.sock.getsockname() for client in clients]
+        renew(farm)
+        for client, name in zip(clients, ours, strict=True):
+            client.request("POST", "/counter.lua", b"x")
+            assert client.getresponse().read().isdigit()
+            assert client.sock.getsockname() == name
+
+
 def test_a_request_that_runs_is_finished_by_the_front_that_retires(farm: Farm) -> None:
     farm.write(
         "long.lua", SLOW.replace("luafarm.sleep(0.01)", "con:flush() luafarm.sleep(3)")

@@ -94,6 +94,14 @@ def test_a_body_over_the_limit_is_refused(port: int) -> None:
     assert ask(port, "/echo.lua", "POST", b"x" * (1 << 20 | 1))[0].status == 413
 
 
+def test_a_body_in_chunks_arrives(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    pieces = [b"x" * 100_000, b"y", b"z" * 70_000]
+    connection.request("PUT", "/echo.lua", iter(pieces), encode_chunked=True)
+    assert connection.getresponse().read() == b"PUT    " + b"".join(pieces)
+    connection.close()
+
+
 def test_a_directory_has_an_index(port: int) -> None:
     assert ask(port, "/")[1] == b"the index"
 
@@ -176,6 +184,9 @@ def test_a_client_that_goes_away_disturbs_nobody(port: int) -> None:
         ("/dir.lua/in.lua", "/dir.lua/in.lua", ""),
         ("/dir.lua/in.lua/more", "/dir.lua/in.lua", "/more"),
         ("/dir.lua/in.lua/x.lua", "/dir.lua/in.lua", "/x.lua"),
+        ("/in.lua/more/x.lua/and/more", "/in.lua", "/more/x.lua/and/more"),
+        ("/dir.lua/in.lua/x.lua/y", "/dir.lua/in.lua", "/x.lua/y"),
+        ("/in.lua/" + "x" * 5000, "/in.lua", "/" + "x" * 5000),  # a path has 4095
     ],
 )
 def test_a_directory_by_the_name_of_a_script_is_none(

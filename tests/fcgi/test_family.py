@@ -58,11 +58,13 @@ def test_what_was_sent_before_and_after_reaches_the_front_that_takes_it(
     one, other = pair
     client, served = socket.socketpair()
     client.sendall(b"before ")
-    assert one.give(served.fileno())
+    assert one.give(b"p", served.fileno())
     served.close()
     client.sendall(b"after")
-    taken = other.take()
-    assert taken is not None
+    found = other.take()
+    assert found is not None
+    mark, taken = found
+    assert mark == b"p"
     client.close()
     with taken:
         assert taken.recv(100) == b"before after"
@@ -77,15 +79,15 @@ def test_a_full_queue_says_so_and_empties(pair: tuple[Handover, Handover]) -> No
     one, other = pair
     with socket.socket(socket.AF_UNIX) as connection:
         given = 0
-        while one.give(connection.fileno()):
+        while one.give(b"p", connection.fileno()):
             given += 1
         assert given > 16
         for _ in range(given):
             taken = other.take()
             assert taken is not None
-            taken.close()
+            taken[1].close()
         assert other.take() is None
-        assert one.give(connection.fileno())
+        assert one.give(b"p", connection.fileno())
 
 
 def test_what_is_in_the_queue_outlives_the_front_that_gave_it(
@@ -94,13 +96,13 @@ def test_what_is_in_the_queue_outlives_the_front_that_gave_it(
     give, take = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     dying = Handover(os.dup(give.fileno()), os.dup(take.fileno()))
     client, served = socket.socketpair()
-    assert dying.give(served.fileno())
+    assert dying.give(b"p", served.fileno())
     served.close()
     dying.close()
     living = Handover(give.detach(), take.detach())
     taken = living.take()
     assert taken is not None
-    taken.close()
+    taken[1].close()
     assert client.recv(1) == b""  # only now
     client.close()
     living.close()

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from fcgi.arrival import limits
-from fcgi.fastcgi.connection import CLOSE, Connection
+from fcgi.closing import CLOSE
+from fcgi.fastcgi.connection import Connection
 from fcgi.fastcgi.request import Aborted, Event, Request
 from luafarm.config.settings import Front
 from tests.fcgi.fastcgi import wire

@@ -125,6 +125,19 @@ def test_script_and_path_info_are_told_apart(
     assert params.find(apart, b"SCRIPT_NAME") == short_name
 
 
+def test_what_was_path_info_already_stays_behind_what_becomes_it() -> None:
+    pairs = wire.blob(
+        {
+            "SCRIPT_FILENAME": "/srv/x.lua/a.lua",
+            "SCRIPT_NAME": "/x.lua/a.lua",
+            "PATH_INFO": "/b",
+        }
+    )
+    apart = told_apart(pairs, b"/srv/x.lua/a.lua", b"/srv/x.lua")
+    assert params.find(apart, b"SCRIPT_NAME") == b"/x.lua"
+    assert params.find(apart, b"PATH_INFO") == b"/a.lua/b"
+
+
 @given(st.lists(st.sampled_from([b"/", b".", b"..", b"a", b"\0", b"%2e", b"?"])))
 def test_a_path_comes_out_clean_or_not_at_all(parts: list[bytes]) -> None:
     for start in (b"", APACHE):

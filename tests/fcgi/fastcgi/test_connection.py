@@ -2,8 +2,9 @@ import pytest
 
 from fcgi.arrival import Limits, limits
 from fcgi.cgi.refusal import Refusal
+from fcgi.closing import CLOSE, LINGER, OPEN
 from fcgi.fastcgi import records
-from fcgi.fastcgi.connection import BROKEN, CLOSE, LINGER, OPEN, Connection
+from fcgi.fastcgi.connection import BROKEN, Connection
 from fcgi.fastcgi.request import ENDED, Aborted, Chunk, Event, Request
 from luafarm.config.settings import Front
 from tests.fcgi.fastcgi import wire

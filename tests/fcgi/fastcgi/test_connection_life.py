@@ -13,7 +13,8 @@ from hypothesis.stateful import (
 )
 
 from fcgi.arrival import limits
-from fcgi.fastcgi.connection import CLOSE, OPEN, Connection
+from fcgi.closing import CLOSE, OPEN
+from fcgi.fastcgi.connection import Connection
 from fcgi.fastcgi.request import RUNNING, Aborted, Chunk, Event, Request
 from luafarm.config.settings import Front
 from tests.fcgi.fastcgi import wire

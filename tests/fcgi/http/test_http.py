@@ -14,10 +14,14 @@ import pytest
 from fcgi.cgi import params
 from fcgi.cgi.refusal import STATUS, Refusal
 from fcgi.cgi.reply import BadHeaderError
+from fcgi.connections import Connections
+from fcgi.dispatch.machine import Dispatch
 from fcgi.dispatch.tables import Pending
 from fcgi.exchange import Exchange
+from fcgi.gauges import Gauges
 from fcgi.http.listener import HttpListener
 from fcgi.quota import Quota
+from fcgi.terms import Terms
 from luafarm.config.settings import Front, PoolSettings, Settings
 from luafarm.ends import Budget
 from luafarm.wire.messages import ScriptError
@@ -60,6 +64,7 @@ class Stage:
     port: int
     service: FakeService
     quota: Quota
+    connections: Connections
 
     async def until(self, claim: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE_S):
@@ -74,20 +79,35 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def stage(**front: object) -> AsyncIterator[Stage]:
-    given = Front(**front)  # type: ignore[arg-type]
+    given = Front(**{"spool": QUOTA, **front})  # type: ignore[arg-type]
     settings = Settings(front=given, pool={"web": PoolSettings(root=("/srv",))})
     service = FakeService()
-    quota = Quota(QUOTA)
-    listener = HttpListener(settings, cast("Service", service), quota)
+    terms = Terms(settings)
+    quota = terms.quota
+    dispatch = Dispatch(
+        lambda: 1,
+        number=0,
+        queue=given.queue,
+        queue_per_script=given.queue_per_script,
+        queue_timeout_s=given.queue_timeout,
+        remembered=1,
+    )
+    gauges = Gauges(dispatch)
+    loop = asyncio.get_running_loop()
+    connections = Connections(loop, given.max_connections, given.backlog, gauges)
+    listener = HttpListener(settings, terms, cast("Service", service), connections)
     sock = socket.create_server(("127.0.0.1", 0))
     port: int = sock.getsockname()[1]
-    task = asyncio.ensure_future(listener.serve(sock))
+    connections.listen([(sock, listener)])
+    play = Stage(port, service, quota, connections)
     try:
-        yield Stage(port, service, quota)
+        yield play
+        connections.drain()
+        await play.until(lambda: not connections)
+        assert quota.left == QUOTA
     finally:
-        listener.stop()
-        await asyncio.wait_for(task, DEADLINE_S)
         sock.close()
+        connections.close()
 
 
 @contextlib.asynccontextmanager
@@ -137,10 +157,10 @@ def test_a_long_reply_waits_on_disk_and_arrives_whole(parts: int) -> None:
                         )
                     exchange.finish(b"")
                 assert exchange.pending is None
-                assert QUOTA - play.quota.left == len(body) - 64 * KIB
+                assert len(body) // 2 < QUOTA - play.quota.left < len(body)
                 head = await reader.readuntil(b"\r\n\r\n")
                 if parts == 1:
-                    assert b"content-length: %d" % len(body) in head
+                    assert b"Content-Length: %d" % len(body) in head
                     assert await reader.readexactly(len(body)) == body
                 else:
                     assert await chunks(reader) == body
@@ -181,10 +201,12 @@ def test_a_reply_without_room_costs_its_client_the_connection() -> None:
             client(play.port, GET) as (reader, _),
         ):
             exchange = await play.asked()
-            exchange.part(HEAD, b"x" * MIB, b"")
-            play.quota.left = 0
+            exchange.part(HEAD, b"x" * (16 * MIB), b"")
+            left = play.quota.left
+            play.quota.take(left)
             exchange.part(b"", b"y", b"")
             await play.until(lambda: bool(play.service.abandoned))
+            play.quota.give_back(left)
             with contextlib.suppress(ConnectionError):
                 assert b"\r\n0\r\n" not in await reader.read(-1)
 
@@ -406,6 +428,142 @@ def test_odd_requests_do_not_fill_the_log(
     assert not any("ebsocket" in text or "pip install" in text for text in texts)
 
 
+# ---- what RFC 9112 lets a client do --------------------------------------------------
+
+
+def test_a_client_that_ended_its_half_gets_its_answer() -> None:
+    async def scene() -> None:
+        async with stage() as play, client(play.port, GET) as (reader, writer):
+            exchange = await play.asked()
+            writer.write_eof()
+            exchange.reply(HEAD, b"hi", b"")
+            answer = await reader.read(-1)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert answer.endswith(b"hi")
+            assert not play.service.abandoned
+
+    play(scene)
+
+
+def test_many_requests_at_once_are_answered_in_their_order() -> None:
+    many = 3000  # more than are kept unread
+
+    async def scene() -> None:
+        async with stage() as play, client(play.port, b"") as (reader, writer):
+            for number in range(many):
+                writer.write(GET.replace(b"a.lua", b"a.lua?%d" % number))
+            for number in range(many):
+                exchange = await play.asked(number + 1)
+                assert len(play.service.exchanges) == number + 1
+                assert exchange.pending is not None
+                query = params.find(exchange.pending.params, b"QUERY_STRING")
+                assert query == b"%d" % number
+                exchange.reply(HEAD, b"<%d>" % number, b"")
+                await reader.readuntil(b"<%d>" % number)
+            assert not play.service.abandoned
+
+    play(scene)
+
+
+def test_who_asks_much_and_takes_little_is_asked_for_no_more() -> None:
+    async def scene() -> None:
+        async with (
+            stage(reply_memory=64 * KIB) as play,
+            client(play.port, GET * 3) as (reader, _),
+        ):
+            (await play.asked()).reply(HEAD, b"x" * (16 * MIB), b"")
+            assert play.quota.left < QUOTA
+            assert len(play.service.exchanges) == 1
+            while len(play.service.exchanges) == 1:
+                assert await reader.read(64 * KIB)
+            assert play.quota.left == QUOTA  # all of it is on its way
+            for number in (2, 3):
+                (await play.asked(number)).reply(HEAD, b"<%d>" % number, b"")
+            rest = b""
+            while not rest.endswith(b"<3>"):
+                rest = rest[-8:] + await reader.read(64 * KIB)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: %d", b"Transfer-Encoding: x"])
+def test_who_goes_on_sending_what_is_refused_gets_the_answer(framing: bytes) -> None:
+    async def scene() -> None:
+        head = POST + (framing % (99 * MIB) if b"%" in framing else framing)
+        async with stage() as play, client(play.port, head) as (reader, writer):
+            writer.write(b"\r\n\r\n" + b"x" * (8 * MIB))
+            answer = await reader.readuntil(b"</html>\n")
+            assert answer.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 501 "))
+            await writer.drain()
+            writer.write_eof()
+            assert await reader.read(-1) == b""
+            assert not play.service.exchanges
+
+    play(scene)
+
+
+def test_who_waits_before_sending_is_told_to_go_on() -> None:
+    async def scene() -> None:
+        head = POST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        async with stage() as play, client(play.port, head) as (reader, writer):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+            writer.write(b"ab")
+            exchange = await play.asked()
+            assert exchange.read_body(0, 0, 9) == b"ab"
+            exchange.reply(HEAD, b"hi", b"")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+
+    play(scene)
+
+
+def test_a_cut_reply_to_http_1_0_does_not_end_in_order() -> None:
+    async def scene() -> None:
+        sent = GET.replace(b"1.1", b"1.0")
+        async with stage() as play, client(play.port, sent) as (reader, _):
+            exchange = await play.asked()
+            exchange.part(HEAD, b"begun", b"")
+            await reader.readuntil(b"begun")
+            exchange.refuse(Refusal.HOST_LOST)
+            with pytest.raises(ConnectionResetError):
+                await reader.read(-1)
+
+    play(scene)
+
+
+def test_a_body_for_which_there_is_no_room_is_answered_503() -> None:
+    async def scene() -> None:
+        head = POST + b"Content-Length: %d\r\n\r\n" % MIB
+        async with stage() as play:
+            left = play.quota.left
+            play.quota.take(left)
+            async with client(play.port, head + b"x" * MIB) as (reader, _):
+                assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+            play.quota.give_back(left)
+            assert not play.service.exchanges
+
+    play(scene)
+
+
+def test_connections_over_the_limit_wait_until_one_closes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene() -> None:
+        async with (
+            stage(max_connections=1) as play,
+            client(play.port, b"") as (_, first),
+        ):
+            await play.until(lambda: len(play.connections) == 1)
+            async with client(play.port, GET) as (reader, _):
+                await play.until(lambda: bool(caplog.records))
+                assert not play.service.exchanges
+                first.close()
+                (await play.asked()).reply(HEAD, b"hi", b"")
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+
+    caplog.set_level(logging.WARNING)
+    play(scene)
+
+
 # ---- error pages ---------------------------------------------------------------------
 
 ERROR = ScriptError(
@@ -438,7 +596,7 @@ def test_without_show_errors_a_page_says_no_more_than_its_status(
             assert not [hint for hint in HINTS if hint in body]
             assert b"server:" not in head
             writer.write(GET)  # the connection is as good as before
-            await play.asked(2)
+            (await play.asked(2)).reply(HEAD, b"hi", b"")
 
     play(scene)
 
@@ -494,7 +652,7 @@ def test_headers_about_the_connection_are_not_the_scripts(is_whole: bool) -> Non
             }
             await reader.readuntil(b"hi" if is_whole else b"\r\n0\r\n\r\n")
             writer.write(GET)  # it goes on
-            await play.asked(2)
+            (await play.asked(2)).reply(HEAD, b"hi", b"")
 
     play(scene)
 

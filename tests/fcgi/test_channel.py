@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 import pytest
 import uvloop
 
-from fcgi.fastcgi.channel import Channel, Channels
+from fcgi.channel import Channel, Channels
 
 WAIT_S = 120.0
 HIGH = 100_000
@@ -303,3 +303,37 @@ def test_an_owner_that_is_not_done_is_left_alone_once_it_is_closed(
         assert heard == [b"first"]
 
     play(ends, script)
+
+
+def test_a_unix_socket_tells_whether_both_halves_are_closed(
+    ends: tuple[socket.socket, ...],
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        client.shutdown(socket.SHUT_WR)
+        await p.until(lambda: p.owner.told == ["eof"])
+        assert not p.channel.has_hung_up()
+        is_unix = client.family == socket.AF_UNIX
+        client.close()
+        assert p.channel.has_hung_up() == is_unix
+
+    play(ends, script)
+
+
+def test_a_channel_that_is_reset_does_not_end_in_order() -> None:
+    async def run() -> None:
+        channels = Channels(asyncio.get_running_loop())
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = socket.create_connection(listener.getsockname())
+            p = Play(channels, listener.accept()[0])
+        client.setblocking(False)
+        p.channel.write(b"begun")
+        assert await asyncio.get_running_loop().sock_recv(client, 100) == b"begun"
+        p.channel.reset()
+        p.channel.reset()
+        with pytest.raises(ConnectionResetError):
+            await read_all(client)
+        await p.lost()
+        channels.close()
+        client.close()
+
+    uvloop.run(run())

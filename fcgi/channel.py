@@ -1,4 +1,4 @@
-"""Connections of web servers: sockets that never block, watched by one epoll of ours.
+"""Connections of clients: sockets that never block, watched by one epoll of ours.
 
 The event loop watches the epoll only, so what many connections have sent is taken in
 one pass and without a callback of the loop for each; and a fresh connection, which is
@@ -12,6 +12,7 @@ import asyncio
 import os
 import select
 import socket
+import struct
 from typing import Final, Protocol
 
 from luafarm.wire.outgoing import Outgoing
@@ -20,6 +21,7 @@ _EVENTS: Final = 64  # connections looked at before the loop's other work
 _READ_BYTES: Final = 64 << 10
 _IN: Final = int(select.EPOLLIN)
 _OUT: Final = int(select.EPOLLOUT)
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER, for no time
 _GONE: Final = int(select.EPOLLHUP | select.EPOLLERR)
 
 
@@ -158,6 +160,21 @@ class Channel:
     def abort(self) -> None:
         """Close now; what waits is dropped."""
         self._lose()
+
+    def reset(self) -> None:
+        """Close now in a way that is no orderly end: the client sees what it misses."""
+        if self.fd in self._channels.open:
+            with socket.socket(fileno=os.dup(self.fd)) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._lose()
+
+    def has_hung_up(self) -> bool:
+        """Return whether the client closed both halves; only UNIX sockets can tell."""
+        if not self.is_unix:
+            return False
+        poller = select.poll()
+        poller.register(self.fd, 0)
+        return any(mask & select.POLLHUP for _, mask in poller.poll(0))
 
     def leave(self) -> None:
         """Close this descriptor of a connection that lives on in another process."""
