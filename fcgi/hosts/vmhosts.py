@@ -57,7 +57,8 @@ class Owner(Protocol):
         budget: Budget,
     ) -> None:
         """Take one out; running: what it ran, None: nobody knows; budget:
-        whose excess ended it."""
+        whose excess ended it.
+        """
 
 
 class _Host:

@@ -8,6 +8,7 @@ import pytest
 
 from fcgi.hosts.vmhosts import MAX_ACCUSED, VmHosts
 from luafarm.config.settings import Settings
+from luafarm.ends import Budget, Death
 from luafarm.names import HostId, Machine, Pool, RequestId, Script
 from luafarm.wire.messages import Accuse, HostLost, HostUp, Message
 
@@ -114,9 +115,9 @@ class Stage:
         name: HostId,
         running: RequestId | None,
         begun: tuple[RequestId, ...],
-        reason: str,
+        budget: Budget,
     ) -> None:
-        self.told.append(("gone", name, running, begun, reason))
+        self.told.append(("gone", name, running, begun, budget))
 
     def up(self, name: HostId = BAD) -> FakeLink:
         """Announce a host, and forget that it was found."""
@@ -129,7 +130,7 @@ class Stage:
         return self.context.links[endpoint]
 
 
-def lost(reason: str, running: int = 0, begun: tuple[int, ...] = ()) -> HostLost:
+def lost(reason: Death, running: int = 0, begun: tuple[int, ...] = ()) -> HostLost:
     ids = tuple(RequestId(one) for one in begun)
     return HostLost(BAD, RequestId(running), ids, Script(b"/a.lua"), reason, "")
 
@@ -146,13 +147,13 @@ def test_what_a_dead_host_sent_is_heard_before_its_end_is_told() -> None:
     stage = Stage()
     link = stage.up()
     link.frames += [b"1", b"2", b"3"]
-    stage.hosts.lost(lost("crash", 7, (7,)))
-    stage.hosts.lost(lost("crash", 7, (7,)))  # the broker says the same
+    stage.hosts.lost(lost(Death.CRASH, 7, (7,)))
+    stage.hosts.lost(lost(Death.CRASH, 7, (7,)))  # the broker says the same
     stage.context.loop.run()
     assert stage.told == [
         ("suspect", BAD),
         *[("says", BAD, frame) for frame in (b"1", b"2", b"3")],
-        ("gone", BAD, 7, (7,), "crash"),
+        ("gone", BAD, 7, (7,), Budget.NONE),
     ]
     assert link.is_closed
     assert stage.said == []
@@ -162,12 +163,12 @@ def test_one_that_is_accused_while_it_is_heard_out_is_gone_once() -> None:
     stage = Stage()
     link = stage.up()
     link.frames += [b"lie", b"never heard"]
-    stage.hosts.lost(lost("crash"))
+    stage.hosts.lost(lost(Death.CRASH))
     stage.context.loop.run()
     assert stage.told == [
         ("suspect", BAD),
         ("says", BAD, b"lie"),
-        ("gone", BAD, None, (), "protocol"),
+        ("gone", BAD, None, (), Budget.NONE),
     ]
     assert stage.said == [Accuse(BAD, "a lie")]
 
@@ -178,8 +179,8 @@ def test_of_one_that_broke_the_protocol_only_what_its_supervisor_saw_is_known(
 ) -> None:
     stage = Stage()
     stage.up()
-    stage.hosts.lost(lost("protocol", running))
-    assert stage.told[-1] == ("gone", BAD, running or None, (), "protocol")
+    stage.hosts.lost(lost(Death.PROTOCOL, running))
+    assert stage.told[-1] == ("gone", BAD, running or None, (), Budget.NONE)
 
 
 def test_a_connection_that_broke_ends_a_host_unless_its_end_is_told_meanwhile() -> None:
@@ -188,10 +189,10 @@ def test_a_connection_that_broke_ends_a_host_unless_its_end_is_told_meanwhile() 
         stage.up()
         stage.context.lose["tcp://bad"]("")
         if is_told:
-            stage.hosts.lost(lost("crash", 7))
+            stage.hosts.lost(lost(Death.CRASH, 7))
         stage.context.loop.run()
         [gone] = [told for told in stage.told if told[0] == "gone"]
-        expected = (7, (), "crash") if is_told else (None, (), "connection lost")
+        expected = (7, (), Budget.NONE) if is_told else (None, (), Budget.NONE)
         assert gone[2:] == expected
         assert [isinstance(m, Accuse) for m in stage.said] == [True] * (not is_told)
 
@@ -203,7 +204,7 @@ def test_an_accused_host_is_not_heard_again_but_accused_again() -> None:
     stage.up()
     assert stage.said == [Accuse(BAD, "a lie")] * 2
     assert not stage.hosts.send(BAD, b"x")
-    stage.hosts.lost(lost("protocol"))  # it is dead: nobody to accuse
+    stage.hosts.lost(lost(Death.PROTOCOL))  # it is dead: nobody to accuse
     assert stage.told == []
 
 
@@ -226,7 +227,7 @@ def test_a_host_that_the_broker_does_not_name_is_forgotten_as_is_its_fault() -> 
     stage.hosts.accuse(HostId("liar"), "a lie")
     stage.told.clear()
     stage.hosts.only(set())
-    assert stage.told == [("gone", BAD, 0, (), "unknown to the broker")]
+    assert stage.told == [("gone", BAD, 0, (), Budget.NONE)]
     stage.said.clear()
     stage.up(HostId("liar"))
     assert stage.said == []
