@@ -56,8 +56,9 @@ class Owner(Protocol):
         begun: tuple[RequestId, ...],
         budget: Budget,
     ) -> None:
-        """Take one out; running: what it ran, None: nobody knows; budget:
-        whose excess ended it.
+        """Take one out.
+
+        running: what it ran, None: nobody knows. budget: whose excess ended it.
         """
 
 
