@@ -11,8 +11,8 @@ from typing import Final
 
 from broker.actions import Tell
 from broker.roster import Roster
+from broker.step import Step
 from broker.tables import Record, State
-from broker.turn import Turn
 from luafarm.aliases import Alias
 from luafarm.names import Epoch, HostId, Pool, Script
 from luafarm.wire import loglines
@@ -40,9 +40,9 @@ class Bulletin:
     """Places as fronts know them, and unanswered questions."""
 
     def __init__(
-        self, turn: Turn, records: dict[Script, Record], roster: Roster
+        self, step: Step, records: dict[Script, Record], roster: Roster
     ) -> None:
-        self._turn = turn
+        self._step = step
         self._records = records
         self._roster = roster
         #: fronts are told nothing before the broker knows what there is
@@ -139,7 +139,7 @@ class Bulletin:
     def tell(self, message: Place | HostUp | HostLost | Aliases) -> None:
         """Tell all fronts."""
         if self.is_open:
-            self._turn.out.append(Tell(b"", message))
+            self._step.out.append(Tell(b"", message))
 
     def snapshot(self) -> Snapshot:
         """Return all that a front must know; about the rest it asks."""
@@ -156,9 +156,9 @@ class Bulletin:
             return False
         question = (front, asked)
         if question not in record.waiting:
-            record.waiting[question] = self._turn.now
+            record.waiting[question] = self._step.now
             self.waiting += 1
-            self._asked.append((self._turn.now, record, question))
+            self._asked.append((self._step.now, record, question))
         return True
 
     def answer(self, record: Record, place: Place) -> None:
@@ -172,7 +172,7 @@ class Bulletin:
 
     def reply(self, front: bytes, asked: bytes, place: Place) -> None:
         """Answer one front."""
-        self._turn.count("answers")
+        self._step.count("answers")
         answer = Place(
             asked,
             place.script,
@@ -186,19 +186,19 @@ class Bulletin:
             place.retry_after_s,
             place.error,
         )
-        self._turn.out.append(Tell(front, answer))
+        self._step.out.append(Tell(front, answer))
 
     def expire(self) -> list[Record]:
         """Refuse what could not be answered in time; return the scripts."""
         late: list[Record] = []
-        before = self._turn.now - WAITING_S
+        before = self._step.now - WAITING_S
         while self._asked and self._asked[0][0] <= before:
             since, record, question = self._asked.popleft()
             if record.waiting.get(question) != since:
                 continue  # answered, and maybe asked again
             del record.waiting[question]
             self.waiting -= 1
-            self._turn.count("late_answers")
+            self._step.count("late_answers")
             place = self.unserved(record.script, record.pool, Verdict.REFUSED)
             self.reply(question[0], question[1], place)
             late.append(record)

@@ -51,7 +51,7 @@ class Census:
         suspicion: Suspicion,
     ) -> None:
         self._farm = farm
-        self._turn = farm.turn
+        self._step = farm.step
         self._placement = placement
         self._convergence = convergence
         self._recycling = recycling
@@ -63,7 +63,7 @@ class Census:
         #: scripts with an order that could not be sent, to be given again
         self._unsent: dict[Script, Record] = {}
         #: when a host joined or told what it holds
-        self.news_at = farm.turn.now
+        self.news_at = farm.step.now
 
     # -- hosts that come -------------------------------------------------------------
 
@@ -76,22 +76,22 @@ class Census:
             return
         if up.pool not in farm.pools:
             text = f"host={up.host} is of pool {up.pool}, which this broker has not"
-            self._turn.log("warning", text)
+            self._step.log("warning", text)
             return
-        self.news_at = self._turn.now
-        host = farm.roster.join(up, self._turn.now)
-        host.is_fresh = self.is_fresh(up.machine, self._turn.now)
+        self.news_at = self._step.now
+        host = farm.roster.join(up, self._step.now)
+        host.is_fresh = self.is_fresh(up.machine, self._step.now)
         self._suspicion.met(host)
         farm.bulletin.tell(up)
 
     def meet(self, machine: Machine) -> None:
         """Begin anew with a machine whose supervisor is another: it has hosts too."""
-        self._met[machine] = self._turn.now
+        self._met[machine] = self._step.now
 
     def _hear(self, machine: Machine) -> None:
         if machine not in self.machines:
             self.meet(machine)
-        self.machines[machine] = self._turn.now
+        self.machines[machine] = self._step.now
 
     def is_fresh(self, machine: Machine, now: float) -> bool:
         """Say whether a host of this machine that is announced now was just started.
@@ -107,7 +107,7 @@ class Census:
         host = farm.roster.hosts.get(event.host)
         if host is None:
             return
-        self.news_at = self._turn.now
+        self.news_at = self._step.now
         told = {row.script: row.epoch for row in event.states}
         if not self._suspicion.admits(host, event.states):
             return
@@ -142,11 +142,11 @@ class Census:
         """Give the orders again that the host may not have got."""
         for script, epoch in list(host.draining.items()):
             if told.get(script, epoch + 1) <= epoch:
-                self._turn.out.append(Drop(host.id, script, epoch))
+                self._step.out.append(Drop(host.id, script, epoch))
             else:
                 self._farm.drained(host, script, epoch)
         for script, epoch in self._farm.waits.of(host.id):
-            self._turn.out.append(Fence(host.id, script, epoch))
+            self._step.out.append(Fence(host.id, script, epoch))
 
     def _forget_untold(
         self, host: Host, told: dict[Script, Epoch], asked_at: float
@@ -177,7 +177,7 @@ class Census:
         farm = self._farm
         known = farm.records.get(row.script)
         if not self._is_welcome(host, row, known):
-            self._turn.count("unwanted_states")
+            self._step.count("unwanted_states")
             farm.close(host, row.script, row.epoch)
             return None
         record = farm.record(host.pool, row.script)
@@ -203,7 +203,7 @@ class Census:
         record.load_s = min(max(row.load_us / 1e6, 0.0), limits.load_wall_ms / 1e3)
         self._warm(state, row, share)
         farm.rank(state)
-        self._turn.count("adopted_states")
+        self._step.count("adopted_states")
         return record
 
     def _is_welcome(self, host: Host, row: StateRow, known: Record | None) -> bool:
@@ -278,7 +278,7 @@ class Census:
 
     def _forget(self, host: Host, lost: HostLost) -> None:
         farm = self._farm
-        self._turn.count("hosts_lost")
+        self._step.count("hosts_lost")
         farm.roster.leave(host)
         self._recycling.left(host)
         for script, epoch in list(host.draining.items()):
@@ -296,7 +296,7 @@ class Census:
                 hot.append(record)
             farm.lose(state)
         farm.bulletin.tell(lost)
-        self._turn.out.append(Forget(host.id))
+        self._step.out.append(Forget(host.id))
         for script in farm.waits.lost(host.id):
             self._convergence.answer_waits(script)
         for record in hot:
@@ -310,7 +310,7 @@ class Census:
         farm = self._farm
         if record.states or record.loads or record.next or record.current is None:
             return
-        if farm.quarantine.remaining_s(record.script, self._turn.now) <= 0.0:
+        if farm.quarantine.remaining_s(record.script, self._step.now) <= 0.0:
             self._placement.place(record, record.current)
 
     def knows(self, machine: Machine) -> bool:
@@ -333,13 +333,13 @@ class Census:
         unsent, self._unsent = self._unsent, {}
         for record in unsent.values():
             self._convergence.tend(record)
-        silent = self._turn.now - MACHINE_SILENCE_S
+        silent = self._step.now - MACHINE_SILENCE_S
         for machine, heard_at in list(self.machines.items()):
             if heard_at >= silent:
                 continue
             del self.machines[machine]
             del self._met[machine]
-            self._turn.log(
+            self._step.log(
                 "warning", f"machine={machine} is silent: its hosts are lost"
             )
             for host in self._farm.roster.of_machine(machine):
@@ -366,7 +366,7 @@ class Census:
             return
         loading = host.loads.get(event.script)
         if loading is not None and loading.sent and loading.epoch == event.epoch:
-            self._turn.count("lost_loads")
+            self._step.count("lost_loads")
             farm.end(loading)
             if event.reason == UNSENT:
                 # the files are about to be looked at; until then it would end the same
@@ -380,11 +380,11 @@ class Census:
             self._suspicion.is_stray(host, "the end of a state")
         if state is None or state.epoch != event.epoch or event.reason == "replaced":
             return  # "replaced": `StateLoaded` of the new one follows
-        self._turn.count("lost_states")
+        self._step.count("lost_states")
         record = state.record
         if event.reason not in NO_FAULT:
             why = f"closed by its host: {event.reason}"
-            farm.evictions.note(record.script, why, self._turn.now)
+            farm.evictions.note(record.script, why, self._step.now)
         farm.lose(state)
         if event.reason in EXHAUSTING:
             self._restrain(record, event.reason, 1)
@@ -406,12 +406,12 @@ class Census:
 
         Whoever may send a request can bring that about, so it is not refused.
         """
-        farm, now = self._farm, self._turn.now
+        farm, now = self._farm, self._step.now
         why = f"budget={budget} exceeded"
         if not farm.restraint.stopped(record.script, why, now, times):
             return
         text = f"script={shown(record.script)} gets few VM hosts for now: {why}"
-        self._turn.log("warning", f"{text}; see [broker] restraint_stops")
+        self._step.log("warning", f"{text}; see [broker] restraint_stops")
         self._placement.restrain(record)
 
     def _blame(self, script: Script, why: str) -> None:
@@ -420,11 +420,11 @@ class Census:
         record = farm.records.get(script)
         if record is None:
             return
-        if not farm.quarantine.blame(script, why, self._turn.now):
+        if not farm.quarantine.blame(script, why, self._step.now):
             return
-        after_s = farm.quarantine.remaining_s(script, self._turn.now)
+        after_s = farm.quarantine.remaining_s(script, self._step.now)
         text = f"script={shown(script)} is refused for {after_s:.0f} s: {why}"
-        self._turn.log("error", f"{text}; see [broker] quarantine_deaths")
+        self._step.log("error", f"{text}; see [broker] quarantine_deaths")
         for loading in list(record.loads.values()):
             if not loading.sent:
                 farm.end(loading)
@@ -442,11 +442,11 @@ class Census:
 
         Those whose restraint has ended get what they should have.
         """
-        for script in self._farm.quarantine.released(self._turn.now):
+        for script in self._farm.quarantine.released(self._step.now):
             record = self._farm.records.get(script)
             if record is not None:
                 self._convergence.tend(record)
-        for script in self._farm.restraint.released(self._turn.now):
+        for script in self._farm.restraint.released(self._step.now):
             record = self._farm.records.get(script)
             if record is not None:
                 self._placement.review_lane(record)

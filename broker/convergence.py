@@ -33,7 +33,7 @@ class Convergence:
 
     def __init__(self, farm: Farm, placement: Placement) -> None:
         self._farm = farm
-        self._turn = farm.turn
+        self._step = farm.step
         self._placement = placement
         self._last_good = farm.settings.broker.last_good
         #: scripts with a load that a host refused: when to try again
@@ -44,7 +44,7 @@ class Convergence:
         farm = self._farm
         if farm.records.get(record.script) is not record:
             return
-        is_refused = farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0
+        is_refused = farm.quarantine.remaining_s(record.script, self._step.now) > 0.0
         if farm.bulletin.is_open and not is_refused:
             if record.next is not None:
                 self._tend_canary(record, record.next)
@@ -108,7 +108,7 @@ class Convergence:
         if not error and not farm.waits.is_fenced(script):
             return
         for ticket, failed, why in farm.waits.settled(script, error):
-            self._turn.out.append(Answer(ticket, not why, why, failed))
+            self._step.out.append(Answer(ticket, not why, why, failed))
 
     # -- what does not load ------------------------------------------------------------
 
@@ -124,15 +124,15 @@ class Convergence:
             and (bool(generation.digest) or before.error.message == error.message)
         )
         attempts = before.attempts + 1 if before is not None and is_same else 1
-        retry_at = self._turn.now + _FIRST_RETRY_S * 2.0**attempts
+        retry_at = self._step.now + _FIRST_RETRY_S * 2.0**attempts
         record.next = None
         record.stale_loads = 0
         farm.fail(record, Failure(generation, error, attempts, retry_at))
         if not is_same:
             text = f"script={shown(record.script)} does not load: {error.message}"
-            self._turn.log("error", text, record.pool)
+            self._step.log("error", text, record.pool)
         if record.current is not None and self._last_good:
-            self._turn.count("last_good")
+            self._step.count("last_good")
             farm.keep(record, record.current)
             farm.rewatch(record)
             return
@@ -153,7 +153,7 @@ class Convergence:
         failure = record.failure
         if failure is None or record.next is not None or record.states:
             return
-        self._turn.log("warning", f"script={shown(record.script)}: last good is lost")
+        self._step.log("warning", f"script={shown(record.script)}: last good is lost")
         record.current = None
         farm.keep(record, None)
         farm.rewatch(record)
@@ -163,14 +163,14 @@ class Convergence:
         """Try again what did not load where the reason may have been the moment."""
         farm = self._farm
         for script, due in list(self._refused.items()):
-            if due <= self._turn.now:
+            if due <= self._step.now:
                 del self._refused[script]
                 if script in farm.records:
                     self.tend(farm.records[script])
         for record in list(farm.failed.values()):
             failure = record.failure
             assert failure is not None
-            if self._turn.now < failure.retry_at or record.next is not None:
+            if self._step.now < failure.retry_at or record.next is not None:
                 continue
             if record.current is None:
                 farm.fail(record, None)
@@ -187,12 +187,12 @@ class Convergence:
 
     def refused(self, loading: Loading, error: ScriptError) -> None:
         """Take a load that its host did not try: the script is not to blame."""
-        now = self._turn.now
+        now = self._step.now
         record, host, generation = loading.record, loading.host, loading.generation
-        self._turn.count("refused_loads")
+        self._step.count("refused_loads")
         if now - host.refused_until > _SAY_AGAIN_S:
             text = f"host={host.id} does not load script={shown(record.script)}"
-            self._turn.log("warning", f"{text}: {error.message}")
+            self._step.log("warning", f"{text}: {error.message}")
         host.refused_until = now + REFUSED_S
         self._refused[record.script] = host.refused_until
         if error.budget:  # full: with one state less it may do
@@ -206,7 +206,7 @@ class Convergence:
         """Say whether a state can be renewed where it is, now."""
         host = state.host
         return host.id not in state.record.loads and (
-            host.refused_until <= self._turn.now
+            host.refused_until <= self._step.now
         )
 
     def following(

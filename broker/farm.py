@@ -21,6 +21,7 @@ from broker.policies import policy, pool_paths
 from broker.quarantine import Quarantine
 from broker.restraint import Restraint
 from broker.roster import Roster
+from broker.step import Step
 from broker.tables import (
     SLOW,
     Failure,
@@ -31,7 +32,6 @@ from broker.tables import (
     Record,
     State,
 )
-from broker.turn import Turn
 from broker.victims import PoolVictims
 from broker.waits import Waits
 from luafarm.config.settings import Settings
@@ -45,19 +45,19 @@ class Farm:
     """Scripts, hosts and states."""
 
     def __init__(
-        self, settings: Settings, turn: Turn, term: int, memory_kib: int
+        self, settings: Settings, step: Step, term: int, memory_kib: int
     ) -> None:
         self.settings = settings
-        self.turn = turn
-        self.fading = Fading(settings.broker.heat_half_life, turn.now)
+        self.step = step
+        self.fading = Fading(settings.broker.heat_half_life, step.now)
         self.limit = settings.broker.states
         self.memory_limit_kib = memory_kib
         self.pools = pool_paths(settings)
         self.records: dict[Script, Record] = {}
         self.roster = Roster()
-        self.bulletin = Bulletin(turn, self.records, self.roster)
+        self.bulletin = Bulletin(step, self.records, self.roster)
         self.files = Files(self.pools)
-        self.footprint = Footprint(self.files, turn, settings.broker.file_memory)
+        self.footprint = Footprint(self.files, step, settings.broker.file_memory)
         self.missing = Missing(settings.broker.missing)
         self.quarantine = Quarantine(settings.broker)
         self.restraint = Restraint(
@@ -117,12 +117,12 @@ class Farm:
             not (record.states or record.loads or record.waiting)
             and record.failure is None
             and record.next is None
-            and self.quarantine.remaining_s(record.script, self.turn.now) <= 0.0
+            and self.quarantine.remaining_s(record.script, self.step.now) <= 0.0
         )
 
     def is_restrained(self, record: Record) -> bool:
         """Say whether a script gets few VM hosts for a while."""
-        return self.restraint.left_s(record.script, self.turn.now) > 0.0
+        return self.restraint.left_s(record.script, self.step.now) > 0.0
 
     def most_states(self, record: Record) -> int:
         """Return how many states a script may have now."""
@@ -174,14 +174,14 @@ class Farm:
         for path in list(record.watched):
             if path not in wanted:
                 del record.watched[path]
-                self.files.release(path, record.script, self.turn.out)
+                self.files.release(path, record.script, self.step.out)
 
     def watch_more(self, record: Record, wanted: dict[Key, bytes]) -> None:
         """Watch these paths as well."""
         for path, digest in wanted.items():
             if path not in record.watched:
                 record.watched[path] = None
-                self.files.use(path, record.script, digest, self.turn.out)
+                self.files.use(path, record.script, digest, self.step.out)
         self.files.charge(record)
 
     def keep(self, record: Record, generation: Generation | None) -> None:
@@ -189,12 +189,12 @@ class Farm:
         if generation is None:
             if record.script in self._kept:
                 del self._kept[record.script]
-                self.turn.out.append(Keep(record.script, ()))
+                self.step.out.append(Keep(record.script, ()))
             return
         digests = {d.digest for d in generation.dependencies.values() if d.path}
         self._kept[record.script] = None
         kept = (generation.digest, *sorted(digests))
-        self.turn.out.append(Keep(record.script, kept))
+        self.step.out.append(Keep(record.script, kept))
 
     # -- loads -----------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class Farm:
             self.victims.remove(old)
             if old.epoch >= epoch:  # renewed as it is: a load has an epoch of its own
                 epoch = self.next_epoch()
-        loading = Loading(record, host, generation, epoch, self.turn.now)
+        loading = Loading(record, host, generation, epoch, self.step.now)
         record.loads[host.id] = loading
         host.loads[record.script] = loading
         if background and host.background is not None:
@@ -230,9 +230,9 @@ class Farm:
         record = loading.record
         generation = loading.generation
         loading.sent = True
-        loading.since = self.turn.now
-        self.turn.count("loads")
-        self.turn.out.append(
+        loading.since = self.step.now
+        self.step.count("loads")
+        self.step.out.append(
             Load(
                 loading.host.id,
                 record.pool,
@@ -274,7 +274,7 @@ class Farm:
         if state is not None:
             state.generation = loading.generation
             state.epoch = loading.epoch
-            state.loaded_at = self.turn.now
+            state.loaded_at = self.step.now
             state.requests = 0
             self._weigh(state, kib)
             self.rank(state)
@@ -311,7 +311,7 @@ class Farm:
     ) -> State:
         """Put a state that a host holds into the tables."""
         self._serial += 1
-        state = State(record, host, generation, epoch, self._serial, self.turn.now)
+        state = State(record, host, generation, epoch, self._serial, self.step.now)
         self.taken_by[record.pool] += 1
         if not record.states and record.lane == SLOW:
             self.roster.count_slow(record.pool, 1)
@@ -374,7 +374,7 @@ class Farm:
             self.draining_of[host.pool] += 1
             self.closing.setdefault(script, {})[host.id] = host
         host.draining[script] = epoch
-        self.turn.out.append(Drop(host.id, script, epoch))
+        self.step.out.append(Drop(host.id, script, epoch))
 
     def fence_closing(self) -> None:
         """Fence off states that are being closed and may be of any age.
@@ -414,13 +414,13 @@ class Farm:
     def fence(self, host: Host, script: Script, epoch: Epoch) -> None:
         """Let the host start nothing older of this script."""
         self.waits.raised(host.id, script, epoch, self.watched_s)
-        self.turn.out.append(Fence(host.id, script, epoch))
+        self.step.out.append(Fence(host.id, script, epoch))
 
     # -- worth -----------------------------------------------------------------------
 
     def lived(self) -> float:
         """Return the time of this turn in half-lives, as heat is counted."""
-        return self.fading.at(self.turn.now)
+        return self.fading.at(self.step.now)
 
     def gain_s(self, state: State) -> float:
         """Return the seconds that one use of a state saves."""

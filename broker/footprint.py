@@ -14,8 +14,8 @@ from typing import Final
 from broker.costs import path_bytes, question_bytes
 from broker.files import Files
 from broker.resolve import shown
+from broker.step import Step
 from broker.tables import Generation, Key, Record
-from broker.turn import Turn
 from luafarm.process.complaints import Complaints
 from luafarm.wire.messages import Dependency
 
@@ -26,9 +26,9 @@ SCRIPT_SHARE: Final = 32
 class Footprint:
     """Decides which files are followed."""
 
-    def __init__(self, files: Files, turn: Turn, pool_limit: int) -> None:
+    def __init__(self, files: Files, step: Step, pool_limit: int) -> None:
         self._files = files
-        self._turn = turn
+        self._step = step
         self._pool_limit = pool_limit
         self._script_limit = pool_limit // SCRIPT_SHARE
         self._complaints = Complaints()
@@ -72,7 +72,7 @@ class Footprint:
     def _leave_out(self, record: Record, generation: Generation, number: int) -> None:
         """Note, and say once, that so many files of a generation are not followed."""
         if not generation.unfollowed:
-            self._turn.count("partly_followed")
+            self._step.count("partly_followed")
             script = shown(record.script)
             taken = generation.question_bytes + generation.path_bytes
             text = (
@@ -82,9 +82,9 @@ class Footprint:
                 f"bytes={self._files.bytes_of(record.pool)} limit={self._pool_limit} "
                 "([broker] file_memory)"
             )
-            line = self._complaints.line(script, text, self._turn.now)
+            line = self._complaints.line(script, text, self._step.now)
             if line:
-                self._turn.log("warning", line, record.pool)
+                self._step.log("warning", line, record.pool)
         generation.unfollowed = max(generation.unfollowed, number)
 
     def check(self, record: Record) -> None:

@@ -126,7 +126,7 @@ class Loop:
         self._preload()
         try:
             while not self._is_stopping:
-                self._turn()
+                self._pass()
         except Exception:
             for when, event, orders in self.machine.story:
                 logger.warning(
@@ -160,7 +160,7 @@ class Loop:
         os.close(self._wake_write)
         self._context.term()
 
-    def _turn(self) -> None:
+    def _pass(self) -> None:
         self._listen()
         due_s = min(self._next_tick, self._library.due_at()) - time.monotonic()
         # rounded up: a poll that ends too early would only poll again
@@ -176,7 +176,7 @@ class Loop:
         if self._router in ready:
             self._callers.read()
         self._hosts.read(ready)
-        changed = self._library.turn(now)
+        changed = self._library.settled(now)
         self._realign()
         if changed:
             files, passed = tuple(changed.files), tuple(changed.passed)

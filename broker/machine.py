@@ -44,10 +44,10 @@ from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.renewal import Renewal
 from broker.resolve import pool_of
+from broker.step import Step
 from broker.story import Story
 from broker.suspicion import Suspicion
 from broker.tables import Generation, Key, Record, State
-from broker.turn import Turn
 from luafarm.config.settings import Settings
 from luafarm.names import Pool, Script
 from luafarm.wire.messages import UseRow, Verdict
@@ -79,8 +79,8 @@ class Machine:
         cores: int = 0,
         memory_kib: int = 0,
     ) -> None:
-        self._turn = Turn(now)
-        self.farm = Farm(settings, self._turn, term, memory_kib)
+        self._step = Step(now)
+        self.farm = Farm(settings, self._step, term, memory_kib)
         self.placement = Placement(self.farm, cores)
         self._recycling = Recycling(self.farm, self.placement)
         convergence = self._convergence = Convergence(self.farm, self.placement)
@@ -102,7 +102,7 @@ class Machine:
 
         now: monotonic seconds, never decreasing.
         """
-        out = self._turn.begin(now)
+        out = self._step.begin(now)
         self.story.begin((now, event, out))
         self._dispatch(event)
         self.placement.retry()
@@ -161,7 +161,7 @@ class Machine:
             if len(self._early) < _MOST_EARLY:
                 self._early.append(event)
             return
-        self._turn.count("misses")
+        self._step.count("misses")
         found = event.found
         if found is not None and not found.is_whole and not self._is_served(found):
             place = farm.bulletin.unserved(found.script, found.pool, Verdict.REFUSED)
@@ -170,7 +170,7 @@ class Machine:
         if found is None or (found.digest == EMPTY and not self._is_kept(found)):
             self._missing(event, found)
             return
-        refused_s = farm.quarantine.remaining_s(found.script, self._turn.now)
+        refused_s = farm.quarantine.remaining_s(found.script, self._step.now)
         if refused_s > 0.0:
             place = farm.bulletin.unserved(
                 found.script, found.pool, Verdict.REFUSED, None, refused_s
@@ -180,7 +180,7 @@ class Machine:
         # it was missing until now, and the watcher has not said so yet
         self._renewal.passed(found.script)
         if event.asked in farm.missing:
-            farm.missing.forget(event.asked, self._turn.out)
+            farm.missing.forget(event.asked, self._step.out)
             farm.bulletin.forget(Script(event.asked))
         record = self._found(found)
         failure = record.failure
@@ -219,7 +219,7 @@ class Machine:
             place = farm.bulletin.unserved(Script(event.asked), pool, Verdict.MISSING)
             farm.bulletin.reply(event.front, event.asked, place)
         barrier = event.barrier
-        for asked in farm.missing.remember(event.asked, barrier, self._turn.out):
+        for asked in farm.missing.remember(event.asked, barrier, self._step.out):
             farm.bulletin.forget(Script(asked))
 
     def _found(self, found: Found) -> Record:
@@ -261,7 +261,7 @@ class Machine:
     def _reported(self, event: Reported) -> None:
         front = self.fronts.get(event.front)
         if front is not None:
-            front.heard_at = self._turn.now
+            front.heard_at = self._step.now
             front.gauges = dict(event.report.gauges)
         for row in event.report.uses:
             if row.requests > 0:
@@ -276,7 +276,7 @@ class Machine:
             return
         requests = float(row.requests)
         busy_s = row.busy_us / 1e6
-        at = self._turn.now - min(max(row.last_us, 0) / 1e6, _MOST_AGO_S)
+        at = self._step.now - min(max(row.last_us, 0) / 1e6, _MOST_AGO_S)
         record.requests += row.requests
         record.errors += row.errors
         record.heat.add(requests, farm.fading.at(at))
@@ -287,7 +287,7 @@ class Machine:
         record.service_s += (busy_s / requests - record.service_s) * weight
         host = farm.roster.hosts.get(row.host)
         if host is not None:
-            farm.roster.worked(host, busy_s, self._turn.now)
+            farm.roster.worked(host, busy_s, self._step.now)
             state = host.states.get(row.script)
             if state is not None:
                 self._state_used(state, row, at)
@@ -336,9 +336,9 @@ class Machine:
     # -- fronts ----------------------------------------------------------------------
 
     def _front_joined(self, front: bytes) -> None:
-        self.fronts[front] = Front(self._turn.now)
+        self.fronts[front] = Front(self._step.now)
         if self.farm.bulletin.is_open:
-            self._turn.out.append(Tell(front, self.farm.bulletin.snapshot()))
+            self._step.out.append(Tell(front, self.farm.bulletin.snapshot()))
 
     # -- time ------------------------------------------------------------------------
 
@@ -353,23 +353,23 @@ class Machine:
         for record in self.farm.bulletin.expire():
             self._convergence.tend(record)
         for name, front in list(self.fronts.items()):
-            if front.heard_at < self._turn.now - FRONT_SILENCE_S:
+            if front.heard_at < self._step.now - FRONT_SILENCE_S:
                 del self.fronts[name]
 
     def _open_if_due(self) -> None:
         """End the beginning when all hosts have told what they hold, or it is late."""
         farm = self.farm
-        if self._turn.now < self._opens_at:
+        if self._step.now < self._opens_at:
             if not farm.roster.hosts or farm.roster.unknown:
                 return
-            if self._turn.now < self.census.news_at + self._takeover_s * _QUIET:
+            if self._step.now < self.census.news_at + self._takeover_s * _QUIET:
                 return
         farm.bulletin.is_open = True
         for record in list(farm.records.values()):
             farm.bulletin.publish(record)
             self._convergence.tend(record)
         for name in self.fronts:
-            self._turn.out.append(Tell(name, farm.bulletin.snapshot()))
+            self._step.out.append(Tell(name, farm.bulletin.snapshot()))
         early, self._early = self._early, []
         for event in early:
             if isinstance(event, Missed):

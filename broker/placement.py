@@ -35,7 +35,7 @@ class Placement:
 
     def __init__(self, farm: Farm, cores: int) -> None:
         self._farm = farm
-        self._turn = farm.turn
+        self._step = farm.step
         self._cores = cores
         self._budget = Budget(farm.settings.broker.clone_cpu_share)
         #: scripts that need a first state and found no room or no host, in order
@@ -48,12 +48,12 @@ class Placement:
     def place(self, record: Record, generation: Generation) -> bool:
         """Order a first state; what finds no room or host waits. Return if ordered."""
         farm = self._farm
-        host = farm.roster.choose(record, record.idle, self._turn.now, must_idle=False)
+        host = farm.roster.choose(record, record.idle, self._step.now, must_idle=False)
         if host is None or not self.make_room(record, None):
             waiting = self._wanting.setdefault(record.pool, {})
             if record.script not in waiting:
                 reason = "waits_for_room" if host is not None else "waits_for_host"
-                self._turn.count(reason)
+                self._step.count(reason)
                 waiting[record.script] = record
             return False
         farm.begin(record, host, generation, background=not record.waiting)
@@ -75,7 +75,7 @@ class Placement:
         generation = record.next or record.current
         if generation is None or record.loads or record.states:
             return True
-        if self._farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0:
+        if self._farm.quarantine.remaining_s(record.script, self._step.now) > 0.0:
             return True
         return self.place(record, generation)
 
@@ -183,9 +183,9 @@ class Placement:
         worth_s = farm.worth_s(state)
         heat = state.heat.now(farm.lived())
         worth = f"heat {heat:.2f}, worth {worth_s * 1000:.2f} ms was the least"
-        farm.evictions.note(record.script, f"{reason}: {worth}", self._turn.now)
-        self._turn.count("evictions")
-        farm.fading.stayed(self._turn.now - state.born_at, self._turn.now)
+        farm.evictions.note(record.script, f"{reason}: {worth}", self._step.now)
+        self._step.count("evictions")
+        farm.fading.stayed(self._step.now - state.born_at, self._step.now)
         farm.drop(state)
         if self._spare(record) < 0:
             for other in [s for s in record.states if s.position >= 0]:
@@ -208,7 +208,7 @@ class Placement:
             return
         if record.next is not None:
             return  # that much more to renew in a moment
-        self._turn.count("pressures")
+        self._step.count("pressures")
         if event.waited_s < max(record.load_s, LEAST_WAIT_S):
             return
         waiting_s = record.waits.now(farm.lived()) + event.total_s
@@ -222,20 +222,20 @@ class Placement:
     ) -> bool:
         farm = self._farm
         if len(_hosts(record)) >= self._most(record):
-            self._turn.count("clones_at_limit")
+            self._step.count("clones_at_limit")
             return False
-        host = farm.roster.choose(record, event.idle, self._turn.now, must_idle=True)
+        host = farm.roster.choose(record, event.idle, self._step.now, must_idle=True)
         if host is None:
             return False
-        if not self._budget.allows(record.load_s, self.cores(), self._turn.now):
-            self._turn.count("clones_over_budget")
+        if not self._budget.allows(record.load_s, self.cores(), self._step.now):
+            self._step.count("clones_over_budget")
             return False
         if not self.make_room(record, waiting_s / WORTH_RATIO):
             return False
         loading = farm.begin(record, host, generation, background=False)
         loading.wait_s = event.total_s / max(event.queued, 1)
         loading.uses = float(max(event.queued, 1))
-        self._turn.count("clones")
+        self._step.count("clones")
         return True
 
     def _most(self, record: Record) -> int:
@@ -262,7 +262,7 @@ class Placement:
         if record.current is None or not record.states:
             return
         while len(_hosts(record)) < least:
-            host = farm.roster.choose(record, (), self._turn.now, must_idle=False)
+            host = farm.roster.choose(record, (), self._step.now, must_idle=False)
             if host is None or not self.make_room(record, None):
                 self._short[record.script] = record
                 return
@@ -304,7 +304,7 @@ class Placement:
             self._farm.bulletin.publish(record)
 
     def _relane(self, record: Record, lane: int) -> None:
-        self._turn.count("lane_changes")
+        self._step.count("lane_changes")
         self._farm.relane(record, lane)
         record.is_moving = True
         self._farm.bulletin.publish(record)
@@ -329,7 +329,7 @@ class Placement:
         under_way = [x.host for x in record.loads.values()]
         if any(farm.roster.is_in_lane(record, host) for host in under_way):
             return
-        host = farm.roster.choose(record, (), self._turn.now, must_idle=False)
+        host = farm.roster.choose(record, (), self._step.now, must_idle=False)
         if host is None or not farm.roster.is_in_lane(record, host):
             return
         if len(_hosts(record)) >= record.policy.clones:
@@ -345,7 +345,7 @@ class Placement:
         farm = self._farm
         while farm.young:
             state = next(iter(farm.young))
-            if self._turn.now - state.loaded_at < YOUNG_S:
+            if self._step.now - state.loaded_at < YOUNG_S:
                 return
             del farm.young[state]
             state.served = True

@@ -38,7 +38,7 @@ class Recycling:
 
     def __init__(self, farm: Farm, placement: Placement) -> None:
         self._farm = farm
-        self._turn = farm.turn
+        self._step = farm.step
         self._placement = placement
         #: heap of states that will be too old
         self._ages: list[_Age] = []
@@ -50,7 +50,7 @@ class Recycling:
         """Note a state's first day, if it may become too old."""
         age_s = state.record.policy.state_age_s
         if age_s > 0.0:
-            due = self._turn.now + age_s * (100 - state.serial % _SPREAD) / 100
+            due = self._step.now + age_s * (100 - state.serial % _SPREAD) / 100
             heappush(self._ages, (due, state.serial, state.epoch, state))
 
     def served(self, state: State) -> None:
@@ -64,16 +64,16 @@ class Recycling:
         if record.loads or record.next is not None or record.current is None:
             return False
         if state.generation is record.current:
-            self._turn.count("recycled_states")
+            self._step.count("recycled_states")
             self._farm.begin(record, state.host, record.current, background=True)
         return True
 
     def _age(self) -> None:
-        while self._ages and self._ages[0][0] <= self._turn.now:
+        while self._ages and self._ages[0][0] <= self._step.now:
             _, serial, epoch, state = heappop(self._ages)
             is_alive = state.host.states.get(state.record.script) is state
             if is_alive and state.epoch == epoch and not self._renew(state):
-                again = self._turn.now + _AGAIN_S
+                again = self._step.now + _AGAIN_S
                 heappush(self._ages, (again, serial, epoch, state))
 
     # -- hosts -----------------------------------------------------------------------
@@ -81,7 +81,7 @@ class Recycling:
     def review(self, host: Host) -> None:
         """Replace a host that is old, has served often, or has grown."""
         pool = self._farm.settings.pool[host.pool]
-        age_s = self._turn.now - host.joined_at
+        age_s = self._step.now - host.joined_at
         # their ids differ in the last digits: the hosts of a pool do not age at once
         spread = 1.0 - (host.up.pid % _SPREAD) / 100
         reason = ""
@@ -96,7 +96,7 @@ class Recycling:
         for other in self._retiring.values():
             if other.pool == host.pool and other.up.machine == host.up.machine:
                 return
-        self._farm.roster.retire(host, self._turn.now)
+        self._farm.roster.retire(host, self._step.now)
         host.retiring_for = reason
         self._retiring[host.id] = host
         for state in list(host.states.values()):
@@ -122,7 +122,7 @@ class Recycling:
             return
         if not self.is_hot(record):
             return
-        target = farm.roster.choose(record, (), self._turn.now, must_idle=False)
+        target = farm.roster.choose(record, (), self._step.now, must_idle=False)
         states = len(record.states)
         if target is None or states >= self._farm.most_states(record):
             return
@@ -139,8 +139,8 @@ class Recycling:
         self._retiring.pop(host.id, None)
 
     def _recycle(self, host: Host, reason: str) -> None:
-        self._turn.count("recycled_hosts")
-        self._turn.out.append(Recycle(host.up.machine, host.id, reason))
+        self._step.count("recycled_hosts")
+        self._step.out.append(Recycle(host.up.machine, host.id, reason))
 
     def tick(self) -> None:
         """Renew old states; replace hosts whose states are elsewhere."""
@@ -148,7 +148,7 @@ class Recycling:
         for host in list(self._retiring.values()):
             if not host.retiring_for:
                 continue  # ordered; the next one waits until it has left
-            is_late = self._turn.now - host.retiring_since > _MOVING_S
+            is_late = self._step.now - host.retiring_since > _MOVING_S
             under_way = any(host.id not in r.loads and r.loads for r in self._of(host))
             if is_late or not under_way:
                 for record in self._of(host):

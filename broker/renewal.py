@@ -39,7 +39,7 @@ class Renewal:
         suspicion: Suspicion,
     ) -> None:
         self._farm = farm
-        self._turn = farm.turn
+        self._step = farm.step
         self._placement = placement
         self._recycling = recycling
         self._convergence = convergence
@@ -63,7 +63,7 @@ class Renewal:
         for script in awaited:
             self._convergence.answer_waits(script)
         if event.ticket and not awaited:
-            self._turn.out.append(Answer(event.ticket, True, "", Script(b"")))
+            self._step.out.append(Answer(event.ticket, True, "", Script(b"")))
 
     def learn(self, files: tuple[FileNow, ...], but: Record | None) -> None:
         """Take what somebody saw of files before the watcher said so.
@@ -77,7 +77,7 @@ class Renewal:
             if farm.files.is_news((file.pool, file.path), file.digest, file.error)
         ]
         for file in news:
-            self._turn.out.append(Watch(file.pool, file.path, file.digest))
+            self._step.out.append(Watch(file.pool, file.path, file.digest))
         scripts = self._affected(tuple(news))
         self._review_all([s for s in scripts if but is None or s != but.script])
 
@@ -138,7 +138,7 @@ class Renewal:
 
     def passed(self, barrier: bytes) -> None:
         """Let fronts ask again for the paths that waited for this."""
-        for asked in self._farm.missing.passed(barrier, self._turn.out):
+        for asked in self._farm.missing.passed(barrier, self._step.out):
             self._farm.bulletin.forget(Script(asked))
 
     def review(self, record: Record) -> None:
@@ -159,11 +159,11 @@ class Renewal:
             # a file that cannot be read has no content to compare, but a reason
             if failure is None or not error or failure.error.message == error:
                 return
-        was_refused = farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0
+        was_refused = farm.quarantine.remaining_s(record.script, self._step.now) > 0.0
         farm.quarantine.pardon(record.script)
         farm.restraint.pardon(record.script)
         if was_refused:
-            self._turn.log(
+            self._step.log(
                 "info", f"script={shown(record.script)} changed: no more refused"
             )
         if current is None and not (record.states or record.loads or record.waiting):
@@ -177,7 +177,7 @@ class Renewal:
             farm.keep(record, None)
             farm.rewatch(record)
         else:
-            self._turn.count("generations")
+            self._step.count("generations")
             record.next = self._convergence.following(record, digest, newest)
 
     def has_last_good(self, record: Record) -> bool:
@@ -186,7 +186,7 @@ class Renewal:
 
     def _delete(self, record: Record) -> None:
         farm = self._farm
-        self._turn.count("deletions")
+        self._step.count("deletions")
         script = record.script
         epoch = farm.next_epoch()
         for loading in list(record.loads.values()):
@@ -201,7 +201,7 @@ class Renewal:
         farm.bulletin.refuse(record, Verdict.MISSING, None, 0.0)
         # what is left of it, if anything, is found out by whoever watches the path
         barrier = Barrier(script, b"")
-        for asked in farm.missing.remember(script, barrier, self._turn.out):
+        for asked in farm.missing.remember(script, barrier, self._step.out):
             farm.bulletin.forget(Script(asked))
         record.current = None
         record.next = None
@@ -237,9 +237,9 @@ class Renewal:
             self._judge(record, state, event.dependencies)
             if replaced is not None:
                 # until it hears so, the host serves the old one to fronts
-                self._turn.out.append(Drop(host.id, event.script, old_epoch))
+                self._step.out.append(Drop(host.id, event.script, old_epoch))
         else:
-            self._turn.count("superseded_loads")
+            self._step.count("superseded_loads")
             if record.current is None and record.next is None:
                 farm.drop(state)  # deleted or refused meanwhile
         farm.bulletin.publish(record)
@@ -257,7 +257,7 @@ class Renewal:
             record.stale_loads = 0
             self._promote(record, generation, beside)
             return
-        self._turn.count("stale_loads")
+        self._step.count("stale_loads")
         record.stale_loads += 1
         if record.stale_loads > MOST_STALE:
             self._promote(record, generation, beside)
@@ -276,7 +276,7 @@ class Renewal:
         else:
             record.stale_loads = 0
             return
-        self._turn.count("stale_loads")
+        self._step.count("stale_loads")
         if record.stale_loads < MOST_STALE:
             record.stale_loads += 1
             # as any other old state: renewed by `tend`
@@ -319,7 +319,7 @@ class Renewal:
 
         epoch: that of the state which the host has now, or may start at least.
         """
-        self._turn.count("doubted_states")
+        self._step.count("doubted_states")
         self._farm.seen_epoch(epoch)
         state.epoch = epoch
         state.generation = Generation(epoch, b"")
@@ -355,7 +355,7 @@ class Renewal:
         record.digest = generation.digest
         record.next = None
         if record.failure is not None:
-            self._turn.log("info", f"script={shown(record.script)} loads again")
+            self._step.log("info", f"script={shown(record.script)} loads again")
             farm.fail(record, None)
         farm.keep(record, None)
         farm.rewatch(record)
@@ -387,7 +387,7 @@ class Renewal:
         if event.error.kind == HOST_ERROR:
             self._convergence.refused(loading, event.error)
             return
-        self._turn.count("failed_loads")
+        self._step.count("failed_loads")
         if event.error.budget:
             record.stopped(event.error.budget, 1, f"loading: {event.error.message}")
         generation = loading.generation

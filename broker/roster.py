@@ -40,7 +40,8 @@ class Roster:
         #: known hosts that may be given states, by pool and lane
         self._ready: dict[tuple[Pool, int], list[Host]] = {}
         self._slow_scripts: dict[Pool, int] = {}
-        self._turn = 0
+        #: walks round: where the next comparison begins
+        self._first = 0
 
     def join(self, up: HostUp, now: float) -> Host:
         """Add a host; it gets no state before `ready`."""
@@ -171,7 +172,7 @@ class Roster:
         idle: hosts that a front knows to have nothing to do. With `must_idle` another
         one will not do: on a busy host a clone adds nothing.
         """
-        self._turn += 1
+        self._first += 1
         lanes = self.lanes(record)
         best: Host | None = None
         if idle:
@@ -194,7 +195,7 @@ class Roster:
         least = 0.0
         compared = 0
         for i in range(len(idle)):
-            host = self.hosts.get(idle[(self._turn + i) % len(idle)])
+            host = self.hosts.get(idle[(self._first + i) % len(idle)])
             if host is None or host.lane != lane or not _can_take(record, host, now):
                 continue
             burden = self._burden(record, host, now)
@@ -213,7 +214,7 @@ class Roster:
         best: Host | None = None
         least = 0.0
         compared = 0
-        start = self._turn * _COMPARED
+        start = self._first * _COMPARED
         for i in range(len(hosts)):
             host = hosts[(start + i) % len(hosts)]
             if not _can_take(record, host, now):

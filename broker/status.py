@@ -38,7 +38,7 @@ def status(
         "wanting": machine.placement.wanting(),
         "missing": len(farm.missing),
         "remembered": len(farm.ghosts),
-        "counts": dict(sorted(farm.turn.counts.items())),
+        "counts": dict(sorted(farm.step.counts.items())),
         "quarantines": farm.quarantine.count,
         "quarantined": [
             {

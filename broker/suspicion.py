@@ -40,8 +40,8 @@ class Suspicion:
 
     def __init__(self, farm: Farm) -> None:
         self._farm = farm
-        self._turn = farm.turn
-        self._ticked_at = farm.turn.now
+        self._step = farm.step
+        self._ticked_at = farm.step.now
 
     def met(self, host: Host) -> None:
         """Begin to watch a host that has joined."""
@@ -51,10 +51,10 @@ class Suspicion:
     def accuse(self, host: Host, why: str) -> None:
         """Have a host killed that breaks the protocol."""
         if not host.accused_at:
-            self._turn.count("accusations")
-        host.accused_at = self._turn.now
+            self._step.count("accusations")
+        host.accused_at = self._step.now
         host.accused_of = why
-        self._turn.out.append(Kill(host.up.machine, host.id, why))
+        self._step.out.append(Kill(host.up.machine, host.id, why))
 
     def is_stray(self, host: Host, what: str) -> bool:
         """Take note of what a host says of a state that nobody ordered from it.
@@ -62,8 +62,8 @@ class Suspicion:
         An honest one does so around a change of brokers, or when it closes two
         generations at once. Return False when it does so too often, and is accused.
         """
-        self._turn.count("strays")
-        if host.strays.take(self._turn.now) <= 0.0:
+        self._step.count("strays")
+        if host.strays.take(self._step.now) <= 0.0:
             return True
         self.accuse(host, f"{what} that nobody ordered, again and again")
         return False
@@ -95,12 +95,12 @@ class Suspicion:
         that was stopped itself blames nobody for that time.
         """
         farm = self._farm
-        passed_s = self._turn.now - self._ticked_at
-        self._ticked_at = self._turn.now
+        passed_s = self._step.now - self._ticked_at
+        self._ticked_at = self._step.now
         farm.watched_s += min(passed_s, _MOST_TICK_S)
         for host in list(farm.roster.hosts.values()):
             if host.accused_at:
-                if self._turn.now - host.accused_at >= ACCUSE_AGAIN_S:
+                if self._step.now - host.accused_at >= ACCUSE_AGAIN_S:
                     self.accuse(host, host.accused_of)
             elif not host.is_known:
                 self._judge_late(host, host.joined_s, "an inventory")

@@ -30,7 +30,7 @@ _MAX_BLOBS: Final = 16 << 20
 
 _GLANCE: Final = 0.25
 """Part of the settle time after which events of a deploy that gathers are read: each by
-itself would cost the broker a turn, and whoever deploys a pause."""
+itself would cost the broker a pass, and whoever deploys a pause."""
 
 _MAX_HELD: Final = 10_000
 _LONGEST_HOLD_S: Final = 5.0  # shorter than fronts let requests wait
@@ -91,14 +91,14 @@ class Library:
     # -- time ------------------------------------------------------------------------
 
     def due_at(self) -> float:
-        """Return when `turn` wants to be called."""
+        """Return when `settled` wants to be called."""
         due = [self._watcher.polls_at(), *[held[0] for held in self._held]]
         if not self.listens:
             due.append(self._read_at + self._settle_s * _GLANCE)
         settles_at = self._watcher.hints.settles_at()
         return min(due if settles_at is None else [settles_at, *due])
 
-    def turn(self, now: float) -> Changes:
+    def settled(self, now: float) -> Changes:
         """Return what has changed and rested; poll what is due."""
         changed = Changes()
         if not self.listens and now >= self._read_at + self._settle_s * _GLANCE:

@@ -55,7 +55,7 @@ logger = logging.getLogger(f"luafarm.{__name__}")
 
 NAME: Final = "broker"
 
-_BATCH: Final = 256  # messages in one go, before hosts and files have a turn
+_BATCH: Final = 256  # messages in one pass, before hosts and files are heard
 _SILENT_S: Final = 60.0  # fronts and supervisors speak each second, commands once
 MAX_CALLERS: Final = 3000
 """With one key: its owner must not take the room of all others."""

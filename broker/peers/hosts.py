@@ -59,14 +59,14 @@ NEEDS_PER_S: Final = 500.0
 """And then so many a second: each costs the broker some file system calls."""
 
 MOST_QUESTIONS: Final = 16
-"""That wait for their turn: a host has one thread, which waits for the answer."""
+"""That are not answered yet: a host has one thread, which waits for the answer."""
 
 MAX_ANSWERS: Final = 8 << 20
 """Bytes of answers that a host leaves unread and asks on."""
 
-_TURN_FRAMES: Final = 64  # from one host before the others have a turn
-_TURN_BYTES: Final = 256 << 10
-_TURN_S: Final = 0.005
+_SHARE_FRAMES: Final = 64  # of one host in a pass, before the others are heard
+_SHARE_BYTES: Final = 256 << 10
+_SHARE_S: Final = 0.005
 
 _TIME_AT_ONCE_S: Final = 0.25  # processor time that one host may cost the broker
 _TIME_SHARE: Final = 0.1  # and then of every second: what it says more of waits
@@ -109,7 +109,7 @@ class _Peer:
         self.asked_at: float | None = None
         #: how often it may have the broker look for files
         self.needs = Allowance(NEEDS, NEEDS_PER_S)
-        self.questions = 0  # that wait for their turn
+        self.questions = 0  # that are not answered yet
         self.unread = 0  # bytes of answers sent since it had read everything
         #: the broker's processor time that it may cost
         self.time = Allowance(_TIME_AT_ONCE_S, _TIME_SHARE)
@@ -120,8 +120,8 @@ class _Peer:
 class Hosts:
     """Connections by host.
 
-    What one host says is heard in turns, bounded in frames, bytes and time, and no more
-    of it than its share of the broker's time: what else it sends waits in its socket.
+    In each pass a host has a share, bounded in frames, bytes and time. One that costs
+    too much of the broker's time is paused: what it sends waits in its socket.
     """
 
     def __init__(
@@ -273,7 +273,7 @@ class Hosts:
 
     @property
     def is_behind(self) -> bool:
-        """Whether something is here that was not heard: a turn waits for nothing."""
+        """Whether something is here that was not heard: the next pass is due."""
         return bool(self._unheard)
 
     def read(self, ready: Iterable[Handle]) -> None:
@@ -306,13 +306,13 @@ class Hosts:
         self._hear(peer)
 
     def _hear(self, peer: _Peer) -> None:
-        """Give a host its turn, and let it wait when it has cost its share."""
+        """Hear a host's share of this pass; pause it when it costs too much time."""
         self._reconnected(peer)  # else a new connection would seem to say the unasked
         self._work()  # what was told before this is not its doing
         began_s = time.thread_time()
         spent_s = 0.0
-        left = _TURN_BYTES
-        for _ in range(_TURN_FRAMES):
+        left = _SHARE_BYTES
+        for _ in range(_SHARE_FRAMES):
             if peer.is_cut:
                 return
             try:
@@ -328,7 +328,7 @@ class Hosts:
                 self._tell(ev.Accused(peer.up.host, str(error)))
                 break
             spent_s = time.thread_time() - began_s
-            if left <= 0 or spent_s > _TURN_S:
+            if left <= 0 or spent_s > _SHARE_S:
                 break
         self._work()
         self._let_wait(peer, max(spent_s, time.thread_time() - began_s))

@@ -496,4 +496,4 @@ class Paper:
 
     def count(self, name: str) -> int:
         """Return a counter of the machine."""
-        return self.machine.farm.turn.counts.get(name, 0)
+        return self.machine.farm.step.counts.get(name, 0)
