@@ -74,7 +74,7 @@ class Unwatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Await:
+class WatchBarrier:
     """Report when something else is at this path than was seen there."""
 
     path: bytes
@@ -82,7 +82,7 @@ class Await:
 
 
 @dataclass(frozen=True, slots=True)
-class Unawait:
+class UnwatchBarrier:
     """Nobody waits for this path any more."""
 
     path: bytes
@@ -116,7 +116,7 @@ class Recycle:
 
 
 @dataclass(frozen=True, slots=True)
-class Kill:
+class KillHost:
     """Tell the machine's supervisor to kill this host and replace it."""
 
     machine: Machine
@@ -147,12 +147,12 @@ Action = (
     | Tell
     | Watch
     | Unwatch
-    | Await
-    | Unawait
+    | WatchBarrier
+    | UnwatchBarrier
     | Keep
     | Answer
     | Recycle
-    | Kill
+    | KillHost
     | Forget
     | Log
 )

@@ -26,13 +26,13 @@ from luafarm.wire.messages import (
     Verdict,
 )
 
-WAITING_S: Final = 60.0
+ANSWER_S: Final = 60.0
 """A `Miss` not answered for so long is refused; its front gave up before."""
 
-MOST_WAITING: Final = 100_000
+MOST_OWED: Final = 100_000
 """Unanswered questions of all fronts; beyond, a further one is refused at once."""
 
-Question = tuple[bytes, bytes]
+Asker = tuple[bytes, bytes]
 """(front, path it asked for)"""
 
 
@@ -48,9 +48,9 @@ class Bulletin:
         #: fronts are told nothing before the broker knows what there is
         self.is_open = False
         self._aliases: tuple[Alias, ...] = ()
-        #: questions in the rows' `waiting`
-        self.waiting = 0
-        self._asked: deque[tuple[float, Record, Question]] = deque()
+        #: answers to all rows' `askers`
+        self.owed = 0
+        self._asked: deque[tuple[float, Record, Asker]] = deque()
 
     # -- places ----------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class Bulletin:
         if told != record.told and (place.hosts or record.told is not None):
             record.told = told
             self.tell(place)
-        if place.hosts and record.waiting:
+        if place.hosts and record.askers:
             self.answer(record, place)
 
     def refuse(
@@ -148,26 +148,26 @@ class Bulletin:
         places = [self.ready(r) for r in records if r.told is not None and r.told[1]]
         return Snapshot(tuple(ups), tuple(places), self._aliases)
 
-    # -- questions -------------------------------------------------------------------
+    # -- answers -------------------------------------------------------------------
 
-    def wait(self, record: Record, front: bytes, asked: bytes) -> bool:
+    def owe(self, record: Record, front: bytes, asked: bytes) -> bool:
         """Owe an answer; return False when there are too many to owe one more."""
-        if self.waiting >= MOST_WAITING:
+        if self.owed >= MOST_OWED:
             return False
-        question = (front, asked)
-        if question not in record.waiting:
-            record.waiting[question] = self._step.now
-            self.waiting += 1
-            self._asked.append((self._step.now, record, question))
+        asker = (front, asked)
+        if asker not in record.askers:
+            record.askers[asker] = self._step.now
+            self.owed += 1
+            self._asked.append((self._step.now, record, asker))
         return True
 
     def answer(self, record: Record, place: Place) -> None:
         """Answer all fronts that wait for this script."""
-        questions = list(record.waiting)
-        self.waiting -= len(questions)
-        record.waiting.clear()
+        askers = list(record.askers)
+        self.owed -= len(askers)
+        record.askers.clear()
         record.idle = ()
-        for front, asked in questions:
+        for front, asked in askers:
             self.reply(front, asked, place)
 
     def reply(self, front: bytes, asked: bytes, place: Place) -> None:
@@ -191,28 +191,28 @@ class Bulletin:
     def expire(self) -> list[Record]:
         """Refuse what could not be answered in time; return the scripts."""
         late: list[Record] = []
-        before = self._step.now - WAITING_S
+        before = self._step.now - ANSWER_S
         while self._asked and self._asked[0][0] <= before:
-            since, record, question = self._asked.popleft()
-            if record.waiting.get(question) != since:
+            since, record, asker = self._asked.popleft()
+            if record.askers.get(asker) != since:
                 continue  # answered, and maybe asked again
-            del record.waiting[question]
-            self.waiting -= 1
+            del record.askers[asker]
+            self.owed -= 1
             self._step.count("late_answers")
             place = self.unserved(record.script, record.pool, Verdict.REFUSED)
-            self.reply(question[0], question[1], place)
+            self.reply(asker[0], asker[1], place)
             late.append(record)
         return late
 
     def check(self) -> None:
         """Raise AssertionError if questions are lost, or fronts were told wrong."""
         records = self._records.values()
-        assert self.waiting == sum([len(r.waiting) for r in records])
+        assert self.owed == sum([len(r.askers) for r in records])
         for record in records:
             if record.told is not None and record.told[1]:
                 servable = {s.host.id for s in self.servable(record)}
                 assert set(record.told[1]) == servable, record.script
-                assert self.is_open or not record.waiting, record.script
+                assert self.is_open or not record.askers, record.script
 
     def told_hosts(self, record: Record) -> tuple[HostId, ...]:
         """Return the hosts that fronts were told of."""

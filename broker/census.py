@@ -12,10 +12,10 @@ A host may have been taken over: what it may say is judged in `broker.suspicion`
 from typing import Final
 
 from broker.actions import Drop, Fence, Forget
+from broker.allocation import Allocation
 from broker.convergence import Convergence, load_error
 from broker.events import Accused, HostJoined, Inventoried, StateGone
 from broker.farm import Farm
-from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.resolve import shown
 from broker.restraint import EXHAUSTING
@@ -45,14 +45,14 @@ class Census:
     def __init__(
         self,
         farm: Farm,
-        placement: Placement,
+        allocation: Allocation,
         convergence: Convergence,
         recycling: Recycling,
         suspicion: Suspicion,
     ) -> None:
         self._farm = farm
         self._step = farm.step
-        self._placement = placement
+        self._allocation = allocation
         self._convergence = convergence
         self._recycling = recycling
         self._suspicion = suspicion
@@ -127,7 +127,7 @@ class Census:
             if row.epoch <= host.draining.get(row.script, 0):
                 continue
             if was_known:  # nothing but orders has made any since it was asked first
-                if not self._suspicion.is_stray(host, "a state"):
+                if not self._suspicion.allows_unordered(host, "a state"):
                     return
                 farm.close(host, row.script, row.epoch)
                 continue
@@ -145,7 +145,7 @@ class Census:
                 self._step.out.append(Drop(host.id, script, epoch))
             else:
                 self._farm.drained(host, script, epoch)
-        for script, epoch in self._farm.waits.of(host.id):
+        for script, epoch in self._farm.fences.of(host.id):
             self._step.out.append(Fence(host.id, script, epoch))
 
     def _forget_untold(
@@ -216,7 +216,7 @@ class Census:
             hosts = len({s.host.id for s in known.states} | set(known.loads))
             if known.pool != host.pool or hosts >= known.policy.clones:
                 return False
-        return farm.taken < farm.limit or self._placement.make_share(host.pool)
+        return farm.taken < farm.limit or self._allocation.make_share(host.pool)
 
     def _warm(self, state: State, row: StateRow, share: float) -> None:
         """Guess the heat of a state from its age and uses, as if they came evenly."""
@@ -297,8 +297,8 @@ class Census:
             farm.lose(state)
         farm.bulletin.tell(lost)
         self._step.out.append(Forget(host.id))
-        for script in farm.waits.lost(host.id):
-            self._convergence.answer_waits(script)
+        for script in farm.fences.lost(host.id):
+            self._convergence.answer_tickets(script)
         for record in hot:
             self._rebuild(record)
         for record in touched.values():
@@ -311,7 +311,7 @@ class Census:
         if record.states or record.loads or record.next or record.current is None:
             return
         if farm.quarantine.remaining_s(record.script, self._step.now) <= 0.0:
-            self._placement.place(record, record.current)
+            self._allocation.place(record, record.current)
 
     def knows(self, machine: Machine) -> bool:
         """Return whether its supervisor was heard and has not been silent since."""
@@ -377,7 +377,7 @@ class Census:
             return
         state = host.states.get(event.script)
         if state is None and loading is None:
-            self._suspicion.is_stray(host, "the end of a state")
+            self._suspicion.allows_unordered(host, "the end of a state")
         if state is None or state.epoch != event.epoch or event.reason == "replaced":
             return  # "replaced": `StateLoaded` of the new one follows
         self._step.count("lost_states")
@@ -412,7 +412,7 @@ class Census:
             return
         text = f"script={shown(record.script)} gets few VM hosts for now: {why}"
         self._step.log("warning", f"{text}; see [broker] restraint_stops")
-        self._placement.restrain(record)
+        self._allocation.restrain(record)
 
     def _blame(self, script: Script, why: str) -> None:
         """Count against a script what it did; refuse it when that was too often."""
@@ -430,7 +430,7 @@ class Census:
                 farm.end(loading)
         for state in list(record.states):
             farm.drop(state)
-        farm.ghosts.pop(script, None)
+        farm.remembered.pop(script, None)
         if record.current is not None or record.next is not None:
             farm.rewatch(record)
         elif record.digest:
@@ -449,7 +449,7 @@ class Census:
         for script in self._farm.restraint.released(self._step.now):
             record = self._farm.records.get(script)
             if record is not None:
-                self._placement.review_lane(record)
+                self._allocation.review_lane(record)
                 self._convergence.tend(record)
 
 

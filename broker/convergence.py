@@ -10,8 +10,8 @@ load that its host refused, and of those who wait for a change to be in force.
 from typing import Final
 
 from broker.actions import Answer
+from broker.allocation import Allocation
 from broker.farm import Farm
-from broker.placement import Placement
 from broker.resolve import shown
 from broker.tables import Failure, Generation, Loading, Record, State
 from luafarm.names import Script
@@ -31,10 +31,10 @@ _MOST_RETRIES: Final = 6
 class Convergence:
     """Brings scripts to what their rows ask for."""
 
-    def __init__(self, farm: Farm, placement: Placement) -> None:
+    def __init__(self, farm: Farm, allocation: Allocation) -> None:
         self._farm = farm
         self._step = farm.step
-        self._placement = placement
+        self._allocation = allocation
         self._last_good = farm.settings.broker.last_good
         #: scripts with a load that a host refused: when to try again
         self._refused: dict[Script, float] = {}
@@ -50,22 +50,22 @@ class Convergence:
                 self._tend_canary(record, record.next)
             elif record.current is not None:
                 self._tend_states(record, record.current)
-        if farm.is_unused(record) and record.script not in farm.ghosts:
+        if farm.is_unused(record) and record.script not in farm.remembered:
             farm.cool(record)
-        self.answer_waits(record.script)
+        self.answer_tickets(record.script)
 
     def _tend_states(self, record: Record, current: Generation) -> None:
         farm = self._farm
         for state in record.states:
             if state.generation is not current and self.may_load(state):
                 farm.begin(record, state.host, current, background=True)
-        if record.waiting and not record.states:
+        if record.askers and not record.states:
             if record.loads:
                 self._hurry(record)
             else:
-                self._placement.place(record, current)
-        self._placement.move(record)
-        self._placement.top_up(record)
+                self._allocation.place(record, current)
+        self._allocation.move(record)
+        self._allocation.top_up(record)
 
     def _tend_canary(self, record: Record, generation: Generation) -> None:
         farm = self._farm
@@ -86,17 +86,17 @@ class Convergence:
             if hosts:  # else `retry` comes back
                 farm.begin(record, hosts[0], generation, background=True)
         else:
-            self._placement.place(record, generation)
+            self._allocation.place(record, generation)
 
     def _hurry(self, record: Record) -> None:
         """Load at once what stands in a backlog, if a request waits for it."""
-        if record.waiting and not any(x.sent for x in record.loads.values()):
+        if record.askers and not any(x.sent for x in record.loads.values()):
             self._farm.send(next(iter(record.loads.values())))
 
-    def answer_waits(self, script: Script) -> None:
+    def answer_tickets(self, script: Script) -> None:
         """Answer those who wait for a change of this script that is in force."""
         farm = self._farm
-        if not farm.waits.is_awaited(script):
+        if not farm.tickets.has(script):
             return
         record = farm.records.get(script)
         error = ""
@@ -105,9 +105,9 @@ class Convergence:
                 return
             if record.failure is not None:
                 error = record.failure.error.message
-        if not error and not farm.waits.is_fenced(script):
+        if not error and not farm.fences.is_confirmed(script):
             return
-        for ticket, failed, why in farm.waits.settled(script, error):
+        for ticket, failed, why in farm.tickets.settle(script, error):
             self._step.out.append(Answer(ticket, not why, why, failed))
 
     # -- what does not load ------------------------------------------------------------
@@ -196,7 +196,7 @@ class Convergence:
         host.refused_until = now + REFUSED_S
         self._refused[record.script] = host.refused_until
         if error.budget:  # full: with one state less it may do
-            self._placement.shed(host, record)
+            self._allocation.shed(host, record)
         elif generation in (record.next, record.current):
             # its fence is above what this broker knew of: only a newer one will do
             record.next = self.following(record, generation.digest, generation)

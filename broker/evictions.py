@@ -14,7 +14,7 @@ Eviction = tuple[Script, float, str]
 
 
 class Evictions:
-    """The latest one of each script, as far as there is room to remember."""
+    """The latest one of each script, of a bounded number of scripts."""
 
     def __init__(self) -> None:
         self._latest: OrderedDict[Script, tuple[float, str]] = OrderedDict()

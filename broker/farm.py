@@ -2,7 +2,7 @@
 
 Everything that changes a row goes through here, so that the counts, the order of worth
 and the watched files always agree (`check`). What should happen is decided elsewhere:
-rooms and hosts in `broker.placement`, generations in `broker.renewal`, hosts that come
+rooms and hosts in `broker.allocation`, generations in `broker.renewal`, hosts that come
 and go in `broker.census`, replacement in `broker.recycling`.
 """
 
@@ -13,6 +13,7 @@ from typing import Final
 from broker.actions import Drop, Fence, Keep, Load
 from broker.bulletin import Bulletin
 from broker.evictions import Evictions
+from broker.fences import Fences
 from broker.files import Files
 from broker.footprint import Footprint
 from broker.heat import Fading, key, worth
@@ -32,8 +33,8 @@ from broker.tables import (
     Record,
     State,
 )
+from broker.tickets import Tickets
 from broker.victims import PoolVictims
-from broker.waits import Waits
 from luafarm.config.settings import Settings
 from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool, Script
 
@@ -65,9 +66,10 @@ class Farm:
         )
         self.victims = PoolVictims()
         self.evictions = Evictions()
-        self.waits = Waits()
+        self.fences = Fences()
+        self.tickets = Tickets()
         #: scripts that have no state and wait for none: only their heat is remembered
-        self.ghosts: dict[Script, None] = {}
+        self.remembered: dict[Script, None] = {}
         #: scripts whose newest content does not load
         self.failed: dict[Script, Record] = {}
         #: states that have not served yet, in order of loading
@@ -108,13 +110,13 @@ class Farm:
         if record is None:
             mine = policy(self.settings, self.pools[pool], script)
             record = self.records[script] = Record(script, pool, mine)
-        self.ghosts.pop(script, None)
+        self.remembered.pop(script, None)
         return record
 
     def is_unused(self, record: Record) -> bool:
         """Say whether nothing but its heat makes a script worth remembering."""
         return (
-            not (record.states or record.loads or record.waiting)
+            not (record.states or record.loads or record.askers)
             and record.failure is None
             and record.next is None
             and self.quarantine.remaining_s(record.script, self.step.now) <= 0.0
@@ -138,18 +140,18 @@ class Farm:
 
     def cool(self, record: Record) -> None:
         """Keep nothing of a script but its heat, and that of a bounded number."""
-        assert not len(record.states) + len(record.loads) + len(record.waiting)
+        assert not len(record.states) + len(record.loads) + len(record.askers)
         record.current = None
         record.next = None
         self.fail(record, None)
         self.keep(record, None)
         self.watch(record, {})
         record.told = None
-        self.ghosts.pop(record.script, None)
-        self.ghosts[record.script] = None
-        if len(self.ghosts) > max(1000, 4 * self.limit):
-            oldest = next(iter(self.ghosts))
-            del self.ghosts[oldest]
+        self.remembered.pop(record.script, None)
+        self.remembered[record.script] = None
+        if len(self.remembered) > max(1000, 4 * self.limit):
+            oldest = next(iter(self.remembered))
+            del self.remembered[oldest]
             del self.records[oldest]
 
     def fail(self, record: Record, failure: Failure | None) -> None:
@@ -413,7 +415,7 @@ class Farm:
 
     def fence(self, host: Host, script: Script, epoch: Epoch) -> None:
         """Let the host start nothing older of this script."""
-        self.waits.raised(host.id, script, epoch, self.watched_s)
+        self.fences.ordered(host.id, script, epoch, self.watched_s)
         self.step.out.append(Fence(host.id, script, epoch))
 
     # -- worth -----------------------------------------------------------------------

@@ -36,10 +36,10 @@ class Footprint:
     def depend(
         self, record: Record, generation: Generation, used: Iterable[Dependency]
     ) -> dict[Key, bytes]:
-        """Have a generation depend on what was asked for, as far as there is room.
+        """Have a generation depend on what was asked for, as far as the limits go.
 
         Return the paths to watch for it, with the contents seen there. Whether the pool
-        has room is asked once: it may end above its limit by one script's.
+        may take more is asked once: it may end above its limit by one script's.
         """
         is_full = self._files.bytes_of(record.pool) >= self._pool_limit
         wanted: dict[Key, bytes] = {}

@@ -27,7 +27,7 @@ def check(farm: Farm) -> None:
         _check_record(farm, script, record)
     farm.files.check(farm.records)
     farm.missing.check()
-    assert len(farm.ghosts) <= max(1000, 4 * farm.limit)
+    assert len(farm.remembered) <= max(1000, 4 * farm.limit)
 
 
 def _check_host(farm: Farm, host: Host) -> None:
@@ -51,11 +51,11 @@ def _check_record(farm: Farm, script: Script, record: Record) -> None:
         assert state.host.states[script] is state, script
         may_go = state.served and script not in state.host.loads
         assert (state.position >= 0) == may_go, (script, state.host.id)
-    if record.states or record.waiting:
+    if record.states or record.askers:
         assert record.watched, script
     if record.states:
         assert record.current is not None or record.next is not None, script
-    if script in farm.ghosts:
+    if script in farm.remembered:
         assert farm.is_unused(record), script
         assert not record.watched, script
     elif not record.loads:

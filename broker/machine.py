@@ -1,7 +1,7 @@
 """The broker's decisions: one event in, the actions it calls for out.
 
 `handle` dispatches to the parts that decide: rooms and hosts for states
-(`broker.placement`), generations (`broker.renewal`), hosts that come and go
+(`broker.allocation`), generations (`broker.renewal`), hosts that come and go
 (`broker.census`), replacement (`broker.recycling`). All work on one `Farm`. Here are
 the questions and reports of fronts, and the beginning: a broker that starts listens to
 the farm first, takes over what the hosts hold, and only then tells fronts anything.
@@ -13,6 +13,7 @@ from typing import Final, assert_never
 
 from broker import invariants
 from broker.actions import Action, Tell
+from broker.allocation import Allocation
 from broker.census import Census
 from broker.convergence import EMPTY, Convergence
 from broker.events import (
@@ -40,7 +41,6 @@ from broker.events import (
     Ticked,
 )
 from broker.farm import Farm
-from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.renewal import Renewal
 from broker.resolve import pool_of
@@ -67,7 +67,7 @@ class Front:
         self.gauges: dict[str, int] = {}
 
 
-class Machine:
+class Broker:
     """Owns the farm's tables. Change them only through `handle`."""
 
     def __init__(
@@ -81,15 +81,15 @@ class Machine:
     ) -> None:
         self._step = Step(now)
         self.farm = Farm(settings, self._step, term, memory_kib)
-        self.placement = Placement(self.farm, cores)
-        self._recycling = Recycling(self.farm, self.placement)
-        convergence = self._convergence = Convergence(self.farm, self.placement)
+        self.allocation = Allocation(self.farm, cores)
+        self._recycling = Recycling(self.farm, self.allocation)
+        convergence = self._convergence = Convergence(self.farm, self.allocation)
         suspicion = self._suspicion = Suspicion(self.farm)
         self._renewal = Renewal(
-            self.farm, self.placement, self._recycling, convergence, suspicion
+            self.farm, self.allocation, self._recycling, convergence, suspicion
         )
         self.census = Census(
-            self.farm, self.placement, convergence, self._recycling, suspicion
+            self.farm, self.allocation, convergence, self._recycling, suspicion
         )
         self.fronts: dict[bytes, Front] = {}
         self._takeover_s = settings.broker.takeover
@@ -105,7 +105,7 @@ class Machine:
         out = self._step.begin(now)
         self.story.begin((now, event, out))
         self._dispatch(event)
-        self.placement.retry()
+        self.allocation.retry()
         if not self.farm.bulletin.is_open:
             self._open_if_due()
         return out
@@ -193,7 +193,7 @@ class Machine:
             )
             farm.bulletin.reply(event.front, event.asked, place)
         else:
-            self._wait(record, event)
+            self._owe(record, event)
 
     def _is_served(self, found: Found) -> bool:
         """Say whether a script has states, whatever its file is now."""
@@ -213,7 +213,7 @@ class Machine:
         is_owed = True
         if record is not None and record.watched and found is None:
             # gone before the watcher has said so; that answers all who wait
-            is_owed = (event.front, event.asked) not in record.waiting
+            is_owed = (event.front, event.asked) not in record.askers
             self._renewal.learn((FileNow(record.pool, record.script, b""),), None)
         if is_owed:
             place = farm.bulletin.unserved(Script(event.asked), pool, Verdict.MISSING)
@@ -235,9 +235,9 @@ class Machine:
             self._renewal.learn((now,), record)
         return record
 
-    def _wait(self, record: Record, event: Missed) -> None:
+    def _owe(self, record: Record, event: Missed) -> None:
         farm = self.farm
-        if not farm.bulletin.wait(record, event.front, event.asked):
+        if not farm.bulletin.owe(record, event.front, event.asked):
             place = farm.bulletin.unserved(record.script, record.pool, Verdict.REFUSED)
             farm.bulletin.reply(event.front, event.asked, place)
             return
@@ -254,7 +254,7 @@ class Machine:
 
     def _pressed(self, event: Pressed) -> None:
         if self.farm.bulletin.is_open:
-            self.placement.clone(event)
+            self.allocation.clone(event)
 
     # -- reports ---------------------------------------------------------------------
 
@@ -280,7 +280,7 @@ class Machine:
         record.requests += row.requests
         record.errors += row.errors
         record.heat.add(requests, farm.fading.at(at))
-        record.waits.add(row.waited_us / 1e6, farm.fading.at(at))
+        record.waited.add(row.waited_us / 1e6, farm.fading.at(at))
         weight = 1.0 - 0.8 ** min(requests, 50.0)
         if record.service_s <= 0.0:
             weight = 1.0
@@ -291,7 +291,7 @@ class Machine:
             state = host.states.get(row.script)
             if state is not None:
                 self._state_used(state, row, at)
-        self.placement.review_lane(record)
+        self.allocation.review_lane(record)
 
     def _state_used(self, state: State, row: UseRow, at: float) -> None:
         farm = self.farm
@@ -318,16 +318,16 @@ class Machine:
                 self._recycling.review(host)
 
     def _fenced(self, event: FenceRaised) -> None:
-        waits = self.farm.waits
-        is_ordered = waits.is_ordered(event.host, event.script)
-        if waits.confirmed(event.host, event.script, event.epoch):
-            self._convergence.answer_waits(event.script)
+        fences = self.farm.fences
+        is_ordered = fences.is_owed(event.host, event.script)
+        if fences.confirm(event.host, event.script, event.epoch):
+            self._convergence.answer_tickets(event.script)
         host = self.farm.roster.hosts.get(event.host)
         if host is None:
             return
         state = host.states.get(event.script)
         if state is None and not is_ordered:
-            self._suspicion.is_stray(host, "the confirmation of a fence")
+            self._suspicion.allows_unordered(host, "the confirmation of a fence")
         if state is None or state.epoch >= event.epoch:
             return
         if state.generation is state.record.current:
@@ -343,8 +343,8 @@ class Machine:
     # -- time ------------------------------------------------------------------------
 
     def _ticked(self) -> None:
-        self.placement.grow_up()
-        self.placement.top_up_short()
+        self.allocation.grow_up()
+        self.allocation.top_up_short()
         self._suspicion.tick()
         self.census.tick()
         self.census.release()

@@ -11,8 +11,8 @@ from heapq import heappop, heappush
 from typing import Final
 
 from broker.actions import Recycle
+from broker.allocation import Allocation
 from broker.farm import Farm
-from broker.placement import Placement
 from broker.tables import Host, Record, State
 from luafarm.names import Epoch, HostId
 
@@ -36,10 +36,10 @@ _Age = tuple[float, int, Epoch, State]
 class Recycling:
     """Decides when something is old."""
 
-    def __init__(self, farm: Farm, placement: Placement) -> None:
+    def __init__(self, farm: Farm, allocation: Allocation) -> None:
         self._farm = farm
         self._step = farm.step
-        self._placement = placement
+        self._allocation = allocation
         #: heap of states that will be too old
         self._ages: list[_Age] = []
         self._retiring: dict[HostId, Host] = {}
@@ -126,7 +126,7 @@ class Recycling:
         states = len(record.states)
         if target is None or states >= self._farm.most_states(record):
             return
-        if self._placement.make_room(record, None):
+        if self._allocation.make_space(record, None):
             farm.begin(record, target, record.current, background=True)
 
     def is_hot(self, record: Record) -> bool:

@@ -11,10 +11,10 @@ are changed; `broker.convergence` orders what they ask for.
 from typing import Final
 
 from broker.actions import Answer, Drop, Watch
+from broker.allocation import Allocation
 from broker.convergence import EMPTY, Convergence
 from broker.events import Barrier, Changed, FileNow, LoadFailed, StateLoaded
 from broker.farm import Farm
-from broker.placement import Placement
 from broker.recycling import Recycling
 from broker.resolve import is_in, shown
 from broker.suspicion import Suspicion
@@ -33,14 +33,14 @@ class Renewal:
     def __init__(
         self,
         farm: Farm,
-        placement: Placement,
+        allocation: Allocation,
         recycling: Recycling,
         convergence: Convergence,
         suspicion: Suspicion,
     ) -> None:
         self._farm = farm
         self._step = farm.step
-        self._placement = placement
+        self._allocation = allocation
         self._recycling = recycling
         self._convergence = convergence
         self._suspicion = suspicion
@@ -58,10 +58,10 @@ class Renewal:
             scripts = list(dict.fromkeys([*scripts, *self._doubted(event.scope)]))
             self._farm.fence_closing()
             awaited = [*scripts, *self._pending(event)]
-        self._farm.waits.wait(event.ticket, awaited)
+        self._farm.tickets.add(event.ticket, awaited)
         self._review_all(scripts)
         for script in awaited:
-            self._convergence.answer_waits(script)
+            self._convergence.answer_tickets(script)
         if event.ticket and not awaited:
             self._step.out.append(Answer(event.ticket, True, "", Script(b"")))
 
@@ -121,7 +121,7 @@ class Renewal:
         Those without a row are being closed; what they used is not known any more.
         """
         farm = self._farm
-        found = farm.waits.fenced_scripts()
+        found = farm.fences.unconfirmed()
         for script, record in farm.records.items():
             if record.next is not None or record.failure is not None:
                 found[script] = None
@@ -166,7 +166,7 @@ class Renewal:
             self._step.log(
                 "info", f"script={shown(record.script)} changed: no more refused"
             )
-        if current is None and not (record.states or record.loads or record.waiting):
+        if current is None and not (record.states or record.loads or record.askers):
             # broken or refused before: the next request tries what is there now
             record.next = None
             farm.fail(record, None)
@@ -244,7 +244,7 @@ class Renewal:
                 farm.drop(state)  # deleted or refused meanwhile
         farm.bulletin.publish(record)
         self._convergence.tend(record)
-        self._placement.relieve(host)
+        self._allocation.relieve(host)
 
     def _judge_canary(
         self, record: Record, generation: Generation, beside: Host | None
@@ -288,7 +288,7 @@ class Renewal:
         state = host.states.get(event.script)
         loading = host.loads.get(event.script)
         if state is None and loading is not None:
-            loading.stray = event.epoch
+            loading.foreign = event.epoch
         elif state is None:
             self._given_up(host, event)
         if record is None or state is None or state.epoch > event.epoch:
@@ -310,7 +310,7 @@ class Renewal:
                     host, f"a state of {path}, which is none of its pool"
                 )
                 return
-            if not self._suspicion.is_stray(host, "a state"):
+            if not self._suspicion.allows_unordered(host, "a state"):
                 return
         farm.close(host, event.script, event.epoch)
 
@@ -379,11 +379,11 @@ class Renewal:
             return
         if record is None or loading is None or loading.epoch != event.epoch:
             if not host.is_given(event.script):
-                self._suspicion.is_stray(host, "a failure to load")
+                self._suspicion.allows_unordered(host, "a failure to load")
             return
         farm.end(loading)
-        if loading.stray:
-            farm.close(host, event.script, loading.stray)
+        if loading.foreign:
+            farm.close(host, event.script, loading.foreign)
         if event.error.kind == HOST_ERROR:
             self._convergence.refused(loading, event.error)
             return

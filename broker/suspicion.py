@@ -7,7 +7,7 @@ what no honest host says, or says so often, or leaves unsaid for so long, has it
 
 from typing import Final
 
-from broker.actions import Kill
+from broker.actions import KillHost
 from broker.allowance import Allowance
 from broker.farm import Farm
 from broker.policies import longest_s
@@ -19,11 +19,11 @@ from luafarm.wire.messages import StateRow
 MOST_ROWS: Final = 10_000
 """States of one host: an honest one has no memory for more."""
 
-STRAYS: Final = 64
+UNORDERED: Final = 64
 """What a host may say at once of states that nobody ordered, and twice for each state
 that there may be: an earlier broker may have ordered it, and two generations go."""
 
-STRAYS_PER_S: Final = 10.0
+UNORDERED_PER_S: Final = 10.0
 
 PATIENCE_S: Final = 10.0
 """Beyond the longest run of its pool, in which a host cannot hear, it answers."""
@@ -46,7 +46,7 @@ class Suspicion:
     def met(self, host: Host) -> None:
         """Begin to watch a host that has joined."""
         host.joined_s = self._farm.watched_s
-        host.strays = Allowance(STRAYS + 2 * self._farm.limit, STRAYS_PER_S)
+        host.unordered = Allowance(UNORDERED + 2 * self._farm.limit, UNORDERED_PER_S)
 
     def accuse(self, host: Host, why: str) -> None:
         """Have a host killed that breaks the protocol."""
@@ -54,16 +54,16 @@ class Suspicion:
             self._step.count("accusations")
         host.accused_at = self._step.now
         host.accused_of = why
-        self._step.out.append(Kill(host.up.machine, host.id, why))
+        self._step.out.append(KillHost(host.up.machine, host.id, why))
 
-    def is_stray(self, host: Host, what: str) -> bool:
+    def allows_unordered(self, host: Host, what: str) -> bool:
         """Take note of what a host says of a state that nobody ordered from it.
 
         An honest one does so around a change of brokers, or when it closes two
         generations at once. Return False when it does so too often, and is accused.
         """
-        self._step.count("strays")
-        if host.strays.take(self._step.now) <= 0.0:
+        self._step.count("unordered")
+        if host.unordered.take(self._step.now) <= 0.0:
             return True
         self.accuse(host, f"{what} that nobody ordered, again and again")
         return False
@@ -104,7 +104,7 @@ class Suspicion:
                     self.accuse(host, host.accused_of)
             elif not host.is_known:
                 self._judge_late(host, host.joined_s, "an inventory")
-        for name, script, since_s in farm.waits.oldest():
+        for name, script, since_s in farm.fences.oldest():
             late = farm.roster.hosts[name]
             if not late.accused_at:
                 what = f"the confirmation of a fence of {shown(script)}"

@@ -66,7 +66,7 @@ def digest_of(content: bytes) -> bytes:
 
 
 class Sources:
-    """Looks at paths on behalf of pools; keeps contents while there is room."""
+    """Looks at paths on behalf of pools; keeps contents up to a bound."""
 
     def __init__(
         self,

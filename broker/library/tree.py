@@ -62,7 +62,7 @@ class Library:
         self._roots = Roots(pools.values())
         self._is_realigned = self._roots.refresh()
         for root in self._roots.paths:
-            self._watcher.wait_for(root, trace(root), 0.0)
+            self._watcher.watch_barrier(root, trace(root), 0.0)
         self._held: list[_Held] = []
         self._read_at = 0.0
 
@@ -187,14 +187,14 @@ class Library:
         """Report them no more."""
         self._watcher.unfollow((action.pool, action.path))
 
-    def wait_for(self, action: act.Await) -> None:
+    def watch_barrier(self, action: act.WatchBarrier) -> None:
         """Report when there is something else at a path."""
-        self._watcher.wait_for(action.path, action.seen, time.monotonic())
+        self._watcher.watch_barrier(action.path, action.seen, time.monotonic())
 
-    def wait_no_more(self, action: act.Unawait) -> None:
+    def unwatch_barrier(self, action: act.UnwatchBarrier) -> None:
         """Report it no more."""
         if action.path not in self._roots.paths:
-            self._watcher.wait_no_more(action.path)
+            self._watcher.unwatch_barrier(action.path)
 
     def keep(self, action: act.Keep) -> None:
         """Keep the contents of a last good generation."""
@@ -303,7 +303,7 @@ class Library:
 
     def unknown(self, scope: bytes) -> str:
         """Return why nothing that is served can be at a path; empty when it may be."""
-        if not scope or self._watcher.meant(scope) or self._watcher.is_awaited(scope):
+        if not scope or self._watcher.meant(scope) or self._watcher.is_barrier(scope):
             return ""
         if not any(is_in(scope, p) or is_in(p, scope) for p in self._places):
             return f"{shown(scope)} is in no script root and no library"

@@ -34,7 +34,7 @@ class Unfinished:
     def __init__(self, sources: Sources, poll_s: float) -> None:
         self._sources = sources
         self._poll_s = poll_s
-        #: files with a change that waits, and since when
+        #: changed files that are held back, and since when
         self._since: dict[Key, float] = {}
         #: what was at such a path when it was looked at last, where files are polled
         self._rests: dict[Key, bytes] = {}
@@ -44,11 +44,11 @@ class Unfinished:
         self._begun: dict[bytes, float] = {}
 
     def __len__(self) -> int:
-        """Return the number of changes that wait."""
+        """Return the number of changes that are held back."""
         return len(self._since)
 
     def keys(self) -> list[Key]:
-        """Return the paths with a change that waits."""
+        """Return the changed paths that are held back."""
         return list(self._since)
 
     # -- what inotify says -------------------------------------------------------------
@@ -69,14 +69,14 @@ class Unfinished:
         self._put.add(key)
 
     def settled(self, key: Key) -> None:
-        """Note that nothing of this path waits any more."""
+        """Note that nothing of this path is held back any more."""
         self._since.pop(key, None)
         self._rests.pop(key, None)
         self._put.discard(key)
 
     # -- what is to be known ---------------------------------------------------------
 
-    def waits(self, key: Key, now: float, *, is_polled: bool) -> bool:
+    def holds_back(self, key: Key, now: float, *, is_polled: bool) -> bool:
         """Say whether a changed file is to be left alone for now."""
         since = self._since.setdefault(key, now)
         if now - since >= LONGEST_S or self._has_rested(key[1], REST_S):

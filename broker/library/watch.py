@@ -149,7 +149,7 @@ class Watcher:
 
     # -- what is waited for ----------------------------------------------------------
 
-    def wait_for(self, barrier: bytes, seen: bytes, now: float) -> None:
+    def watch_barrier(self, barrier: bytes, seen: bytes, now: float) -> None:
         """Report when there is something else at this path than was seen (`trace`)."""
         at = barrier if _is_link(barrier) else barrier.rpartition(b"/")[0] or b"/"
         key = (_NOBODY, at)
@@ -164,7 +164,7 @@ class Watcher:
         if trace(barrier) != seen:
             self.hint(key, now)
 
-    def wait_no_more(self, barrier: bytes) -> None:
+    def unwatch_barrier(self, barrier: bytes) -> None:
         """Forget this barrier."""
         at = self._place_of.pop(barrier, None)
         if at is None:
@@ -180,7 +180,7 @@ class Watcher:
             del self._places[at]
             self.hints.drop(key)
 
-    def is_awaited(self, path: bytes) -> bool:
+    def is_barrier(self, path: bytes) -> bool:
         """Say whether this path is a barrier."""
         return path in self._place_of
 
@@ -292,7 +292,7 @@ class Watcher:
                 continue
             if current.digest and not is_told:
                 is_polled = self._directories.is_polled(path.way.steps[-1][0])
-                if self._unfinished.waits(key, now, is_polled=is_polled):
+                if self._unfinished.holds_back(key, now, is_polled=is_polled):
                     continue
             self._unfinished.settled(key)
             path.digest = current.digest

@@ -213,7 +213,7 @@ class Hosts:
         peer.handle = handle
         if handle is not None:
             self._handles[handle] = peer.up.host
-            flags = zmq.POLLIN | (zmq.POLLOUT if peer.link.waiting else 0)
+            flags = zmq.POLLIN | (zmq.POLLOUT if peer.link.unsent else 0)
             self._poller.register(handle, flags)
 
     def send(self, host: HostId, message: Message) -> bool:
@@ -231,7 +231,7 @@ class Hosts:
                 logger.error("host=%s takes no more orders", host)
             return False
         self._stuck.discard(host)
-        if peer.link.waiting and peer.handle is not None:
+        if peer.link.unsent and peer.handle is not None:
             self._poller.modify(peer.handle, zmq.POLLIN | zmq.POLLOUT)
         return True
 
@@ -299,9 +299,9 @@ class Hosts:
             self._greet(peer, now)
 
     def _attend(self, peer: _Peer) -> None:
-        if peer.link.waiting:
+        if peer.link.unsent:
             peer.link.flush()
-            if not peer.link.waiting and peer.handle is not None:
+            if not peer.link.unsent and peer.handle is not None:
                 self._poller.modify(peer.handle, zmq.POLLIN)
         self._hear(peer)
 
@@ -473,7 +473,7 @@ class Hosts:
 
     def _need(self, peer: _Peer, need: Need) -> None:
         now = time.monotonic()
-        if not peer.link.waiting:
+        if not peer.link.unsent:
             peer.unread = 0
         if peer.questions >= MOST_QUESTIONS or peer.unread > MAX_ANSWERS:
             raise ProtocolError(

@@ -58,7 +58,7 @@ class KeyLink:
     has_more = False  # whoever polls the socket is told again
     is_lost = False  # it is made again
     is_ready = True  # what is said before it is connected waits
-    waiting = 0  # bytes are not told; messages are bounded
+    unsent = 0  # bytes are not told; messages are bounded
 
     def __init__(
         self,

@@ -175,7 +175,7 @@ class FarmLife(RuleBasedStateMachine):
 
     @invariant()
     def states_of_a_script_are_recycled_one_at_a_time(self) -> None:
-        for record in self.farm.machine.farm.records.values():
+        for record in self.farm.broker.farm.records.values():
             renewed = [
                 state
                 for state in record.states
@@ -204,7 +204,7 @@ class FarmLife(RuleBasedStateMachine):
 
     def is_unheard_of(self, host: PaperHost, held: Held, path: Script) -> bool:
         """Say whether an earlier broker ordered this, and no front knows of it."""
-        farm = self.farm.machine.farm
+        farm = self.farm.broker.farm
         row = farm.roster.hosts.get(host.up.host)
         is_known = row is not None and (path in row.states or path in row.draining)
         return held.epoch >> TERM_SHIFT < farm.term and not is_known
@@ -230,7 +230,7 @@ class FarmLife(RuleBasedStateMachine):
     def farm_holds_what_the_machine_thinks(self) -> None:
         thought = {
             (host.id, path)
-            for host in self.farm.machine.farm.roster.hosts.values()
+            for host in self.farm.broker.farm.roster.hosts.values()
             for path in host.states
         }
         held = {
@@ -239,8 +239,8 @@ class FarmLife(RuleBasedStateMachine):
             for path in host.states
         }
         assert thought == held
-        assert self.farm.machine.farm.draining == 0
-        for record in self.farm.machine.farm.records.values():
+        assert self.farm.broker.farm.draining == 0
+        for record in self.farm.broker.farm.records.values():
             if record.failure is None:
                 for state in record.states:
                     held_state = self.farm.hosts[state.host.id].states[record.script]

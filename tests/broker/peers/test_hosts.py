@@ -14,7 +14,7 @@ import zmq
 from broker import events as ev
 from broker.library.tree import Library
 from broker.peers.hosts import Hosts
-from broker.peers.zmtplink import MAX_WAITING
+from broker.peers.zmtplink import MAX_UNSENT
 from broker.scriptlog import ScriptLog
 from luafarm.config.settings import Settings
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
@@ -145,7 +145,7 @@ def test_what_waits_for_a_host_that_does_not_read_is_bounded_in_bytes(
     while deaf.hosts.send(name, order):
         taken += 1
     in_socket = 2
-    assert taken <= (MAX_WAITING >> 20) + 1 + in_socket
+    assert taken <= (MAX_UNSENT >> 20) + 1 + in_socket
 
 
 def test_the_flood_of_one_host_does_not_keep_the_broker_from_another(
