@@ -126,7 +126,7 @@ class Allocation:
         One pool whose hosts do not confirm cannot keep the others wanting.
         """
         most = max(16, self._farm.limit >> 3)
-        closing = self._farm.draining_of
+        closing = self._farm.closings.of_pool
         others = [min(n, most >> 1) for name, n in closing.items() if name != pool]
         return closing[pool] + sum(others) >= most
 
@@ -347,9 +347,7 @@ class Allocation:
             state = next(iter(farm.young))
             if self._step.now - state.loaded_at < YOUNG_S:
                 return
-            del farm.young[state]
-            state.served = True
-            farm.rank(state)
+            farm.served(state)
 
 
 def _hosts(record: Record) -> set[HostId]:

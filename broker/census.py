@@ -112,7 +112,7 @@ class Census:
         if not self._suspicion.admits(host, event.states):
             return
         for row in event.states:
-            farm.seen_epoch(row.epoch)
+            farm.epochs.seen(row.epoch)
         was_known = host.is_known
         if not was_known:
             farm.roster.ready(host)
@@ -144,7 +144,7 @@ class Census:
             if told.get(script, epoch + 1) <= epoch:
                 self._step.out.append(Drop(host.id, script, epoch))
             else:
-                self._farm.drained(host, script, epoch)
+                self._farm.closings.confirm(host, script, epoch)
         for script, epoch in self._farm.fences.of(host.id):
             self._step.out.append(Fence(host.id, script, epoch))
 
@@ -193,16 +193,15 @@ class Census:
             generation = current
         elif generation.epoch > current.epoch and not farm.bulletin.is_open:
             record.current = generation
-        farm.rewatch(record)
+        farm.following.rewatch(record)
         limits = record.policy.limits
         kib = min(max(row.kib, 0), limits.memory_bytes >> 10)
         state = farm.adopt(record, host, generation, row.epoch, kib)
         self._recycling.born(state)
-        state.served = True
         state.requests = max(row.requests, 0)
         record.load_s = min(max(row.load_us / 1e6, 0.0), limits.load_wall_ms / 1e3)
         self._warm(state, row, share)
-        farm.rank(state)
+        farm.served(state)
         self._step.count("adopted_states")
         return record
 
@@ -282,7 +281,7 @@ class Census:
         farm.roster.leave(host)
         self._recycling.left(host)
         for script, epoch in list(host.draining.items()):
-            farm.drained(host, script, epoch)
+            farm.closings.confirm(host, script, epoch)
         host.backlog.clear()
         touched: dict[Script, Record] = {}
         hot: list[Record] = []
@@ -362,7 +361,7 @@ class Census:
         """Take a state, or the order for one, off the tables."""
         farm = self._farm
         host = farm.roster.hosts.get(event.host)
-        if host is None or farm.drained(host, event.script, event.epoch):
+        if host is None or farm.closings.confirm(host, event.script, event.epoch):
             return
         loading = host.loads.get(event.script)
         if loading is not None and loading.sent and loading.epoch == event.epoch:
@@ -432,9 +431,9 @@ class Census:
             farm.drop(state)
         farm.remembered.pop(script, None)
         if record.current is not None or record.next is not None:
-            farm.rewatch(record)
+            farm.following.rewatch(record)
         elif record.digest:
-            farm.watch(record, {(record.pool, script): record.digest})
+            farm.following.watch(record, {(record.pool, script): record.digest})
         farm.bulletin.refuse(record, Verdict.REFUSED, None, after_s)
 
     def release(self) -> None:

@@ -133,15 +133,15 @@ class Convergence:
             self._step.log("error", text, record.pool)
         if record.current is not None and self._last_good:
             self._step.count("last_good")
-            farm.keep(record, record.current)
-            farm.rewatch(record)
+            farm.following.keep(record, record.current)
+            farm.following.rewatch(record)
             return
         for host in farm.holders(record, None):
             farm.fence(host, record.script, generation.epoch)
         for state in list(record.states):
             farm.drop(state)
         record.current = None
-        farm.rewatch(record)
+        farm.following.rewatch(record)
         farm.bulletin.refuse(record, Verdict.BROKEN, error, 0.0)
 
     def unsendable(self, record: Record) -> None:
@@ -155,8 +155,8 @@ class Convergence:
             return
         self._step.log("warning", f"script={shown(record.script)}: last good is lost")
         record.current = None
-        farm.keep(record, None)
-        farm.rewatch(record)
+        farm.following.keep(record, None)
+        farm.following.rewatch(record)
         farm.bulletin.refuse(record, Verdict.BROKEN, failure.error, 0.0)
 
     def retry(self) -> None:
@@ -217,7 +217,7 @@ class Convergence:
         That much is sent with the order to load, to spare the host its questions.
         """
         farm = self._farm
-        following = Generation(farm.next_epoch(), digest)
+        following = Generation(farm.epochs.next(), digest)
         for old in (record.current, newest):
             if old is not None:
                 now = [

@@ -229,8 +229,8 @@ class Broker:
         if record.current is None and record.next is None and record.failure is None:
             if record.digest and record.digest != found.digest:
                 farm.restraint.pardon(record.script)  # changed while nobody looked
-            record.next = Generation(farm.next_epoch(), found.digest)
-            farm.rewatch(record)
+            record.next = Generation(farm.epochs.next(), found.digest)
+            farm.following.rewatch(record)
             now = FileNow(found.pool, found.script, found.digest, found.error)
             self._renewal.learn((now,), record)
         return record
@@ -297,10 +297,7 @@ class Broker:
         farm = self.farm
         state.heat.add(float(row.requests), farm.fading.at(at))
         state.requests += row.requests
-        if not state.served:
-            state.served = True
-            farm.young.pop(state, None)
-        farm.rank(state)
+        farm.served(state)
         self._recycling.served(state)
 
     def _machine_reported(self, event: MachineReported) -> None:

@@ -174,8 +174,8 @@ class Renewal:
         elif current is not None and not farm.files.is_stale(record, current):
             record.next = None  # back to what is served
             farm.fail(record, None)
-            farm.keep(record, None)
-            farm.rewatch(record)
+            farm.following.keep(record, None)
+            farm.following.rewatch(record)
         else:
             self._step.count("generations")
             record.next = self._convergence.following(record, digest, newest)
@@ -188,7 +188,7 @@ class Renewal:
         farm = self._farm
         self._step.count("deletions")
         script = record.script
-        epoch = farm.next_epoch()
+        epoch = farm.epochs.next()
         for loading in list(record.loads.values()):
             if not loading.sent:
                 farm.end(loading)
@@ -206,8 +206,8 @@ class Renewal:
         record.current = None
         record.next = None
         farm.fail(record, None)
-        farm.keep(record, None)
-        farm.watch(record, {})
+        farm.following.keep(record, None)
+        farm.following.watch(record, {})
 
     # -- loads -----------------------------------------------------------------------
 
@@ -320,7 +320,7 @@ class Renewal:
         epoch: that of the state which the host has now, or may start at least.
         """
         self._step.count("doubted_states")
-        self._farm.seen_epoch(epoch)
+        self._farm.epochs.seen(epoch)
         state.epoch = epoch
         state.generation = Generation(epoch, b"")
         self._farm.bulletin.publish(state.record)
@@ -340,7 +340,8 @@ class Renewal:
         """
         farm = self._farm
         farm.files.charge(record)
-        farm.watch_more(record, farm.footprint.depend(record, generation, dependencies))
+        used = farm.footprint.depend(record, generation, dependencies)
+        farm.following.watch_also(record, used)
         self.learn(changed, record)
 
     def _promote(
@@ -357,8 +358,8 @@ class Renewal:
         if record.failure is not None:
             self._step.log("info", f"script={shown(record.script)} loads again")
             farm.fail(record, None)
-        farm.keep(record, None)
-        farm.rewatch(record)
+        farm.following.keep(record, None)
+        farm.following.rewatch(record)
         farm.bulletin.publish(record)
         fenced = farm.holders(record, generation)
         if beside is not None and beside not in fenced:

@@ -28,11 +28,11 @@ def status(
         key=lambda r: -r.heat.now(farm.fading.at(now)),
     )
     document: dict[str, object] = {
-        "term": farm.term,
+        "term": farm.epochs.term,
         "open": farm.bulletin.is_open,
         "states": farm.taken,
         "states_limit": farm.limit,
-        "draining": farm.draining,
+        "draining": len(farm.closings),
         "memory_kib": farm.kib,
         "waiting": farm.bulletin.owed,
         "wanting": broker.allocation.wanting(),

@@ -267,7 +267,7 @@ class Callers:
 
     def _welcome(self, peer: bytes) -> bool | None:
         """Welcome a peer; None: it is gone."""
-        welcome = Welcome(PROTOCOL, Role.BROKER, NAME, self._broker.farm.term)
+        welcome = Welcome(PROTOCOL, Role.BROKER, NAME, self._broker.farm.epochs.term)
         return zmqlink.send(self._router, peer, welcome)
 
     def _front(self, peer: bytes, message: Message) -> None:

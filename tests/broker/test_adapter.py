@@ -75,7 +75,7 @@ def test_a_full_farm_evicts_and_a_silent_simulator_counts_as_confirming() -> Non
     actions = machine.handle(0.2, say.Miss("b"))
     assert kinds(actions) == ["Evict", "Publish", "Load"]
     assert machine.handle(2.0, say.Tick()) == []
-    assert machine._machine.farm.draining == 0
+    assert not machine._machine.farm.closings
 
 
 def test_a_change_is_renewed_fenced_and_answered() -> None:

@@ -142,7 +142,7 @@ def test_epochs_go_on_above_all_that_hosts_have_seen() -> None:
     term = TERM + 40
     state = row(A, paper.files[A], term << TERM_SHIFT | 9)
     paper.join("h1", states=(state,))
-    assert paper.broker.farm.term == term + 1
+    assert paper.broker.farm.epochs.term == term + 1
     paper.tick(1.1)
     paper.write(A)
     paper.settle()

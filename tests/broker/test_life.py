@@ -207,7 +207,7 @@ class FarmLife(RuleBasedStateMachine):
         farm = self.farm.broker.farm
         row = farm.roster.hosts.get(host.up.host)
         is_known = row is not None and (path in row.states or path in row.draining)
-        return held.epoch >> TERM_SHIFT < farm.term and not is_known
+        return held.epoch >> TERM_SHIFT < farm.epochs.term and not is_known
 
     def teardown(self) -> None:
         """In the end all rests, every question has an answer, nothing stale is left."""
@@ -239,7 +239,7 @@ class FarmLife(RuleBasedStateMachine):
             for path in host.states
         }
         assert thought == held
-        assert self.farm.broker.farm.draining == 0
+        assert not self.farm.broker.farm.closings
         for record in self.farm.broker.farm.records.values():
             if record.failure is None:
                 for state in record.states:
