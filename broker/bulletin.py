@@ -63,7 +63,7 @@ class Bulletin:
         staying = [s for s in states if not s.host.is_retiring]
         return staying or states
 
-    def ready(self, record: Record) -> Place:
+    def served(self, record: Record) -> Place:
         """Return where a script is served."""
         limits = record.policy.limits
         return Place(
@@ -106,7 +106,7 @@ class Bulletin:
 
     def publish(self, record: Record) -> None:
         """Tell all fronts where a script is served, and answer those that wait."""
-        place = self.ready(record)
+        place = self.served(record)
         told = (int(place.verdict), place.hosts, place.epoch)
         if told != record.told and (place.hosts or record.told is not None):
             record.told = told
@@ -145,7 +145,7 @@ class Bulletin:
         """Return all that a front must know; about the rest it asks."""
         ups = [host.up for host in self._roster.hosts.values()]
         records = self._records.values()
-        places = [self.ready(r) for r in records if r.told is not None and r.told[1]]
+        places = [self.served(r) for r in records if r.told is not None and r.told[1]]
         return Snapshot(tuple(ups), tuple(places), self._aliases)
 
     # -- answers -------------------------------------------------------------------

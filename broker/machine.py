@@ -1,10 +1,13 @@
 """The broker's decisions: one event in, the actions it calls for out.
 
-`handle` dispatches to the parts that decide: rooms and hosts for states
-(`broker.allocation`), generations (`broker.renewal`), hosts that come and go
-(`broker.census`), replacement (`broker.recycling`). All work on one `Farm`. Here are
-the questions and reports of fronts, and the beginning: a broker that starts listens to
-the farm first, takes over what the hosts hold, and only then tells fronts anything.
+`handle` dispatches to the parts that decide: questions of fronts (`broker.misses`),
+generations (`broker.renewal`) and the loads that they cost (`broker.loads`), hosts that
+come and go (`broker.census`, `broker.adoption`), replacement (`broker.recycling`), what
+scripts answer for (`broker.liability`). All work on one `Farm`, and leave to
+`broker.convergence` and `broker.allocation` which state is loaded where.
+
+Here are reports, and the beginning: a broker that starts listens to the farm first,
+takes over what the hosts hold, and only then tells fronts anything.
 """
 
 # Compiled.
@@ -13,16 +16,15 @@ from typing import Final, assert_never
 
 from broker import invariants
 from broker.actions import Action, Tell
+from broker.adoption import Adoption
 from broker.allocation import Allocation
 from broker.census import Census
-from broker.convergence import EMPTY, Convergence
+from broker.convergence import Convergence
 from broker.events import (
     Accused,
     Changed,
     Event,
     FenceRaised,
-    FileNow,
-    Found,
     FrontJoined,
     FrontLeft,
     HostJoined,
@@ -41,16 +43,18 @@ from broker.events import (
     Ticked,
 )
 from broker.farm import Farm
+from broker.liability import Liability
+from broker.loads import Loads
+from broker.misses import Misses
 from broker.recycling import Recycling
 from broker.renewal import Renewal
-from broker.resolve import pool_of
 from broker.step import Step
 from broker.story import Story
 from broker.suspicion import Suspicion
-from broker.tables import Generation, Key, Record, State
+from broker.tables import Key, State
 from luafarm.config.settings import Settings
-from luafarm.names import Pool, Script
-from luafarm.wire.messages import UseRow, Verdict
+from luafarm.names import Script
+from luafarm.wire.messages import UseRow
 
 FRONT_SILENCE_S: Final = 10.0
 
@@ -85,12 +89,28 @@ class Broker:
         self._recycling = Recycling(self.farm, self.allocation)
         convergence = self._convergence = Convergence(self.farm, self.allocation)
         suspicion = self._suspicion = Suspicion(self.farm)
-        self._renewal = Renewal(
-            self.farm, self.allocation, self._recycling, convergence, suspicion
+        renewal = self._renewal = Renewal(self.farm, convergence)
+        self._loads = Loads(
+            self.farm,
+            self.allocation,
+            self._recycling,
+            convergence,
+            suspicion,
+            renewal,
         )
-        self.census = Census(
+        liability = self._liability = Liability(self.farm, self.allocation, convergence)
+        self._adoption = Adoption(
             self.farm, self.allocation, convergence, self._recycling, suspicion
         )
+        self.census = Census(
+            self.farm,
+            self.allocation,
+            convergence,
+            self._recycling,
+            suspicion,
+            liability,
+        )
+        self._misses = Misses(self.farm, convergence, renewal)
         self.fronts: dict[bytes, Front] = {}
         self._takeover_s = settings.broker.takeover
         self._opens_at = now + self._takeover_s
@@ -114,16 +134,16 @@ class Broker:
         match event:
             case Reported():
                 self._reported(event)
-            case Missed():
-                self._missed(event)
+            case Missed() | Preloaded():
+                self._asked(event)
             case Pressed():
                 self._pressed(event)
             case StateLoaded():
-                self._renewal.loaded(event)
+                self._loads.loaded(event)
             case StateGone():
                 self.census.gone(event)
             case LoadFailed():
-                self._renewal.failed(event)
+                self._loads.failed(event)
             case FenceRaised():
                 self._fenced(event)
             case Changed():
@@ -135,7 +155,7 @@ class Broker:
             case HostJoined():
                 self.census.joined(event)
             case Inventoried():
-                self.census.inventoried(event)
+                self._adoption.inventoried(event)
             case HostLeft():
                 self.census.left(event.lost)
             case Accused():
@@ -144,8 +164,6 @@ class Broker:
                 self._front_joined(event.front)
             case FrontLeft():
                 self.fronts.pop(event.front, None)
-            case Preloaded():
-                self._preloaded(event)
             case Realigned(aliases):
                 self.farm.bulletin.realign(aliases)
             case Ticked():
@@ -155,108 +173,20 @@ class Broker:
 
     # -- requests without a state ----------------------------------------------------
 
-    def _missed(self, event: Missed) -> None:
-        farm = self.farm
-        if not farm.bulletin.is_open:
-            if len(self._early) < _MOST_EARLY:
-                self._early.append(event)
-            return
-        self._step.count("misses")
-        found = event.found
-        if found is not None and not found.is_whole and not self._is_served(found):
-            place = farm.bulletin.unserved(found.script, found.pool, Verdict.REFUSED)
-            farm.bulletin.reply(event.front, event.asked, place)
-            return
-        if found is None or (found.digest == EMPTY and not self._is_kept(found)):
-            self._missing(event, found)
-            return
-        refused_s = farm.quarantine.remaining_s(found.script, self._step.now)
-        if refused_s > 0.0:
-            place = farm.bulletin.unserved(
-                found.script, found.pool, Verdict.REFUSED, None, refused_s
-            )
-            farm.bulletin.reply(event.front, event.asked, place)
-            return
-        # it was missing until now, and the watcher has not said so yet
-        self._renewal.passed(found.script)
-        if event.asked in farm.missing:
-            farm.missing.forget(event.asked, self._step.out)
-            farm.bulletin.forget(Script(event.asked))
-        record = self._found(found)
-        failure = record.failure
-        if record.current is not None and farm.bulletin.servable(record):
-            place = farm.bulletin.ready(record)
-            farm.bulletin.reply(event.front, event.asked, place)
-        elif failure is not None and record.current is None and record.next is None:
-            place = farm.bulletin.unserved(
-                record.script, record.pool, Verdict.BROKEN, failure.error
-            )
-            farm.bulletin.reply(event.front, event.asked, place)
-        else:
-            self._owe(record, event)
-
-    def _is_served(self, found: Found) -> bool:
-        """Say whether a script has states, whatever its file is now."""
-        record = self.farm.records.get(found.script)
-        return record is not None and record.current is not None
-
-    def _is_kept(self, found: Found) -> bool:
-        """Say whether a script is served although its file was emptied."""
-        record = self.farm.records.get(found.script)
-        return record is not None and self._renewal.has_last_good(record)
-
-    def _missing(self, event: Missed, found: Found | None) -> None:
-        farm = self.farm
-        where = pool_of(farm.pools.values(), event.asked)
-        pool = where[0].pool if where is not None else Pool("")
-        record = farm.records.get(Script(event.asked))
-        is_owed = True
-        if record is not None and record.watched and found is None:
-            # gone before the watcher has said so; that answers all who wait
-            is_owed = (event.front, event.asked) not in record.askers
-            self._renewal.learn((FileNow(record.pool, record.script, b""),), None)
-        if is_owed:
-            place = farm.bulletin.unserved(Script(event.asked), pool, Verdict.MISSING)
-            farm.bulletin.reply(event.front, event.asked, place)
-        barrier = event.barrier
-        for asked in farm.missing.remember(event.asked, barrier, self._step.out):
-            farm.bulletin.forget(Script(asked))
-
-    def _found(self, found: Found) -> Record:
-        """Return the row of a script that is there, with a generation to be loaded."""
-        farm = self.farm
-        record = farm.record(found.pool, found.script)
-        if record.current is None and record.next is None and record.failure is None:
-            if record.digest and record.digest != found.digest:
-                farm.restraint.pardon(record.script)  # changed while nobody looked
-            record.next = Generation(farm.epochs.next(), found.digest)
-            farm.following.rewatch(record)
-            now = FileNow(found.pool, found.script, found.digest, found.error)
-            self._renewal.learn((now,), record)
-        return record
-
-    def _owe(self, record: Record, event: Missed) -> None:
-        farm = self.farm
-        if not farm.bulletin.owe(record, event.front, event.asked):
-            place = farm.bulletin.unserved(record.script, record.pool, Verdict.REFUSED)
-            farm.bulletin.reply(event.front, event.asked, place)
-            return
-        record.idle = event.idle
-        self._convergence.tend(record)
-
-    def _preloaded(self, event: Preloaded) -> None:
+    def _asked(self, event: Missed | Preloaded) -> None:
         if not self.farm.bulletin.is_open:
             if len(self._early) < _MOST_EARLY:
                 self._early.append(event)
-            return
-        if event.found.digest != EMPTY:
-            self._convergence.tend(self._found(event.found))
+        elif isinstance(event, Missed):
+            self._misses.missed(event)
+        else:
+            self._misses.preloaded(event)
+
+    # -- reports ---------------------------------------------------------------------
 
     def _pressed(self, event: Pressed) -> None:
         if self.farm.bulletin.is_open:
             self.allocation.clone(event)
-
-    # -- reports ---------------------------------------------------------------------
 
     def _reported(self, event: Reported) -> None:
         front = self.fronts.get(event.front)
@@ -267,7 +197,7 @@ class Broker:
             if row.requests > 0:
                 self._used(row)
         for stop in event.report.stops:
-            self.census.stopped(stop)
+            self._liability.stopped(stop)
 
     def _used(self, row: UseRow) -> None:
         farm = self.farm
@@ -328,7 +258,7 @@ class Broker:
         if state is None or state.epoch >= event.epoch:
             return
         if state.generation is state.record.current:
-            self._renewal.doubt(state, event.epoch)
+            self._loads.doubt(state, event.epoch)
 
     # -- fronts ----------------------------------------------------------------------
 
@@ -344,7 +274,7 @@ class Broker:
         self.allocation.top_up_short()
         self._suspicion.tick()
         self.census.tick()
-        self.census.release()
+        self._liability.release()
         self._recycling.tick()
         self._convergence.retry()
         for record in self.farm.bulletin.expire():
@@ -359,7 +289,8 @@ class Broker:
         if self._step.now < self._opens_at:
             if not farm.roster.hosts or farm.roster.unknown:
                 return
-            if self._step.now < self.census.news_at + self._takeover_s * _QUIET:
+            news_at = max(self.census.news_at, self._adoption.news_at)
+            if self._step.now < news_at + self._takeover_s * _QUIET:
                 return
         farm.bulletin.is_open = True
         for record in list(farm.records.values()):
@@ -369,10 +300,7 @@ class Broker:
             self._step.out.append(Tell(name, farm.bulletin.snapshot()))
         early, self._early = self._early, []
         for event in early:
-            if isinstance(event, Missed):
-                self._missed(event)
-            else:
-                self._preloaded(event)
+            self._asked(event)
 
     def is_single(self, key: Key) -> bool:
         """Say whether no script that uses this file is made of others as well."""

@@ -156,7 +156,7 @@ def test_equal_states_under_different_epochs_are_one_generation() -> None:
     paper.join("h1", states=(row(A, digest, 5),))
     paper.join("h2", states=(row(A, digest, 9),))
     paper.tick(1.1)
-    place = paper.broker.farm.bulletin.ready(paper.broker.farm.records[A])
+    place = paper.broker.farm.bulletin.served(paper.broker.farm.records[A])
     assert set(place.hosts) == {"h1", "h2"}
     assert place.epoch == 5
     assert paper.count("loads") == 0
@@ -167,10 +167,10 @@ def test_of_different_states_the_newer_one_is_served_and_the_other_renewed() -> 
     paper.join("h1", states=(row(A, b"old", 5),))
     paper.join("h2", states=(row(A, paper.files[A], 9),))
     paper.tick(1.1)
-    place = paper.broker.farm.bulletin.ready(paper.broker.farm.records[A])
+    place = paper.broker.farm.bulletin.served(paper.broker.farm.records[A])
     assert place.hosts == ("h2",)
     paper.run()
-    place = paper.broker.farm.bulletin.ready(paper.broker.farm.records[A])
+    place = paper.broker.farm.bulletin.served(paper.broker.farm.records[A])
     assert set(place.hosts) == {"h1", "h2"}
 
 

@@ -7,7 +7,7 @@ import pytest
 from broker import actions as act
 from broker import events as ev
 from broker.convergence import EMPTY, REFUSED_S
-from broker.renewal import MOST_STALE
+from broker.loads import MOST_STALE
 from luafarm.config.settings import ScriptSettings
 from luafarm.names import HostId, RequestId, Script
 from luafarm.wire.messages import HOST_ERROR, HostLost, ScriptError, Verdict

@@ -12,7 +12,7 @@ def lanes(number: int) -> list[int]:
     paper = Paper()
     ups = [paper.host_up(f"h{n}") for n in range(number)]
     for up in ups:
-        roster.ready(roster.join(up, 0.0))
+        roster.know(roster.join(up, 0.0))
     roster.check()
     return [roster.hosts[up.host].lane for up in ups]
 
