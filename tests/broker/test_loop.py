@@ -11,7 +11,8 @@ import pytest
 from bench.simulate.traces import Recorded
 from broker.library.sources import digest_of
 from broker.library.tree import MOST_UNFINISHED
-from broker.peers.hosts import MAX_FRAME, NEEDS
+from broker.peers.hearing import MAX_FRAME
+from broker.peers.peer import NEEDS
 from luafarm.config.settings import Broker, PoolSettings
 from luafarm.names import Epoch, Machine, RequestId, Script
 from luafarm.wire import loglines
