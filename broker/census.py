@@ -27,6 +27,9 @@ MACHINE_SILENCE_S: Final = 5.0
 UNSENT: Final = "unsent"
 """Why a state is gone whose order could not be sent: its sources are not to be had."""
 
+UNREAD: Final = "unread"
+"""And one that did not load because this broker could not read its files just then."""
+
 NO_FAULT: Final = frozenset({"stopped", "recycled", "silent", "dropped", "replaced"})
 """Why hosts and states go without a script being to blame."""
 
@@ -235,10 +238,11 @@ class Census:
         if loading is not None and loading.sent and loading.epoch == event.epoch:
             self._step.count("lost_loads")
             farm.end(loading)
-            if event.reason == UNSENT:
+            if event.reason in {UNSENT, UNREAD}:
                 # the files are about to be looked at; until then it would end the same
                 self._unsent[event.script] = loading.record
-                self._convergence.unsendable(loading.record)
+                if event.reason == UNSENT:
+                    self._convergence.unsendable(loading.record)
             else:
                 self._convergence.tend(loading.record)
             return

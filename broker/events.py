@@ -24,6 +24,7 @@ class FileNow:
     path: bytes
     digest: bytes  # of the content; empty: no regular file that the pool may read
     error: str = ""  # why a file that is there cannot be read
+    is_known: bool = True  # no: it cannot be read just now, and nothing is known of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ class Found:
     script: Script
     digest: bytes
     error: str = ""
-    is_whole: bool = True  # no: its writer is still at it, and nothing older is known
+    #: no: its writer is still at it, or it cannot be read just now, and nothing older
+    #: is known
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

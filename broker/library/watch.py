@@ -67,6 +67,7 @@ class Changes:
     """What is another than before."""
 
     files: list[FileNow] = field(default_factory=list)
+    unread: list[FileNow] = field(default_factory=list)  # that are not known just now
     passed: list[bytes] = field(default_factory=list)  # barriers
 
     def __bool__(self) -> bool:
@@ -287,6 +288,10 @@ class Watcher:
             if is_deep or not _is_file(*path.way.steps[-1]):
                 path.way = self._directories.walk(key, path.way, anew=True)
             current = self._sources.look(*key)
+            if not current.is_known:
+                changes.unread.append(current)
+                self.hint(key, now)  # it is looked at again
+                continue
             if current.digest == path.digest and current.error == path.error:
                 self._unfinished.settled(key)
                 continue
@@ -343,7 +348,7 @@ class Watcher:
             return False
         current = self._sources.look(*key)
         if current.digest == path.digest and current.error == path.error:
-            return False
+            return False  # what is not known has an error of its own
         # a file that is written just now is looked at again when it rests
         return not self._sources.is_young(key[1], self._settle_s)
 

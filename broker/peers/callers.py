@@ -12,17 +12,20 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import zmq
 
 from broker import events as ev
 from broker.census import MACHINE_SILENCE_S
+from broker.library.resting import Rest
 from broker.library.tree import Library
 from broker.machine import Broker
 from broker.peers import zmqlink
 from broker.peers.announced import fault
 from broker.peers.outside import Outside
+from broker.resolve import shown
 from broker.status import status
 from broker.supervisors import Speaker, Supervisors
 from luafarm.errors import ProtocolError
@@ -299,10 +302,20 @@ class Callers:
         def again(since: float) -> None:
             self._missed(peer, path, idle, since)
 
-        if found is None or not self._library.waits(
-            found.pool, [found.script], since, again, are_whole=found.is_whole
-        ):
-            self._tell(ev.Missed(peer, path, found, idle, barrier))
+        if found is not None:
+            rest = self._library.rest(
+                found.pool,
+                [found.script],
+                since,
+                len(path),
+                again,
+                are_whole=found.is_whole,
+            )
+            if rest is Rest.LATER:
+                return
+            if rest is Rest.FULL:
+                found = replace(found, is_whole=False)  # refused, for now
+        self._tell(ev.Missed(peer, path, found, idle, barrier))
 
     def _realign(self) -> None:
         """Tell the machine of other names of roots before what is said by them."""
@@ -363,6 +376,13 @@ class Callers:
             return
         changed = self._library.check(path)
         self._realign()
+        if changed.unread:
+            # the rest is not taken back: the watcher would not find it again
+            self._tell(ev.Changed(tuple(changed.files), passed=tuple(changed.passed)))
+            file = changed.unread[0]
+            why = f"cannot read {shown(file.path)} just now: {file.error}"
+            zmqlink.send(self._router, peer, Reloaded(False, why))
+            return
         if not is_waiting:
             self._tell(ev.Changed(tuple(changed.files), passed=tuple(changed.passed)))
             self._work()

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Final
 
 from broker import events as ev
+from broker.census import UNREAD
+from broker.library.resting import Rest
 from broker.library.tree import Library
 from broker.peers.peer import Peer
 from broker.scriptlog import ScriptLog
@@ -101,12 +103,12 @@ class Hearing:
                 f"a message of {len(frame)} bytes; the limit is {most_bytes}"
             )
         most = _INVENTORY_VALUES if is_inventory else _VALUES
-        self._heard(peer, codec.decode(frame, most))
+        self._heard(peer, codec.decode(frame, most), len(frame))
         if is_inventory:
             self._work()
         return is_inventory
 
-    def _heard(self, peer: Peer, message: Message) -> None:
+    def _heard(self, peer: Peer, message: Message, size: int) -> None:
         host = peer.up.host
         match message:
             case Welcome(protocol):
@@ -123,7 +125,7 @@ class Hearing:
             case Loaded() | LoadFailed():
                 self._check_epoch(message.epoch)
                 _check_dependencies(len(message.dependencies))
-                self._loaded(peer, message, time.monotonic())
+                self._loaded(peer, message, size, time.monotonic())
             case Gone(script, epoch, reason, log):
                 self._check_epoch(epoch)
                 self._log(peer, script, log)
@@ -134,7 +136,7 @@ class Hearing:
                 self._check_epoch(epoch)
                 self._tell(ev.FenceRaised(host, script, epoch))
             case Need():
-                self._need(peer, message)
+                self._need(peer, message, size)
             case _:
                 raise ProtocolError(f"a VM host sent {type(message).__name__}")
 
@@ -166,7 +168,9 @@ class Hearing:
         if not 0 <= epoch < self._latest:
             raise ProtocolError(f"epoch {epoch} is not of any broker so far")
 
-    def _loaded(self, peer: Peer, message: Loaded | LoadFailed, since: float) -> None:
+    def _loaded(
+        self, peer: Peer, message: Loaded | LoadFailed, size: int, since: float
+    ) -> None:
         if peer.is_cut:
             return
         pool, script = peer.up.pool, message.script
@@ -175,11 +179,15 @@ class Hearing:
         paths = [script, *[path for path, _ in used]]
 
         def again(since: float) -> None:
-            self._loaded(peer, message, since)
+            peer.resting_bytes -= size
+            self._loaded(peer, message, size, since)
 
-        if self._library.waits(pool, paths, since, again):
+        if self._library.rest(pool, paths, since, size, again) is Rest.LATER:
+            peer.resting_bytes += size
             return
         changed = self._library.changed(pool, used)
+        is_unread = peer.unread == script
+        peer.unread = None
         self._log(peer, script, message.log)
         if isinstance(message, Loaded):
             self._tell(
@@ -193,6 +201,8 @@ class Hearing:
                     changed,
                 )
             )
+        elif is_unread:
+            self._tell(ev.StateGone(peer.up.host, script, message.epoch, UNREAD))
         else:
             self._tell(
                 ev.LoadFailed(
@@ -205,20 +215,21 @@ class Hearing:
                 )
             )
 
-    def _need(self, peer: Peer, need: Need) -> None:
+    def _need(self, peer: Peer, need: Need, size: int) -> None:
         now = time.monotonic()
         if not peer.link.unsent:
-            peer.unread = 0
-        if peer.questions >= MOST_QUESTIONS or peer.unread > MAX_ANSWERS:
+            peer.unread_bytes = 0
+        if peer.questions >= MOST_QUESTIONS or peer.unread_bytes > MAX_ANSWERS:
             raise ProtocolError(
-                f"it asks on with {peer.questions} questions and {peer.unread} bytes "
-                f"of answers waiting; the limits are {MOST_QUESTIONS} and {MAX_ANSWERS}"
+                f"it asks on with {peer.questions} questions open and answers of "
+                f"{peer.unread_bytes} bytes waiting; "
+                f"the limits are {MOST_QUESTIONS} and {MAX_ANSWERS}"
             )
         peer.questions += 1
         wait_s = peer.needs.take(now)
         if wait_s > 0.0:
             self._library.later(
-                now + wait_s, lambda since: self._answer(peer, need, since)
+                now + wait_s, size, lambda since: self._answer(peer, need, since)
             )
         else:
             self._answer(peer, need, now)
@@ -230,11 +241,13 @@ class Hearing:
         def again(since: float) -> None:
             self._answer(peer, need, since)
 
-        source = self._library.answer(peer.up.pool, need, since, again)
-        if source is not None:
+        answer = self._library.answer(peer.up.pool, need, since, again)
+        if answer is not None:
             peer.questions -= 1
-            frame = codec.encode(source)
-            peer.unread += len(frame)
+            if not answer.is_known:
+                peer.unread = need.script
+            frame = codec.encode(answer.source)
+            peer.unread_bytes += len(frame)
             self._send(peer, frame)
 
 

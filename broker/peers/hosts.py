@@ -36,6 +36,11 @@ _SHARE_FRAMES: Final = 64  # of one host in a pass, before the others are heard
 _SHARE_BYTES: Final = 256 << 10
 _SHARE_S: Final = 0.005
 
+MAX_RESTING: Final = 4 << 20
+"""Bytes that one host has said and that wait until files rest; then it is not heard."""
+
+_FILES_S: Final = 0.05  # until it is tried again whether files have rested
+
 _GREET_AGAIN_S: Final = 1.0
 _LOST_S: Final = 1.0
 """A host of this machine whose connection ended has ended itself, as its supervisor
@@ -67,6 +72,7 @@ class Hosts:
         """
         self._context = context
         self._keys = keys
+        self._library = library
         self._hearing = Hearing(library, script_log, term, tell, work, self._send)
         self._hello = hello
         self._tell = tell
@@ -238,6 +244,8 @@ class Hosts:
         for _ in range(_SHARE_FRAMES):
             if peer.is_cut:
                 return
+            if self._waits_much(peer):
+                break
             try:
                 frame = peer.link.receive()
                 if frame is None:
@@ -256,12 +264,18 @@ class Hosts:
         self._work()
         self._let_wait(peer, max(spent_s, time.thread_time() - began_s))
 
+    def _waits_much(self, peer: Peer) -> bool:
+        """Say whether so much that it said waits for files that it is not heard now."""
+        return peer.resting_bytes >= MAX_RESTING or self._library.is_full
+
     def _let_wait(self, peer: Peer, spent_s: float) -> None:
         host = peer.up.host
         if peer.is_cut:
             return
         now = time.monotonic()
         wait_s = peer.time.take(now, spent_s)
+        if self._waits_much(peer):
+            wait_s = max(wait_s, _FILES_S)
         if peer.link.is_lost:
             if peer.handle is not None:
                 self._poll(peer, None)

@@ -2,7 +2,7 @@
 
 # Impure.
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import zmq
 
@@ -10,6 +10,9 @@ from broker.allowance import Allowance
 from broker.peers.zmqlink import KeyLink
 from broker.peers.zmtplink import StreamLink
 from luafarm.wire.messages import HostUp
+
+if TYPE_CHECKING:
+    from luafarm.names import Script
 
 NEEDS: Final = 2000  # files that a host may ask for at once
 NEEDS_PER_S: Final = 500.0
@@ -44,7 +47,10 @@ class Peer:
         #: how often it may have the broker look for files
         self.needs = Allowance(NEEDS, NEEDS_PER_S)
         self.questions = 0  # that are not answered yet
-        self.unread = 0  # bytes of answers sent since it had read everything
+        #: a script of which a question was answered that it cannot be told just now
+        self.unread: Script | None = None
+        self.resting_bytes = 0  # of its messages that wait until files rest
+        self.unread_bytes = 0  # bytes of answers sent since it had read everything
         #: the broker's processor time that it may cost
         self.time = Allowance(_TIME_AT_ONCE_S, _TIME_SHARE)
         self.lost_at = 0.0  # its connection ended then; 0: not

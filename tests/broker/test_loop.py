@@ -588,7 +588,7 @@ def test_who_asks_on_without_reading_the_answers_is_killed(bench: Bench) -> None
     host.socket.rcvhwm = 1
     for i in range(40):
         host.say(Need(i, load.script, load.epoch, NeedKind.FILE, b"data.txt"))
-    assert "answers waiting" in supervisor.expect(Kill).reason
+    assert "bytes waiting" in supervisor.expect(Kill).reason
 
 
 def test_an_inventory_that_nobody_asked_for_is_not_even_read(bench: Bench) -> None:

@@ -13,13 +13,13 @@ import zmq
 
 from broker import events as ev
 from broker.library.tree import Library
-from broker.peers.hosts import Hosts
+from broker.peers.hosts import MAX_RESTING, Hosts
 from broker.peers.zmtplink import MAX_UNSENT
 from broker.scriptlog import ScriptLog
-from luafarm.config.settings import Settings
+from luafarm.config.settings import Broker, Settings
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from luafarm.wire import codec, zmtp
-from luafarm.wire.messages import PROTOCOL, Drop, Gone, Hello, HostUp, Role
+from luafarm.wire.messages import PROTOCOL, Drop, Gone, Hello, HostUp, Loaded, Role
 from luafarm.wire.zmtp import Session
 from tests.broker.peers.played import DEADLINE_S, Context
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ORDER = Drop(Script(b"/r/a.lua"), Epoch(1))
 NAMES = HostId("h1"), HostId("h2")
+SETTLE_S = 300.0  # nothing rests while a test runs
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ class Deaf:
     """VM hosts that say they are ready, and nothing more, and read nothing."""
 
     def __init__(self, context: Context, directory: Path) -> None:
-        settings = Settings()
+        settings = Settings(broker=Broker(settle=SETTLE_S))
         self.library = Library(settings, lambda _: True)
         hello = Hello(PROTOCOL, Role.BROKER, "broker", Machine("m"))
         self.poller = zmq.Poller()
@@ -165,6 +166,35 @@ def test_the_flood_of_one_host_does_not_keep_the_broker_from_another(
     assert (
         0 < said.count(flooding) <= 128
     )  # of thousands: a turn before, and one beside
+
+
+def test_a_host_whose_messages_wait_for_files_is_not_heard_beyond_a_bound(
+    deaf: Deaf, tmp_path: Path
+) -> None:
+    young = tmp_path / "a.lua"
+    young.write_text("one")
+    talking, other = NAMES
+    log = bytes(1 << 20)
+    frame = codec.encode(Loaded(Script(bytes(young)), Epoch(1), 1, 1, (), log))
+    data = memoryview((zmtp.head(len(frame)) + frame) * (4 * MAX_RESTING >> 20))
+    host = deaf.peers[talking]
+    host.setblocking(False)
+    sent = blocked = 0
+    while sent < len(data) and blocked < 100:
+        try:
+            sent += host.send(data[sent : sent + (1 << 16)])
+            blocked = 0
+        except BlockingIOError:
+            blocked += 1
+        deaf.turn()
+        deaf.hosts.tick(time.monotonic())
+    in_sockets = 2 << 20
+    assert MAX_RESTING < sent < MAX_RESTING + 2 * len(frame) + in_sockets
+    assert not deaf.told
+    gone = codec.encode(Gone(Script(b"/r/a.lua"), Epoch(1), "dropped"))
+    deaf.peers[other].sendall(zmtp.head(len(gone)) + gone)
+    while not deaf.told:
+        deaf.turn()
 
 
 @pytest.mark.parametrize(
