@@ -16,11 +16,11 @@ from typing import Final, cast
 import zmq
 
 from fcgi import turn
-from fcgi.hosts.arrivals import AHEAD_BYTES, Arrivals
 from luafarm.config.endpoints import parse_host_port
 from luafarm.keys import curve
 from luafarm.keys.handshakes import Change, Handshakes
 from luafarm.process.complaints import Complaints
+from luafarm.wire.arrivals import AHEAD_BYTES, Arrivals
 from luafarm.wire.codec import MAX_FRAME
 
 _HWM: Final = 2000  # messages
