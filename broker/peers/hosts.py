@@ -176,6 +176,10 @@ class Hosts:
         for peer in self._peers.values():
             if isinstance(peer.link, zmqlink.KeyLink) and not peer.is_cut:
                 peer.link.retry(now)
+                try:
+                    peer.link.check(now)
+                except ProtocolError as error:
+                    self._accuse(peer, error)
             if not peer.is_welcome and not peer.is_cut:
                 self._greet(peer, now)
             if peer.lost_at and now - peer.lost_at > _LOST_S:
@@ -254,15 +258,18 @@ class Hosts:
                 if self._hearing.take(peer, frame):
                     began_s = time.thread_time()  # it was asked for so much
             except ProtocolError as error:
-                logger.warning("host=%s broke the protocol: %s", peer.up.host, error)
-                self.cut(peer.up.host)
-                self._tell(ev.Accused(peer.up.host, str(error)))
+                self._accuse(peer, error)
                 break
             spent_s = time.thread_time() - began_s
             if left <= 0 or spent_s > _SHARE_S:
                 break
         self._work()
         self._let_wait(peer, max(spent_s, time.thread_time() - began_s))
+
+    def _accuse(self, peer: Peer, error: ProtocolError) -> None:
+        logger.warning("host=%s broke the protocol: %s", peer.up.host, error)
+        self.cut(peer.up.host)
+        self._tell(ev.Accused(peer.up.host, str(error)))
 
     def _waits_much(self, peer: Peer) -> bool:
         """Say whether so much that it said waits for files that it is not heard now."""

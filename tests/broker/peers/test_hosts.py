@@ -13,12 +13,14 @@ import zmq
 
 from broker import events as ev
 from broker.library.tree import Library
+from broker.peers.hearing import MAX_INVENTORY
 from broker.peers.hosts import MAX_RESTING, Hosts
 from broker.peers.zmtplink import MAX_UNSENT
 from broker.scriptlog import ScriptLog
 from luafarm.config.settings import Broker, Settings
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from luafarm.wire import codec, zmtp
+from luafarm.wire.arrivals import AHEAD_BYTES
 from luafarm.wire.messages import PROTOCOL, Drop, Gone, Hello, HostUp, Loaded, Role
 from luafarm.wire.zmtp import Session
 from tests.broker.peers.played import DEADLINE_S, Context
@@ -222,3 +224,59 @@ def test_what_no_honest_host_says_ends_its_connection_and_accuses_it(
     with contextlib.suppress(ConnectionResetError):
         while deaf.peers[name].recv(1 << 16):
             pass
+
+
+# ---- over TCP, where libzmq reads ----------------------------------------------------
+
+FAR = HostId("far")
+
+
+@pytest.fixture
+def far(deaf: Deaf) -> Iterator[socket.socket]:
+    """Yield the end of a VM host on another machine, which was greeted."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        machine = Machine("m")
+        deaf.hosts.connect(
+            HostUp(FAR, Pool("p"), machine, endpoint, b"", "", b"", (), (), 1, 1)
+        )
+        host, _ = listener.accept()
+        with host:
+            host.sendall(Session(b"ROUTER", b"DEALER").opening())
+            said = b""
+            while b"broker" not in said:
+                deaf.turn()
+                with contextlib.suppress(BlockingIOError):
+                    said += host.recv(1 << 16, socket.MSG_DONTWAIT)
+            yield host
+
+
+def test_a_message_without_end_is_told_before_it_fills_the_broker(
+    deaf: Deaf, far: socket.socket
+) -> None:
+    """Its parts are short; libzmq keeps them all."""
+    parts = (b"\x03" + (10_000).to_bytes(8) + bytes(10_000)) * 200
+    far.setblocking(False)
+    sent = 0
+    while not deaf.told:
+        with contextlib.suppress(OSError):  # it is full, or cut off
+            for _ in range(8):
+                sent += far.send(parts[sent % len(parts) :])
+        deaf.turn()
+        deaf.hosts.tick(time.monotonic())
+    [accused] = deaf.told
+    assert isinstance(accused, ev.Accused)
+    assert accused.host == FAR
+    assert "bytes of a message that does not end" in accused.why
+    assert sent < MAX_INVENTORY + AHEAD_BYTES + (16 << 20)
+
+
+def test_a_message_of_several_frames_accuses_its_host(
+    deaf: Deaf, far: socket.socket
+) -> None:
+    far.sendall(b"\x01\x01x" + b"\x00\x01y")
+    while not deaf.told:
+        deaf.turn()
+    [accused] = deaf.told
+    assert isinstance(accused, ev.Accused)
+    assert accused.why == "a message of several frames; each has one here"
