@@ -61,15 +61,17 @@ class Loop:
         endpoint: str,
         term: int,
         keys: curve.Keys | None = None,
+        record: Path | None = None,
     ) -> None:
-        """Bind the endpoint. Raise zmq.ZMQError or OSError when that cannot be."""
+        """Bind the endpoint. Raise zmq.ZMQError or OSError when that cannot be.
+
+        record: file for what fronts and hosts report (`broker.recorder`).
+        """
         now = time.monotonic()
         self.broker = Broker(settings, term, now, cores=os.cpu_count() or 1)
         self._settings = settings
         self._events: deque[ev.Event] = deque()
-        self._recorder: Recorder | None = None
-        if settings.broker.record:
-            self._recorder = Recorder(Path(settings.broker.record))
+        self._recorder = Recorder(record) if record is not None else None
         self._poller = zmq.Poller()
         self._context: zmqlink.Context = zmq.Context()
         guard = keys if endpoint.startswith("tcp://") else None

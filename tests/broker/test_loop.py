@@ -350,7 +350,7 @@ def test_many_files_at_once_are_one_batch(bench: Bench) -> None:
 
 def test_what_happens_is_recorded_for_the_simulator(tmp_path: Path) -> None:
     record = tmp_path / "record"
-    with Bench(tmp_path, broker=Broker(takeover=0.0, record=str(record))) as bench:
+    with Bench(tmp_path, record=record) as bench:
         front, host, path, _ = loaded(bench)
         row = UseRow(Script(path), host.up.host, 5, 5000, 6000, 100, 1000, 0)
         front.say(Report((row,), ()))
