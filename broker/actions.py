@@ -55,9 +55,9 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Report when the content at this path is another than this (empty: no file).
+    """Report when the content at this path is not this one (empty: no file).
 
-    For a path that is watched already: this is what the machine knows of it now.
+    Of a path that is watched already: this is what is known of it now.
     """
 
     pool: Pool
@@ -75,7 +75,7 @@ class Unwatch:
 
 @dataclass(frozen=True, slots=True)
 class WatchBarrier:
-    """Report when something else is at this path than was seen there."""
+    """Report when there is something else at this path than was seen."""
 
     path: bytes
     seen: bytes  # as a `Barrier` has it; empty: nothing
@@ -83,7 +83,7 @@ class WatchBarrier:
 
 @dataclass(frozen=True, slots=True)
 class UnwatchBarrier:
-    """Nobody waits for this path any more."""
+    """Nothing depends on what is at this path any more."""
 
     path: bytes
 

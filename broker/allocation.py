@@ -17,8 +17,8 @@ from broker.tables import QUICK, SLOW, Generation, Host, Record, State
 from luafarm.names import HostId, Pool, Script
 
 YOUNG_S: Final = 1.0
-"""A state that nobody used so long after its loading can be a victim after all: the
-request that it was loaded for went away."""
+"""After this time a state that nobody used can be a victim after all: the request that
+it was loaded for went away."""
 
 SLOW_S: Final = 0.004
 """A script whose mean service time is longer moves to the slow lane."""
@@ -94,7 +94,7 @@ class Allocation:
             if not (own_pool or is_full):
                 return True
             if self._is_closing_much(record.pool):
-                return False  # so many are told to close that space is imaginary
+                return False  # the space of what is told to close is not there yet
             victim = self._victim(record, own_pool=own_pool)
             if victim is None:
                 return False

@@ -4,7 +4,7 @@
 
 
 class Allowance:
-    """Some at once, then so many a second."""
+    """Some at once, then a number each second."""
 
     def __init__(self, at_once: float, per_s: float) -> None:
         self._at_once = at_once
@@ -13,7 +13,7 @@ class Allowance:
         self._at = 0.0
 
     def take(self, now: float, amount: float = 1.0) -> float:
-        """Take one, or so much; return how long to wait before doing it, 0: not at all.
+        """Take an amount; return how long to wait before doing it, 0: not at all.
 
         Each one that must wait is due a little later than the one before.
         """

@@ -27,7 +27,7 @@ from luafarm.wire.messages import (
 )
 
 ANSWER_S: Final = 60.0
-"""A `Miss` not answered for so long is refused; its front gave up before."""
+"""A `Miss` that is older is refused; its front has given up."""
 
 MOST_OWED: Final = 100_000
 """Unanswered questions of all fronts; beyond, a further one is refused at once."""

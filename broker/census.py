@@ -82,7 +82,7 @@ class Census:
         farm.bulletin.tell(up)
 
     def meet(self, machine: Machine) -> None:
-        """Begin anew with a machine whose supervisor is another: it has hosts too."""
+        """Begin anew with a machine: it has another supervisor, with other hosts."""
         self._met[machine] = self._step.now
 
     def _hear(self, machine: Machine) -> None:

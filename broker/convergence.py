@@ -21,7 +21,7 @@ EMPTY: Final = bytes.fromhex("cae66941d9efbd404e4d88758ea67670")
 """Digest (BLAKE2b, 16 bytes) of an empty file, which is no script."""
 
 REFUSED_S: Final = 0.5
-"""A host that refused a load gets no other one for so long."""
+"""For this time a host that refused a load gets no other one."""
 
 _SAY_AGAIN_S: Final = 60.0
 _FIRST_RETRY_S: Final = 1.0

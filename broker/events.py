@@ -35,7 +35,7 @@ class Found:
     script: Script
     digest: bytes
     error: str = ""
-    #: no: its writer is still at it, or it cannot be read just now, and nothing older
+    #: no: it is still being written, or it cannot be read just now, and nothing older
     #: is known
     is_whole: bool = True
 
@@ -158,7 +158,7 @@ class StateLoaded:
     load_s: float
     kib: int
     dependencies: tuple[Dependency, ...] = ()
-    changed: tuple[FileNow, ...] = ()  # of its files: those that are others by now
+    changed: tuple[FileNow, ...] = ()  # those of its files that have changed since
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +194,13 @@ class FenceRaised:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A settled batch of files and barriers that are others than before."""
+    """A settled batch of files and barriers that have changed."""
 
     files: tuple[FileNow, ...]
     ticket: bytes = b""  # names who waits; empty: nobody
-    scope: bytes = b""  # and for what: a script, module, directory or empty for all
+    scope: bytes = b""  # for this script, module or directory; empty: for all
     meant: frozenset[bytes] = frozenset()  # paths that are there through symlinks
-    passed: tuple[bytes, ...] = ()  # barriers that are others than they were seen
+    passed: tuple[bytes, ...] = ()  # barriers that have changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Evictions:
         return self._latest.get(script)
 
     def recent(self, number: int) -> list[Eviction]:
-        """Return so many, the latest first."""
+        """Return this many, the latest first."""
         found: list[Eviction] = []
         for script, (at, why) in reversed(self._latest.items()):
             if len(found) == number:

@@ -83,8 +83,7 @@ class Farm:
         self.taken_by = dict.fromkeys(self.pools, 0)
         self.closings = Closings(self.pools)
         self.kib = 0
-        #: seconds of which this broker saw every one pass: what others must do in time
-        #: is counted in these
+        #: seconds that this broker was awake; deadlines of others count these only
         self.watched_s = 0.0
         self.epochs = Epochs(term)
         self._serial = 0

@@ -20,7 +20,7 @@ from luafarm.process.complaints import Complaints
 from luafarm.wire.messages import Dependency
 
 SCRIPT_SHARE: Final = 32
-"""A script may take so small a part of what its pool may take."""
+"""A script may take one in this many parts of what its pool may take."""
 
 
 class Footprint:
@@ -70,7 +70,7 @@ class Footprint:
         return wanted
 
     def _leave_out(self, record: Record, generation: Generation, number: int) -> None:
-        """Note, and say once, that so many files of a generation are not followed."""
+        """Note, and say once, how many files of a generation are not followed."""
         if not generation.unfollowed:
             self._step.count("partly_followed")
             script = shown(record.script)

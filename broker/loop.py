@@ -270,7 +270,7 @@ class Loop:
     def _load(self, action: act.Load) -> None:
         order = self._library.order(action)
         if order is None or not self._hosts.send(action.host, order):
-            # the file is another one by now, or the host takes no more
+            # the file has changed, or the host takes no more
             host, script, epoch = action.host, action.script, action.epoch
             self._events.append(ev.StateGone(host, script, epoch, UNSENT))
 

@@ -58,8 +58,8 @@ from luafarm.wire.messages import UseRow
 
 FRONT_SILENCE_S: Final = 10.0
 
-_MOST_EARLY: Final = 10_000  # questions that wait for the end of the beginning
-_QUIET: Final = 0.25  # of the takeover time without news from hosts: all have spoken
+_MOST_EARLY: Final = 10_000  # questions that wait until fronts may be told anything
+_QUIET: Final = 0.25  # of the takeover time: no news for this long, and all have spoken
 _MOST_AGO_S: Final = 10.0  # a report tells of its own time only
 
 
@@ -284,7 +284,7 @@ class Broker:
                 del self.fronts[name]
 
     def _open_if_due(self) -> None:
-        """End the beginning when all hosts have told what they hold, or it is late."""
+        """Tell fronts from now on if all hosts said what they hold, or time is up."""
         farm = self.farm
         if self._step.now < self._opens_at:
             if not farm.roster.hosts or farm.roster.unknown:

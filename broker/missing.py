@@ -2,7 +2,7 @@
 
 Each waits for its barrier: the first component on its way that is no directory, be it
 absent or something else. However long a path is, nothing behind the barrier can be
-there before the barrier is another; so it alone is watched.
+there before the barrier has changed; so it alone is watched.
 
 Visitors choose these paths, so they are bounded in number, in bytes and in directories
 to watch. The oldest is forgotten first, and fronts are told to ask again.
@@ -106,7 +106,7 @@ class Missing:
         out.append(UnwatchBarrier(barrier))
 
     def passed(self, barrier: bytes, out: list[Action]) -> list[bytes]:
-        """Forget what waited for a barrier that is another now; return these paths."""
+        """Forget what waited for a barrier that has changed; return these paths."""
         paths = list(self._paths.get(barrier, ()))
         for asked in paths:
             self.forget(asked, out)

@@ -20,7 +20,7 @@ HOT_RATE: Final = 0.1
 """Requests per second from which a script that loses its states is loaded unasked."""
 
 _MOVING_S: Final = 5.0
-"""A host's states have so long to be loaded elsewhere before it is replaced anyway."""
+"""Time for a host's states to be loaded elsewhere; then it is replaced anyway."""
 
 _AGAIN_S: Final = 1.0
 _SPREAD: Final = 10  # percent by which ages differ, so that a farm does not age at once
@@ -130,7 +130,7 @@ class Recycling:
             farm.begin(record, target, record.current, background=True)
 
     def is_hot(self, record: Record) -> bool:
-        """Say whether a script is used so often that it is loaded unasked."""
+        """Say whether a script is used enough to be loaded before somebody asks."""
         farm = self._farm
         return record.heat.now(farm.lived()) / farm.fading.half_life_s > HOT_RATE
 

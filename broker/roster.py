@@ -21,7 +21,7 @@ _COMPARED: Final = 8
 _BUSY_HALF_LIFE_S: Final = 2.0
 
 # What speaks against a host, as seconds of recent work:
-_LOADING_S: Final = 0.01  # a load under way takes about so long
+_LOADING_S: Final = 0.01  # about what a load under way takes
 _STATE_S: Final = 0.0001  # only evens out what is equal otherwise
 _NEIGHBOUR_S: Final = 0.5  # a machine that is lost should not take all states along
 

@@ -83,7 +83,7 @@ def status(
 
 
 def _clock(left_s: float) -> str:
-    """Return the local time in so many seconds."""
+    """Return what the local time will be when these seconds have passed."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + left_s))
 
 

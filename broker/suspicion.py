@@ -2,7 +2,7 @@
 
 A host may have been taken over. It is believed about scripts of its own pool that it
 was given, as far as numbers go that could be true. What it says of others is left out;
-what no honest host says, or says so often, or leaves unsaid for so long, has it killed.
+what no honest host says, repeats or leaves unsaid has it killed.
 """
 
 from typing import Final

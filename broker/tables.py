@@ -62,7 +62,7 @@ class Generation:
         self.path_bytes = 0
         #: how much else was asked for, which nobody follows for want of space
         self.unfollowed = 0
-        #: what nobody follows may be another by now
+        #: what nobody follows may have changed
         self.is_doubted = False
 
     def forget(self) -> None:
@@ -81,7 +81,7 @@ class Failure:
         self.error = error
         #: how often this very content failed
         self.attempts = attempts
-        #: it is worth another attempt from then on: the reason may be the moment
+        #: from then on it is tried again: the moment may have been to blame
         self.retry_at = retry_at
 
 
@@ -156,7 +156,7 @@ class Host:
         self.is_known = False
         #: in the list of those that may be given states; -1: not there
         self.place = -1
-        #: gets nothing new and is replaced soon
+        #: gets nothing new, as it is replaced soon
         self.is_retiring = False
         self.retiring_since = 0.0
         self.retiring_for = ""

@@ -19,7 +19,7 @@ _BUCKET_S: Final = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Who comes: one request per second, then suddenly so many, for one script."""
+    """Who comes: one request per second, then suddenly many, for one script."""
 
     name: str
     rate: float

@@ -19,7 +19,7 @@ ENTRY_BYTES: Final = 4 << 10
 """What one costs besides its message, which decoded takes several times its bytes."""
 
 LONGEST_S: Final = 5.0
-"""So long something waits at most; shorter than fronts let requests wait."""
+"""The longest that anything waits; shorter than fronts let requests wait."""
 
 
 class Rest(Enum):

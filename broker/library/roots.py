@@ -96,7 +96,7 @@ class Roots:
         return tuple(self._aliases.items())
 
     def refresh(self) -> bool:
-        """Look where the roots lead now; say whether any alias is another."""
+        """Look where the roots lead now; say whether any alias has changed."""
         found: dict[bytes, bytes] = {}
         owners: dict[bytes, str] = {}
         shared: set[bytes] = set()

@@ -35,7 +35,7 @@ _GLANCE: Final = 0.25
 itself would cost the broker a pass, and whoever deploys a pause."""
 
 _AGAIN_S: Final = 0.1
-"""Between two looks at a file that is waited for, because somebody is at writing it."""
+"""Between two looks at a file that is waited for, because somebody is writing it."""
 
 MOST_UNFINISHED: Final = 100
 """Questions that wait for such files. There are more when visitors make up PATH_INFO;
@@ -145,7 +145,7 @@ class Library:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits for files that no more should be heard of any."""
+        """Whether too much waits for files already: nothing more should be added."""
         return self._resting.is_full
 
     def rest(
@@ -161,7 +161,7 @@ class Library:
         """Say whether to wait for these files; if so, `again` is called when they rest.
 
         since: when the waiting began; it has an end. size: bytes that are held
-        meanwhile. are_whole: nobody is known to be at writing them.
+        meanwhile. are_whole: nobody is known to write them.
         """
         now = time.monotonic()
         if now - since > LONGEST_S:
@@ -208,7 +208,7 @@ class Library:
         self._sources.keep(action.script, action.digests)
 
     def order(self, action: act.Load) -> Load | None:
-        """Return an order with its sources, or None when the script is another now."""
+        """Return an order with its sources, or None when the script has changed."""
         source = self._sources.content(action.pool, action.script, action.digest)
         if source is None:
             self.doubt(action.pool, action.script)
@@ -249,7 +249,7 @@ class Library:
     def find(self, path: bytes) -> tuple[Found | None, Barrier | None]:
         """Return the script that a requested path means, and where the way to it ends.
 
-        A file that somebody is at writing, or that cannot be read just now, counts as
+        A file that somebody is writing, or that cannot be read just now, counts as
         it was before, if that is known.
         """
         found, barrier = self._sources.find(self._named(path))
@@ -285,7 +285,7 @@ class Library:
     ) -> Answer | None:
         """Return what a script asked for; None: not yet, and `again` is called.
 
-        Code that somebody is at writing is waited for, or given as it was before. A
+        Code that somebody is writing is waited for, or given as it was before. A
         file with data may be written to forever, and is given as it is.
         """
         found = self._sources.answer(pool, need.script, need.kind, need.name)
@@ -352,7 +352,7 @@ class Library:
     ) -> tuple[FileNow, ...]:
         """Return those of these files that are not as they were seen.
 
-        Not those that somebody is at writing, nor those that cannot be read just now.
+        Not those that somebody is writing, nor those that cannot be read just now.
         """
         looks = [(self._sources.look(pool, path), digest) for path, digest in used]
         return tuple(

@@ -19,11 +19,11 @@ from broker.library.sources import Sources, trace
 from broker.tables import Key
 
 REST_S: Final = 60.0
-"""A file that nobody wrote to for so long is taken as it is, whoever has it open:
+"""A file that nobody wrote to for this time is taken as it is, whoever has it open:
 uploads that stall for longer are given up by their programs, or begun anew."""
 
 LONGEST_S: Final = 300.0
-"""And so is one that changed so long ago, however often it is written to since."""
+"""And so is one that changed this long ago, however often it was written to since."""
 
 _MOST_BEGUN: Final = 1024
 
@@ -91,7 +91,7 @@ class Unfinished:
         return has_writer is None
 
     def is_open(self, key: Key) -> bool:
-        """Say whether somebody is still at writing a file."""
+        """Say whether somebody is still writing a file."""
         if self._has_rested(key[1], REST_S):
             return False
         has_writer = self._sources.has_writer(key[1])
@@ -103,7 +103,7 @@ class Unfinished:
         return not self._sources.is_young(path, for_s)
 
     def _moves(self, key: Key) -> bool:
-        """Say whether a file is another than when it was looked at last."""
+        """Say whether a file has changed since it was looked at last."""
         before, now = self._rests.get(key), trace(key[1])
         self._rests[key] = now
         return before != now

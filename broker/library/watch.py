@@ -3,7 +3,7 @@
 Of each followed path every directory on the way is watched
 (`broker.library.directories`). An event names a directory and a component; the paths
 that go through it are hinted. When hints have settled, `changes` looks at these files
-and returns those that are others than before. A file that somebody has open for writing
+and returns those that have changed. A file that somebody has open for writing
 is no other one before it is closed (`broker.library.unfinished`).
 
 A barrier, which is waited for, has no way of its own: it is one name more in the
@@ -64,7 +64,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is another than before."""
+    """What has changed."""
 
     files: list[FileNow] = field(default_factory=list)
     unread: list[FileNow] = field(default_factory=list)  # that are not known just now
@@ -118,7 +118,7 @@ class Watcher:
     # -- what is followed ------------------------------------------------------------
 
     def follow(self, key: Key, digest: bytes, now: float) -> None:
-        """Report from now on when this path has another content than this one."""
+        """Report from now on when the content of this path is not this one."""
         path = self._paths.get(key)
         if path is None:
             path = self._paths[key] = _Path(digest)
@@ -249,7 +249,7 @@ class Watcher:
     # -- looking ---------------------------------------------------------------------
 
     def changes(self, now: float) -> Changes:
-        """Look at all that is hinted; return what is another than before."""
+        """Look at all that is hinted; return what has changed."""
         return self._look_at(self.hints.take(), now)
 
     def meant(self, scope: bytes) -> list[Key]:
@@ -317,7 +317,7 @@ class Watcher:
                 changes.passed.append(barrier)
 
     def is_unfinished(self, key: Key) -> bool:
-        """Say whether somebody is still at writing what is at this path."""
+        """Say whether somebody is still writing what is at this path."""
         return self._unfinished.is_open(key)
 
     # -- polling ---------------------------------------------------------------------

@@ -42,9 +42,10 @@ MAX_FRAME: Final = 4 << 20
 """Bytes of one message: what 10,000 files are called, an error, a log."""
 
 MAX_INVENTORY: Final = 16 << 20
-"""Of a host that may hold states of an earlier broker: 16 KiB for each of 1000."""
+"""Bytes of the inventory of a host that may hold states of an earlier broker: 1000
+states, 16 KiB each."""
 
-_EMPTY: Final = 64  # bytes of an inventory without states, and more
+_EMPTY: Final = 64  # bytes: enough for an inventory without states
 
 _VALUES: Final = 64_000  # in a message: 10,000 files, five values each
 _INVENTORY_VALUES: Final = 500_000  # in an inventory
@@ -53,14 +54,14 @@ MOST_QUESTIONS: Final = 16
 """That are not answered yet: a host has one thread, which waits for the answer."""
 
 MAX_ANSWERS: Final = 8 << 20
-"""Bytes of answers that a host leaves unread and asks on."""
+"""Bytes of unread answers; a host that has not read them has nothing more to ask."""
 
 MOST_DEPENDENCIES: Final = 10_000  # told of one state: a VM host tells of 2000
 _MAX_KIB: Final = 1 << 30  # a tebibyte
 _MAX_LOAD_S: Final = 3600.0
 
 TERMS_AHEAD: Final = 1 << 16
-"""Terms above its own that a broker believes: of others, started more often."""
+"""Terms above its own that a broker believes: other brokers were started more often."""
 
 
 class Hearing:

@@ -256,7 +256,7 @@ class Hosts:
                     break
                 left -= len(frame)
                 if self._hearing.take(peer, frame):
-                    began_s = time.thread_time()  # it was asked for so much
+                    began_s = time.thread_time()  # it was asked for all of that
             except ProtocolError as error:
                 self._accuse(peer, error)
                 break
@@ -272,7 +272,7 @@ class Hosts:
         self._tell(ev.Accused(peer.up.host, str(error)))
 
     def _waits_much(self, peer: Peer) -> bool:
-        """Say whether so much that it said waits for files that it is not heard now."""
+        """Say whether too much that it said waits for files: then it is not heard."""
         return peer.resting_bytes >= MAX_RESTING or self._library.is_full
 
     def _let_wait(self, peer: Peer, spent_s: float) -> None:
