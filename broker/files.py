@@ -1,4 +1,4 @@
-"""What the machine knows of files: the content of each one that some script used.
+"""What is known of files: the content of each one that some script used.
 
 The table holds all and only paths that a script's row has in `watched`. The first user
 of a path makes the loop watch it, the last one lets it go.

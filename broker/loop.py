@@ -2,8 +2,8 @@
 
 It polls, and decides nothing about the farm. Who calls is heard in
 `broker.peers.callers`, VM hosts in `broker.peers.hosts`, files in
-`broker.library.tree`; what they have to say are events for the machine, whose actions
-are carried out here.
+`broker.library.tree`; what they have to say are events for `broker.machine`, whose
+actions are carried out here.
 """
 
 # Impure.

@@ -7,7 +7,7 @@ from luafarm.names import Pool
 
 
 class Step:
-    """Shared by all parts of the machine; its `handle` begins a new one."""
+    """Shared by all parts that decide; `Broker.handle` begins a new one."""
 
     def __init__(self, now: float) -> None:
         self.now = now

@@ -183,7 +183,7 @@ class Library:
             return (pool, path) in self._watcher.hints
         return self._sources.is_young(path, self._settle_s)
 
-    # -- what the machine orders -----------------------------------------------------
+    # -- what the broker orders ------------------------------------------------------
 
     def watch(self, action: act.Watch) -> None:
         """Report changes of a path."""

@@ -109,7 +109,7 @@ class Callers:
         self._supervisors = Supervisors(MACHINE_SILENCE_S)
         self._tickets: dict[bytes, bytes] = {}
         self._next_ticket = 0
-        #: reloads that wait until the machine knows what there is
+        #: reloads that wait until the broker knows what hosts hold
         self._early: list[tuple[bytes, bytes, bool]] = []
 
     # -- to them ---------------------------------------------------------------------
@@ -318,7 +318,7 @@ class Callers:
         self._tell(ev.Missed(peer, path, found, idle, barrier))
 
     def _realign(self) -> None:
-        """Tell the machine of other names of roots before what is said by them."""
+        """Tell of other names of roots before what is said by them."""
         aliases = self._library.take_aliases()
         if aliases is not None:
             self._tell(ev.Realigned(aliases))

@@ -1,4 +1,4 @@
-"""What VM hosts say: checked, cut, and told to the machine as events.
+"""What VM hosts say: checked, cut, and told on as events.
 
 A host may be hostile: what it says has the right types when it gets here, but not
 modest sizes or plausible numbers. Those are cut; who breaks the protocol is accused.
