@@ -90,7 +90,7 @@ class Allocation:
         farm = self._farm
         while True:
             own_pool = farm.is_pool_full(record.pool)
-            is_full = farm.taken >= farm.limit or self._is_memory_full(record)
+            is_full = farm.taken >= farm.limit
             if not (own_pool or is_full):
                 return True
             if self._is_closing_much(record.pool):
@@ -145,10 +145,6 @@ class Allocation:
             if most <= victim.key:
                 return victim
             victims.put(victim, most)
-
-    def _is_memory_full(self, record: Record) -> bool:
-        limit = self._farm.memory_limit_kib
-        return limit > 0 and self._farm.kib + record.kib > limit
 
     def relieve(self, host: Host) -> None:
         """Drop what a host's memory has no space for, the least worth first."""

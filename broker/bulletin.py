@@ -14,7 +14,7 @@ from broker.roster import Roster
 from broker.step import Step
 from broker.tables import Record, State
 from luafarm.aliases import Alias
-from luafarm.names import Epoch, HostId, Pool, Script
+from luafarm.names import Epoch, Pool, Script
 from luafarm.wire import loglines
 from luafarm.wire.messages import (
     Aliases,
@@ -213,7 +213,3 @@ class Bulletin:
                 servable = {s.host.id for s in self.servable(record)}
                 assert set(record.told[1]) == servable, record.script
                 assert self.is_open or not record.askers, record.script
-
-    def told_hosts(self, record: Record) -> tuple[HostId, ...]:
-        """Return the hosts that fronts were told of."""
-        return record.told[1] if record.told is not None else ()

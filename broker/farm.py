@@ -49,14 +49,11 @@ _RESTRAINED_SHARE: Final = 4
 class Farm:
     """Scripts, hosts and states."""
 
-    def __init__(
-        self, settings: Settings, step: Step, term: int, memory_kib: int
-    ) -> None:
+    def __init__(self, settings: Settings, step: Step, term: int) -> None:
         self.settings = settings
         self.step = step
         self.fading = Fading(settings.broker.heat_half_life, step.now)
         self.limit = settings.broker.states
-        self.memory_limit_kib = memory_kib
         self.pools = pool_paths(settings)
         self.records: dict[Script, Record] = {}
         self.roster = Roster()
@@ -366,7 +363,7 @@ class Farm:
         """Put a state where it belongs in the order of worth, if it may be a victim."""
         if not state.served or state.record.script in state.host.loads:
             return
-        self.victims.put(state, key(state.heat, self.gain_s(state), self._size(state)))
+        self.victims.put(state, key(state.heat, self.gain_s(state)))
 
     def served(self, state: State) -> None:
         """Note that a state has answered, or had time to: now it may be a victim."""
@@ -374,9 +371,6 @@ class Farm:
         self.young.pop(state, None)
         self.rank(state)
 
-    def _size(self, state: State) -> float:
-        return float(max(state.kib, 1)) if self.memory_limit_kib else 1.0
-
     def worth_s(self, state: State) -> float:
         """Return the seconds of waiting that a ranked state saves in a half-life."""
-        return worth(state.key, self.lived()) * self._size(state)
+        return worth(state.key, self.lived())

@@ -72,12 +72,12 @@ class Heat:
         return self.amount * exp2(self.at - now)
 
 
-def key(heat: Heat, gain: float, size: float) -> float:
+def key(heat: Heat, gain: float) -> float:
     """Return the place of a state in the order of worth; the lowest goes first.
 
-    gain: seconds that one use saves; size: 1, or KiB where memory is what is short.
+    gain: seconds that one use saves.
     """
-    worth = max(heat.amount, _LEAST) * max(gain, _LEAST) / max(size, _LEAST)
+    worth = max(heat.amount, _LEAST) * max(gain, _LEAST)
     return log2(worth) + heat.at
 
 

@@ -81,10 +81,9 @@ class Broker:
         now: float,
         *,
         cores: int = 0,
-        memory_kib: int = 0,
     ) -> None:
         self._step = Step(now)
-        self.farm = Farm(settings, self._step, term, memory_kib)
+        self.farm = Farm(settings, self._step, term)
         self.allocation = Allocation(self.farm, cores)
         self._recycling = Recycling(self.farm, self.allocation)
         convergence = self._convergence = Convergence(self.farm, self.allocation)

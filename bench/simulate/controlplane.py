@@ -50,7 +50,6 @@ class Broker:
             term=1,
             now=0.0,
             cores=config.cores,
-            memory_kib=config.memory_kib,
         )
         self._joining = list(config.hosts)
         self._present: dict[HostId, None] = {}

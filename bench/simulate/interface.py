@@ -19,7 +19,6 @@ class Config:
     states: int  # limit: states in the whole farm
     clones: int  # limit: states of one script
     cores: int = 0  # of the farm; 0: not known
-    memory_kib: int = 0  # limit; 0: none
     seed: int = 1
 
 

@@ -230,23 +230,6 @@ def test_remembered_scripts_are_bounded() -> None:
     paper.broker.check()
 
 
-def test_a_memory_limit_counts_kibibytes_and_weighs_worth_by_size() -> None:
-    paper = Paper(settings(), memory_kib=250)
-    for name in "abc":
-        paper.write(script(name))
-    paper.join("h1")
-    for path in (A, B):
-        paper.ask(path)
-        served(paper, path, "h1")
-    paper.ask(C)
-    assert paper.broker.farm.kib == 300  # the size of C was not known before
-    served(paper, C, "h1")
-    paper.ask(script("a"))
-    paper.write(D)
-    paper.ask(D)
-    assert len(drops(paper)) >= 1
-
-
 def test_a_host_full_of_memory_loses_what_is_worth_least_there() -> None:
     paper = Paper(settings(PoolSettings(root=("/r",), host_memory=256 * 1024)))
     for name in "abc":

@@ -73,7 +73,7 @@ def test_the_order_of_keys_is_the_order_of_worths_at_any_later_time(
         for at, amount in sorted(history):
             heat.add(amount, at)
         heats.append(heat)
-    keys = [key(heat, 0.01, 1.0) for heat in heats]
+    keys = [key(heat, 0.01) for heat in heats]
     worths = [heat.now(now) * 0.01 for heat in heats]
     if abs(worths[0] - worths[1]) > 1e-6 * max(worths):
         assert (keys[0] < keys[1]) == (worths[0] < worths[1])
