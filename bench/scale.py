@@ -155,7 +155,7 @@ class Crowd:
         self._asking = 0
 
     async def grow(self, number: int) -> None:
-        """Have so many connections."""
+        """Have this many connections."""
         loop = asyncio.get_running_loop()
         while len(self.clients) < number:
             try:
@@ -168,7 +168,7 @@ class Crowd:
             self.clients.append(client)
 
     async def ask(self, questions: Iterator[bytes], connections: int) -> None:
-        """Ask all questions over so many connections."""
+        """Ask all questions over this many connections."""
         await self.grow(connections)
         self._questions = questions
         self._idle.clear()
@@ -300,7 +300,7 @@ class Scale:
         ]
 
     def _timed(self, scripts: int, seconds: float) -> Iterator[bytes]:
-        """Give questions about random scripts of the first ones for so long."""
+        """Give questions about random scripts of the first ones for this time."""
         end = time.monotonic() + seconds
         known = self.questions[:scripts]
         while time.monotonic() < end:

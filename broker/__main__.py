@@ -5,6 +5,7 @@
 import contextlib
 import gc
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,10 @@ from luafarm.keys import curve
 from luafarm.process import descriptors, limits, logs, privileges, rundir
 
 TITLE: Final = "luafarm-broker"
+
+RECORD: Final = "LUAFARM_RECORD"
+"""Environment variable with the file for what fronts and hosts report. No setting:
+only who works on the policies wants it, for `python -m bench.simulate --trace`."""
 
 _TERM_S: Final = 64
 """Seconds that one term of a broker lasts at least, so that 23 bits reach to 2037."""
@@ -57,8 +62,9 @@ def _serve(settings: Settings) -> None:
         keys = curve.load(Path(settings.security.keys), "broker", machine)
     privileges.drop(settings.security)
     term = next_term(run / "broker.term", time.time())
+    record = os.environ.get(RECORD, "")
     try:
-        loop = Loop(settings, endpoint, term, keys)
+        loop = Loop(settings, endpoint, term, keys, Path(record) if record else None)
     except zmq.ZMQError as error:
         raise SettingsError(f'[broker] endpoint = "{endpoint}": {error}') from None
     loop.catch_signals()

@@ -55,9 +55,9 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Report when the content at this path is another than this (empty: no file).
+    """Report when the content at this path is not this one (empty: no file).
 
-    For a path that is watched already: this is what the machine knows of it now.
+    Of a path that is watched already: this is what is known of it now.
     """
 
     pool: Pool
@@ -74,16 +74,16 @@ class Unwatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Await:
-    """Report when something else is at this path than was seen there."""
+class WatchBarrier:
+    """Report when there is something else at this path than was seen."""
 
     path: bytes
     seen: bytes  # as a `Barrier` has it; empty: nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Unawait:
-    """Nobody waits for this path any more."""
+class UnwatchBarrier:
+    """Nothing depends on what is at this path any more."""
 
     path: bytes
 
@@ -116,7 +116,7 @@ class Recycle:
 
 
 @dataclass(frozen=True, slots=True)
-class Kill:
+class KillHost:
     """Tell the machine's supervisor to kill this host and replace it."""
 
     machine: Machine
@@ -147,12 +147,12 @@ Action = (
     | Tell
     | Watch
     | Unwatch
-    | Await
-    | Unawait
+    | WatchBarrier
+    | UnwatchBarrier
     | Keep
     | Answer
     | Recycle
-    | Kill
+    | KillHost
     | Forget
     | Log
 )

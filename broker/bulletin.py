@@ -11,8 +11,8 @@ from typing import Final
 
 from broker.actions import Tell
 from broker.roster import Roster
+from broker.step import Step
 from broker.tables import Record, State
-from broker.turn import Turn
 from luafarm.aliases import Alias
 from luafarm.names import Epoch, Pool, Script
 from luafarm.wire import loglines
@@ -26,13 +26,13 @@ from luafarm.wire.messages import (
     Verdict,
 )
 
-WAITING_S: Final = 60.0
-"""A `Miss` not answered for so long is refused; its front gave up before."""
+ANSWER_S: Final = 60.0
+"""A `Miss` that is older is refused; its front has given up."""
 
-MOST_WAITING: Final = 100_000
+MOST_OWED: Final = 100_000
 """Unanswered questions of all fronts; beyond, a further one is refused at once."""
 
-Question = tuple[bytes, bytes]
+Asker = tuple[bytes, bytes]
 """(front, path it asked for)"""
 
 
@@ -40,17 +40,17 @@ class Bulletin:
     """Places as fronts know them, and unanswered questions."""
 
     def __init__(
-        self, turn: Turn, records: dict[Script, Record], roster: Roster
+        self, step: Step, records: dict[Script, Record], roster: Roster
     ) -> None:
-        self._turn = turn
+        self._step = step
         self._records = records
         self._roster = roster
         #: fronts are told nothing before the broker knows what there is
         self.is_open = False
         self._aliases: tuple[Alias, ...] = ()
-        #: questions in the rows' `waiting`
-        self.waiting = 0
-        self._asked: deque[tuple[float, Record, Question]] = deque()
+        #: answers to all rows' `askers`
+        self.owed = 0
+        self._asked: deque[tuple[float, Record, Asker]] = deque()
 
     # -- places ----------------------------------------------------------------------
 
@@ -63,7 +63,7 @@ class Bulletin:
         staying = [s for s in states if not s.host.is_retiring]
         return staying or states
 
-    def ready(self, record: Record) -> Place:
+    def served(self, record: Record) -> Place:
         """Return where a script is served."""
         limits = record.policy.limits
         return Place(
@@ -106,12 +106,12 @@ class Bulletin:
 
     def publish(self, record: Record) -> None:
         """Tell all fronts where a script is served, and answer those that wait."""
-        place = self.ready(record)
+        place = self.served(record)
         told = (int(place.verdict), place.hosts, place.epoch)
         if told != record.told and (place.hosts or record.told is not None):
             record.told = told
             self.tell(place)
-        if place.hosts and record.waiting:
+        if place.hosts and record.askers:
             self.answer(record, place)
 
     def refuse(
@@ -139,40 +139,40 @@ class Bulletin:
     def tell(self, message: Place | HostUp | HostLost | Aliases) -> None:
         """Tell all fronts."""
         if self.is_open:
-            self._turn.out.append(Tell(b"", message))
+            self._step.out.append(Tell(b"", message))
 
     def snapshot(self) -> Snapshot:
         """Return all that a front must know; about the rest it asks."""
         ups = [host.up for host in self._roster.hosts.values()]
         records = self._records.values()
-        places = [self.ready(r) for r in records if r.told is not None and r.told[1]]
+        places = [self.served(r) for r in records if r.told is not None and r.told[1]]
         return Snapshot(tuple(ups), tuple(places), self._aliases)
 
-    # -- questions -------------------------------------------------------------------
+    # -- answers -------------------------------------------------------------------
 
-    def wait(self, record: Record, front: bytes, asked: bytes) -> bool:
+    def owe(self, record: Record, front: bytes, asked: bytes) -> bool:
         """Owe an answer; return False when there are too many to owe one more."""
-        if self.waiting >= MOST_WAITING:
+        if self.owed >= MOST_OWED:
             return False
-        question = (front, asked)
-        if question not in record.waiting:
-            record.waiting[question] = self._turn.now
-            self.waiting += 1
-            self._asked.append((self._turn.now, record, question))
+        asker = (front, asked)
+        if asker not in record.askers:
+            record.askers[asker] = self._step.now
+            self.owed += 1
+            self._asked.append((self._step.now, record, asker))
         return True
 
     def answer(self, record: Record, place: Place) -> None:
         """Answer all fronts that wait for this script."""
-        questions = list(record.waiting)
-        self.waiting -= len(questions)
-        record.waiting.clear()
+        askers = list(record.askers)
+        self.owed -= len(askers)
+        record.askers.clear()
         record.idle = ()
-        for front, asked in questions:
+        for front, asked in askers:
             self.reply(front, asked, place)
 
     def reply(self, front: bytes, asked: bytes, place: Place) -> None:
         """Answer one front."""
-        self._turn.count("answers")
+        self._step.count("answers")
         answer = Place(
             asked,
             place.script,
@@ -186,30 +186,30 @@ class Bulletin:
             place.retry_after_s,
             place.error,
         )
-        self._turn.out.append(Tell(front, answer))
+        self._step.out.append(Tell(front, answer))
 
     def expire(self) -> list[Record]:
         """Refuse what could not be answered in time; return the scripts."""
         late: list[Record] = []
-        before = self._turn.now - WAITING_S
+        before = self._step.now - ANSWER_S
         while self._asked and self._asked[0][0] <= before:
-            since, record, question = self._asked.popleft()
-            if record.waiting.get(question) != since:
+            since, record, asker = self._asked.popleft()
+            if record.askers.get(asker) != since:
                 continue  # answered, and maybe asked again
-            del record.waiting[question]
-            self.waiting -= 1
-            self._turn.count("late_answers")
+            del record.askers[asker]
+            self.owed -= 1
+            self._step.count("late_answers")
             place = self.unserved(record.script, record.pool, Verdict.REFUSED)
-            self.reply(question[0], question[1], place)
+            self.reply(asker[0], asker[1], place)
             late.append(record)
         return late
 
     def check(self) -> None:
         """Raise AssertionError if questions are lost, or fronts were told wrong."""
         records = self._records.values()
-        assert self.waiting == sum([len(r.waiting) for r in records])
+        assert self.owed == sum([len(r.askers) for r in records])
         for record in records:
             if record.told is not None and record.told[1]:
                 servable = {s.host.id for s in self.servable(record)}
                 assert set(record.told[1]) == servable, record.script
-                assert self.is_open or not record.waiting, record.script
+                assert self.is_open or not record.askers, record.script

@@ -17,7 +17,7 @@ LEAST_WAIT_S: Final = 0.001
 """Shorter waits are not worth a state, however quickly it loads."""
 
 WORTH_RATIO: Final = 1.5
-"""What waits must be worth so many times what the victim is worth."""
+"""What waits must be worth this many times what the victim is worth."""
 
 _BURST_S: Final = 8.0
 """Seconds of unused budget that a flash crowd may spend at once."""

@@ -10,8 +10,8 @@ load that its host refused, and of those who wait for a change to be in force.
 from typing import Final
 
 from broker.actions import Answer
+from broker.allocation import Allocation
 from broker.farm import Farm
-from broker.placement import Placement
 from broker.resolve import shown
 from broker.tables import Failure, Generation, Loading, Record, State
 from luafarm.ends import Budget
@@ -22,7 +22,7 @@ EMPTY: Final = bytes.fromhex("cae66941d9efbd404e4d88758ea67670")
 """Digest (BLAKE2b, 16 bytes) of an empty file, which is no script."""
 
 REFUSED_S: Final = 0.5
-"""A host that refused a load gets no other one for so long."""
+"""For this time a host that refused a load gets no other one."""
 
 _SAY_AGAIN_S: Final = 60.0
 _FIRST_RETRY_S: Final = 1.0
@@ -32,10 +32,10 @@ _MOST_RETRIES: Final = 6
 class Convergence:
     """Brings scripts to what their rows ask for."""
 
-    def __init__(self, farm: Farm, placement: Placement) -> None:
+    def __init__(self, farm: Farm, allocation: Allocation) -> None:
         self._farm = farm
-        self._turn = farm.turn
-        self._placement = placement
+        self._step = farm.step
+        self._allocation = allocation
         self._last_good = farm.settings.broker.last_good
         #: scripts with a load that a host refused: when to try again
         self._refused: dict[Script, float] = {}
@@ -45,28 +45,28 @@ class Convergence:
         farm = self._farm
         if farm.records.get(record.script) is not record:
             return
-        is_refused = farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0
+        is_refused = farm.quarantine.remaining_s(record.script, self._step.now) > 0.0
         if farm.bulletin.is_open and not is_refused:
             if record.next is not None:
                 self._tend_canary(record, record.next)
             elif record.current is not None:
                 self._tend_states(record, record.current)
-        if farm.is_unused(record) and record.script not in farm.ghosts:
+        if farm.is_unused(record) and record.script not in farm.remembered:
             farm.cool(record)
-        self.answer_waits(record.script)
+        self.answer_tickets(record.script)
 
     def _tend_states(self, record: Record, current: Generation) -> None:
         farm = self._farm
         for state in record.states:
             if state.generation is not current and self.may_load(state):
                 farm.begin(record, state.host, current, background=True)
-        if record.waiting and not record.states:
+        if record.askers and not record.states:
             if record.loads:
                 self._hurry(record)
             else:
-                self._placement.place(record, current)
-        self._placement.move(record)
-        self._placement.top_up(record)
+                self._allocation.place(record, current)
+        self._allocation.move(record)
+        self._allocation.top_up(record)
 
     def _tend_canary(self, record: Record, generation: Generation) -> None:
         farm = self._farm
@@ -87,17 +87,17 @@ class Convergence:
             if hosts:  # else `retry` comes back
                 farm.begin(record, hosts[0], generation, background=True)
         else:
-            self._placement.place(record, generation)
+            self._allocation.place(record, generation)
 
     def _hurry(self, record: Record) -> None:
         """Load at once what stands in a backlog, if a request waits for it."""
-        if record.waiting and not any(x.sent for x in record.loads.values()):
+        if record.askers and not any(x.sent for x in record.loads.values()):
             self._farm.send(next(iter(record.loads.values())))
 
-    def answer_waits(self, script: Script) -> None:
+    def answer_tickets(self, script: Script) -> None:
         """Answer those who wait for a change of this script that is in force."""
         farm = self._farm
-        if not farm.waits.is_awaited(script):
+        if not farm.tickets.has(script):
             return
         record = farm.records.get(script)
         error = ""
@@ -106,10 +106,10 @@ class Convergence:
                 return
             if record.failure is not None:
                 error = record.failure.error.message
-        if not error and not farm.waits.is_fenced(script):
+        if not error and not farm.fences.is_confirmed(script):
             return
-        for ticket, failed, why in farm.waits.settled(script, error):
-            self._turn.out.append(Answer(ticket, not why, why, failed))
+        for ticket, failed, why in farm.tickets.settle(script, error):
+            self._step.out.append(Answer(ticket, not why, why, failed))
 
     # -- what does not load ------------------------------------------------------------
 
@@ -125,24 +125,24 @@ class Convergence:
             and (bool(generation.digest) or before.error.message == error.message)
         )
         attempts = before.attempts + 1 if before is not None and is_same else 1
-        retry_at = self._turn.now + _FIRST_RETRY_S * 2.0**attempts
+        retry_at = self._step.now + _FIRST_RETRY_S * 2.0**attempts
         record.next = None
         record.stale_loads = 0
         farm.fail(record, Failure(generation, error, attempts, retry_at))
         if not is_same:
             text = f"script={shown(record.script)} does not load: {error.message}"
-            self._turn.log("error", text, record.pool)
+            self._step.log("error", text, record.pool)
         if record.current is not None and self._last_good:
-            self._turn.count("last_good")
-            farm.keep(record, record.current)
-            farm.rewatch(record)
+            self._step.count("last_good")
+            farm.following.keep(record, record.current)
+            farm.following.rewatch(record)
             return
         for host in farm.holders(record, None):
             farm.fence(host, record.script, generation.epoch)
         for state in list(record.states):
             farm.drop(state)
         record.current = None
-        farm.rewatch(record)
+        farm.following.rewatch(record)
         farm.bulletin.refuse(record, Verdict.BROKEN, error, 0.0)
 
     def unsendable(self, record: Record) -> None:
@@ -154,24 +154,24 @@ class Convergence:
         failure = record.failure
         if failure is None or record.next is not None or record.states:
             return
-        self._turn.log("warning", f"script={shown(record.script)}: last good is lost")
+        self._step.log("warning", f"script={shown(record.script)}: last good is lost")
         record.current = None
-        farm.keep(record, None)
-        farm.rewatch(record)
+        farm.following.keep(record, None)
+        farm.following.rewatch(record)
         farm.bulletin.refuse(record, Verdict.BROKEN, failure.error, 0.0)
 
     def retry(self) -> None:
         """Try again what did not load where the reason may have been the moment."""
         farm = self._farm
         for script, due in list(self._refused.items()):
-            if due <= self._turn.now:
+            if due <= self._step.now:
                 del self._refused[script]
                 if script in farm.records:
                     self.tend(farm.records[script])
         for record in list(farm.failed.values()):
             failure = record.failure
             assert failure is not None
-            if self._turn.now < failure.retry_at or record.next is not None:
+            if self._step.now < failure.retry_at or record.next is not None:
                 continue
             if record.current is None:
                 farm.fail(record, None)
@@ -188,16 +188,16 @@ class Convergence:
 
     def refused(self, loading: Loading, error: ScriptError) -> None:
         """Take a load that its host did not try: the script is not to blame."""
-        now = self._turn.now
+        now = self._step.now
         record, host, generation = loading.record, loading.host, loading.generation
-        self._turn.count("refused_loads")
+        self._step.count("refused_loads")
         if now - host.refused_until > _SAY_AGAIN_S:
             text = f"host={host.id} does not load script={shown(record.script)}"
-            self._turn.log("warning", f"{text}: {error.message}")
+            self._step.log("warning", f"{text}: {error.message}")
         host.refused_until = now + REFUSED_S
         self._refused[record.script] = host.refused_until
         if error.budget:  # full: with one state less it may do
-            self._placement.shed(host, record)
+            self._allocation.shed(host, record)
         elif generation in (record.next, record.current):
             # its fence is above what this broker knew of: only a newer one will do
             record.next = self.following(record, generation.digest, generation)
@@ -207,7 +207,7 @@ class Convergence:
         """Say whether a state can be renewed where it is, now."""
         host = state.host
         return host.id not in state.record.loads and (
-            host.refused_until <= self._turn.now
+            host.refused_until <= self._step.now
         )
 
     def following(
@@ -218,7 +218,7 @@ class Convergence:
         That much is sent with the order to load, to spare the host its questions.
         """
         farm = self._farm
-        following = Generation(farm.next_epoch(), digest)
+        following = Generation(farm.epochs.next(), digest)
         for old in (record.current, newest):
             if old is not None:
                 now = [

@@ -15,10 +15,10 @@ it, and a question besides its name (measured, in the tables and in the watcher)
 
 
 def path_bytes(path: bytes) -> int:
-    """Return what it takes to follow a path, but for those who use it."""
+    """Return what it takes to follow a path, without those who use it."""
     return len(path) + _PATH_BYTES + _STEP_BYTES * path.count(b"/")
 
 
 def question_bytes(dependency: Dependency, paths: int) -> int:
-    """Return what a question takes that stands for so many paths, but for them."""
+    """Return what a question takes that stands for this many paths, without these."""
     return len(dependency.name) + _QUESTION_BYTES + _USER_BYTES * paths

@@ -25,6 +25,7 @@ class FileNow:
     path: bytes
     digest: bytes  # of the content; empty: no regular file that the pool may read
     error: str = ""  # why a file that is there cannot be read
+    is_known: bool = True  # no: it cannot be read just now, and nothing is known of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,9 @@ class Found:
     script: Script
     digest: bytes
     error: str = ""
-    is_whole: bool = True  # no: its writer is still at it, and nothing older is known
+    #: no: it is still being written, or it cannot be read just now, and nothing older
+    #: is known
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ class StateLoaded:
     load_s: float
     kib: int
     dependencies: tuple[Dependency, ...] = ()
-    changed: tuple[FileNow, ...] = ()  # of its files: those that are others by now
+    changed: tuple[FileNow, ...] = ()  # those of its files that have changed since
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +195,13 @@ class FenceRaised:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A settled batch of files and barriers that are others than before."""
+    """A settled batch of files and barriers that have changed."""
 
     files: tuple[FileNow, ...]
     ticket: bytes = b""  # names who waits; empty: nobody
-    scope: bytes = b""  # and for what: a script, module, directory or empty for all
+    scope: bytes = b""  # for this script, module or directory; empty: for all
     meant: frozenset[bytes] = frozenset()  # paths that are there through symlinks
-    passed: tuple[bytes, ...] = ()  # barriers that are others than they were seen
+    passed: tuple[bytes, ...] = ()  # barriers that have changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ Eviction = tuple[Script, float, str]
 
 
 class Evictions:
-    """The latest one of each script, as far as there is room to remember."""
+    """The latest one of each script, of a bounded number of scripts."""
 
     def __init__(self) -> None:
         self._latest: OrderedDict[Script, tuple[float, str]] = OrderedDict()
@@ -31,7 +31,7 @@ class Evictions:
         return self._latest.get(script)
 
     def recent(self, number: int) -> list[Eviction]:
-        """Return so many, the latest first."""
+        """Return this many, the latest first."""
         found: list[Eviction] = []
         for script, (at, why) in reversed(self._latest.items()):
             if len(found) == number:

@@ -1,19 +1,25 @@
 """The broker's tables and the elementary moves between them.
 
-Everything that changes a row goes through here, so that the counts, the order of worth
-and the watched files always agree (`check`). What should happen is decided elsewhere:
-rooms and hosts in `broker.placement`, generations in `broker.renewal`, hosts that come
-and go in `broker.census`, replacement in `broker.recycling`.
+Whatever moves a state or load from one table to another, counts one, or changes what is
+watched for a script goes through here, so that counts, watched files and the order of
+worth always agree (`broker.invariants`). The other columns of a row, such as its
+generations and what was measured of it, are set by whoever decides about them: hosts
+and space for states in `broker.allocation`, generations in `broker.renewal`, hosts that
+come and go in `broker.census`, replacement in `broker.recycling`.
 """
 
 # Compiled.
 
 from typing import Final
 
-from broker.actions import Drop, Fence, Keep, Load
+from broker.actions import Drop, Fence, Load
 from broker.bulletin import Bulletin
+from broker.closings import Closings
+from broker.epochs import Epochs
 from broker.evictions import Evictions
+from broker.fences import Fences
 from broker.files import Files
+from broker.following import Following
 from broker.footprint import Footprint
 from broker.heat import Fading, key, worth
 from broker.missing import Missing
@@ -21,40 +27,40 @@ from broker.policies import policy, pool_paths
 from broker.quarantine import Quarantine
 from broker.restraint import Restraint
 from broker.roster import Roster
+from broker.step import Step
 from broker.tables import (
     SLOW,
     Failure,
     Generation,
     Host,
-    Key,
     Loading,
     Record,
     State,
 )
-from broker.turn import Turn
+from broker.tickets import Tickets
 from broker.victims import PoolVictims
-from broker.waits import Waits
 from luafarm.config.settings import Settings
-from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool, Script
+from luafarm.names import Epoch, Pool, Script
 
 _RESTRAINED_SHARE: Final = 4
-"""A restrained script gets one of so many VM hosts of its pool, and at least one."""
+"""A restrained script gets one in four VM hosts of its pool, and at least one."""
 
 
 class Farm:
     """Scripts, hosts and states."""
 
-    def __init__(self, settings: Settings, turn: Turn, term: int) -> None:
+    def __init__(self, settings: Settings, step: Step, term: int) -> None:
         self.settings = settings
-        self.turn = turn
-        self.fading = Fading(settings.broker.heat_half_life, turn.now)
+        self.step = step
+        self.fading = Fading(settings.broker.heat_half_life, step.now)
         self.limit = settings.broker.states
         self.pools = pool_paths(settings)
         self.records: dict[Script, Record] = {}
         self.roster = Roster()
-        self.bulletin = Bulletin(turn, self.records, self.roster)
+        self.bulletin = Bulletin(step, self.records, self.roster)
         self.files = Files(self.pools)
-        self.footprint = Footprint(self.files, turn, settings.broker.file_memory)
+        self.footprint = Footprint(self.files, step, settings.broker.file_memory)
+        self.following = Following(self.files, step)
         self.missing = Missing(settings.broker.missing)
         self.quarantine = Quarantine(settings.broker)
         self.restraint = Restraint(
@@ -62,40 +68,22 @@ class Farm:
         )
         self.victims = PoolVictims()
         self.evictions = Evictions()
-        self.waits = Waits()
+        self.fences = Fences()
+        self.tickets = Tickets()
         #: scripts that have no state and wait for none: only their heat is remembered
-        self.ghosts: dict[Script, None] = {}
+        self.remembered: dict[Script, None] = {}
         #: scripts whose newest content does not load
         self.failed: dict[Script, Record] = {}
         #: states that have not served yet, in order of loading
         self.young: dict[State, None] = {}
         #: pairs of script and host that have a state or get one, by pool
         self.taken_by = dict.fromkeys(self.pools, 0)
-        #: orders to close that are not confirmed, by pool of the hosts
-        self.draining_of = dict.fromkeys(self.pools, 0)
-        #: hosts with an order to close a state that is not confirmed
-        self.closing: dict[Script, dict[HostId, Host]] = {}
+        self.closings = Closings(self.pools)
         self.kib = 0
-        #: seconds of which this broker saw every one pass: what others must do in time
-        #: is counted in these
+        #: seconds that this broker was awake; deadlines of others count these only
         self.watched_s = 0.0
-        self.term = term
-        self._number = 0
+        self.epochs = Epochs(term)
         self._serial = 0
-        self._kept: dict[Script, None] = {}
-
-    # -- epochs ----------------------------------------------------------------------
-
-    def next_epoch(self) -> Epoch:
-        """Return an epoch above every earlier one."""
-        self._number += 1
-        return Epoch(self.term << TERM_SHIFT | self._number)
-
-    def seen_epoch(self, epoch: Epoch) -> None:
-        """Count on above the epochs of an earlier broker."""
-        if epoch >= self.term << TERM_SHIFT | (self._number + 1):
-            self.term = (epoch >> TERM_SHIFT) + 1
-            self._number = 0
 
     # -- scripts ---------------------------------------------------------------------
 
@@ -105,21 +93,21 @@ class Farm:
         if record is None:
             mine = policy(self.settings, self.pools[pool], script)
             record = self.records[script] = Record(script, pool, mine)
-        self.ghosts.pop(script, None)
+        self.remembered.pop(script, None)
         return record
 
     def is_unused(self, record: Record) -> bool:
         """Say whether nothing but its heat makes a script worth remembering."""
         return (
-            not (record.states or record.loads or record.waiting)
+            not (record.states or record.loads or record.askers)
             and record.failure is None
             and record.next is None
-            and self.quarantine.remaining_s(record.script, self.turn.now) <= 0.0
+            and self.quarantine.remaining_s(record.script, self.step.now) <= 0.0
         )
 
     def is_restrained(self, record: Record) -> bool:
         """Say whether a script gets few VM hosts for a while."""
-        return self.restraint.left_s(record.script, self.turn.now) > 0.0
+        return self.restraint.left_s(record.script, self.step.now) > 0.0
 
     def most_states(self, record: Record) -> int:
         """Return how many states a script may have now."""
@@ -135,18 +123,18 @@ class Farm:
 
     def cool(self, record: Record) -> None:
         """Keep nothing of a script but its heat, and that of a bounded number."""
-        assert not len(record.states) + len(record.loads) + len(record.waiting)
+        assert not len(record.states) + len(record.loads) + len(record.askers)
         record.current = None
         record.next = None
         self.fail(record, None)
-        self.keep(record, None)
-        self.watch(record, {})
+        self.following.keep(record, None)
+        self.following.watch(record, {})
         record.told = None
-        self.ghosts.pop(record.script, None)
-        self.ghosts[record.script] = None
-        if len(self.ghosts) > max(1000, 4 * self.limit):
-            oldest = next(iter(self.ghosts))
-            del self.ghosts[oldest]
+        self.remembered.pop(record.script, None)
+        self.remembered[record.script] = None
+        if len(self.remembered) > max(1000, 4 * self.limit):
+            oldest = next(iter(self.remembered))
+            del self.remembered[oldest]
             del self.records[oldest]
 
     def fail(self, record: Record, failure: Failure | None) -> None:
@@ -155,43 +143,6 @@ class Farm:
         self.failed.pop(record.script, None)
         if failure is not None:
             self.failed[record.script] = record
-
-    def rewatch(self, record: Record) -> None:
-        """Watch all and only the files of the generations that the row holds."""
-        wanted: dict[Key, bytes] = {}
-        for generation in record.generations():
-            wanted[record.pool, record.script] = generation.digest
-            for dependency in generation.dependencies.values():
-                wanted.update(self.files.tried(record, dependency))
-        self.watch(record, wanted)
-
-    def watch(self, record: Record, wanted: dict[Key, bytes]) -> None:
-        """Watch all and only these paths for the script, which saw these contents."""
-        self.watch_more(record, wanted)
-        for path in list(record.watched):
-            if path not in wanted:
-                del record.watched[path]
-                self.files.release(path, record.script, self.turn.out)
-
-    def watch_more(self, record: Record, wanted: dict[Key, bytes]) -> None:
-        """Watch these paths as well."""
-        for path, digest in wanted.items():
-            if path not in record.watched:
-                record.watched[path] = None
-                self.files.use(path, record.script, digest, self.turn.out)
-        self.files.charge(record)
-
-    def keep(self, record: Record, generation: Generation | None) -> None:
-        """Have the contents of this generation kept, or those of the script let go."""
-        if generation is None:
-            if record.script in self._kept:
-                del self._kept[record.script]
-                self.turn.out.append(Keep(record.script, ()))
-            return
-        digests = {d.digest for d in generation.dependencies.values() if d.path}
-        self._kept[record.script] = None
-        kept = (generation.digest, *sorted(digests))
-        self.turn.out.append(Keep(record.script, kept))
 
     # -- loads -----------------------------------------------------------------------
 
@@ -210,8 +161,8 @@ class Farm:
         else:
             self.victims.remove(old)
             if old.epoch >= epoch:  # renewed as it is: a load has an epoch of its own
-                epoch = self.next_epoch()
-        loading = Loading(record, host, generation, epoch, self.turn.now)
+                epoch = self.epochs.next()
+        loading = Loading(record, host, generation, epoch, self.step.now)
         record.loads[host.id] = loading
         host.loads[record.script] = loading
         if background and host.background is not None:
@@ -227,9 +178,9 @@ class Farm:
         record = loading.record
         generation = loading.generation
         loading.sent = True
-        loading.since = self.turn.now
-        self.turn.count("loads")
-        self.turn.out.append(
+        loading.since = self.step.now
+        self.step.count("loads")
+        self.step.out.append(
             Load(
                 loading.host.id,
                 record.pool,
@@ -271,7 +222,7 @@ class Farm:
         if state is not None:
             state.generation = loading.generation
             state.epoch = loading.epoch
-            state.loaded_at = self.turn.now
+            state.loaded_at = self.step.now
             state.requests = 0
             self._weigh(state, kib)
             self.rank(state)
@@ -289,11 +240,6 @@ class Farm:
     # -- states ----------------------------------------------------------------------
 
     @property
-    def draining(self) -> int:
-        """Orders to close a state that are not confirmed."""
-        return sum(self.draining_of.values())
-
-    @property
     def taken(self) -> int:
         """Pairs of script and host that have a state or get one."""
         return sum(self.taken_by.values())
@@ -308,7 +254,7 @@ class Farm:
     ) -> State:
         """Put a state that a host holds into the tables."""
         self._serial += 1
-        state = State(record, host, generation, epoch, self._serial, self.turn.now)
+        state = State(record, host, generation, epoch, self._serial, self.step.now)
         self.taken_by[record.pool] += 1
         if not record.states and record.lane == SLOW:
             self.roster.count_slow(record.pool, 1)
@@ -367,39 +313,23 @@ class Farm:
 
     def close(self, host: Host, script: Script, epoch: Epoch) -> None:
         """Order what a host has of a script to close, known or not."""
-        if script not in host.draining:
-            self.draining_of[host.pool] += 1
-            self.closing.setdefault(script, {})[host.id] = host
-        host.draining[script] = epoch
-        self.turn.out.append(Drop(host.id, script, epoch))
+        self.closings.order(host, script, epoch)
+        self.step.out.append(Drop(host.id, script, epoch))
 
     def fence_closing(self) -> None:
         """Fence off states that are being closed and may be of any age.
 
         Of a script with a served generation they are of that one, or fenced already.
         """
-        for script, hosts in self.closing.items():
+        for script in self.closings.scripts():
             record = self.records.get(script)
             if record is None or record.current is None:
-                for host in hosts.values():
+                for host in self.closings.of(script).values():
                     self.fence(host, script, Epoch(host.draining[script] + 1))
-
-    def drained(self, host: Host, script: Script, epoch: Epoch) -> bool:
-        """Note that a state is closed; return whether that had been ordered."""
-        meant = host.draining.get(script)
-        if meant is None or epoch > meant:
-            return False
-        del host.draining[script]
-        self.draining_of[host.pool] -= 1
-        closing = self.closing[script]
-        del closing[host.id]
-        if not closing:
-            del self.closing[script]
-        return True
 
     def holders(self, record: Record, served: Generation | None) -> list[Host]:
         """Return the hosts that may have a state of another generation than this."""
-        hosts = dict(self.closing.get(record.script, ()))
+        hosts = dict(self.closings.of(record.script))
         for state in record.states:
             if state.generation is not served:
                 hosts[state.host.id] = state.host
@@ -410,14 +340,14 @@ class Farm:
 
     def fence(self, host: Host, script: Script, epoch: Epoch) -> None:
         """Let the host start nothing older of this script."""
-        self.waits.raised(host.id, script, epoch, self.watched_s)
-        self.turn.out.append(Fence(host.id, script, epoch))
+        self.fences.ordered(host.id, script, epoch, self.watched_s)
+        self.step.out.append(Fence(host.id, script, epoch))
 
     # -- worth -----------------------------------------------------------------------
 
     def lived(self) -> float:
         """Return the time of this turn in half-lives, as heat is counted."""
-        return self.fading.at(self.turn.now)
+        return self.fading.at(self.step.now)
 
     def gain_s(self, state: State) -> float:
         """Return the seconds that one use of a state saves."""
@@ -434,6 +364,12 @@ class Farm:
         if not state.served or state.record.script in state.host.loads:
             return
         self.victims.put(state, key(state.heat, self.gain_s(state)))
+
+    def served(self, state: State) -> None:
+        """Note that a state has answered, or had time to: now it may be a victim."""
+        state.served = True
+        self.young.pop(state, None)
+        self.rank(state)
 
     def worth_s(self, state: State) -> float:
         """Return the seconds of waiting that a ranked state saves in a half-life."""

@@ -1,4 +1,4 @@
-"""What the machine knows of files: the content of each one that some script used.
+"""What is known of files: the content of each one that some script used.
 
 The table holds all and only paths that a script's row has in `watched`. The first user
 of a path makes the loop watch it, the last one lets it go.
@@ -89,7 +89,7 @@ class Files:
         return len(tuple(islice(there, 2))) < 2
 
     def is_news(self, key: Key, digest: bytes, error: str) -> bool:
-        """Say whether this is another content than is known of a used path."""
+        """Say whether a used path is known to have another content or error."""
         file = self._files.get(key)
         return file is not None and (file.digest != digest or file.error != error)
 
@@ -127,7 +127,7 @@ class Files:
         return Dependency(old.kind, old.name, b"", b"")
 
     def is_stale(self, record: Record, generation: Generation) -> bool:
-        """Say whether any file of the generation is another one now, or may be."""
+        """Say whether any file of the generation has changed, or may have."""
         if generation.is_doubted:
             return True
         if self.digest((record.pool, record.script)) != generation.digest:

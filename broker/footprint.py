@@ -14,21 +14,21 @@ from typing import Final
 from broker.costs import path_bytes, question_bytes
 from broker.files import Files
 from broker.resolve import shown
+from broker.step import Step
 from broker.tables import Generation, Key, Record
-from broker.turn import Turn
 from luafarm.process.complaints import Complaints
 from luafarm.wire.messages import Dependency
 
 SCRIPT_SHARE: Final = 32
-"""A script may take so small a part of what its pool may take."""
+"""A script may take one in this many parts of what its pool may take."""
 
 
 class Footprint:
     """Decides which files are followed."""
 
-    def __init__(self, files: Files, turn: Turn, pool_limit: int) -> None:
+    def __init__(self, files: Files, step: Step, pool_limit: int) -> None:
         self._files = files
-        self._turn = turn
+        self._step = step
         self._pool_limit = pool_limit
         self._script_limit = pool_limit // SCRIPT_SHARE
         self._complaints = Complaints()
@@ -36,10 +36,10 @@ class Footprint:
     def depend(
         self, record: Record, generation: Generation, used: Iterable[Dependency]
     ) -> dict[Key, bytes]:
-        """Have a generation depend on what was asked for, as far as there is room.
+        """Have a generation depend on what was asked for, as far as the limits go.
 
         Return the paths to watch for it, with the contents seen there. Whether the pool
-        has room is asked once: it may end above its limit by one script's.
+        may take more is asked once: it may end above its limit by one script's.
         """
         is_full = self._files.bytes_of(record.pool) >= self._pool_limit
         wanted: dict[Key, bytes] = {}
@@ -70,9 +70,9 @@ class Footprint:
         return wanted
 
     def _leave_out(self, record: Record, generation: Generation, number: int) -> None:
-        """Note, and say once, that so many files of a generation are not followed."""
+        """Note, and say once, how many files of a generation are not followed."""
         if not generation.unfollowed:
-            self._turn.count("partly_followed")
+            self._step.count("partly_followed")
             script = shown(record.script)
             taken = generation.question_bytes + generation.path_bytes
             text = (
@@ -82,9 +82,9 @@ class Footprint:
                 f"bytes={self._files.bytes_of(record.pool)} limit={self._pool_limit} "
                 "([broker] file_memory)"
             )
-            line = self._complaints.line(script, text, self._turn.now)
+            line = self._complaints.line(script, text, self._step.now)
             if line:
-                self._turn.log("warning", line, record.pool)
+                self._step.log("warning", line, record.pool)
         generation.unfollowed = max(generation.unfollowed, number)
 
     def check(self, record: Record) -> None:

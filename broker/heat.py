@@ -22,7 +22,7 @@ _LEAST: Final = 1e-9  # uses or seconds that stand for none where a logarithm is
 
 
 STAYS: Final = 6.0
-"""A half-life lasts so many times as long as a state stays until it is evicted."""
+"""Half-life, in terms of how long states stay until they are evicted."""
 
 _LONGEST: Final = 60.0  # times the setting: popularity changes within days
 _LEARN: Final = 1.0 / 64.0  # weight of the newest eviction in the mean stay

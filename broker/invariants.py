@@ -11,14 +11,13 @@ def check(farm: Farm) -> None:
     farm.roster.check()
     farm.bulletin.check()
     taken = dict.fromkeys(farm.taken_by, 0)
-    kib = draining = 0
+    kib = 0
     for host in farm.roster.hosts.values():
         _check_host(farm, host)
         taken[host.pool] += len(host.states.keys() | host.loads.keys())
-        draining += len(host.draining)
         kib += host.kib
-    assert (taken, kib, draining) == (farm.taken_by, farm.kib, farm.draining)
-    assert draining == sum(len(hosts) for hosts in farm.closing.values())
+    assert (taken, kib) == (farm.taken_by, farm.kib)
+    farm.closings.check(farm.roster.hosts.values())
     assert farm.taken <= farm.limit, (farm.taken, farm.limit)
     for pool, pool_taken in farm.taken_by.items():
         limit = farm.settings.pool[pool].states or farm.limit
@@ -27,15 +26,13 @@ def check(farm: Farm) -> None:
         _check_record(farm, script, record)
     farm.files.check(farm.records)
     farm.missing.check()
-    assert len(farm.ghosts) <= max(1000, 4 * farm.limit)
+    assert len(farm.remembered) <= max(1000, 4 * farm.limit)
 
 
 def _check_host(farm: Farm, host: Host) -> None:
     assert host.kib == sum(state.kib for state in host.states.values()), host.id
     assert host.background is None or host.background.sent, host.id
     assert host.background is not None or not host.backlog, host.id
-    for script in host.draining:
-        assert farm.closing[script][host.id] is host, (host.id, script)
     for script, state in host.states.items():
         assert state in farm.records[script].states, (host.id, script)
     for script, loading in host.loads.items():
@@ -51,11 +48,11 @@ def _check_record(farm: Farm, script: Script, record: Record) -> None:
         assert state.host.states[script] is state, script
         may_go = state.served and script not in state.host.loads
         assert (state.position >= 0) == may_go, (script, state.host.id)
-    if record.states or record.waiting:
+    if record.states or record.askers:
         assert record.watched, script
     if record.states:
         assert record.current is not None or record.next is not None, script
-    if script in farm.ghosts:
+    if script in farm.remembered:
         assert farm.is_unused(record), script
         assert not record.watched, script
     elif not record.loads:

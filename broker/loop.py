@@ -2,8 +2,8 @@
 
 It polls, and decides nothing about the farm. Who calls is heard in
 `broker.peers.callers`, VM hosts in `broker.peers.hosts`, files in
-`broker.library.tree`; what they have to say are events for the machine, whose actions
-are carried out here.
+`broker.library.tree`; what they have to say are events for `broker.machine`, whose
+actions are carried out here.
 """
 
 # Impure.
@@ -21,7 +21,7 @@ import zmq
 from broker import actions as act
 from broker import events as ev
 from broker.library.tree import Library
-from broker.machine import Machine
+from broker.machine import Broker
 from broker.peers import zmqlink
 from broker.peers.callers import NAME, Callers
 from broker.peers.hosts import Hosts
@@ -61,15 +61,17 @@ class Loop:
         endpoint: str,
         term: int,
         keys: curve.Keys | None = None,
+        record: Path | None = None,
     ) -> None:
-        """Bind the endpoint. Raise zmq.ZMQError or OSError when that cannot be."""
+        """Bind the endpoint. Raise zmq.ZMQError or OSError when that cannot be.
+
+        record: file for what fronts and hosts report (`broker.recorder`).
+        """
         now = time.monotonic()
-        self.machine = Machine(settings, term, now, cores=os.cpu_count() or 1)
+        self.broker = Broker(settings, term, now, cores=os.cpu_count() or 1)
         self._settings = settings
         self._events: deque[ev.Event] = deque()
-        self._recorder: Recorder | None = None
-        if settings.broker.record:
-            self._recorder = Recorder(Path(settings.broker.record))
+        self._recorder = Recorder(record) if record is not None else None
         self._poller = zmq.Poller()
         self._context: zmqlink.Context = zmq.Context()
         guard = keys if endpoint.startswith("tcp://") else None
@@ -83,7 +85,7 @@ class Loop:
             self._zap.watch(self._router)
         #: where it is bound, with the port that the system chose
         self.endpoint = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._library = Library(settings, self.machine.is_single)
+        self._library = Library(settings, self.broker.is_single)
         hello = Hello(PROTOCOL, Role.BROKER, NAME, rundir.machine(settings))
         tell = self._events.append
         self._script_log = ScriptLog(settings)
@@ -100,7 +102,7 @@ class Loop:
         )
         self._callers = Callers(
             self._router,
-            self.machine,
+            self.broker,
             self._library,
             self._connect,
             tell,
@@ -126,9 +128,9 @@ class Loop:
         self._preload()
         try:
             while not self._is_stopping:
-                self._turn()
+                self._pass()
         except Exception:
-            for when, event, orders in self.machine.story:
+            for when, event, orders in self.broker.story:
                 logger.warning(
                     "story now=%.6f event=%r actions=%r", when, event, orders
                 )
@@ -160,7 +162,7 @@ class Loop:
         os.close(self._wake_write)
         self._context.term()
 
-    def _turn(self) -> None:
+    def _pass(self) -> None:
         self._listen()
         due_s = min(self._next_tick, self._library.due_at()) - time.monotonic()
         # rounded up: a poll that ends too early would only poll again
@@ -176,7 +178,7 @@ class Loop:
         if self._router in ready:
             self._callers.read()
         self._hosts.read(ready)
-        changed = self._library.turn(now)
+        changed = self._library.settled(now)
         self._realign()
         if changed:
             files, passed = tuple(changed.files), tuple(changed.passed)
@@ -205,15 +207,15 @@ class Loop:
                 self._poller.unregister(fd)
 
     def _preload(self) -> None:
-        for path in preloads(self._settings, self.machine.farm.pools):
+        for path in preloads(self._settings, self.broker.farm.pools):
             found, _ = self._library.find(path)
             if found is not None and found.is_whole:
                 self._events.append(ev.Preloaded(found))
 
     def _connect(self, up: HostUp) -> None:
-        if up.pool in self.machine.farm.pools:
+        if up.pool in self.broker.farm.pools:
             now = time.monotonic()
-            is_fresh = self.machine.census.is_fresh(up.machine, now)
+            is_fresh = self.broker.census.is_fresh(up.machine, now)
             self._hosts.connect(up, is_fresh=is_fresh)
 
     # -- actions ---------------------------------------------------------------------
@@ -224,13 +226,13 @@ class Loop:
             now = time.monotonic()
             if self._recorder is not None:
                 self._recorder.record(event, now)
-            for action in self.machine.handle(event, now):
+            for action in self.broker.handle(event, now):
                 self._act(action)
 
     def _act(self, action: act.Action) -> None:  # noqa: C901 - one row each
         match action:
             case act.Tell(front, message):
-                for peer in (front,) if front else tuple(self.machine.fronts):
+                for peer in (front,) if front else tuple(self.broker.fronts):
                     self._callers.tell(peer, message)
             case act.Load():
                 self._load(action)
@@ -242,17 +244,17 @@ class Loop:
                 self._library.watch(action)
             case act.Unwatch():
                 self._library.unwatch(action)
-            case act.Await():
-                self._library.wait_for(action)
-            case act.Unawait():
-                self._library.wait_no_more(action)
+            case act.WatchBarrier():
+                self._library.watch_barrier(action)
+            case act.UnwatchBarrier():
+                self._library.unwatch_barrier(action)
             case act.Keep():
                 self._library.keep(action)
             case act.Answer(ticket, is_ok, error, script):
                 self._callers.answer(ticket, Reloaded(is_ok, _told(script, error)))
             case act.Recycle(machine, host, reason):
                 self._callers.tell_supervisor(machine, Recycle(host, reason))
-            case act.Kill(machine, host, reason):
+            case act.KillHost(machine, host, reason):
                 self._hosts.cut(host)
                 self._callers.tell_supervisor(machine, Kill(host, reason))
             case act.Forget(host):
@@ -268,7 +270,7 @@ class Loop:
     def _load(self, action: act.Load) -> None:
         order = self._library.order(action)
         if order is None or not self._hosts.send(action.host, order):
-            # the file is another one by now, or the host takes no more
+            # the file has changed, or the host takes no more
             host, script, epoch = action.host, action.script, action.epoch
             self._events.append(ev.StateGone(host, script, epoch, Closing.UNSENT))
 

@@ -2,7 +2,7 @@
 
 Each waits for its barrier: the first component on its way that is no directory, be it
 absent or something else. However long a path is, nothing behind the barrier can be
-there before the barrier is another; so it alone is watched.
+there before the barrier has changed; so it alone is watched.
 
 Visitors choose these paths, so they are bounded in number, in bytes and in directories
 to watch. The oldest is forgotten first, and fronts are told to ask again.
@@ -12,7 +12,7 @@ to watch. The oldest is forgotten first, and fronts are told to ask again.
 
 from typing import Final
 
-from broker.actions import Action, Await, Unawait
+from broker.actions import Action, UnwatchBarrier, WatchBarrier
 from broker.events import Barrier
 
 MOST_BYTES: Final = 4 << 20
@@ -35,7 +35,7 @@ class Missing:
         #: barrier by requested path, the oldest first
         self._barriers: dict[bytes, bytes] = {}
         #: all and only these barriers, with the paths that wait for each
-        self._waiting: dict[bytes, dict[bytes, None]] = {}
+        self._paths: dict[bytes, dict[bytes, None]] = {}
         #: number of barriers by the directory that they are in
         self._directories: dict[bytes, int] = {}
         self._bytes = 0
@@ -63,13 +63,13 @@ class Missing:
         if self._barriers.get(asked) == barrier.path:
             return []
         self.forget(asked, out)
-        waiting = self._waiting.get(barrier.path)
+        waiting = self._paths.get(barrier.path)
         if waiting is None:
-            waiting = self._waiting[barrier.path] = {}
+            waiting = self._paths[barrier.path] = {}
             self._bytes += len(barrier.path)
             at = _directory(barrier.path)
             self._directories[at] = self._directories.get(at, 0) + 1
-            out.append(Await(barrier.path, barrier.seen))
+            out.append(WatchBarrier(barrier.path, barrier.seen))
         waiting[asked] = None
         self._barriers[asked] = barrier.path
         self._bytes += len(asked) + _ENTRY_BYTES
@@ -93,21 +93,21 @@ class Missing:
         if barrier is None:
             return
         self._bytes -= len(asked) + _ENTRY_BYTES
-        waiting = self._waiting[barrier]
+        waiting = self._paths[barrier]
         del waiting[asked]
         if waiting:
             return
-        del self._waiting[barrier]
+        del self._paths[barrier]
         self._bytes -= len(barrier)
         at = _directory(barrier)
         self._directories[at] -= 1
         if not self._directories[at]:
             del self._directories[at]
-        out.append(Unawait(barrier))
+        out.append(UnwatchBarrier(barrier))
 
     def passed(self, barrier: bytes, out: list[Action]) -> list[bytes]:
-        """Forget what waited for a barrier that is another now; return these paths."""
-        paths = list(self._waiting.get(barrier, ()))
+        """Forget what waited for a barrier that has changed; return these paths."""
+        paths = list(self._paths.get(barrier, ()))
         for asked in paths:
             self.forget(asked, out)
         return paths
@@ -117,7 +117,7 @@ class Missing:
         paths = 0
         size = 0
         directories: dict[bytes, int] = {}
-        for barrier, waiting in self._waiting.items():
+        for barrier, waiting in self._paths.items():
             assert waiting, barrier
             paths += len(waiting)
             size += len(barrier) + sum([len(asked) + _ENTRY_BYTES for asked in waiting])

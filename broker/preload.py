@@ -9,7 +9,7 @@ from broker.resolve import PoolPaths
 from luafarm.config.settings import Settings
 from luafarm.names import Pool
 
-_MOST: Final = 10_000  # matches of one pattern; a farm has room for fewer
+_MOST: Final = 10_000  # matches of one pattern; a farm takes fewer
 
 
 def preloads(settings: Settings, pools: dict[Pool, PoolPaths]) -> list[bytes]:

@@ -19,7 +19,7 @@ _MAX_SUSPECTS: Final = 4096
 class _Suspect:
     def __init__(self) -> None:
         self.deaths: list[float] = []  # when; no more than count
-        self.times = 0  # quarantined so often
+        self.times = 0  # how often it was quarantined
         self.until = 0.0
         self.last = 0.0
         self.why = ""  # it was refused

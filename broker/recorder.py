@@ -1,5 +1,7 @@
 """What fronts and hosts report, written to a file for the simulator.
 
+For who works on the policies: LUAFARM_RECORD=FILE in the broker's environment.
+
 One JSON object a line: `{"script": path, "at": s, "requests": n}` for requests that
 were served, `{"script": path, "at": s, "load_s": s, "kib": n}` for a state that was
 loaded. `at` is monotonic time. Read by `python -m bench.simulate --trace FILE`.

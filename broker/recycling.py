@@ -11,8 +11,8 @@ from heapq import heappop, heappush
 from typing import Final
 
 from broker.actions import Recycle
+from broker.allocation import Allocation
 from broker.farm import Farm
-from broker.placement import Placement
 from broker.tables import Host, Record, State
 from luafarm.names import Epoch, HostId
 
@@ -20,7 +20,7 @@ HOT_RATE: Final = 0.1
 """Requests per second from which a script that loses its states is loaded unasked."""
 
 _MOVING_S: Final = 5.0
-"""A host's states have so long to be loaded elsewhere before it is replaced anyway."""
+"""Time for a host's states to be loaded elsewhere; then it is replaced anyway."""
 
 _AGAIN_S: Final = 1.0
 _SPREAD: Final = 10  # percent by which ages differ, so that a farm does not age at once
@@ -36,10 +36,10 @@ _Age = tuple[float, int, Epoch, State]
 class Recycling:
     """Decides when something is old."""
 
-    def __init__(self, farm: Farm, placement: Placement) -> None:
+    def __init__(self, farm: Farm, allocation: Allocation) -> None:
         self._farm = farm
-        self._turn = farm.turn
-        self._placement = placement
+        self._step = farm.step
+        self._allocation = allocation
         #: heap of states that will be too old
         self._ages: list[_Age] = []
         self._retiring: dict[HostId, Host] = {}
@@ -50,7 +50,7 @@ class Recycling:
         """Note a state's first day, if it may become too old."""
         age_s = state.record.policy.state_age_s
         if age_s > 0.0:
-            due = self._turn.now + age_s * (100 - state.serial % _SPREAD) / 100
+            due = self._step.now + age_s * (100 - state.serial % _SPREAD) / 100
             heappush(self._ages, (due, state.serial, state.epoch, state))
 
     def served(self, state: State) -> None:
@@ -64,16 +64,16 @@ class Recycling:
         if record.loads or record.next is not None or record.current is None:
             return False
         if state.generation is record.current:
-            self._turn.count("recycled_states")
+            self._step.count("recycled_states")
             self._farm.begin(record, state.host, record.current, background=True)
         return True
 
     def _age(self) -> None:
-        while self._ages and self._ages[0][0] <= self._turn.now:
+        while self._ages and self._ages[0][0] <= self._step.now:
             _, serial, epoch, state = heappop(self._ages)
             is_alive = state.host.states.get(state.record.script) is state
             if is_alive and state.epoch == epoch and not self._renew(state):
-                again = self._turn.now + _AGAIN_S
+                again = self._step.now + _AGAIN_S
                 heappush(self._ages, (again, serial, epoch, state))
 
     # -- hosts -----------------------------------------------------------------------
@@ -81,7 +81,7 @@ class Recycling:
     def review(self, host: Host) -> None:
         """Replace a host that is old, has served often, or has grown."""
         pool = self._farm.settings.pool[host.pool]
-        age_s = self._turn.now - host.joined_at
+        age_s = self._step.now - host.joined_at
         # their ids differ in the last digits: the hosts of a pool do not age at once
         spread = 1.0 - (host.up.pid % _SPREAD) / 100
         reason = ""
@@ -96,7 +96,7 @@ class Recycling:
         for other in self._retiring.values():
             if other.pool == host.pool and other.up.machine == host.up.machine:
                 return
-        self._farm.roster.retire(host, self._turn.now)
+        self._farm.roster.retire(host, self._step.now)
         host.retiring_for = reason
         self._retiring[host.id] = host
         for state in list(host.states.values()):
@@ -122,15 +122,15 @@ class Recycling:
             return
         if not self.is_hot(record):
             return
-        target = farm.roster.choose(record, (), self._turn.now, must_idle=False)
+        target = farm.roster.choose(record, (), self._step.now, must_idle=False)
         states = len(record.states)
         if target is None or states >= self._farm.most_states(record):
             return
-        if self._placement.make_room(record, None):
+        if self._allocation.make_space(record, None):
             farm.begin(record, target, record.current, background=True)
 
     def is_hot(self, record: Record) -> bool:
-        """Say whether a script is used so often that it is loaded unasked."""
+        """Say whether a script is used enough to be loaded before somebody asks."""
         farm = self._farm
         return record.heat.now(farm.lived()) / farm.fading.half_life_s > HOT_RATE
 
@@ -139,8 +139,8 @@ class Recycling:
         self._retiring.pop(host.id, None)
 
     def _recycle(self, host: Host, reason: str) -> None:
-        self._turn.count("recycled_hosts")
-        self._turn.out.append(Recycle(host.up.machine, host.id, reason))
+        self._step.count("recycled_hosts")
+        self._step.out.append(Recycle(host.up.machine, host.id, reason))
 
     def tick(self) -> None:
         """Renew old states; replace hosts whose states are elsewhere."""
@@ -148,7 +148,7 @@ class Recycling:
         for host in list(self._retiring.values()):
             if not host.retiring_for:
                 continue  # ordered; the next one waits until it has left
-            is_late = self._turn.now - host.retiring_since > _MOVING_S
+            is_late = self._step.now - host.retiring_since > _MOVING_S
             under_way = any(host.id not in r.loads and r.loads for r in self._of(host))
             if is_late or not under_way:
                 for record in self._of(host):

@@ -1,49 +1,30 @@
 """Generations: how a changed file becomes the one that is served.
 
-A settled change gives a new generation, whose first state (the canary) is loaded beside
-an old one. Once it is ready fronts are told, the other old states are renewed and
-fenced. If it does not load, the last good generation goes on being served. Here rows
-are changed; `broker.convergence` orders what they ask for.
+A settled change gives a script a new generation. Here rows are changed;
+`broker.convergence` orders what they ask for, and `broker.loads` says what comes of it:
+the new generation is served once a state of it is ready. If it does not load, the last
+good one goes on being served.
 """
 
 # Compiled.
 
-from typing import Final
-
-from broker.actions import Answer, Drop, Watch
+from broker.actions import Answer, Watch
 from broker.convergence import EMPTY, Convergence
-from broker.events import Barrier, Changed, FileNow, LoadFailed, StateLoaded
+from broker.events import Barrier, Changed, FileNow
 from broker.farm import Farm
-from broker.placement import Placement
-from broker.recycling import Recycling
 from broker.resolve import is_in, shown
-from broker.suspicion import Suspicion
-from broker.tables import Generation, Host, Record, State
-from luafarm.names import Epoch, Script
-from luafarm.wire.messages import HOST_ERROR, Dependency, ScriptError, Verdict
-
-MOST_STALE: Final = 5
-"""A state whose files changed while it was loaded is not served but loaded again, so
-often; then the files never rest, and it is served as it is."""
+from broker.tables import Record
+from luafarm.names import Script
+from luafarm.wire.messages import Verdict
 
 
 class Renewal:
     """Decides about generations."""
 
-    def __init__(
-        self,
-        farm: Farm,
-        placement: Placement,
-        recycling: Recycling,
-        convergence: Convergence,
-        suspicion: Suspicion,
-    ) -> None:
+    def __init__(self, farm: Farm, convergence: Convergence) -> None:
         self._farm = farm
-        self._turn = farm.turn
-        self._placement = placement
-        self._recycling = recycling
+        self._step = farm.step
         self._convergence = convergence
-        self._suspicion = suspicion
         self._last_good = farm.settings.broker.last_good
 
     # -- files -----------------------------------------------------------------------
@@ -58,12 +39,12 @@ class Renewal:
             scripts = list(dict.fromkeys([*scripts, *self._doubted(event.scope)]))
             self._farm.fence_closing()
             awaited = [*scripts, *self._pending(event)]
-        self._farm.waits.wait(event.ticket, awaited)
+        self._farm.tickets.add(event.ticket, awaited)
         self._review_all(scripts)
         for script in awaited:
-            self._convergence.answer_waits(script)
+            self._convergence.answer_tickets(script)
         if event.ticket and not awaited:
-            self._turn.out.append(Answer(event.ticket, True, "", Script(b"")))
+            self._step.out.append(Answer(event.ticket, True, "", Script(b"")))
 
     def learn(self, files: tuple[FileNow, ...], but: Record | None) -> None:
         """Take what somebody saw of files before the watcher said so.
@@ -77,7 +58,7 @@ class Renewal:
             if farm.files.is_news((file.pool, file.path), file.digest, file.error)
         ]
         for file in news:
-            self._turn.out.append(Watch(file.pool, file.path, file.digest))
+            self._step.out.append(Watch(file.pool, file.path, file.digest))
         scripts = self._affected(tuple(news))
         self._review_all([s for s in scripts if but is None or s != but.script])
 
@@ -121,7 +102,7 @@ class Renewal:
         Those without a row are being closed; what they used is not known any more.
         """
         farm = self._farm
-        found = farm.waits.fenced_scripts()
+        found = farm.fences.unconfirmed()
         for script, record in farm.records.items():
             if record.next is not None or record.failure is not None:
                 found[script] = None
@@ -138,7 +119,7 @@ class Renewal:
 
     def passed(self, barrier: bytes) -> None:
         """Let fronts ask again for the paths that waited for this."""
-        for asked in self._farm.missing.passed(barrier, self._turn.out):
+        for asked in self._farm.missing.passed(barrier, self._step.out):
             self._farm.bulletin.forget(Script(asked))
 
     def review(self, record: Record) -> None:
@@ -159,14 +140,14 @@ class Renewal:
             # a file that cannot be read has no content to compare, but a reason
             if failure is None or not error or failure.error.message == error:
                 return
-        was_refused = farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0
+        was_refused = farm.quarantine.remaining_s(record.script, self._step.now) > 0.0
         farm.quarantine.pardon(record.script)
         farm.restraint.pardon(record.script)
         if was_refused:
-            self._turn.log(
+            self._step.log(
                 "info", f"script={shown(record.script)} changed: no more refused"
             )
-        if current is None and not (record.states or record.loads or record.waiting):
+        if current is None and not (record.states or record.loads or record.askers):
             # broken or refused before: the next request tries what is there now
             record.next = None
             farm.fail(record, None)
@@ -174,10 +155,10 @@ class Renewal:
         elif current is not None and not farm.files.is_stale(record, current):
             record.next = None  # back to what is served
             farm.fail(record, None)
-            farm.keep(record, None)
-            farm.rewatch(record)
+            farm.following.keep(record, None)
+            farm.following.rewatch(record)
         else:
-            self._turn.count("generations")
+            self._step.count("generations")
             record.next = self._convergence.following(record, digest, newest)
 
     def has_last_good(self, record: Record) -> bool:
@@ -186,9 +167,9 @@ class Renewal:
 
     def _delete(self, record: Record) -> None:
         farm = self._farm
-        self._turn.count("deletions")
+        self._step.count("deletions")
         script = record.script
-        epoch = farm.next_epoch()
+        epoch = farm.epochs.next()
         for loading in list(record.loads.values()):
             if not loading.sent:
                 farm.end(loading)
@@ -201,218 +182,10 @@ class Renewal:
         farm.bulletin.refuse(record, Verdict.MISSING, None, 0.0)
         # what is left of it, if anything, is found out by whoever watches the path
         barrier = Barrier(script, b"")
-        for asked in farm.missing.remember(script, barrier, self._turn.out):
+        for asked in farm.missing.remember(script, barrier, self._step.out):
             farm.bulletin.forget(Script(asked))
         record.current = None
         record.next = None
         farm.fail(record, None)
-        farm.keep(record, None)
-        farm.watch(record, {})
-
-    # -- loads -----------------------------------------------------------------------
-
-    def loaded(self, event: StateLoaded) -> None:
-        """Take a state that is ready, or the further files that one used."""
-        farm = self._farm
-        host = farm.roster.hosts.get(event.host)
-        record = farm.records.get(event.script)
-        if host is None:
-            return
-        loading = host.loads.get(event.script)
-        if record is None or loading is None or loading.epoch != event.epoch:
-            self._used_further(record, host, event)
-            return
-        record.learn_load(event.load_s)
-        generation = loading.generation
-        replaced = host.states.get(event.script)
-        old_epoch = replaced.epoch if replaced is not None else Epoch(0)
-        state = farm.settle(loading, event.kib)
-        self._recycling.born(state)
-        if generation is record.next:
-            generation.forget()  # what was expected is known now
-            self._note(record, generation, event.dependencies, event.changed)
-            self._judge_canary(record, generation, host if replaced else None)
-        elif generation is record.current:
-            self._note(record, generation, event.dependencies, event.changed)
-            self._judge(record, state, event.dependencies)
-            if replaced is not None:
-                # until it hears so, the host serves the old one to fronts
-                self._turn.out.append(Drop(host.id, event.script, old_epoch))
-        else:
-            self._turn.count("superseded_loads")
-            if record.current is None and record.next is None:
-                farm.drop(state)  # deleted or refused meanwhile
-        farm.bulletin.publish(record)
-        self._convergence.tend(record)
-        self._placement.relieve(host)
-
-    def _judge_canary(
-        self, record: Record, generation: Generation, beside: Host | None
-    ) -> None:
-        """Serve a new generation, if its state is made of files that are still so.
-
-        beside: the host, if it has a state of an older generation as well.
-        """
-        if not self._farm.files.is_stale(record, generation):
-            record.stale_loads = 0
-            self._promote(record, generation, beside)
-            return
-        self._turn.count("stale_loads")
-        record.stale_loads += 1
-        if record.stale_loads > MOST_STALE:
-            self._promote(record, generation, beside)
-        self.review(record)
-
-    def _judge(
-        self, record: Record, state: State, dependencies: tuple[Dependency, ...]
-    ) -> None:
-        """Serve a further state, if its files are those of its generation."""
-        self.review(record)
-        known = state.generation.dependencies
-        for dependency in dependencies:
-            name = (int(dependency.kind), dependency.name)
-            if known.get(name, dependency) != dependency:
-                break
-        else:
-            record.stale_loads = 0
-            return
-        self._turn.count("stale_loads")
-        if record.stale_loads < MOST_STALE:
-            record.stale_loads += 1
-            # as any other old state: renewed by `tend`
-            state.generation = Generation(state.epoch, b"")
-
-    def _used_further(
-        self, record: Record | None, host: Host, event: StateLoaded
-    ) -> None:
-        state = host.states.get(event.script)
-        loading = host.loads.get(event.script)
-        if state is None and loading is not None:
-            loading.stray = event.epoch
-        elif state is None:
-            self._given_up(host, event)
-        if record is None or state is None or state.epoch > event.epoch:
-            return
-        if state.epoch < event.epoch:
-            self.doubt(state, event.epoch)
-            return
-        self._note(record, state.generation, event.dependencies, event.changed)
-        self.review(record)
-        self._convergence.tend(record)
-
-    def _given_up(self, host: Host, event: StateLoaded) -> None:
-        """Have a state closed that was ordered and given up meanwhile."""
-        farm = self._farm
-        if event.script not in host.draining:
-            if not self._suspicion.is_of(host.pool, event.script):
-                path = shown(event.script)
-                self._suspicion.accuse(
-                    host, f"a state of {path}, which is none of its pool"
-                )
-                return
-            if not self._suspicion.is_stray(host, "a state"):
-                return
-        farm.close(host, event.script, event.epoch)
-
-    def doubt(self, state: State, epoch: Epoch) -> None:
-        """Renew a state that an earlier broker still replaced, or fenced off.
-
-        epoch: that of the state which the host has now, or may start at least.
-        """
-        self._turn.count("doubted_states")
-        self._farm.seen_epoch(epoch)
-        state.epoch = epoch
-        state.generation = Generation(epoch, b"")
-        self._farm.bulletin.publish(state.record)
-        self._convergence.tend(state.record)
-
-    def _note(
-        self,
-        record: Record,
-        generation: Generation,
-        dependencies: tuple[Dependency, ...],
-        changed: tuple[FileNow, ...],
-    ) -> None:
-        """Remember what a state used, and look at it as it is now.
-
-        What two states saw differently stays as the first one saw it: with the file
-        as it is now the generation is stale then, and both are renewed.
-        """
-        farm = self._farm
-        farm.files.charge(record)
-        farm.watch_more(record, farm.footprint.depend(record, generation, dependencies))
-        self.learn(changed, record)
-
-    def _promote(
-        self, record: Record, generation: Generation, beside: Host | None
-    ) -> None:
-        """Serve this generation from now on.
-
-        beside: the host of its first state, which serves an older one until fenced.
-        """
-        farm = self._farm
-        record.current = generation
-        record.digest = generation.digest
-        record.next = None
-        if record.failure is not None:
-            self._turn.log("info", f"script={shown(record.script)} loads again")
-            farm.fail(record, None)
-        farm.keep(record, None)
-        farm.rewatch(record)
-        farm.bulletin.publish(record)
-        fenced = farm.holders(record, generation)
-        if beside is not None and beside not in fenced:
-            fenced.append(beside)
-        for state in record.states:
-            if state.generation is not generation and self._convergence.may_load(state):
-                farm.begin(record, state.host, generation, background=False)
-        for host in fenced:
-            farm.fence(host, record.script, generation.epoch)
-
-    def failed(self, event: LoadFailed) -> None:
-        """Take a generation that does not load."""
-        farm = self._farm
-        host = farm.roster.hosts.get(event.host)
-        record = farm.records.get(event.script)
-        loading = host.loads.get(event.script) if host is not None else None
-        if host is None:
-            return
-        if record is None or loading is None or loading.epoch != event.epoch:
-            if not host.is_given(event.script):
-                self._suspicion.is_stray(host, "a failure to load")
-            return
-        farm.end(loading)
-        if loading.stray:
-            farm.close(host, event.script, loading.stray)
-        if event.error.kind == HOST_ERROR:
-            self._convergence.refused(loading, event.error)
-            return
-        self._turn.count("failed_loads")
-        if event.error.budget:
-            record.stopped(event.error.budget, 1, f"loading: {event.error.message}")
-        generation = loading.generation
-        if generation is record.next:
-            generation.forget()
-            self._note(record, generation, event.dependencies, event.changed)
-            stale = farm.files.is_stale(record, generation)
-            if stale and record.stale_loads < MOST_STALE:
-                record.stale_loads += 1
-                self.review(record)
-            else:
-                self._convergence.reject(record, generation, event.error)
-        elif generation is record.current:
-            self._failed_again(record, generation, host, event.error)
-        self._convergence.tend(record)
-
-    def _failed_again(
-        self, record: Record, generation: Generation, host: Host, error: ScriptError
-    ) -> None:
-        """Take a further state of what loaded before: a budget, or bad luck."""
-        farm = self._farm
-        old = host.states.get(record.script)
-        if old is not None and old.generation is not generation:
-            # its state is fenced off and cannot be renewed here
-            farm.drop(old)
-        if not record.states and not record.loads:
-            record.current = None
-            self._convergence.reject(record, generation, error)
+        farm.following.keep(record, None)
+        farm.following.watch(record, {})

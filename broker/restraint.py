@@ -2,8 +2,8 @@
 
 Any visitor may send the request that takes too long, so a soft stop never takes a
 script away from the others: it only lowers the script's share of its pool, so that what
-is slow about it cannot hold all VM hosts for its budget again and again. It lasts as
-long as so many stops lie within the window, and leaves nothing behind: who wants it to
+is slow about it cannot hold all VM hosts for its budget again and again. It ends when
+the window holds fewer stops than the limit, and leaves nothing behind: who wants it to
 go on must go on sending. A changed file is a new chance.
 """
 

@@ -21,7 +21,7 @@ _COMPARED: Final = 8
 _BUSY_HALF_LIFE_S: Final = 2.0
 
 # What speaks against a host, as seconds of recent work:
-_LOADING_S: Final = 0.01  # a load under way takes about so long
+_LOADING_S: Final = 0.01  # about what a load under way takes
 _STATE_S: Final = 0.0001  # only evens out what is equal otherwise
 _NEIGHBOUR_S: Final = 0.5  # a machine that is lost should not take all states along
 
@@ -38,12 +38,13 @@ class Roster:
         #: how many of them are in each lane
         self._lanes: dict[tuple[Machine, Pool], list[int]] = {}
         #: known hosts that may be given states, by pool and lane
-        self._ready: dict[tuple[Pool, int], list[Host]] = {}
+        self._offered: dict[tuple[Pool, int], list[Host]] = {}
         self._slow_scripts: dict[Pool, int] = {}
-        self._turn = 0
+        #: walks round: where the next comparison begins
+        self._first = 0
 
     def join(self, up: HostUp, now: float) -> Host:
-        """Add a host; it gets no state before `ready`."""
+        """Add a host; it gets no state before `know`."""
         host = Host(up, self._lane_for(up))
         host.joined_at = now
         self.hosts[up.host] = host
@@ -62,14 +63,14 @@ class Roster:
         pools = self._machines.get(machine, {}).values()
         return [host for hosts in pools for host in hosts.values()]
 
-    def ready(self, host: Host) -> None:
-        """Let the host be chosen from now on."""
+    def know(self, host: Host) -> None:
+        """Let a host be chosen that has told what it holds."""
         host.is_known = True
         self.unknown -= 1
         self._offer(host)
 
     def _offer(self, host: Host) -> None:
-        lane = self._ready.setdefault((host.pool, host.lane), [])
+        lane = self._offered.setdefault((host.pool, host.lane), [])
         host.place = len(lane)
         lane.append(host)
 
@@ -77,7 +78,7 @@ class Roster:
         """Choose this host no more; it is about to be replaced."""
         host.is_retiring = True
         host.retiring_since = now
-        self._unready(host)
+        self._withdraw(host)
 
     def leave(self, host: Host) -> None:
         """Take the host out of all lists."""
@@ -93,19 +94,19 @@ class Roster:
             del self._lanes[machine, host.pool]
         if not pools:
             del self._machines[machine]
-        self._unready(host)
+        self._withdraw(host)
 
-    def _unready(self, host: Host) -> None:
+    def _withdraw(self, host: Host) -> None:
         if host.place < 0:
             return
-        lane = self._ready[host.pool, host.lane]
+        lane = self._offered[host.pool, host.lane]
         last = lane.pop()
         if last is not host:
             lane[host.place] = last
             last.place = host.place
         host.place = -1
         if not lane:
-            del self._ready[host.pool, host.lane]
+            del self._offered[host.pool, host.lane]
 
     def _lane_for(self, up: HostUp) -> int:
         """Return the lane of a new host: slow ones are never more than quick ones.
@@ -126,12 +127,12 @@ class Roster:
         return QUICK
 
     def _change_lane(self, host: Host, lane: int) -> None:
-        is_ready = host.place >= 0
-        self._unready(host)
+        is_offered = host.place >= 0
+        self._withdraw(host)
         self._count(host, -1)
         host.lane = lane
         self._count(host, 1)
-        if is_ready:
+        if is_offered:
             self._offer(host)
 
     def count_slow(self, pool: Pool, change: int) -> None:
@@ -141,7 +142,7 @@ class Roster:
     def lanes(self, record: Record) -> list[int]:
         """Return the lanes where the script may live, best first."""
         pool = record.pool
-        if (pool, SLOW) not in self._ready or (pool, QUICK) not in self._ready:
+        if (pool, SLOW) not in self._offered or (pool, QUICK) not in self._offered:
             return [QUICK, SLOW]
         if record.lane == SLOW:
             return [SLOW]
@@ -154,13 +155,13 @@ class Roster:
     def size(self, record: Record) -> int:
         """Return how many hosts the script may live on."""
         return sum(
-            len(self._ready.get((record.pool, n), ())) for n in self.lanes(record)
+            len(self._offered.get((record.pool, n), ())) for n in self.lanes(record)
         )
 
     def pool_size(self, pool: Pool) -> int:
         """Return how many hosts of the pool can be given states."""
-        return len(self._ready.get((pool, QUICK), ())) + len(
-            self._ready.get((pool, SLOW), ())
+        return len(self._offered.get((pool, QUICK), ())) + len(
+            self._offered.get((pool, SLOW), ())
         )
 
     def choose(
@@ -171,7 +172,7 @@ class Roster:
         idle: hosts that a front knows to have nothing to do. With `must_idle` another
         one will not do: on a busy host a clone adds nothing.
         """
-        self._turn += 1
+        self._first += 1
         lanes = self.lanes(record)
         best: Host | None = None
         if idle:
@@ -182,7 +183,7 @@ class Roster:
         if must_idle:
             return None
         for lane in lanes:
-            best = self._best_of(record, self._ready.get((record.pool, lane)), now)
+            best = self._best_of(record, self._offered.get((record.pool, lane)), now)
             if best is not None:
                 return best
         return None
@@ -194,7 +195,7 @@ class Roster:
         least = 0.0
         compared = 0
         for i in range(len(idle)):
-            host = self.hosts.get(idle[(self._turn + i) % len(idle)])
+            host = self.hosts.get(idle[(self._first + i) % len(idle)])
             if host is None or host.lane != lane or not _can_take(record, host, now):
                 continue
             burden = self._burden(record, host, now)
@@ -213,7 +214,7 @@ class Roster:
         best: Host | None = None
         least = 0.0
         compared = 0
-        start = self._turn * _COMPARED
+        start = self._first * _COMPARED
         for i in range(len(hosts)):
             host = hosts[(start + i) % len(hosts)]
             if not _can_take(record, host, now):
@@ -248,9 +249,9 @@ class Roster:
         """Raise AssertionError if a list does not hold all and only what it should."""
         hosts = self.hosts.values()
         assert self.unknown == sum(not host.is_known for host in hosts)
-        ready = {host.id for lane in self._ready.values() for host in lane}
-        assert ready == {h.id for h in hosts if h.is_known and not h.is_retiring}
-        for (pool, number), lane in self._ready.items():
+        offered = {host.id for lane in self._offered.values() for host in lane}
+        assert offered == {h.id for h in hosts if h.is_known and not h.is_retiring}
+        for (pool, number), lane in self._offered.items():
             for place, host in enumerate(lane):
                 assert (host.pool, host.lane, host.place) == (pool, number, place)
         listed = [h for machine in self._machines for h in self.of_machine(machine)]

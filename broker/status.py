@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from broker.machine import Machine
+from broker.machine import Broker
 from broker.tables import SLOW, Generation, Host, Record
 from luafarm.names import TERM_SHIFT
 
@@ -15,30 +15,30 @@ _MOST_EVICTIONS = 50
 
 
 def status(
-    machine: Machine, names: dict[bytes, str], files: dict[str, object], now: float
+    broker: Broker, names: dict[bytes, str], files: dict[str, object], now: float
 ) -> bytes:
     """Return the status; names: of fronts; files: what the watcher says of itself."""
-    farm = machine.farm
+    farm = broker.farm
     records = sorted(
         (
             r
             for r in farm.records.values()
-            if r.script not in farm.ghosts or r.stops or r.kills
+            if r.script not in farm.remembered or r.stops or r.kills
         ),
         key=lambda r: -r.heat.now(farm.fading.at(now)),
     )
     document: dict[str, object] = {
-        "term": farm.term,
+        "term": farm.epochs.term,
         "open": farm.bulletin.is_open,
         "states": farm.taken,
         "states_limit": farm.limit,
-        "draining": farm.draining,
+        "draining": len(farm.closings),
         "memory_kib": farm.kib,
-        "waiting": farm.bulletin.waiting,
-        "wanting": machine.placement.wanting(),
+        "waiting": farm.bulletin.owed,
+        "wanting": broker.allocation.wanting(),
         "missing": len(farm.missing),
-        "remembered": len(farm.ghosts),
-        "counts": dict(sorted(farm.turn.counts.items())),
+        "remembered": len(farm.remembered),
+        "counts": dict(sorted(farm.step.counts.items())),
         "quarantines": farm.quarantine.count,
         "quarantined": [
             {
@@ -66,7 +66,7 @@ def status(
         ],
         "files": files,
         "machines": {
-            name: round(now - at, 3) for name, at in machine.census.machines.items()
+            name: round(now - at, 3) for name, at in broker.census.machines.items()
         },
         "fronts": [
             {
@@ -74,16 +74,16 @@ def status(
                 "silent_s": round(now - front.heard_at, 3),
                 **front.gauges,
             }
-            for peer, front in machine.fronts.items()
+            for peer, front in broker.fronts.items()
         ],
         "hosts": [_host(host, now) for host in farm.roster.hosts.values()],
-        "scripts": [_script(machine, r, now) for r in records[:_MOST_SCRIPTS]],
+        "scripts": [_script(broker, r, now) for r in records[:_MOST_SCRIPTS]],
     }
     return json.dumps(document).encode()
 
 
 def _clock(left_s: float) -> str:
-    """Return the local time in so many seconds."""
+    """Return what the local time will be when these seconds have passed."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + left_s))
 
 
@@ -108,8 +108,8 @@ def _host(host: Host, now: float) -> dict[str, object]:
     }
 
 
-def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
-    farm = machine.farm
+def _script(broker: Broker, record: Record, now: float) -> dict[str, object]:
+    farm = broker.farm
     refused_s = farm.quarantine.remaining_s(record.script, now)
     failure = record.failure
     evicted = farm.evictions.of(record.script)
@@ -119,7 +119,7 @@ def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
         verdict = "ready" if failure is None else "last good"
     else:
         verdict = "broken" if failure is not None else "loading"
-    if record.script in farm.ghosts:
+    if record.script in farm.remembered:
         verdict = "cold"
     return {
         "script": os.fsdecode(record.script),
@@ -144,7 +144,7 @@ def _script(machine: Machine, record: Record, now: float) -> dict[str, object]:
         "unfollowed": sum([g.unfollowed for g in record.generations()]),
         "states": [s.host.id for s in record.states],
         "loading": list(record.loads),
-        "waiting": len(record.waiting),
+        "waiting": len(record.askers),
         "evicted": evicted[1] if evicted is not None else "",
         "evicted_s": round(now - evicted[0], 1) if evicted is not None else None,
     }

@@ -1,4 +1,4 @@
-"""What happened to the machine last, for the log when something goes wrong.
+"""What happened to the broker last, for the log when something goes wrong.
 
 An event may name thousands of files, and a VM host chooses how often it tells of them;
 so the story is bounded by what its events and actions name, besides their number.

@@ -30,7 +30,7 @@ class Supervisors:
     """The holders of the machines' names."""
 
     def __init__(self, silence_s: float) -> None:
-        """silence_s: after so long without a word a name is free."""
+        """silence_s: without a word, after which a name is free."""
         self._silence_s = silence_s
         self._holders: dict[Machine, _Holder] = {}
 
@@ -42,7 +42,7 @@ class Supervisors:
         return None if self._is_silent(holder, now) else holder.peer
 
     def take(self, machine: Machine, speaker: Speaker, peer: bytes, now: float) -> bool:
-        """Let a process speak for a machine; return whether another one did so far."""
+        """Let a process speak for a machine; return whether it replaces another one."""
         holder = self._holders.get(machine)
         self._holders[machine] = _Holder(speaker, peer, now)
         return holder is not None and holder.speaker != speaker

@@ -2,12 +2,12 @@
 
 A host may have been taken over. It is believed about scripts of its own pool that it
 was given, as far as numbers go that could be true. What it says of others is left out;
-what no honest host says, or says so often, or leaves unsaid for so long, has it killed.
+what no honest host says, repeats or leaves unsaid has it killed.
 """
 
 from typing import Final
 
-from broker.actions import Kill
+from broker.actions import KillHost
 from broker.farm import Farm
 from broker.policies import longest_s
 from broker.resolve import is_normal, pool_of, shown
@@ -19,11 +19,11 @@ from luafarm.wire.messages import StateRow
 MOST_ROWS: Final = 10_000
 """States of one host: an honest one has no memory for more."""
 
-STRAYS: Final = 64
+UNORDERED: Final = 64
 """What a host may say at once of states that nobody ordered, and twice for each state
 that there may be: an earlier broker may have ordered it, and two generations go."""
 
-STRAYS_PER_S: Final = 10.0
+UNORDERED_PER_S: Final = 10.0
 
 PATIENCE_S: Final = 10.0
 """Beyond the longest run of its pool, in which a host cannot hear, it answers."""
@@ -40,30 +40,30 @@ class Suspicion:
 
     def __init__(self, farm: Farm) -> None:
         self._farm = farm
-        self._turn = farm.turn
-        self._ticked_at = farm.turn.now
+        self._step = farm.step
+        self._ticked_at = farm.step.now
 
     def met(self, host: Host) -> None:
         """Begin to watch a host that has joined."""
         host.joined_s = self._farm.watched_s
-        host.strays = Allowance(STRAYS + 2 * self._farm.limit, STRAYS_PER_S)
+        host.unordered = Allowance(UNORDERED + 2 * self._farm.limit, UNORDERED_PER_S)
 
     def accuse(self, host: Host, why: str) -> None:
         """Have a host killed that breaks the protocol."""
         if not host.accused_at:
-            self._turn.count("accusations")
-        host.accused_at = self._turn.now
+            self._step.count("accusations")
+        host.accused_at = self._step.now
         host.accused_of = why
-        self._turn.out.append(Kill(host.up.machine, host.id, why))
+        self._step.out.append(KillHost(host.up.machine, host.id, why))
 
-    def is_stray(self, host: Host, what: str) -> bool:
+    def allows_unordered(self, host: Host, what: str) -> bool:
         """Take note of what a host says of a state that nobody ordered from it.
 
         An honest one does so around a change of brokers, or when it closes two
         generations at once. Return False when it does so too often, and is accused.
         """
-        self._turn.count("strays")
-        if host.strays.take(self._turn.now) <= 0.0:
+        self._step.count("unordered")
+        if host.unordered.take(self._step.now) <= 0.0:
             return True
         self.accuse(host, f"{what} that nobody ordered, again and again")
         return False
@@ -95,16 +95,16 @@ class Suspicion:
         that was stopped itself blames nobody for that time.
         """
         farm = self._farm
-        passed_s = self._turn.now - self._ticked_at
-        self._ticked_at = self._turn.now
+        passed_s = self._step.now - self._ticked_at
+        self._ticked_at = self._step.now
         farm.watched_s += min(passed_s, _MOST_TICK_S)
         for host in list(farm.roster.hosts.values()):
             if host.accused_at:
-                if self._turn.now - host.accused_at >= ACCUSE_AGAIN_S:
+                if self._step.now - host.accused_at >= ACCUSE_AGAIN_S:
                     self.accuse(host, host.accused_of)
             elif not host.is_known:
                 self._judge_late(host, host.joined_s, "an inventory")
-        for name, script, since_s in farm.waits.oldest():
+        for name, script, since_s in farm.fences.oldest():
             late = farm.roster.hosts[name]
             if not late.accused_at:
                 what = f"the confirmation of a fence of {shown(script)}"

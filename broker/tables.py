@@ -61,9 +61,9 @@ class Generation:
         #: what these take by themselves, and all paths that they stand for
         self.question_bytes = 0
         self.path_bytes = 0
-        #: how much else was asked for, which nobody follows for want of room
+        #: how much else was asked for, which nobody follows for want of space
         self.unfollowed = 0
-        #: what nobody follows may be another by now
+        #: what nobody follows may have changed
         self.is_doubted = False
 
     def forget(self) -> None:
@@ -82,7 +82,7 @@ class Failure:
         self.error = error
         #: how often this very content failed
         self.attempts = attempts
-        #: it is worth another attempt from then on: the reason may be the moment
+        #: from then on it is tried again: the moment may have been to blame
         self.retry_at = retry_at
 
 
@@ -103,8 +103,8 @@ class Loading:
         #: the generation's, or a newer one where an equal state is only renewed
         self.epoch = epoch
         self.since = since
-        #: a state that somebody else ordered and that this one is to replace; 0: none
-        self.stray = Epoch(0)
+        #: epoch of the state that it replaces, which somebody else ordered; 0: none
+        self.foreign = Epoch(0)
         #: False: stands in the host's backlog
         self.sent = False
         #: for a clone: number and mean of the waits that led to it; 0: a first state
@@ -157,11 +157,11 @@ class Host:
         self.is_known = False
         #: in the list of those that may be given states; -1: not there
         self.place = -1
-        #: gets nothing new and is replaced soon
+        #: gets nothing new, as it is replaced soon
         self.is_retiring = False
         self.retiring_since = 0.0
         self.retiring_for = ""
-        #: had no room for a load: gets none before this time
+        #: had no space for a load: gets none before this time
         self.refused_until = 0.0
         #: of its states, as they were after loading
         self.kib = 0
@@ -172,7 +172,7 @@ class Host:
         #: started after this broker met its machine: it held nothing when it joined
         self.is_fresh = False
         #: what it may still say of states that nobody ordered from it
-        self.strays = Allowance(0, 1.0)
+        self.unordered = Allowance(0, 1.0)
         #: its supervisor was ordered to kill it, then; 0: not
         self.accused_at = 0.0
         self.accused_of = ""
@@ -215,8 +215,8 @@ class Record:
         #: in hunting order; older than `current` only while they are being renewed
         self.states: list[State] = []
         self.loads: dict[HostId, Loading] = {}
-        #: (front, path it asked for) of requests that no answer was given to: since
-        self.waiting: dict[tuple[bytes, bytes], float] = {}
+        #: (front, path it asked for) to whom an answer is owed: since
+        self.askers: dict[tuple[bytes, bytes], float] = {}
         #: hosts on which the fronts that wait have nothing outstanding
         self.idle: tuple[HostId, ...] = ()
         #: paths that count as its files
@@ -226,7 +226,7 @@ class Record:
         #: what fronts were told last: (verdict, hosts, epoch); None: nothing
         self.told: tuple[int, tuple[HostId, ...], Epoch] | None = None
         self.heat = Heat()
-        self.waits = Heat()
+        self.waited = Heat()
         self.errors = 0
         self.requests = 0
         #: by budget: how often it stopped a request or a load

@@ -1,4 +1,4 @@
-"""Which state goes when there is no room: the one whose key (`broker.heat`) is lowest.
+"""Which state goes when there is no space: the one whose key (`broker.heat`) is lowest.
 
 One heap gives it in O(log n): nothing is scanned and no timer halves anything.
 """

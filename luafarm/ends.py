@@ -58,6 +58,7 @@ class Closing(StrEnum):
     MEMORY = "memory"
     REPLY = "reply"
     UNSENT = "unsent"  # the order was not sent: the broker cannot read the sources
+    UNREAD = "unread"  # nor was this one: it could not read any file just then
 
     @property
     def budget(self) -> Budget:

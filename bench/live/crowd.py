@@ -23,7 +23,7 @@ from bench.client import Client
 Due = tuple[float, str]
 """(seconds from the beginning, path)"""
 
-_CLIENTS: Final = 16  # that share a schedule: so many requests may be under way
+_CLIENTS: Final = 16  # that share a schedule: as many requests may be under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Crowd:
     def asking(
         self, paths: Sequence[str], clients: int, pause_s: float
     ) -> Iterator[None]:
-        """Have so many clients ask at random, each with pauses, while the block runs.
+        """Have this many clients ask at random, each with pauses, while the block runs.
 
         Afterwards `seen` has all replies.
         """

@@ -187,12 +187,12 @@ class Deploys:
             self._own.clear()  # before the first generation there is nothing
 
     def rounds(self, deploys: int) -> None:
-        """Deploy so often, each site in its turn."""
+        """Deploy this often, each site in its turn."""
         for turn in range(deploys):
             self.deploy(turn % len(self._sites))
 
     def broken(self, number: int, rejected: Callable[[], int]) -> None:
-        """Break the single script so many times; it must go on being served.
+        """Break the single script this many times; it must go on being served.
 
         rejected: returns how often the farm has kept a last good generation so far.
         """

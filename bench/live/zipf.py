@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.live.crowd import Crowd, Due, Seen
-from bench.simulate import interface as say
-from bench.simulate.adapter import Broker
+from bench.simulate import machines
 from bench.simulate.farm import Arrival, Farm
 
 EXPONENT: Final = 0.9
@@ -61,10 +60,8 @@ def simulated(shape: Shape, hosts: int, cores: int) -> float:
     """Return cold starts per request, once warm, in the simulator."""
     warm_s = shape.seconds * WARM
     arrivals = [Arrival(at, script, SERVICE_S) for at, script in trace(shape)]
-    config = say.Config(
-        hosts=list(range(hosts)), states=shape.states, clones=1, cores=cores
-    )
-    farm = Farm(hosts, cores, Broker(config), lambda _: LOAD_S, warm_s)
+    broker = machines.broker(hosts, shape.states, clones=1, cores=cores)
+    farm = Farm(hosts, cores, broker, lambda _: LOAD_S, warm_s)
     requests = sum(arrival.at >= warm_s for arrival in arrivals)
     return farm.run(arrivals).loads / requests
 

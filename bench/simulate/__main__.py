@@ -2,7 +2,7 @@
 
 --seeds 1,2,3   the traces of everything
 --only NAME     evictions, dispatch, farm, crowds or decisions
---trace FILE    evictions on what a broker recorded ([broker] record) instead
+--trace FILE    evictions on what a broker recorded (LUAFARM_RECORD=FILE) instead
 
 With the Python of an environment that has the wheel installed, it is the wheel that is
 measured, also from the source tree. Ends with 1 when a target is missed.

@@ -6,12 +6,11 @@ from typing import Any, Final
 from bench.simulate.names import Names, vocabulary
 from broker import actions as act
 from broker import events as ev
-from broker.machine import Machine
+from broker import machine
 from luafarm.config.settings import Broker as BrokerSettings
 from luafarm.config.settings import PoolSettings, Settings
 from luafarm.ends import Budget, Closing, Death
-from luafarm.names import HostId, Pool, RequestId, Script
-from luafarm.names import Machine as MachineName
+from luafarm.names import HostId, Machine, Pool, RequestId, Script
 from luafarm.wire.messages import (
     HostLost,
     HostRow,
@@ -24,7 +23,7 @@ from luafarm.wire.messages import (
 )
 
 _POOL: Final = Pool("p")
-_MACHINE: Final = MachineName("m")
+_MACHINE: Final = Machine("m")
 _FRONT: Final = b"front"
 
 _ALIVE_S: Final = 1.0  # how often the supervisor that the interface has not speaks
@@ -42,7 +41,7 @@ class Broker:
     def __init__(self, config: Config) -> None:
         self._say = vocabulary(config)
         self._names = Names()
-        self._machine = Machine(
+        self._machine = machine.Broker(
             Settings(
                 broker=BrokerSettings(
                     states=config.states, clones=config.clones, takeover=0.0

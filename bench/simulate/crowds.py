@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from bench.simulate import interface as say
-from bench.simulate import workloads
-from bench.simulate.adapter import Broker
+from bench.simulate import machines, workloads
 from bench.simulate.farm import Arrival, Farm, Outcome, percentile
 
 CORES: Final = 8
@@ -21,7 +19,7 @@ _BUCKET_S: Final = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Who comes: one request per second, then suddenly so many, for one script."""
+    """Who comes: one request per second, then suddenly many, for one script."""
 
     name: str
     rate: float
@@ -66,10 +64,8 @@ def receive(crowd: Crowd | None, seed: int) -> Reception:
             return crowd.load_s
         return daily.load_s[script]
 
-    config = say.Config(
-        hosts=list(range(HOSTS)), states=2 * _SCRIPTS, clones=32, cores=CORES
-    )
-    outcome = Farm(HOSTS, CORES, Broker(config), load_s).run(trace)
+    broker = machines.broker(HOSTS, states=2 * _SCRIPTS, clones=32, cores=CORES)
+    outcome = Farm(HOSTS, CORES, broker, load_s).run(trace)
     load = crowd.load_s if crowd is not None else 0.0
     return _reception(outcome, _CALM_S + load)
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from broker import actions as act
 from broker import events as ev
-from broker.machine import Machine
-from luafarm.config.settings import Broker, PoolSettings, Settings
+from broker.machine import Broker
+from luafarm.config.settings import Broker as BrokerSettings
+from luafarm.config.settings import PoolSettings, Settings
 from luafarm.ends import Closing
-from luafarm.names import HostId, Pool, Script
-from luafarm.names import Machine as MachineName
+from luafarm.names import HostId, Machine, Pool, Script
 from luafarm.wire.messages import HostRow, HostUp, MachineReport, Report, UseRow
 
 POOL = Pool("p")
@@ -33,14 +33,14 @@ class Farm:
     """A machine whose hosts load at once whatever it orders."""
 
     def __init__(self, states: int, hosts: int) -> None:
-        broker = Broker(takeover=0.0, states=states, clone_cpu_share=1.0)
+        broker = BrokerSettings(takeover=0.0, states=states, clone_cpu_share=1.0)
         settings = Settings(broker=broker, pool={"p": PoolSettings(root=("/",))})
-        self.machine = Machine(settings, 1, 0.0, cores=hosts // 4)
+        self.broker = Broker(settings, 1, 0.0, cores=hosts // 4)
         self.now = 1.0
         self.spent: dict[str, list[float]] = {}
         self.hosts = [HostId(f"host-{n}") for n in range(hosts)]
         for host in self.hosts:
-            name = MachineName("m" + host[-1])
+            name = Machine("m" + host[-1])
             up = HostUp(host, POOL, name, "", b"", "", b"", (), (), 1, 1)
             self.play(ev.HostJoined(up))
             self.play(ev.Inventoried(host))
@@ -49,7 +49,7 @@ class Farm:
         """Hand an event to the machine and time it; loads are done at once."""
         self.now += 0.0001
         started = time.thread_time()
-        actions = self.machine.handle(event, self.now)
+        actions = self.broker.handle(event, self.now)
         spent = time.thread_time() - started
         self.spent.setdefault(type(event).__name__, []).append(spent)
         for action in actions:
@@ -66,7 +66,7 @@ class Farm:
         """Let all supervisors report their hosts."""
         for digit in range(10):
             rows = tuple([HostRow(h, 1, 20_000, b"") for h in self.hosts[digit::10]])
-            name = MachineName(f"m{digit}")
+            name = Machine(f"m{digit}")
             self.play(ev.MachineReported(name, MachineReport(rows)))
 
     def miss(self, n: int, idle: tuple[HostId, ...]) -> None:
@@ -77,7 +77,7 @@ class Farm:
 
     def where(self, n: int) -> list[HostId]:
         """Return the hosts of the n-th script."""
-        record = self.machine.farm.records.get(Script(b"/s%d" % n))
+        record = self.broker.farm.records.get(Script(b"/s%d" % n))
         return [s.host.id for s in record.states] if record is not None else []
 
 

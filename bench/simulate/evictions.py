@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bench.simulate import interface as say
-from bench.simulate.adapter import Broker
+from bench.simulate import machines
 from bench.simulate.caches import (
     Belady,
     Gdsf,
@@ -18,8 +17,14 @@ from bench.simulate.caches import (
     WTinyLfu,
 )
 from bench.simulate.traces import Trace
+from broker import actions as act
+from broker import events as ev
+from luafarm.ends import Closing
+from luafarm.wire.messages import Report
 
 _HOSTS: Final = 8
+_FRONT: Final = b"front"
+_USE_US: Final = 500  # that each use takes
 _REPORT_S: Final = 0.1
 _LONG_S: Final = 0.010
 
@@ -101,8 +106,8 @@ class _BrokerRun:
     def __init__(self, trace: Trace, room: int) -> None:
         self._trace = trace
         self._room = room
-        hosts = list(range(_HOSTS))
-        self._broker = Broker(say.Config(hosts=hosts, states=room, clones=1))
+        self._broker = machines.broker(_HOSTS, states=room, clones=1)
+        self._alive_at = 0.0
         self._where: dict[int, int] = {}
         self._missed: dict[int, float] = {}
         self._uses: dict[tuple[int, int], list[float]] = {}
@@ -126,7 +131,7 @@ class _BrokerRun:
             self._count(None)
         elif script not in self._missed:
             self._missed[script] = now
-            self._play(now, say.Miss(script))
+            self._play(now, machines.missed(script, _FRONT))
         else:
             self._count(now - self._missed[script])  # waits with the first one
 
@@ -137,31 +142,42 @@ class _BrokerRun:
         if self._is_warm:
             self._result.count(cold_s)
 
-    def _play(self, now: float, event: object) -> None:
-        for action in self._broker.handle(now, event):
+    def _play(self, now: float, event: ev.Event) -> None:
+        for action in self._broker.handle(event, now):
             match action:
-                case say.Load(script, host, epoch):
+                case act.Load(host=name, script=path, epoch=epoch):
+                    script, host = machines.number(path), machines.host_number(name)
                     load_s = self._trace.load_s[script]
                     kib = self._trace.kib[script]
                     self._where[script] = host
-                    self._play(now, say.Loaded(script, host, epoch, load_s, kib))
+                    self._play(now, ev.StateLoaded(name, path, epoch, load_s, kib))
                     since = self._missed.pop(script, None)
                     if since is not None:
                         self._count(now - since + load_s)
                         self._used(now, script, host)
-                case say.Evict(script, host):
+                case act.Drop(name, path, epoch):
                     self._is_warm = True
+                    script, host = machines.number(path), machines.host_number(name)
                     if self._where.get(script) == host:
                         del self._where[script]
-                    self._play(now, say.Gone(script, host))
+                    self._play(now, ev.StateGone(name, path, epoch, Closing.DROPPED))
                 case _:
                     pass
 
     def _report(self, now: float) -> None:
+        if now >= self._alive_at:
+            self._alive_at = now + machines.ALIVE_S
+            self._play(now, machines.alive(_HOSTS))
         rows = [
-            say.Use(script, host, len(uses), 0.0005 * len(uses), 0.0, 0.0, uses[-1])
+            machines.used(
+                script, host, len(uses), _USE_US * len(uses), _us(now - uses[-1])
+            )
             for (script, host), uses in self._uses.items()
         ]
         self._uses.clear()
-        self._play(now, say.Report(rows))
-        self._play(now, say.Tick())
+        self._play(now, ev.Reported(_FRONT, Report(tuple(rows), ())))
+        self._play(now, ev.Ticked())
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1e6)

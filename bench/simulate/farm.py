@@ -11,20 +11,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from bench.simulate import interface as say
-from bench.simulate.adapter import Front
+from bench.simulate import machines
 from bench.simulate.cores import Cores
+from bench.simulate.front import Front, Orders
+from broker import actions as act
+from broker import events as ev
+from luafarm.ends import Closing
+from luafarm.names import Epoch, HostId
+from luafarm.wire.messages import Place
 
 DELAY_S: Final = 0.000_05
 """One way of a message: half of a measured round trip."""
 
 _TICK_S: Final = 0.1
+_KIB: Final = 100  # of every state
 
 
 class ControlPlane(Protocol):
     """The broker, or a policy in its place."""
 
-    def handle(self, now: float, event: Any) -> list[Any]:  # noqa: ANN401 - any vocabulary
+    def handle(self, event: ev.Event, now: float) -> list[act.Action]:
         """Take an event; return the actions it calls for, in order."""
 
 
@@ -93,11 +99,8 @@ class Farm:
         self._running: list[_Job | None] = [None] * hosts
         self._states: list[dict[int, int]] = [{} for _ in range(hosts)]
         self._broker = broker
-        names = list(range(hosts))
-        self._fronts = [
-            Front(say.Config(hosts=names, states=1, clones=1, seed=n + 1))
-            for n in range(fronts)
-        ]
+        self._hosts = hosts
+        self._fronts = [Front(n, hosts) for n in range(fronts)]
         self._load_s = load_s
         self._warm_s = warm_s
         self._arrivals: dict[int, Arrival] = {}
@@ -120,6 +123,7 @@ class Farm:
         upcoming = next(source, None)
         last = arrivals[-1].at + 30.0 if arrivals else 0.0
         if self._broker is not None:
+            self._at(0.0, "alive", None)
             self._at(_TICK_S, "tick", None)
         while upcoming is not None or self.outcome_missing(len(arrivals)):
             core_at = self._cores.next_end()
@@ -144,8 +148,20 @@ class Farm:
 
     def _happen(self, now: float, kind: str, what: Any) -> None:  # noqa: ANN401
         match kind:
-            case "front":
-                self._to_front(now, *what)
+            case "timer":
+                front, which = what
+                self._obey(now, front, self._fronts[front].timer(now, which))
+            case "place":
+                front, place = what
+                self._obey(now, front, self._fronts[front].placed(now, place))
+            case "returned":
+                front, request, host = what
+                orders = self._fronts[front].returned(now, request, host)
+                self._obey(now, front, orders)
+            case "replied":
+                front, request, host, work = what
+                orders = self._fronts[front].replied(now, request, host, work)
+                self._obey(now, front, orders)
             case "broker":
                 self._to_broker(now, what)
             case "host":
@@ -153,8 +169,11 @@ class Farm:
                 self._queues[host].append(job)
                 self._start(now, host)
             case "tick":
-                self._to_broker(now, say.Tick())
+                self._to_broker(now, ev.Ticked())
                 self._at(now + _TICK_S, "tick", None)
+            case "alive":
+                self._to_broker(now, machines.alive(self._hosts))
+                self._at(now + machines.ALIVE_S, "alive", None)
             case _:
                 raise ValueError(kind)
 
@@ -163,42 +182,47 @@ class Farm:
     def _arrive(self, now: float, n: int, arrival: Arrival) -> None:
         if self._broker is None and arrival.script not in self._published:
             self._published.add(arrival.script)
-            hosts = tuple(range(len(self._queues)))
-            for front in range(len(self._fronts)):
-                self._to_front(now, front, say.Publish(arrival.script, hosts, 1))
+            hosts = tuple(range(self._hosts))
+            place = machines.place(arrival.script, hosts, 1)
+            for number, front in enumerate(self._fronts):
+                self._obey(now, number, front.placed(now, place))
         elif self._broker is not None and not self._resident.get(arrival.script):
             self.outcome.cold += now >= self._warm_s
-        self._to_front(now, n % len(self._fronts), say.Arrive(n, arrival.script))
+        number = n % len(self._fronts)
+        orders = self._fronts[number].arrive(now, n, arrival.script)
+        self._obey(now, number, orders)
 
-    def _to_front(self, now: float, front: int, event: Any) -> None:  # noqa: ANN401
-        for action in self._fronts[front].handle(now, event):
-            match action:
-                case say.Send(request, host):
-                    arrival = self._arrivals[request]
-                    job = _Job("run", arrival.script, arrival.service_s, request, front)
-                    self._at(now + DELAY_S, "host", (host, job))
-                case say.SetTimer(at, tag):
-                    self._at(max(at, now), "front", (front, say.Timer(tag)))
-                case say.ToBroker(said):
-                    if self._broker is not None:
-                        self._at(now + DELAY_S, "broker", said)
-                case _:
-                    pass
+    def _obey(self, now: float, front: int, orders: Orders) -> None:
+        for request, name in orders.sent:
+            arrival = self._arrivals[request]
+            job = _Job("run", arrival.script, arrival.service_s, request, front)
+            host = machines.host_number(HostId(name))
+            self._at(now + DELAY_S, "host", (host, job))
+        for message in orders.told:
+            event = machines.said(message, b"%d" % front)
+            if event is not None and self._broker is not None:
+                self._at(now + DELAY_S, "broker", event)
+        for at, which in orders.timers:
+            self._at(max(at, now), "timer", (front, which))
 
-    def _to_broker(self, now: float, event: Any) -> None:  # noqa: ANN401
+    def _to_broker(self, now: float, event: ev.Event) -> None:
         assert self._broker is not None
-        for action in self._broker.handle(now, event):
+        for action in self._broker.handle(event, now):
             match action:
-                case say.Load(script, host, epoch):
+                case act.Load(host=name, script=path, epoch=epoch):
+                    host, script = machines.host_number(name), machines.number(path)
                     job = _Job("load", script, self._load_s(script), epoch=epoch)
                     self._at(now + DELAY_S, "host", (host, job))
                     self.outcome.loads += now >= self._warm_s
-                case say.Evict(script, host):
-                    self._at(now + DELAY_S, "host", (host, _Job("evict", script, 0.0)))
+                case act.Drop(name, path, epoch):
+                    host, script = machines.host_number(name), machines.number(path)
+                    job = _Job("evict", script, 0.0, epoch=epoch)
+                    self._at(now + DELAY_S, "host", (host, job))
                     self.outcome.evictions += now >= self._warm_s
-                case say.Publish():
-                    for front in range(len(self._fronts)):
-                        self._at(now + DELAY_S, "front", (front, action))
+                case act.Tell(front, Place() as place):
+                    named = [int(front)] if front else range(len(self._fronts))
+                    for number in named:
+                        self._at(now + DELAY_S, "place", (number, place))
                 case _:
                     pass
 
@@ -209,15 +233,21 @@ class Farm:
         while queue and self._running[host] is None:
             job = queue.popleft()
             if job.kind == "evict":
-                if self._states[host].pop(job.script, None) is not None:
-                    self._resident[job.script] -= 1
-                self._at(now + DELAY_S, "broker", say.Gone(job.script, host))
+                self._evict(now, host, job)
             elif self._is_absent(host, job):
-                returned = say.Returned(host, (job.request,))
-                self._at(now + DELAY_S, "front", (job.front, returned))
+                returned = (job.front, job.request, host)
+                self._at(now + DELAY_S, "returned", returned)
             else:
                 self._running[host] = job
                 self._cores.start(now, host, job.work)
+
+    def _evict(self, now: float, host: int, job: _Job) -> None:
+        if self._states[host].get(job.script, job.epoch + 1) <= job.epoch:
+            del self._states[host][job.script]
+            self._resident[job.script] -= 1
+        name, path = machines.host_id(host), machines.path(job.script)
+        gone = ev.StateGone(name, path, Epoch(job.epoch), Closing.DROPPED)
+        self._at(now + DELAY_S, "broker", gone)
 
     def _is_absent(self, host: int, job: _Job) -> bool:
         is_run = job.kind == "run" and self._broker is not None
@@ -239,13 +269,14 @@ class Farm:
             self._resident[job.script] = self._resident.get(job.script, 0) + 1
         self._states[host][job.script] = job.epoch
         self.outcome.loaded.append((now, job.script))
-        done = say.Loaded(job.script, host, job.epoch, job.work, 100)
+        name, path = machines.host_id(host), machines.path(job.script)
+        done = ev.StateLoaded(name, path, Epoch(job.epoch), job.work, _KIB)
         self._at(now + DELAY_S, "broker", done)
 
     def _answered(self, now: float, host: int, job: _Job) -> None:
         arrival = self._arrivals.pop(job.request)
-        reply = say.Reply(job.request, host, job.work)
-        self._at(now + DELAY_S, "front", (job.front, reply))
+        reply = (job.front, job.request, host, job.work)
+        self._at(now + DELAY_S, "replied", reply)
         if arrival.at >= self._warm_s:
             sojourn = now + DELAY_S - arrival.at
             self.outcome.answered.append((arrival, sojourn))

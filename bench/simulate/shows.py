@@ -7,9 +7,7 @@ import statistics
 from collections.abc import Callable
 from typing import Final
 
-from bench.simulate import crowds, decisions, evictions, farm, workloads
-from bench.simulate import interface as say
-from bench.simulate.adapter import Broker
+from bench.simulate import crowds, decisions, evictions, farm, machines, workloads
 from bench.simulate.evictions import Result
 from bench.simulate.farm import Arrival, Farm, Outcome
 from bench.simulate.reflex import ReflexBroker
@@ -190,11 +188,10 @@ def _farms(runs: _Runs, scripts: workloads.Scripts, trace: list[Arrival]) -> Non
 
     everywhere = Farm(_FARM_HOSTS, _FARM_CORES, None, load_s, _WARM_S)
     runs.add("every script on every host", everywhere.run(trace))
-    hosts = list(range(_FARM_HOSTS))
     for part in (1.3, 0.8):
         states = int(part * _FARM_SCRIPTS)
-        config = say.Config(hosts=hosts, states=states, clones=32, cores=_FARM_CORES)
-        ours = Farm(_FARM_HOSTS, _FARM_CORES, Broker(config), load_s, _WARM_S)
+        broker = machines.broker(_FARM_HOSTS, states, clones=32, cores=_FARM_CORES)
+        ours = Farm(_FARM_HOSTS, _FARM_CORES, broker, load_s, _WARM_S)
         runs.add(_roomy(part), ours.run(trace))
     early = [arrival for arrival in trace if arrival.at < _REFLEX_UNTIL_S]
     reflex = ReflexBroker(_FARM_HOSTS, int(1.3 * _FARM_SCRIPTS), 32)

@@ -13,7 +13,7 @@ from typing import Final
 Request = tuple[float, int]
 """(seconds, script)"""
 
-_EPOCH_S: Final = 10.0  # popularity is constant for so long
+_EPOCH_S: Final = 10.0  # popularity is constant in between
 
 
 @dataclass(frozen=True, slots=True)

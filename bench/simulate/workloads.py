@@ -53,7 +53,7 @@ def mixed(number: int, seed: int) -> Scripts:
 def arrivals(
     scripts: Scripts, cores: int, busy: float, seconds: float, seed: int
 ) -> list[Arrival]:
-    """Return Poisson arrivals that keep so much of the cores busy."""
+    """Return Poisson arrivals that keep this part of the cores busy."""
     chance = random.Random(seed)
     rate = busy * cores / scripts.mean_s
     cumulative = list(itertools.accumulate(scripts.weights))

@@ -239,7 +239,7 @@ class Directories:
     def events(self) -> Iterator[tuple[bytes, bytes, int]]:
         """Yield (directory, name, what happened) as inotify tells it.
 
-        A directory that is another itself tells of each name. Without directory and
+        A directory that was moved or removed tells of each name. Without directory and
         name: events were lost.
         """
         if self._inotify is None:

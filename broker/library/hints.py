@@ -27,7 +27,7 @@ class Hints:
 
     def __init__(self, settle_s: float) -> None:
         self._settle_s = settle_s
-        #: True: what is on the way to the path may be another as well
+        #: True: what is on the way to the path may have changed as well
         self._keys: dict[Key, bool] = {}
         #: where the hints came from: names by directory
         self._names: dict[bytes, set[bytes]] = {}

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
+from broker.library.shortage import is_passing
 from broker.resolve import PoolPaths, is_in, shown
 from luafarm import strangers
 from luafarm.aliases import Alias, named
@@ -84,6 +85,8 @@ class Roots:
     def __init__(self, pools: Iterable[PoolPaths]) -> None:
         self._roots = [(pool.pool, root) for pool in pools for root in pool.roots]
         self._aliases: dict[bytes, bytes] = {}
+        #: what each root really was when that could be told last
+        self._reals: dict[bytes, bytes] = {}
         self._complaints = Complaints()
         self.paths = frozenset(root for _, root in self._roots)
 
@@ -93,7 +96,7 @@ class Roots:
         return tuple(self._aliases.items())
 
     def refresh(self) -> bool:
-        """Look where the roots lead now; say whether any alias is another."""
+        """Look where the roots lead now; say whether any alias has changed."""
         found: dict[bytes, bytes] = {}
         owners: dict[bytes, str] = {}
         shared: set[bytes] = set()
@@ -113,8 +116,10 @@ class Roots:
     def _real(self, root: bytes) -> bytes:
         """Return what a root really is; itself where that is nothing to be used."""
         try:
-            return real(root)
-        except OSError:
+            found = self._reals[root] = real(root)
+        except OSError as error:
+            if is_passing(error):
+                return self._reals.get(root, root)  # where it led when it was seen
             return root
         except StrangerError as wrong:
             text = f"root={shown(root)} is not served: {wrong}"
@@ -122,6 +127,8 @@ class Roots:
             if line:
                 logger.error("%s", line)  # noqa: TRY400 - no fault of ours
             return root
+        else:
+            return found
 
     def _is_taken(self, real: bytes) -> bool:
         """Say whether a directory has to do with a root by its own name."""

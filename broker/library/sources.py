@@ -21,6 +21,7 @@ from typing import Final
 
 from broker.events import Barrier, FileNow, Found
 from broker.library import roots
+from broker.library.shortage import is_passing
 from broker.resolve import (
     PoolPaths,
     candidates,
@@ -66,7 +67,7 @@ def digest_of(content: bytes) -> bytes:
 
 
 class Sources:
-    """Looks at paths on behalf of pools; keeps contents while there is room."""
+    """Looks at paths on behalf of pools; keeps contents up to a bound."""
 
     def __init__(
         self,
@@ -94,9 +95,9 @@ class Sources:
         """Return what is at this path now."""
         key = (pool, path)
         status = _stat(path)
-        if isinstance(status, str):
+        if isinstance(status, OSError):
             self._looks.pop(key, None)
-            return FileNow(pool, path, b"", status)
+            return _unreadable(pool, path, status)
         if status is None or not stat.S_ISREG(status.st_mode):
             self._looks.pop(key, None)
             return FileNow(pool, path, b"")
@@ -105,6 +106,8 @@ class Sources:
             self._looks.move_to_end(key)
             return FileNow(pool, path, known.digest, known.error)
         look = self._read(pool, path)
+        if isinstance(look, OSError):
+            return _unreadable(pool, path, look)
         self._looks[key] = look
         if len(self._looks) > _MOST_LOOKS:
             self._looks.popitem(last=False)
@@ -113,7 +116,7 @@ class Sources:
     def is_young(self, path: bytes, age_s: float) -> bool:
         """Say whether the file was written so shortly ago that more may follow."""
         status = _stat(path)
-        if status is None or isinstance(status, str):
+        if status is None or isinstance(status, OSError):
             return False
         return -age_s < self._wall_clock() - status.st_mtime < age_s
 
@@ -142,11 +145,11 @@ class Sources:
         finally:
             os.close(fd)
 
-    def _read(self, pool: Pool, path: bytes) -> _Look:
+    def _read(self, pool: Pool, path: bytes) -> _Look | OSError:
         try:
             fd = os.open(path, _READING)
         except OSError as error:
-            return _Look(None, b"", _why(error))
+            return error
         try:
             before = os.fstat(fd)
             if not stat.S_ISREG(before.st_mode) or not self._is_inside(pool, fd, path):
@@ -161,7 +164,7 @@ class Sources:
             content = _read_all(fd, self._max_source + 1)
             after = os.fstat(fd)
         except OSError as error:
-            return _Look(None, b"", _why(error))
+            return error
         finally:
             os.close(fd)
         if len(content) > self._max_source:
@@ -193,8 +196,11 @@ class Sources:
             try:
                 if is_below(real, roots.real(directory)):
                     return True
-            except (OSError, StrangerError):
-                continue  # there is none, or a stranger's link leads to it
+            except StrangerError:
+                continue  # a stranger's link leads to it
+            except OSError as error:
+                if is_passing(error):
+                    raise  # it may be the one
         return False
 
     # -- contents --------------------------------------------------------------------
@@ -254,17 +260,24 @@ class Sources:
         pool = where[0].pool
         # looked at after the barrier: if it changes in between, the barrier passes
         now = self.look(pool, barrier.path)
+        if not now.is_known:
+            return Found(pool, Script(barrier.path), b"", "", is_whole=False), barrier
         if not (now.digest or now.error):
             return None, barrier
         return Found(pool, Script(barrier.path), now.digest, now.error), barrier
 
     def answer(
         self, pool: Pool, script: bytes, kind: NeedKind, name: bytes
-    ) -> tuple[Blob, str]:
-        """Return what a script asked for, or why there is none."""
+    ) -> tuple[Blob, str] | None:
+        """Return what a script asked for, or why there is none.
+
+        None: a file that could be it cannot be read just now.
+        """
         paths = candidates(self._pools[pool], script, kind, name)
         for path in paths:
             now = self.look(pool, path)
+            if not now.is_known:
+                return None
             if now.error:
                 return Blob(
                     kind, name, b"", b"", b""
@@ -337,7 +350,11 @@ def _barrier(root: bytes, path: bytes) -> Barrier:
             return Barrier(here, seen)
 
 
-def _stat(path: bytes) -> os.stat_result | str | None:
+def _unreadable(pool: Pool, path: bytes, error: OSError) -> FileNow:
+    return FileNow(pool, path, b"", _why(error), is_known=not is_passing(error))
+
+
+def _stat(path: bytes) -> os.stat_result | OSError | None:
     """Return the status, None when there is nothing, or why that cannot be told."""
     try:
         return os.stat(path)  # noqa: PTH116 - bytes
@@ -348,7 +365,7 @@ def _stat(path: bytes) -> os.stat_result | str | None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:  # so there can be none
             return None
-        return _why(error)
+        return error
     except ValueError:  # a NUL
         return None
 

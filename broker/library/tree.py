@@ -9,10 +9,12 @@ script that was written a moment ago, are looked at when they have rested.
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from broker import actions as act
 from broker.events import Barrier, FileNow, Found
+from broker.library.resting import LONGEST_S, Rest, Resting
 from broker.library.roots import Roots
 from broker.library.sources import Sources, trace
 from broker.library.watch import Changes, Watcher
@@ -30,20 +32,22 @@ _MAX_BLOBS: Final = 16 << 20
 
 _GLANCE: Final = 0.25
 """Part of the settle time after which events of a deploy that gathers are read: each by
-itself would cost the broker a turn, and whoever deploys a pause."""
-
-_MAX_HELD: Final = 10_000
-_LONGEST_HOLD_S: Final = 5.0  # shorter than fronts let requests wait
+itself would cost the broker a pass, and whoever deploys a pause."""
 
 _AGAIN_S: Final = 0.1
-"""A file that somebody is at writing is looked at so often while it is waited for."""
+"""Between two looks at a file that is waited for, because somebody is writing it."""
 
 MOST_UNFINISHED: Final = 100
-"""So many questions wait for such files. There are more when visitors make up
-PATH_INFO; those are answered that the script is not to be had now."""
+"""Questions that wait for such files. There are more when visitors make up PATH_INFO;
+those are answered that the script is not to be had now."""
 
-_Held = tuple[float, float, Callable[[float], None]]
-"""(due, since, what to do then with `since`)."""
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a script asked for."""
+
+    source: Source
+    is_known: bool = True  # no: there may be one that cannot be read just now
 
 
 class Library:
@@ -62,8 +66,8 @@ class Library:
         self._roots = Roots(pools.values())
         self._is_realigned = self._roots.refresh()
         for root in self._roots.paths:
-            self._watcher.wait_for(root, trace(root), 0.0)
-        self._held: list[_Held] = []
+            self._watcher.watch_barrier(root, trace(root), 0.0)
+        self._resting = Resting()
         self._read_at = 0.0
 
     def fileno(self) -> int:
@@ -91,14 +95,14 @@ class Library:
     # -- time ------------------------------------------------------------------------
 
     def due_at(self) -> float:
-        """Return when `turn` wants to be called."""
-        due = [self._watcher.polls_at(), *[held[0] for held in self._held]]
+        """Return when `settled` wants to be called."""
+        due = [self._watcher.polls_at(), self._resting.due_at()]
         if not self.listens:
             due.append(self._read_at + self._settle_s * _GLANCE)
         settles_at = self._watcher.hints.settles_at()
         return min(due if settles_at is None else [settles_at, *due])
 
-    def turn(self, now: float) -> Changes:
+    def settled(self, now: float) -> Changes:
         """Return what has changed and rested; poll what is due."""
         changed = Changes()
         if not self.listens and now >= self._read_at + self._settle_s * _GLANCE:
@@ -128,55 +132,58 @@ class Library:
 
     def release(self, now: float) -> None:
         """Do what waited for files that have rested since."""
-        if not self._held:
-            return
-        due = [held for held in self._held if held[0] <= now]
-        self._held = [held for held in self._held if held[0] > now]
-        for _, since, again in due:
-            again(since)
+        self._resting.release(now)
 
     def read_events(self) -> None:
         """Take what inotify has to say."""
         self._read_at = time.monotonic()
         self._watcher.read_events(self._read_at)
 
-    def later(self, due: float, again: Callable[[float], None]) -> None:
-        """Do this at that time."""
-        self._held.append((due, due, again))
+    def later(self, due: float, size: int, again: Callable[[float], None]) -> None:
+        """Do this at that time; size: bytes that it holds until then."""
+        self._resting.add(due, due, size, again)
 
-    def waits(
+    @property
+    def is_full(self) -> bool:
+        """Whether too much waits for files already: nothing more should be added."""
+        return self._resting.is_full
+
+    def rest(
         self,
         pool: Pool,
         paths: list[bytes],
         since: float,
+        size: int,
         again: Callable[[float], None],
         *,
         are_whole: bool = True,
-    ) -> bool:
+    ) -> Rest:
         """Say whether to wait for these files; if so, `again` is called when they rest.
 
-        since: when the waiting began; it has an end. are_whole: nobody is known to be
-        at writing them.
+        since: when the waiting began; it has an end. size: bytes that are held
+        meanwhile. are_whole: nobody is known to write them.
         """
         now = time.monotonic()
-        most = _MAX_HELD if are_whole else MOST_UNFINISHED
-        if now - since > _LONGEST_HOLD_S or len(self._held) >= most:
-            return False
+        if now - since > LONGEST_S:
+            return Rest.NOW
         if are_whole and not any(self._is_unsettled(pool, path) for path in paths):
-            return False
+            return Rest.NOW
+        is_much = not are_whole and len(self._resting) >= MOST_UNFINISHED
+        if is_much or self._resting.is_full:
+            return Rest.FULL
         settles_at = self._watcher.hints.settles_at()
         due = settles_at if settles_at is not None else now + self._settle_s
         if not are_whole:
             due = max(due, now + _AGAIN_S)
-        self._held.append((due, since, again))
-        return True
+        self._resting.add(due, since, size, again)
+        return Rest.LATER
 
     def _is_unsettled(self, pool: Pool, path: bytes) -> bool:
         if self._watcher.is_followed((pool, path)):
             return (pool, path) in self._watcher.hints
         return self._sources.is_young(path, self._settle_s)
 
-    # -- what the machine orders -----------------------------------------------------
+    # -- what the broker orders ------------------------------------------------------
 
     def watch(self, action: act.Watch) -> None:
         """Report changes of a path."""
@@ -187,21 +194,21 @@ class Library:
         """Report them no more."""
         self._watcher.unfollow((action.pool, action.path))
 
-    def wait_for(self, action: act.Await) -> None:
+    def watch_barrier(self, action: act.WatchBarrier) -> None:
         """Report when there is something else at a path."""
-        self._watcher.wait_for(action.path, action.seen, time.monotonic())
+        self._watcher.watch_barrier(action.path, action.seen, time.monotonic())
 
-    def wait_no_more(self, action: act.Unawait) -> None:
+    def unwatch_barrier(self, action: act.UnwatchBarrier) -> None:
         """Report it no more."""
         if action.path not in self._roots.paths:
-            self._watcher.wait_no_more(action.path)
+            self._watcher.unwatch_barrier(action.path)
 
     def keep(self, action: act.Keep) -> None:
         """Keep the contents of a last good generation."""
         self._sources.keep(action.script, action.digests)
 
     def order(self, action: act.Load) -> Load | None:
-        """Return an order with its sources, or None when the script is another now."""
+        """Return an order with its sources, or None when the script has changed."""
         source = self._sources.content(action.pool, action.script, action.digest)
         if source is None:
             self.doubt(action.pool, action.script)
@@ -242,13 +249,14 @@ class Library:
     def find(self, path: bytes) -> tuple[Found | None, Barrier | None]:
         """Return the script that a requested path means, and where the way to it ends.
 
-        A file that somebody is at writing counts as it was before, if that is known.
+        A file that somebody is writing, or that cannot be read just now, counts as
+        it was before, if that is known.
         """
         found, barrier = self._sources.find(self._named(path))
         if found is None or found.error:
             return found, barrier
         key = (found.pool, found.script)
-        if not self._watcher.is_unfinished(key):
+        if found.is_whole and not self._watcher.is_unfinished(key):
             return found, barrier
         known = self._watcher.known(key)
         digest = known or found.digest
@@ -274,27 +282,38 @@ class Library:
 
     def answer(
         self, pool: Pool, need: Need, since: float, again: Callable[[float], None]
-    ) -> Source | None:
+    ) -> Answer | None:
         """Return what a script asked for; None: not yet, and `again` is called.
 
-        Code that somebody is at writing is waited for, or given as it was before. A
+        Code that somebody is writing is waited for, or given as it was before. A
         file with data may be written to forever, and is given as it is.
         """
-        blob, error = self._sources.answer(pool, need.script, need.kind, need.name)
+        found = self._sources.answer(pool, need.script, need.kind, need.name)
+        if found is None:
+            if self._is_held(pool, need.script, since, again):
+                return None
+            return Answer(_absent(need, "the broker cannot read it just now"), False)
+        blob, error = found
         if not blob.path or need.kind == NeedKind.FILE:
-            return Source(need.ticket, blob, error)
+            return Answer(Source(need.ticket, blob, error))
         if not self._watcher.is_unfinished((pool, blob.path)):
-            return Source(need.ticket, blob, error)
+            return Answer(Source(need.ticket, blob, error))
         known = self._watcher.known((pool, blob.path))
         before = self._sources.content(pool, blob.path, known) if known else None
         if before is not None:
             blob = Blob(need.kind, need.name, blob.path, known, before)
-            return Source(need.ticket, blob, "")
-        if self.waits(pool, [blob.path], since, again, are_whole=False):
+            return Answer(Source(need.ticket, blob, ""))
+        if self._is_held(pool, blob.path, since, again):
             return None
         why = "somebody has it open for writing"
-        error = f"cannot read '{shown(blob.path)}': {why}"
-        return Source(need.ticket, Blob(need.kind, need.name, b"", b"", b""), error)
+        return Answer(_absent(need, f"cannot read '{shown(blob.path)}': {why}"))
+
+    def _is_held(
+        self, pool: Pool, path: bytes, since: float, again: Callable[[float], None]
+    ) -> bool:
+        """Say whether a question waits for a file that is not to be had now."""
+        rest = self.rest(pool, [path], since, 0, again, are_whole=False)
+        return rest is Rest.LATER
 
     def is_of(self, pool: Pool, path: bytes) -> bool:
         """Say whether a path is one of this pool's scripts and of no other pool's."""
@@ -303,7 +322,7 @@ class Library:
 
     def unknown(self, scope: bytes) -> str:
         """Return why nothing that is served can be at a path; empty when it may be."""
-        if not scope or self._watcher.meant(scope) or self._watcher.is_awaited(scope):
+        if not scope or self._watcher.meant(scope) or self._watcher.is_barrier(scope):
             return ""
         if not any(is_in(scope, p) or is_in(p, scope) for p in self._places):
             return f"{shown(scope)} is in no script root and no library"
@@ -331,18 +350,22 @@ class Library:
     def changed(
         self, pool: Pool, used: list[tuple[bytes, bytes]]
     ) -> tuple[FileNow, ...]:
-        """Return those of these files that are others than they were seen.
+        """Return those of these files that are not as they were seen.
 
-        Not those that somebody is at writing: they are not others yet.
+        Not those that somebody is writing, nor those that cannot be read just now.
         """
         looks = [(self._sources.look(pool, path), digest) for path, digest in used]
         return tuple(
             [
                 now
                 for now, digest in looks
-                if now.digest != digest and not self._is_open(now)
+                if now.is_known and now.digest != digest and not self._is_open(now)
             ]
         )
 
     def _is_open(self, now: FileNow) -> bool:
         return bool(now.digest) and self._watcher.is_unfinished((now.pool, now.path))
+
+
+def _absent(need: Need, error: str) -> Source:
+    return Source(need.ticket, Blob(need.kind, need.name, b"", b"", b""), error)

@@ -19,11 +19,11 @@ from broker.library.sources import Sources, trace
 from broker.tables import Key
 
 REST_S: Final = 60.0
-"""A file that nobody wrote to for so long is taken as it is, whoever has it open:
+"""A file that nobody wrote to for this time is taken as it is, whoever has it open:
 uploads that stall for longer are given up by their programs, or begun anew."""
 
 LONGEST_S: Final = 300.0
-"""And so is one that changed so long ago, however often it is written to since."""
+"""And so is one that changed this long ago, however often it was written to since."""
 
 _MOST_BEGUN: Final = 1024
 
@@ -34,7 +34,7 @@ class Unfinished:
     def __init__(self, sources: Sources, poll_s: float) -> None:
         self._sources = sources
         self._poll_s = poll_s
-        #: files with a change that waits, and since when
+        #: changed files that are held back, and since when
         self._since: dict[Key, float] = {}
         #: what was at such a path when it was looked at last, where files are polled
         self._rests: dict[Key, bytes] = {}
@@ -44,11 +44,11 @@ class Unfinished:
         self._begun: dict[bytes, float] = {}
 
     def __len__(self) -> int:
-        """Return the number of changes that wait."""
+        """Return the number of changes that are held back."""
         return len(self._since)
 
     def keys(self) -> list[Key]:
-        """Return the paths with a change that waits."""
+        """Return the changed paths that are held back."""
         return list(self._since)
 
     # -- what inotify says -------------------------------------------------------------
@@ -69,14 +69,14 @@ class Unfinished:
         self._put.add(key)
 
     def settled(self, key: Key) -> None:
-        """Note that nothing of this path waits any more."""
+        """Note that nothing of this path is held back any more."""
         self._since.pop(key, None)
         self._rests.pop(key, None)
         self._put.discard(key)
 
     # -- what is to be known ---------------------------------------------------------
 
-    def waits(self, key: Key, now: float, *, is_polled: bool) -> bool:
+    def holds_back(self, key: Key, now: float, *, is_polled: bool) -> bool:
         """Say whether a changed file is to be left alone for now."""
         since = self._since.setdefault(key, now)
         if now - since >= LONGEST_S or self._has_rested(key[1], REST_S):
@@ -91,7 +91,7 @@ class Unfinished:
         return has_writer is None
 
     def is_open(self, key: Key) -> bool:
-        """Say whether somebody is still at writing a file."""
+        """Say whether somebody is still writing a file."""
         if self._has_rested(key[1], REST_S):
             return False
         has_writer = self._sources.has_writer(key[1])
@@ -103,7 +103,7 @@ class Unfinished:
         return not self._sources.is_young(path, for_s)
 
     def _moves(self, key: Key) -> bool:
-        """Say whether a file is another than when it was looked at last."""
+        """Say whether a file has changed since it was looked at last."""
         before, now = self._rests.get(key), trace(key[1])
         self._rests[key] = now
         return before != now

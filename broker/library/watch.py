@@ -3,7 +3,7 @@
 Of each followed path every directory on the way is watched
 (`broker.library.directories`). An event names a directory and a component; the paths
 that go through it are hinted. When hints have settled, `changes` looks at these files
-and returns those that are others than before. A file that somebody has open for writing
+and returns those that have changed. A file that somebody has open for writing
 is no other one before it is closed (`broker.library.unfinished`).
 
 A barrier, which is waited for, has no way of its own: it is one name more in the
@@ -64,9 +64,10 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is another than before."""
+    """What has changed."""
 
     files: list[FileNow] = field(default_factory=list)
+    unread: list[FileNow] = field(default_factory=list)  # that are not known just now
     passed: list[bytes] = field(default_factory=list)  # barriers
 
     def __bool__(self) -> bool:
@@ -117,7 +118,7 @@ class Watcher:
     # -- what is followed ------------------------------------------------------------
 
     def follow(self, key: Key, digest: bytes, now: float) -> None:
-        """Report from now on when this path has another content than this one."""
+        """Report from now on when the content of this path is not this one."""
         path = self._paths.get(key)
         if path is None:
             path = self._paths[key] = _Path(digest)
@@ -149,7 +150,7 @@ class Watcher:
 
     # -- what is waited for ----------------------------------------------------------
 
-    def wait_for(self, barrier: bytes, seen: bytes, now: float) -> None:
+    def watch_barrier(self, barrier: bytes, seen: bytes, now: float) -> None:
         """Report when there is something else at this path than was seen (`trace`)."""
         at = barrier if _is_link(barrier) else barrier.rpartition(b"/")[0] or b"/"
         key = (_NOBODY, at)
@@ -164,7 +165,7 @@ class Watcher:
         if trace(barrier) != seen:
             self.hint(key, now)
 
-    def wait_no_more(self, barrier: bytes) -> None:
+    def unwatch_barrier(self, barrier: bytes) -> None:
         """Forget this barrier."""
         at = self._place_of.pop(barrier, None)
         if at is None:
@@ -180,7 +181,7 @@ class Watcher:
             del self._places[at]
             self.hints.drop(key)
 
-    def is_awaited(self, path: bytes) -> bool:
+    def is_barrier(self, path: bytes) -> bool:
         """Say whether this path is a barrier."""
         return path in self._place_of
 
@@ -248,7 +249,7 @@ class Watcher:
     # -- looking ---------------------------------------------------------------------
 
     def changes(self, now: float) -> Changes:
-        """Look at all that is hinted; return what is another than before."""
+        """Look at all that is hinted; return what has changed."""
         return self._look_at(self.hints.take(), now)
 
     def meant(self, scope: bytes) -> list[Key]:
@@ -287,12 +288,16 @@ class Watcher:
             if is_deep or not _is_file(*path.way.steps[-1]):
                 path.way = self._directories.walk(key, path.way, anew=True)
             current = self._sources.look(*key)
+            if not current.is_known:
+                changes.unread.append(current)
+                self.hint(key, now)  # it is looked at again
+                continue
             if current.digest == path.digest and current.error == path.error:
                 self._unfinished.settled(key)
                 continue
             if current.digest and not is_told:
                 is_polled = self._directories.is_polled(path.way.steps[-1][0])
-                if self._unfinished.waits(key, now, is_polled=is_polled):
+                if self._unfinished.holds_back(key, now, is_polled=is_polled):
                     continue
             self._unfinished.settled(key)
             path.digest = current.digest
@@ -312,7 +317,7 @@ class Watcher:
                 changes.passed.append(barrier)
 
     def is_unfinished(self, key: Key) -> bool:
-        """Say whether somebody is still at writing what is at this path."""
+        """Say whether somebody is still writing what is at this path."""
         return self._unfinished.is_open(key)
 
     # -- polling ---------------------------------------------------------------------
@@ -343,7 +348,7 @@ class Watcher:
             return False
         current = self._sources.look(*key)
         if current.digest == path.digest and current.error == path.error:
-            return False
+            return False  # what is not known has an error of its own
         # a file that is written just now is looked at again when it rests
         return not self._sources.is_young(key[1], self._settle_s)
 

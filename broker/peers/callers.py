@@ -12,23 +12,25 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import zmq
 
 from broker import events as ev
 from broker.census import MACHINE_SILENCE_S
+from broker.library.resting import Rest
 from broker.library.tree import Library
-from broker.machine import Machine
+from broker.machine import Broker
 from broker.peers import zmqlink
 from broker.peers.announced import fault
-from broker.peers.strays import Strays
+from broker.peers.outside import Outside
+from broker.resolve import shown
 from broker.status import status
 from broker.supervisors import Speaker, Supervisors
 from luafarm.errors import ProtocolError
 from luafarm.keys.badges import WORDS, Badges
-from luafarm.names import HostId
-from luafarm.names import Machine as MachineName
+from luafarm.names import HostId, Machine
 from luafarm.process.complaints import Complaints
 from luafarm.wire import codec
 from luafarm.wire.messages import (
@@ -55,10 +57,10 @@ logger = logging.getLogger(f"luafarm.{__name__}")
 
 NAME: Final = "broker"
 
-_BATCH: Final = 256  # messages in one go, before hosts and files have a turn
+_BATCH: Final = 256  # messages in one pass, before hosts and files are heard
 _SILENT_S: Final = 60.0  # fronts and supervisors speak each second, commands once
 MAX_CALLERS: Final = 3000
-"""With one key: its owner must not take the room of all others."""
+"""With one key: its owner must not keep all others out."""
 
 _MAX_TICKETS: Final = 1000
 _MAX_REASON: Final = 200
@@ -82,7 +84,7 @@ class Callers:
     def __init__(
         self,
         router: zmqlink.Socket,
-        machine: Machine,
+        broker: Broker,
         library: Library,
         connect: Callable[[HostUp], None],
         tell: Callable[[ev.Event], None],
@@ -95,19 +97,19 @@ class Callers:
         self._run = run
         self._complaints = Complaints()
         self._router = router
-        self._machine = machine
+        self._broker = broker
         self._library = library
         self._connect = connect
         self._tell = tell
         self._work = work
-        self._strays = Strays(library.roots)
+        self._outside = Outside(library.roots)
         self._callers: dict[bytes, _Caller] = {}
         #: how many of them there are with each key
         self._with_key: Counter[str] = Counter()
         self._supervisors = Supervisors(MACHINE_SILENCE_S)
         self._tickets: dict[bytes, bytes] = {}
         self._next_ticket = 0
-        #: reloads that wait until the machine knows what there is
+        #: reloads that wait until the broker knows what hosts hold
         self._early: list[tuple[bytes, bytes, bool]] = []
 
     # -- to them ---------------------------------------------------------------------
@@ -125,7 +127,7 @@ class Callers:
             logger.warning("front=%s reads too slowly", caller.hello.name)
             caller.is_behind = True
 
-    def tell_supervisor(self, machine: MachineName, message: Message) -> None:
+    def tell_supervisor(self, machine: Machine, message: Message) -> None:
         """Send to the supervisor of a machine."""
         peer = self._supervisors.peer(machine)
         if peer is not None:
@@ -139,7 +141,7 @@ class Callers:
 
     def tick(self) -> None:
         """Catch up with fronts that read again; forget who is gone."""
-        if self._early and self._machine.farm.bulletin.is_open:
+        if self._early and self._broker.farm.bulletin.is_open:
             early, self._early = self._early, []
             for peer, path, is_waiting in early:
                 self._reload(peer, path, is_waiting=is_waiting)
@@ -148,7 +150,7 @@ class Callers:
         silent = now - _SILENT_S
         for peer, caller in list(self._callers.items()):
             if caller.is_behind:
-                snapshot = self._machine.farm.bulletin.snapshot()
+                snapshot = self._broker.farm.bulletin.snapshot()
                 caller.is_behind = zmqlink.send(self._router, peer, snapshot) is False
             elif caller.heard_at < silent:
                 self._forget(peer)
@@ -268,11 +270,11 @@ class Callers:
 
     def _welcome(self, peer: bytes) -> bool | None:
         """Welcome a peer; None: it is gone."""
-        welcome = Welcome(PROTOCOL, Role.BROKER, NAME, self._machine.farm.term)
+        welcome = Welcome(PROTOCOL, Role.BROKER, NAME, self._broker.farm.epochs.term)
         return zmqlink.send(self._router, peer, welcome)
 
     def _front(self, peer: bytes, message: Message) -> None:
-        if peer not in self._machine.fronts:
+        if peer not in self._broker.fronts:
             self._tell(ev.FrontJoined(peer))  # it was silent for long, or is just new
         match message:
             case Miss(path, idle):
@@ -293,20 +295,30 @@ class Callers:
         found, barrier = self._library.find(path)
         self._realign()
         if barrier is None and self._library.is_outside(path):
-            line = self._strays.line(path, time.monotonic())
+            line = self._outside.line(path, time.monotonic())
             if line:
                 logger.warning("%s", line)
 
         def again(since: float) -> None:
             self._missed(peer, path, idle, since)
 
-        if found is None or not self._library.waits(
-            found.pool, [found.script], since, again, are_whole=found.is_whole
-        ):
-            self._tell(ev.Missed(peer, path, found, idle, barrier))
+        if found is not None:
+            rest = self._library.rest(
+                found.pool,
+                [found.script],
+                since,
+                len(path),
+                again,
+                are_whole=found.is_whole,
+            )
+            if rest is Rest.LATER:
+                return
+            if rest is Rest.FULL:
+                found = replace(found, is_whole=False)  # refused, for now
+        self._tell(ev.Missed(peer, path, found, idle, barrier))
 
     def _realign(self) -> None:
-        """Tell the machine of other names of roots before what is said by them."""
+        """Tell of other names of roots before what is said by them."""
         aliases = self._library.take_aliases()
         if aliases is not None:
             self._tell(ev.Realigned(aliases))
@@ -329,11 +341,11 @@ class Callers:
                 self._connect(message)
                 self._tell(ev.HostJoined(message))
             case HostLost():
-                host = self._machine.farm.roster.hosts.get(message.host)
+                host = self._broker.farm.roster.hosts.get(message.host)
                 if host is not None and host.up.machine == machine:
                     self._tell(ev.HostLeft(message))
             case MachineReport():
-                if not self._machine.census.knows(machine):
+                if not self._broker.census.knows(machine):
                     self._welcome(peer)  # so it announces its hosts again
                 self._tell(ev.MachineReported(machine, message))
             case _:
@@ -345,7 +357,7 @@ class Callers:
                 self._work()
                 names = {p: c.hello.name for p, c in self._callers.items()}
                 files = self._library.status()
-                text = status(self._machine, names, files, time.monotonic())
+                text = status(self._broker, names, files, time.monotonic())
                 zmqlink.send(self._router, peer, StatusIs(text))
             case Reload(path, is_waiting):
                 self._reload(peer, path, is_waiting=is_waiting)
@@ -353,7 +365,7 @@ class Callers:
                 raise ProtocolError(f"a command sent {type(message).__name__}")
 
     def _reload(self, peer: bytes, path: bytes, *, is_waiting: bool) -> None:
-        if not self._machine.farm.bulletin.is_open:
+        if not self._broker.farm.bulletin.is_open:
             # what the hosts hold is not known yet, and so not what may be old
             if len(self._early) < _MAX_TICKETS:
                 self._early.append((peer, path, is_waiting))
@@ -364,6 +376,13 @@ class Callers:
             return
         changed = self._library.check(path)
         self._realign()
+        if changed.unread:
+            # the rest is not taken back: the watcher would not find it again
+            self._tell(ev.Changed(tuple(changed.files), passed=tuple(changed.passed)))
+            file = changed.unread[0]
+            why = f"cannot read {shown(file.path)} just now: {file.error}"
+            zmqlink.send(self._router, peer, Reloaded(False, why))
+            return
         if not is_waiting:
             self._tell(ev.Changed(tuple(changed.files), passed=tuple(changed.passed)))
             self._work()

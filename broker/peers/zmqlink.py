@@ -6,16 +6,20 @@ is told so by `send` returning False.
 
 # Impure.
 
+import contextlib
 import logging
 from typing import Final
 
 import zmq
 
+from luafarm.config.endpoints import parse_host_port
+from luafarm.errors import ProtocolError
 from luafarm.keys import curve
 from luafarm.keys.handshakes import Change, Handshakes
 from luafarm.process.complaints import Complaints
 from luafarm.wire import codec
 from luafarm.wire.messages import HostUp, Message
+from luafarm.wire.received import AHEAD_BYTES, Received
 
 logger = logging.getLogger(f"luafarm.{__name__}")
 
@@ -25,6 +29,7 @@ Socket = zmq.Socket[bytes]
 _PEER_QUEUE: Final = 10_000  # messages to one front before it must ask for a snapshot
 _HOST_QUEUE: Final = 10_000  # a host loads one state at a time; more cannot be ordered
 _HOST_AHEAD: Final = 16  # frames of a host that may wait: the rest stays in its socket
+_TCP: Final = "tcp://"
 _LINGER_MS: Final = 1000
 _RECONNECT_MS: Final = 20
 _RECONNECT_MAX_MS: Final = 1000
@@ -47,7 +52,7 @@ def bind(context: Context, endpoint: str, keys: curve.Keys | None) -> Socket:
 
 
 def _keep_alive(socket: Socket, endpoint: str) -> None:
-    if endpoint.startswith("tcp://"):
+    if endpoint.startswith(_TCP):
         socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
 
@@ -58,7 +63,7 @@ class KeyLink:
     has_more = False  # whoever polls the socket is told again
     is_lost = False  # it is made again
     is_ready = True  # what is said before it is connected waits
-    waiting = 0  # bytes are not told; messages are bounded
+    unsent = 0  # bytes are not told; messages are bounded
 
     def __init__(
         self,
@@ -86,6 +91,13 @@ class KeyLink:
         self._handshakes = Handshakes(self.handle, up.endpoint, whom, pair, complaints)
         #: tells when a broken connection is whole again
         self.monitor = self._handshakes.monitor
+        self._heard = 0  # frames
+        self._most_unheard = max_frame + AHEAD_BYTES  # bytes since the last of them
+        self._arrivals: Received | None = None
+        self._connections = 0  # the last of which `_arrivals` counts
+        self._port = 0  # there; 0: nobody knows how much comes
+        if up.endpoint.startswith(_TCP):
+            self._port = parse_host_port(up.endpoint.removeprefix(_TCP))[1]
 
     def open(self) -> bool:
         """Return whether there is a connection: libzmq sees to it."""
@@ -103,15 +115,43 @@ class KeyLink:
         """Do nothing: libzmq sends by itself."""
 
     def receive(self) -> bytes | None:
-        """Return the next frame, or None when there is none."""
+        """Return the next frame, or None when there is none. Raise ProtocolError."""
         try:
-            return self.handle.recv(zmq.DONTWAIT)
+            frame = self.handle.recv(zmq.DONTWAIT)
         except zmq.Again:
             return None
+        self._heard += 1
+        if self.handle.getsockopt(zmq.RCVMORE):
+            raise ProtocolError("a message of several frames; each has one here")
+        return frame
+
+    def check(self, now: float) -> None:
+        """Raise ProtocolError when a message is coming in that does not end."""
+        if self._arrivals is None or self.handle.poll(0):
+            return  # what is here and was not read is no such message
+        unheard = self._arrivals.unheard(self._heard, now)
+        if unheard > self._most_unheard:
+            raise ProtocolError(
+                f"{unheard} bytes of a message that does not end; "
+                f"the limit is {self._most_unheard}"
+            )
 
     def reconnected(self, now: float) -> bool:
         """Say whether the connection was made (again) since the last call."""
-        return Change.MADE in self._handshakes.read(now)
+        changes = self._handshakes.read(now)
+        if self._handshakes.connections != self._connections:
+            self._connections = self._handshakes.connections
+            self._count(self._handshakes.fd)
+        return Change.MADE in changes
+
+    def _count(self, fd: int) -> None:
+        """Count what comes in on this descriptor; -1: on none."""
+        if self._arrivals is not None:
+            self._arrivals.close()
+            self._arrivals = None
+        if fd >= 0 and self._port:
+            with contextlib.suppress(OSError):  # it has ended: another one comes
+                self._arrivals = Received(fd, self._port)
 
     def retry(self, now: float) -> None:
         """Connect again if that is due."""
@@ -119,6 +159,7 @@ class KeyLink:
 
     def close(self) -> None:
         """End the connection."""
+        self._count(-1)
         self._handshakes.close()
         self.handle.close()
 

@@ -19,7 +19,7 @@ from luafarm.wire import zmtp
 from luafarm.wire.connection import Connection
 
 IPC: Final = "ipc://"
-MAX_WAITING: Final = 4 << 20  # bytes of orders that a host has not taken: it has enough
+MAX_UNSENT: Final = 4 << 20  # bytes of orders that a host has not taken: it has enough
 _LOOK: Final = 64  # frames and commands of one look
 MOST_COMMANDS: Final = 64
 """Commands in one look: nobody pings a broker that does not ping."""
@@ -43,7 +43,7 @@ class StreamLink:
         return self._stream.fd if self._stream is not None else -1
 
     @property
-    def waiting(self) -> int:
+    def unsent(self) -> int:
         """Bytes that the host has not taken yet."""
         return self._stream.waiting if self._stream is not None else 0
 
@@ -81,7 +81,7 @@ class StreamLink:
     def send(self, frame: bytes) -> bool:
         """Send a frame; False when the host is gone or takes no more."""
         stream = self._stream
-        if stream is None or not stream.is_ready or stream.waiting > MAX_WAITING:
+        if stream is None or not stream.is_ready or stream.waiting > MAX_UNSENT:
             return False
         with contextlib.suppress(OSError):  # what it said before is still to be read
             stream.write(frame)

@@ -16,12 +16,12 @@ from typing import Final, cast
 import zmq
 
 from fcgi import share
-from fcgi.hosts.received import AHEAD_BYTES, Received
 from luafarm.config.endpoints import parse_host_port
 from luafarm.keys import curve
 from luafarm.keys.handshakes import Change, Handshakes
 from luafarm.process.complaints import Complaints
 from luafarm.wire.codec import MAX_FRAME
+from luafarm.wire.received import AHEAD_BYTES, Received
 
 HWM: Final = 2000  # messages
 HOST_HWM: Final = 32  # that a VM host may be ahead of us: 8 MiB of pieces

@@ -74,7 +74,7 @@ def _private(settings: Settings, script: Path, directory: Path) -> Settings:
         settings,
         paths=Paths(run=str(directory / "run")),
         front=replace(settings.front, listen=(), http=""),
-        broker=replace(settings.broker, endpoint="", record="", takeover=0.0),
+        broker=replace(settings.broker, endpoint="", takeover=0.0),
         vmhost=replace(settings.vmhost, endpoint="", uid_range=_uid_range()),
         pool={name: replace(pool, hosts=1, preload=())},
         log=Log(level="error", file=str(directory / "farm.log")),

@@ -112,7 +112,6 @@ class Broker:
     quarantine: float = setting(30.0, "First quarantine; it doubles with each further one up to `quarantine_max`, and ends when the file changes.", unit="s", least=0.1)
     quarantine_max: float = setting(900.0, "Longest quarantine.", unit="s", least=0.1)
     restraint_stops: int = setting(4, "A script of which this many requests were stopped within `quarantine_window` for their use of CPU, time or memory gets a quarter of its pool's VM hosts, and at least one, until there are fewer; 0: never.")
-    record: str = setting("", "File to which the broker records its events for the simulator; empty: none.", unit="path")
 
 
 @dataclass(frozen=True, slots=True)

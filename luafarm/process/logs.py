@@ -3,11 +3,15 @@
 A line is `time title level text`; continuation lines are indented, control characters
 are made visible, so that nothing that is logged can forge a line. Lines are written
 with one `write` each and never buffered: what is logged before a crash is there.
+
+A file in a directory where strangers may write is refused: they could put a link to
+another file in its place, which we may write and they may not.
 """
 
 # Impure.
 
 import contextlib
+import grp
 import logging
 import os
 import signal
@@ -17,11 +21,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from luafarm import strangers
 from luafarm.config.settings import Log
 from luafarm.errors import SettingsError
 from luafarm.wire.loglines import printable
 
 _MODE: Final = 0o640
+
+_GROUPS: Final = ("adm", "syslog")
+"""Who writes the system's logs may write ours: `/var/log` is theirs on some systems."""
 
 
 def setup(log: Log, title: str, owner: tuple[int, int] | None = None) -> None:
@@ -57,7 +65,10 @@ class _Handler(logging.Handler):
         self._fd = sys.__stderr__.fileno() if sys.__stderr__ else 2
         if file:
             try:
+                strangers.check(Path(file).absolute().parent, _circle(owner))
                 self._fd = self._open()
+            except strangers.StrangerError as wrong:
+                raise SettingsError(f'[log] file = "{file}": {wrong}') from None
             except OSError as error:
                 reason = f'[log] file = "{file}": {error.strerror}'
                 raise SettingsError(reason) from None
@@ -100,6 +111,16 @@ class _Handler(logging.Handler):
                     os.fchown(fd, *self._owner)
                 return fd
         return os.open(file, flags, _MODE)
+
+
+def _circle(owner: tuple[int, int] | None) -> strangers.Circle:
+    """Return who may write where the log is."""
+    uids = strangers.own_circle().uids
+    gids: set[int] = set()
+    for name in _GROUPS:
+        with contextlib.suppress(KeyError):
+            gids.add(grp.getgrnam(name).gr_gid)
+    return strangers.Circle(uids | {owner[0]} if owner else uids, frozenset(gids))
 
 
 class _Formatter(logging.Formatter):

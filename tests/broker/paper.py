@@ -1,4 +1,4 @@
-"""A farm on paper: the machine in the middle of hosts, files and fronts that are data.
+"""A farm on paper: the decisions amid hosts, files and fronts that are data.
 
 Nothing moves by itself: each host works off its orders, each of its answers is
 delivered, the watcher notices changes only when told to. So tests can put any event
@@ -11,12 +11,12 @@ from typing import Any
 
 from broker import actions as act
 from broker import events as ev
-from broker.machine import Machine
+from broker.machine import Broker
 from broker.resolve import candidates, is_below, is_in, pool_of, possible
-from luafarm.config.settings import Broker, PoolSettings, ScriptSettings, Settings
+from luafarm.config.settings import Broker as BrokerSettings
+from luafarm.config.settings import PoolSettings, ScriptSettings, Settings
 from luafarm.ends import Budget, Closing, Death
-from luafarm.names import Epoch, HostId, Pool, RequestId, Script
-from luafarm.names import Machine as MachineName
+from luafarm.names import Epoch, HostId, Machine, Pool, RequestId, Script
 from luafarm.wire.messages import (
     Dependency,
     HostLost,
@@ -51,7 +51,7 @@ def settings(
 ) -> Settings:
     """Return settings of one pool at /r; takeover ends with the first event."""
     return Settings(
-        broker=Broker(**{"takeover": 0.0, **broker}),
+        broker=BrokerSettings(**{"takeover": 0.0, **broker}),
         pool={"p": pool or PoolSettings(root=("/r",))},
         script=scripts,
     )
@@ -82,12 +82,12 @@ class PaperHost:
 
 
 class Paper:
-    """Machine, hosts, files and what one front knows."""
+    """The broker's decisions, hosts, files and what one front knows."""
 
     def __init__(self, config: Settings | None = None, **machine: int) -> None:
         self.settings = config or settings()
         self.now = 100.0
-        self.machine = Machine(self.settings, TERM, self.now, **machine)
+        self.broker = Broker(self.settings, TERM, self.now, **machine)
         self.hosts: dict[HostId, PaperHost] = {}
         self.files: dict[bytes, bytes] = {}
         self.broken: set[bytes] = set()
@@ -109,11 +109,11 @@ class Paper:
 
     def play(self, event: ev.Event) -> list[act.Action]:
         """Hand an event to the machine, check it, carry out its actions."""
-        actions = self.machine.handle(event, self.now)
+        actions = self.broker.handle(event, self.now)
         for action in actions:
             self._carry_out(action)
         if self.checks:
-            self.machine.check()
+            self.broker.check()
         return actions
 
     def _carry_out(self, action: act.Action) -> None:
@@ -128,9 +128,9 @@ class Paper:
                 self.watched[pool, path] = digest
             case act.Unwatch(pool, path):
                 del self.watched[pool, path]
-            case act.Await(path, seen):
+            case act.WatchBarrier(path, seen):
                 self.barriers[path] = seen
-            case act.Unawait(path):
+            case act.UnwatchBarrier(path):
                 del self.barriers[path]
             case act.Answer(ticket):
                 assert ticket not in self.answers
@@ -175,7 +175,7 @@ class Paper:
 
     def restart(self, term: int, *, settles: bool) -> None:
         """Let a new broker take the farm over; supervisors and front greet it."""
-        self.machine = Machine(self.settings, term, self.now)
+        self.broker = Broker(self.settings, term, self.now)
         self.watched.clear()
         self.barriers.clear()
         for host in self.hosts.values():
@@ -198,7 +198,7 @@ class Paper:
     def host_up(self, name: str, machine: str = "m") -> HostUp:
         """Return the announcement of a host."""
         return HostUp(
-            HostId(name), POOL, MachineName(machine), "", b"", "", b"", (), (), 1, 1
+            HostId(name), POOL, Machine(machine), "", b"", "", b"", (), (), 1, 1
         )
 
     def join(
@@ -225,7 +225,7 @@ class Paper:
             for h, host in self.hosts.items()
             if host.up.machine == machine
         )
-        name = MachineName(machine)
+        name = Machine(machine)
         return self.play(ev.MachineReported(name, MachineReport(rows)))
 
     def die(self, name: str, reason: str = "crash", of: bytes = b"") -> None:
@@ -303,7 +303,7 @@ class Paper:
         host.olds.clear()
 
     def _need(self, path: Script, name: bytes) -> Dependency:
-        paths = self.machine.farm.pools[POOL]
+        paths = self.broker.farm.pools[POOL]
         for candidate in candidates(paths, path, NeedKind.MODULE, name):
             if candidate in self.files:
                 digest = self.files[candidate]
@@ -311,7 +311,7 @@ class Paper:
         return Dependency(NeedKind.MODULE, name, b"", b"")
 
     def _tried(self, path: Script, dependency: Dependency) -> dict[bytes, bytes]:
-        paths = self.machine.farm.pools[POOL]
+        paths = self.broker.farm.pools[POOL]
         tried: dict[bytes, bytes] = {}
         for candidate in candidates(paths, path, NeedKind.MODULE, dependency.name):
             if candidate == dependency.path:
@@ -414,7 +414,7 @@ class Paper:
 
     def find(self, asked: bytes) -> ev.Found | None:
         """Return what a requested path means."""
-        where = pool_of(self.machine.farm.pools.values(), asked)
+        where = pool_of(self.broker.farm.pools.values(), asked)
         for path in possible(*where, asked) if where else []:
             now = self._now(path)
             if now.digest or now.error:
@@ -423,7 +423,7 @@ class Paper:
 
     def barrier(self, asked: bytes) -> ev.Barrier | None:
         """Return where the way to a requested path ends."""
-        where = pool_of(self.machine.farm.pools.values(), asked)
+        where = pool_of(self.broker.farm.pools.values(), asked)
         scripts = possible(*where, asked) if where else []
         if not scripts:
             return None
@@ -489,10 +489,10 @@ class Paper:
             step = min(seconds, max(1.0, seconds / 8))
             seconds -= step
             self.now += step
-            for machine in list(self.machine.census.machines):
-                self.machine.census.machines[machine] = self.now
+            for machine in list(self.broker.census.machines):
+                self.broker.census.machines[machine] = self.now
             self.play(ev.Ticked())
 
     def count(self, name: str) -> int:
         """Return a counter of the machine."""
-        return self.machine.farm.turn.counts.get(name, 0)
+        return self.broker.farm.step.counts.get(name, 0)

@@ -29,7 +29,7 @@ def barrier(tree: Tree, asked: str) -> Barrier:
 def wait_for(tree: Tree, asked: str) -> str:
     """Have the barrier of this path watched; return it."""
     there = barrier(tree, asked)
-    tree.watcher.wait_for(there.path, there.seen, tree.now)
+    tree.watcher.watch_barrier(there.path, there.seen, tree.now)
     return os.path.relpath(os.fsdecode(there.path), tree.root)
 
 
@@ -106,7 +106,7 @@ def test_nothing_is_watched_any_more_for_what_is_forgotten(tree: Tree) -> None:
         wait_for(tree, name)
     assert tree.watcher.status()["watches"]
     for name in asked:
-        tree.watcher.wait_no_more(barrier(tree, name).path)
+        tree.watcher.unwatch_barrier(barrier(tree, name).path)
     status = tree.watcher.status()
     assert (status["barriers"], status["places"], status["watches"]) == (0, 0, 0)
 
@@ -167,7 +167,7 @@ def test_each_way_to_become_a_script_is_noticed(tree: Tree) -> None:
 def test_what_comes_between_the_question_and_the_watch_is_noticed(tree: Tree) -> None:
     there = barrier(tree, "a.lua")
     tree.write("a.lua", "one")
-    tree.watcher.wait_for(there.path, there.seen, tree.now)
+    tree.watcher.watch_barrier(there.path, there.seen, tree.now)
     assert tree.passed() == ["a.lua"]
 
 
@@ -175,7 +175,7 @@ def test_an_emptied_script_is_noticed_when_it_is_filled(tree: Tree) -> None:
     tree.write("a.lua", "")
     _, there = tree.sources.find(tree.path("a.lua"))
     assert there is not None
-    tree.watcher.wait_for(there.path, there.seen, tree.now)
+    tree.watcher.watch_barrier(there.path, there.seen, tree.now)
     assert tree.passed() == []
     (tree.root / "a.lua").write_text("one")
     assert tree.passed() == ["a.lua"]

@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from broker import actions as act
 from broker import events as ev
-from broker.machine import Machine
+from broker.machine import Broker
 from luafarm.config.settings import PoolSettings
 from luafarm.ends import Closing
 from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool
-from luafarm.names import Machine as MachineName
+from luafarm.names import Machine as Machine
 from luafarm.wire.messages import (
     Dependency,
     MachineReport,
@@ -47,7 +47,7 @@ def row(path: Any, digest: bytes, epoch: int = 5, **changes: Any) -> StateRow:
 def restarted(paper: Paper, takeover: float = 1.0) -> Paper:
     """Return the same farm under a new broker, which nobody has greeted yet."""
     paper.settings = settings(takeover=takeover)
-    paper.machine = Machine(paper.settings, TERM + 1, paper.now)
+    paper.broker = Broker(paper.settings, TERM + 1, paper.now)
     paper.watched.clear()
     paper.orders.clear()
     return paper
@@ -145,7 +145,7 @@ def test_epochs_go_on_above_all_that_hosts_have_seen() -> None:
     term = TERM + 40
     state = row(A, paper.files[A], term << TERM_SHIFT | 9)
     paper.join("h1", states=(state,))
-    assert paper.machine.farm.term == term + 1
+    assert paper.broker.farm.epochs.term == term + 1
     paper.tick(1.1)
     paper.write(A)
     paper.settle()
@@ -159,7 +159,7 @@ def test_equal_states_under_different_epochs_are_one_generation() -> None:
     paper.join("h1", states=(row(A, digest, 5),))
     paper.join("h2", states=(row(A, digest, 9),))
     paper.tick(1.1)
-    place = paper.machine.farm.bulletin.ready(paper.machine.farm.records[A])
+    place = paper.broker.farm.bulletin.served(paper.broker.farm.records[A])
     assert set(place.hosts) == {"h1", "h2"}
     assert place.epoch == 5
     assert paper.count("loads") == 0
@@ -170,17 +170,17 @@ def test_of_different_states_the_newer_one_is_served_and_the_other_renewed() -> 
     paper.join("h1", states=(row(A, b"old", 5),))
     paper.join("h2", states=(row(A, paper.files[A], 9),))
     paper.tick(1.1)
-    place = paper.machine.farm.bulletin.ready(paper.machine.farm.records[A])
+    place = paper.broker.farm.bulletin.served(paper.broker.farm.records[A])
     assert place.hosts == ("h2",)
     paper.run()
-    place = paper.machine.farm.bulletin.ready(paper.machine.farm.records[A])
+    place = paper.broker.farm.bulletin.served(paper.broker.farm.records[A])
     assert set(place.hosts) == {"h1", "h2"}
 
 
 def test_more_states_than_there_is_room_for_are_closed() -> None:
     paper = restarted(farm())
     paper.settings = settings(takeover=1.0, states=1)
-    paper.machine = Machine(paper.settings, TERM + 1, paper.now)
+    paper.broker = Broker(paper.settings, TERM + 1, paper.now)
     rows = (row(A, paper.files[A]), row(B, paper.files[B]))
     paper.join("h1", states=rows)
     assert paper.count("unwanted_states") == 1
@@ -306,16 +306,16 @@ def test_the_hosts_of_a_silent_machine_are_lost() -> None:
     paper.now += 0.2
     paper.play(ev.Ticked())
     assert paper.places[A].hosts == ()
-    assert not paper.machine.farm.roster.hosts
+    assert not paper.broker.farm.roster.hosts
 
 
 def test_hosts_that_their_supervisor_does_not_have_are_lost() -> None:
     paper = farm("h1")
     paper.ask(A)
     report = MachineReport(())
-    paper.play(ev.MachineReported(MachineName("n"), report))
+    paper.play(ev.MachineReported(Machine("n"), report))
     assert paper.places[A].hosts == (H1,)
-    paper.play(ev.MachineReported(MachineName("m"), report))
+    paper.play(ev.MachineReported(Machine("m"), report))
     assert paper.places[A].hosts == ()
 
 
@@ -416,10 +416,10 @@ def test_a_silent_front_is_forgotten() -> None:
     paper = farm("h1")
     paper.play(ev.FrontJoined(FRONT))
     paper.tick(11.0)
-    assert paper.machine.fronts == {}
+    assert paper.broker.fronts == {}
     paper.play(ev.FrontJoined(FRONT))
     paper.play(ev.FrontLeft(FRONT))
-    assert paper.machine.fronts == {}
+    assert paper.broker.fronts == {}
 
 
 # ---- replacing what is old -----------------------------------------------------------
@@ -441,7 +441,7 @@ def test_a_state_is_renewed_after_so_many_requests_beside_itself() -> None:
     paper.run()
     assert paper.places[A].epoch == before.epoch  # the content is the same
     assert paper.places[A].hosts == (H1,)
-    assert paper.machine.farm.records[A].states[0].requests == 0
+    assert paper.broker.farm.records[A].states[0].requests == 0
     assert paper.count("recycled_states") == 1
 
 
@@ -499,7 +499,7 @@ def test_only_one_host_of_a_pool_is_replaced_at_a_time() -> None:
         paper.report()
         paper.run()
         paper.tick(6.0)
-    hosts = paper.machine.farm.roster.hosts.values()
+    hosts = paper.broker.farm.roster.hosts.values()
     assert len([host for host in hosts if host.is_retiring]) == 1
     ((first, _),) = recycled(paper)
     paper.die(first, "stopped")

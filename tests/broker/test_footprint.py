@@ -45,7 +45,7 @@ def load(paper: Paper, path: Script, requires: tuple[bytes, ...]) -> None:
 
 
 def row(paper: Paper, path: Script) -> dict[str, Any]:
-    rows = json.loads(status(paper.machine, {}, {}, paper.now))["scripts"]
+    rows = json.loads(status(paper.broker, {}, {}, paper.now))["scripts"]
     [found] = [one for one in rows if one["script"] == path.decode()]
     return dict(found)
 
@@ -71,7 +71,7 @@ def test_a_script_has_so_many_files_followed_as_its_share_holds_and_is_served() 
     assert followed == {A} | {b"/r/%s.lua" % n for n in names} | {
         b"/r/%s/init.lua" % n for n in names
     }
-    spent = paper.machine.farm.files.bytes_of(POOL) - path_bytes(A)
+    spent = paper.broker.farm.files.bytes_of(POOL) - path_bytes(A)
     assert spent == fit * cost(b"000000") <= SHARE
 
 
@@ -86,14 +86,14 @@ def test_long_names_count_by_their_bytes() -> None:
     paper = farm()
     load(paper, A, tuple(b"%03d" % i + b"x" * 900 for i in range(60)))
     assert 0 < len(paper.watched) < 40
-    assert paper.machine.farm.files.bytes_of(POOL) <= SHARE + path_bytes(A)
+    assert paper.broker.farm.files.bytes_of(POOL) <= SHARE + path_bytes(A)
 
 
 def test_a_pool_has_its_limit_however_many_scripts_it_has() -> None:
     paper = farm(states=100)
     for i in range(2 * SCRIPT_SHARE):
         load(paper, script(f"s{i}"), absent(40, f"s{i}-"))
-    spent = paper.machine.farm.files.bytes_of(POOL)
+    spent = paper.broker.farm.files.bytes_of(POOL)
     own = 2 * SCRIPT_SHARE * path_bytes(script("s10"))
     assert LIMIT <= spent <= LIMIT + SHARE + own
     last = row(paper, script(f"s{2 * SCRIPT_SHARE - 1}"))
@@ -104,9 +104,9 @@ def test_files_that_all_scripts_share_are_paid_for_once() -> None:
     paper = farm(states=100)
     names = absent(10)
     load(paper, A, names)
-    first = paper.machine.farm.files.bytes_of(POOL)
+    first = paper.broker.farm.files.bytes_of(POOL)
     load(paper, B, names)
-    second = paper.machine.farm.files.bytes_of(POOL) - first
+    second = paper.broker.farm.files.bytes_of(POOL) - first
     asked = Dependency(NeedKind.MODULE, names[0], b"", b"")
     assert second == path_bytes(B) + 10 * question_bytes(asked, 2)
 
@@ -118,8 +118,8 @@ def test_another_pools_room_is_its_own() -> None:
     paper.join("h1")
     for i in range(SCRIPT_SHARE + 2):
         load(paper, script(f"s{i}"), absent(40, f"s{i}-"))
-    assert paper.machine.farm.files.bytes_of(POOL) >= LIMIT
-    tables = paper.machine.farm
+    assert paper.broker.farm.files.bytes_of(POOL) >= LIMIT
+    tables = paper.broker.farm
     other = tables.record(Pool("q"), Script(b"/q/x.lua"))
     generation = Generation(Epoch(1), b"digest")
     asked = Dependency(NeedKind.MODULE, b"000000", b"", b"")
@@ -131,7 +131,7 @@ def test_what_can_be_no_file_is_not_remembered() -> None:
     paper = farm()
     load(paper, A, (b"/" + b"x" * 100, b"n" * 2000, b"a..b"))
     assert set(paper.watched) == {(POOL, A)}
-    assert paper.machine.farm.files.bytes_of(POOL) == path_bytes(A)
+    assert paper.broker.farm.files.bytes_of(POOL) == path_bytes(A)
     assert row(paper, A)["unfollowed"] == 0
 
 
@@ -141,7 +141,7 @@ def test_a_deleted_script_gives_all_its_room_back() -> None:
     del paper.files[A]
     paper.settle()
     paper.run()
-    assert paper.machine.farm.files.bytes_of(POOL) == 0
+    assert paper.broker.farm.files.bytes_of(POOL) == 0
     assert paper.watched == {}
 
 
@@ -149,14 +149,14 @@ def test_a_new_generation_has_the_room_of_the_old_one() -> None:
     paper = farm()
     fit = SHARE // cost(b"000000")
     load(paper, A, absent(fit))
-    spent = paper.machine.farm.files.bytes_of(POOL)
+    spent = paper.broker.farm.files.bytes_of(POOL)
     for i in range(5):
         paper.requires[A] = tuple(b"%d%05d" % (i + 1, n) for n in range(fit))
         paper.write(A)
         paper.settle()
         paper.run()
         assert row(paper, A)["unfollowed"] == 0
-        assert paper.machine.farm.files.bytes_of(POOL) == spent
+        assert paper.broker.farm.files.bytes_of(POOL) == spent
 
 
 def test_a_broker_that_takes_over_follows_no_more() -> None:

@@ -56,7 +56,7 @@ def test_with_room_a_clone_is_loaded_once_however_load_comes_and_goes(
         wave(paper, path, queued)
     assert paper.count("evictions") == 0
     assert paper.count("loads") <= 2 * len(HOSTS)
-    assert paper.count("loads") == len(paper.machine.farm.records) + paper.count(
+    assert paper.count("loads") == len(paper.broker.farm.records) + paper.count(
         "clones"
     )
 
@@ -71,7 +71,7 @@ def test_without_room_scripts_do_not_take_states_from_each_other_for_ever(
     for path, pause_s, queued in moves:
         paper.tick(pause_s)
         wave(paper, path, queued)
-    paper.machine.check()
+    paper.broker.check()
     spent_s = paper.count("clones") * LOAD_S
     cores = len(HOSTS) / 2
     assert spent_s <= 0.03 * cores * (paper.now - before) + 0.25

@@ -178,7 +178,7 @@ class FarmLife(RuleBasedStateMachine):
 
     @invariant()
     def states_of_a_script_are_recycled_one_at_a_time(self) -> None:
-        for record in self.farm.machine.farm.records.values():
+        for record in self.farm.broker.farm.records.values():
             renewed = [
                 state
                 for state in record.states
@@ -207,10 +207,10 @@ class FarmLife(RuleBasedStateMachine):
 
     def is_unheard_of(self, host: PaperHost, held: Held, path: Script) -> bool:
         """Say whether an earlier broker ordered this, and no front knows of it."""
-        farm = self.farm.machine.farm
+        farm = self.farm.broker.farm
         row = farm.roster.hosts.get(host.up.host)
         is_known = row is not None and (path in row.states or path in row.draining)
-        return held.epoch >> TERM_SHIFT < farm.term and not is_known
+        return held.epoch >> TERM_SHIFT < farm.epochs.term and not is_known
 
     def teardown(self) -> None:
         """In the end all rests, every question has an answer, nothing stale is left."""
@@ -233,7 +233,7 @@ class FarmLife(RuleBasedStateMachine):
     def farm_holds_what_the_machine_thinks(self) -> None:
         thought = {
             (host.id, path)
-            for host in self.farm.machine.farm.roster.hosts.values()
+            for host in self.farm.broker.farm.roster.hosts.values()
             for path in host.states
         }
         held = {
@@ -242,8 +242,8 @@ class FarmLife(RuleBasedStateMachine):
             for path in host.states
         }
         assert thought == held
-        assert self.farm.machine.farm.draining == 0
-        for record in self.farm.machine.farm.records.values():
+        assert not self.farm.broker.farm.closings
+        for record in self.farm.broker.farm.records.values():
             if record.failure is None:
                 for state in record.states:
                     held_state = self.farm.hosts[state.host.id].states[record.script]

@@ -11,7 +11,8 @@ import pytest
 from bench.simulate.traces import Recorded
 from broker.library.sources import digest_of
 from broker.library.tree import MOST_UNFINISHED
-from broker.peers.hosts import MAX_FRAME, NEEDS
+from broker.peers.hearing import MAX_FRAME
+from broker.peers.peer import NEEDS
 from luafarm.config.settings import Broker, PoolSettings
 from luafarm.ends import Budget, Closing, Death
 from luafarm.names import Epoch, Machine, RequestId, Script
@@ -352,7 +353,7 @@ def test_many_files_at_once_are_one_batch(bench: Bench) -> None:
 
 def test_what_happens_is_recorded_for_the_simulator(tmp_path: Path) -> None:
     record = tmp_path / "record"
-    with Bench(tmp_path, broker=Broker(takeover=0.0, record=str(record))) as bench:
+    with Bench(tmp_path, record=record) as bench:
         front, host, path, _ = loaded(bench)
         row = UseRow(Script(path), host.up.host, 5, 5000, 100, 1000, 0)
         front.say(Report((row,), ()))
@@ -592,7 +593,7 @@ def test_who_asks_on_without_reading_the_answers_is_killed(bench: Bench) -> None
     host.socket.rcvhwm = 1
     for i in range(40):
         host.say(Need(i, load.script, load.epoch, NeedKind.FILE, b"data.txt"))
-    assert "answers waiting" in supervisor.expect(Kill).reason
+    assert "bytes waiting" in supervisor.expect(Kill).reason
 
 
 def test_an_inventory_that_nobody_asked_for_is_not_even_read(bench: Bench) -> None:

@@ -20,10 +20,10 @@ def test_paths_behind_one_barrier_wait_for_it_together() -> None:
     out: list[Action] = []
     assert remember(missing, b"/r/d/x.lua", b"/r/d", out) == []
     assert remember(missing, b"/r/d/y.lua", b"/r/d", out) == []
-    assert out == [act.Await(b"/r/d", b"")]
+    assert out == [act.WatchBarrier(b"/r/d", b"")]
     out.clear()
     assert missing.passed(b"/r/d", out) == [b"/r/d/x.lua", b"/r/d/y.lua"]
-    assert out == [act.Unawait(b"/r/d")]
+    assert out == [act.UnwatchBarrier(b"/r/d")]
     assert len(missing) == 0
     missing.check()
 
@@ -35,9 +35,9 @@ def test_a_path_that_is_asked_again_waits_for_what_is_in_its_way_now() -> None:
     remember(missing, b"/r/d/x.lua", b"/r/d", out)
     remember(missing, b"/r/d/x.lua", b"/r/d/x.lua", out)
     assert out == [
-        act.Await(b"/r/d", b""),
-        act.Unawait(b"/r/d"),
-        act.Await(b"/r/d/x.lua", b""),
+        act.WatchBarrier(b"/r/d", b""),
+        act.UnwatchBarrier(b"/r/d"),
+        act.WatchBarrier(b"/r/d/x.lua", b""),
     ]
     assert missing.passed(b"/r/d", out) == []
     missing.check()
@@ -81,7 +81,7 @@ def test_the_directories_to_watch_are_bounded() -> None:
         for name in (b"x.lua", b"y.lua"):
             remember(missing, b"/r/%d/" % i + name, b"/r/%d/" % i + name, out)
     assert len(missing) == 2 * MOST_DIRECTORIES
-    assert out.count(act.Unawait(b"/r/0/x.lua")) == 1
+    assert out.count(act.UnwatchBarrier(b"/r/0/x.lua")) == 1
     missing.check()
 
 
@@ -106,11 +106,11 @@ def test_whatever_comes_the_watches_are_those_of_what_is_remembered(
             case _:
                 missing.passed(barrier, out)
         for action in out:
-            if isinstance(action, act.Await):
+            if isinstance(action, act.WatchBarrier):
                 assert action.path not in watched
                 watched[action.path] = action.seen
             else:
-                assert isinstance(action, act.Unawait)
+                assert isinstance(action, act.UnwatchBarrier)
                 del watched[action.path]
         missing.check()
         assert bool(watched) == bool(len(missing))

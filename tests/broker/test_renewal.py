@@ -7,7 +7,7 @@ import pytest
 from broker import actions as act
 from broker import events as ev
 from broker.convergence import EMPTY, REFUSED_S
-from broker.renewal import MOST_STALE
+from broker.loads import MOST_STALE
 from luafarm.config.settings import ScriptSettings
 from luafarm.ends import Budget, Closing, Death
 from luafarm.names import HostId, RequestId, Script
@@ -304,7 +304,7 @@ def test_a_script_deleted_while_it_is_loaded_is_missing() -> None:
     assert paper.verdicts[-1].verdict == Verdict.MISSING
     paper.run()
     assert B not in paper.hosts[H1].states
-    assert B not in paper.machine.farm.roster.hosts[H1].loads
+    assert B not in paper.broker.farm.roster.hosts[H1].loads
 
 
 def test_an_empty_file_is_no_script_until_it_has_content() -> None:
@@ -325,7 +325,7 @@ def test_another_reason_why_a_file_cannot_be_read_is_told_as_well() -> None:
         paper.play(
             ev.Changed((ev.FileNow(POOL, A, b"", error),), b"t" + b"%d" % paper.version)
         )
-        assert paper.machine.farm.records[A].failure is not None
+        assert paper.broker.farm.records[A].failure is not None
         answer = paper.answers.pop(b"t%d" % paper.version)
         assert (answer.ok, answer.error) == (False, error)
     assert paper.count("last_good") == 2
@@ -362,7 +362,7 @@ def test_remembered_missing_paths_are_bounded_and_the_oldest_is_asked_again() ->
     paper = farm(missing=3)
     for i in range(4):
         paper.ask(b"/r/none%d.lua" % i)
-    assert len(paper.machine.farm.missing) == 3
+    assert len(paper.broker.farm.missing) == 3
     oldest = paper.places[Script(b"/r/none0.lua")]
     assert (oldest.verdict, oldest.hosts) == (Verdict.READY, ())
     assert set(paper.barriers) == {b"/r/none%d.lua" % i for i in (1, 2, 3)}
@@ -376,7 +376,7 @@ def test_a_path_outside_of_every_root_is_missing_and_costs_nothing(
     watched = len(paper.watched)
     assert paper.ask(asked).verdict == Verdict.MISSING
     assert len(paper.watched) == watched
-    assert len(paper.machine.farm.missing) == 0
+    assert len(paper.broker.farm.missing) == 0
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_what_can_never_be_a_script_is_remembered_by_fronts_alone(asked: bytes) 
     paper.files[asked] = paper.files[A]
     assert paper.ask(asked).verdict == Verdict.MISSING
     assert paper.places[Script(asked)].verdict == Verdict.MISSING
-    assert len(paper.machine.farm.missing) == 0
+    assert len(paper.broker.farm.missing) == 0
     assert not paper.barriers
 
 
@@ -524,11 +524,11 @@ def test_a_script_that_becomes_unreadable_is_served_as_it_was() -> None:
     paper.unreadable.add(A)
     paper.settle()
     assert paper.places[A].verdict == Verdict.READY
-    assert paper.machine.farm.records[A].failure is not None
+    assert paper.broker.farm.records[A].failure is not None
     paper.unreadable.clear()
     paper.settle()
     paper.run()
-    assert paper.machine.farm.records[A].failure is None
+    assert paper.broker.farm.records[A].failure is None
 
 
 def test_loading_that_kills_its_host_is_a_failure_of_the_new_generation_only() -> None:
@@ -539,12 +539,12 @@ def test_loading_that_kills_its_host_is_a_failure_of_the_new_generation_only() -
     del paper.hosts[host]
     lost = HostLost(host, RequestId(0), (), A, Death.SECCOMP, "bad call")
     paper.play(ev.HostLeft(lost))
-    failure = paper.machine.farm.records[A].failure
+    failure = paper.broker.farm.records[A].failure
     assert failure is not None
     assert failure.error.message == "loading it ended its VM host: seccomp. bad call"
     paper.run()
     assert paper.ask(A).verdict == Verdict.READY
-    assert len(paper.machine.farm.quarantine) == 0
+    assert len(paper.broker.farm.quarantine) == 0
 
 
 def test_an_order_whose_sources_are_gone_is_given_again_in_time() -> None:
@@ -741,7 +741,7 @@ def test_a_load_that_a_full_host_refuses_goes_to_another_one() -> None:
     paper.run()
     assert paper.verdicts[-1].verdict == Verdict.READY
     assert paper.places[B].hosts != (first,)
-    assert paper.machine.farm.records[B].failure is None
+    assert paper.broker.farm.records[B].failure is None
     assert paper.count("refused_loads") == 1
     assert paper.count("failed_loads") == 0
 
@@ -789,5 +789,5 @@ def test_a_renewal_that_is_refused_is_tried_again_and_the_old_one_served(
 
 
 def loading(paper: Paper, path: Script) -> HostId:
-    (host,) = paper.machine.farm.records[path].loads
+    (host,) = paper.broker.farm.records[path].loads
     return host

@@ -26,7 +26,7 @@ def farm(hosts: int, stops: int = 4, min_clones: int | None = None) -> Paper:
 
 
 def is_restrained(paper: Paper, path: Script = A) -> bool:
-    tables = paper.machine.farm
+    tables = paper.broker.farm
     return tables.is_restrained(tables.records[path])
 
 
@@ -63,7 +63,7 @@ def test_soft_stops_alone_never_refuse_a_script(reason: str) -> None:
     for _ in range(200):
         exhaust(paper, reason)
     assert paper.ask(A).verdict == Verdict.READY
-    assert len(paper.machine.farm.quarantine) == 0
+    assert len(paper.broker.farm.quarantine) == 0
 
 
 def test_a_script_that_is_stopped_too_often_gets_one_host_of_a_small_pool() -> None:
@@ -95,14 +95,14 @@ def test_it_lives_in_the_slow_lane_however_quick_the_rest_of_it_is() -> None:
         for host in hosts_of(paper):
             paper.use(A, host, requests=50, busy_us=5_000)
         paper.run()
-    lanes = {h.id: h.lane for h in paper.machine.farm.roster.hosts.values()}
+    lanes = {h.id: h.lane for h in paper.broker.farm.roster.hosts.values()}
     [where] = hosts_of(paper)
-    assert lanes[where] == paper.machine.farm.records[A].lane == 1
+    assert lanes[where] == paper.broker.farm.records[A].lane == 1
     paper.tick(61.0)  # then it may be quick again
     for host in hosts_of(paper):
         paper.use(A, host, requests=50, busy_us=5_000)
     paper.run()
-    assert paper.machine.farm.records[A].lane == 0
+    assert paper.broker.farm.records[A].lane == 0
 
 
 def test_states_on_order_do_not_make_it_more() -> None:
@@ -114,7 +114,7 @@ def test_states_on_order_do_not_make_it_more() -> None:
     paper.use(A, host, busy_us=10_000)
     paper.press(A, *paper.hosts, waited_s=5.0, queued=500)
     held = paper.hosts[host].states.pop(A)
-    assert paper.machine.farm.records[A].loads
+    assert paper.broker.farm.records[A].loads
     paper.play(ev.StateGone(host, A, held.epoch, Closing.CPU))
     assert is_restrained(paper)
     paper.run()

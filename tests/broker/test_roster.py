@@ -12,7 +12,7 @@ def lanes(number: int) -> list[int]:
     paper = Paper()
     ups = [paper.host_up(f"h{n}") for n in range(number)]
     for up in ups:
-        roster.ready(roster.join(up, 0.0))
+        roster.know(roster.join(up, 0.0))
     roster.check()
     return [roster.hosts[up.host].lane for up in ups]
 
@@ -34,9 +34,9 @@ def test_a_host_with_states_stays_in_its_lane() -> None:
     paper = Paper()
     paper.write(b"/r/a.lua")
     paper.join("h0", "h1", "h2")
-    before = {h.id: h.lane for h in paper.machine.farm.roster.hosts.values()}
+    before = {h.id: h.lane for h in paper.broker.farm.roster.hosts.values()}
     for _ in range(3):
         paper.miss(b"/r/a.lua", "h2")
     paper.join("h3")
-    after = {h.id: h.lane for h in paper.machine.farm.roster.hosts.values()}
+    after = {h.id: h.lane for h in paper.broker.farm.roster.hosts.values()}
     assert before.items() <= after.items()

@@ -8,11 +8,10 @@ from msgspec.structs import replace
 from broker import actions as act
 from broker import events as ev
 from broker.heat import worth
-from broker.suspicion import MOST_ROWS, PATIENCE_S, STRAYS
+from broker.suspicion import MOST_ROWS, PATIENCE_S, UNORDERED
 from luafarm.config.settings import Broker, PoolSettings, Settings
 from luafarm.ends import Budget, Closing, Death
-from luafarm.names import Epoch, HostId, Pool, RequestId, Script
-from luafarm.names import Machine as MachineName
+from luafarm.names import Epoch, HostId, Machine, Pool, RequestId, Script
 from luafarm.wire.messages import (
     HostLost,
     HostRow,
@@ -26,7 +25,7 @@ from tests.broker.paper import Paper, script
 A, B = script("a"), script("b")
 THEIRS = Script(b"/r/q/x.lua")  # of pool q, whose root lies within that of pool p
 H, Q = HostId("h"), HostId("q1")
-MACHINE = MachineName("m")
+MACHINE = Machine("m")
 
 
 def row(path: bytes, digest: bytes = b"d", epoch: int = 5, **changes: Any) -> StateRow:
@@ -53,7 +52,7 @@ def join(paper: Paper, name: str, pool: str, *rows: StateRow) -> list[act.Action
 
 
 def kills(actions: list[act.Action]) -> list[act.Action]:
-    return [a for a in actions if isinstance(a, act.Kill)]
+    return [a for a in actions if isinstance(a, act.KillHost)]
 
 
 def lost(name: str, path: bytes, reason: str = "crash") -> ev.HostLeft:
@@ -72,9 +71,9 @@ def test_a_script_that_a_dead_host_of_another_pool_names_is_not_blamed() -> None
     for number in range(5):
         paper.play(lost(f"q{number + 1}", A))
         join(paper, f"q{number + 2}", "q")
-    record = paper.machine.farm.records[A]
+    record = paper.broker.farm.records[A]
     assert (record.kills, record.last_stop) == (0, "")
-    assert paper.machine.farm.quarantine.count == 0
+    assert paper.broker.farm.quarantine.count == 0
     assert paper.ask(A).verdict == Verdict.READY
 
 
@@ -82,9 +81,9 @@ def test_a_script_that_a_dead_host_was_never_given_is_not_blamed() -> None:
     paper = farm(quarantine_deaths=1)
     paper.ask(A)
     paper.join("other")
-    assert A not in paper.machine.farm.roster.hosts[HostId("other")].states
+    assert A not in paper.broker.farm.roster.hosts[HostId("other")].states
     paper.play(lost("other", A))
-    assert paper.machine.farm.quarantine.count == 0
+    assert paper.broker.farm.quarantine.count == 0
 
 
 def test_a_script_that_a_host_held_loaded_or_was_to_close_is_blamed() -> None:
@@ -94,10 +93,10 @@ def test_a_script_that_a_host_held_loaded_or_was_to_close_is_blamed() -> None:
         if step != "loads":
             paper.run()
         if step == "closes":
-            farm_ = paper.machine.farm
+            farm_ = paper.broker.farm
             farm_.drop(farm_.roster.hosts[H].states[A])
         paper.play(lost(H, A))
-        assert paper.machine.farm.quarantine.count == 1, step
+        assert paper.broker.farm.quarantine.count == 1, step
 
 
 def test_a_claim_to_hold_anothers_script_does_not_make_it_blamed() -> None:
@@ -106,7 +105,7 @@ def test_a_claim_to_hold_anothers_script_does_not_make_it_blamed() -> None:
     paper.play(ev.StateLoaded(Q, A, Epoch(99), 0.1, 1))
     paper.play(ev.StateGone(Q, A, paper.places[A].epoch, Closing.MEMORY))
     paper.play(lost(Q, A))
-    assert paper.machine.farm.quarantine.count == 0
+    assert paper.broker.farm.quarantine.count == 0
     assert paper.ask(A).verdict == Verdict.READY
 
 
@@ -115,7 +114,7 @@ def test_the_status_shows_no_script_at_a_host_that_was_never_given_it() -> None:
     paper.ask(A)
     rows = tuple(HostRow(name, 1, 1, A) for name in (H, Q))
     paper.play(ev.MachineReported(MACHINE, MachineReport(rows)))
-    hosts = paper.machine.farm.roster.hosts
+    hosts = paper.broker.farm.roster.hosts
     assert (hosts[H].running, hosts[Q].running) == (A, b"")
 
 
@@ -126,7 +125,7 @@ def test_a_state_of_another_pool_costs_its_host_the_life() -> None:
     paper = farm()
     actions = paper.play(ev.StateLoaded(H, THEIRS, Epoch(9), 0.1, 1))
     why = "a state of /r/q/x.lua, which is none of its pool"
-    assert actions == [act.Kill(MACHINE, H, why)]
+    assert actions == [act.KillHost(MACHINE, H, why)]
 
 
 @pytest.mark.parametrize("path", [b"/r/../etc/x.lua", b"r/x.lua", b"/r//x.lua", b""])
@@ -137,14 +136,14 @@ def test_a_state_of_what_is_no_path_costs_its_host_the_life(path: bytes) -> None
 
 def test_some_states_that_nobody_ordered_are_closed_and_many_cost_the_life() -> None:
     paper = farm(states=100)
-    most = STRAYS + 200
+    most = UNORDERED + 200
     for number in range(most):
         path = script(f"n{number}")
         actions = paper.play(ev.StateLoaded(H, path, Epoch(9), 0.1, 1))
         assert actions == [act.Drop(H, path, Epoch(9))]
     [kill] = paper.play(ev.StateLoaded(H, script("more"), Epoch(9), 0.1, 1))
-    assert isinstance(kill, act.Kill)
-    assert paper.machine.farm.draining == most
+    assert isinstance(kill, act.KillHost)
+    assert len(paper.broker.farm.closings) == most
 
 
 def test_ends_and_fences_of_nothing_are_left_out_and_many_cost_the_life() -> None:
@@ -154,7 +153,7 @@ def test_ends_and_fences_of_nothing_are_left_out_and_many_cost_the_life() -> Non
         ev.LoadFailed(H, A, Epoch(9), ScriptError("x", "", "", "", 1, "", Budget.NONE)),
     ):
         paper = farm(states=100)
-        for _ in range(STRAYS + 200):
+        for _ in range(UNORDERED + 200):
             assert paper.play(event) == []
         assert kills(paper.play(event))
 
@@ -173,9 +172,9 @@ def test_who_does_not_close_its_states_keeps_no_other_pool_from_room() -> None:
     for number in range(90):
         path = script(f"n{number}")
         paper.play(ev.StateLoaded(H, path, Epoch(9), 0.1, 1))
-    placement = paper.machine.placement
-    assert placement._is_closing_much(Pool("p"))
-    assert not placement._is_closing_much(Pool("q"))
+    allocation = paper.broker.allocation
+    assert allocation._is_closing_much(Pool("p"))
+    assert not allocation._is_closing_much(Pool("q"))
 
 
 # ---- inventories ---------------------------------------------------------------------
@@ -189,19 +188,19 @@ def test_a_host_that_was_just_started_holds_nothing() -> None:
     paper.now += 3.0
     actions = join(paper, "new", "p", row(A, paper.files[A]))
     why = "an inventory of 1 states, of which none was ordered"
-    assert actions == [act.Kill(MACHINE, HostId("new"), why)]
-    assert paper.machine.farm.taken == 0
+    assert actions == [act.KillHost(MACHINE, HostId("new"), why)]
+    assert paper.broker.farm.taken == 0
 
 
 def test_hosts_of_a_machine_that_comes_back_may_hold_what_they_held() -> None:
     paper = farm()
     paper.now += 10.0
     paper.play(ev.Ticked())  # nobody has heard of the machine: its hosts are lost
-    assert not paper.machine.farm.roster.hosts
+    assert not paper.broker.farm.roster.hosts
     paper.report()
     actions = join(paper, "old", "p", row(A, paper.files[A]))
     assert not kills(actions)
-    assert paper.machine.farm.taken == 1
+    assert paper.broker.farm.taken == 1
 
 
 def test_hosts_of_another_supervisor_of_a_machine_may_hold_what_they_held() -> None:
@@ -213,27 +212,27 @@ def test_hosts_of_another_supervisor_of_a_machine_may_hold_what_they_held() -> N
     paper.play(ev.SupervisorChanged(MACHINE))
     actions = join(paper, "old", "p", row(A, paper.files[A]))
     assert not kills(actions)
-    assert paper.machine.farm.taken == 1
+    assert paper.broker.farm.taken == 1
 
 
 def test_an_inventory_that_names_a_script_twice_costs_its_host_the_life() -> None:
     paper = farm()
     assert kills(join(paper, "new", "p", row(A), row(A, epoch=6)))
-    assert paper.machine.farm.taken == 0
+    assert paper.broker.farm.taken == 0
 
 
 def test_an_inventory_of_more_than_a_host_can_hold_costs_it_the_life() -> None:
     paper = farm()
     rows = [row(b"/r/%d.lua" % number) for number in range(MOST_ROWS + 1)]
     assert kills(join(paper, "new", "p", *rows))
-    assert paper.machine.farm.taken == 0
+    assert paper.broker.farm.taken == 0
 
 
 def test_a_host_that_is_asked_again_gets_nothing_for_what_it_was_not_given() -> None:
     paper = farm()
     actions = paper.play(ev.Inventoried(H, (row(A, paper.files[A]), row(THEIRS))))
     assert actions == [act.Drop(H, A, Epoch(5)), act.Drop(H, THEIRS, Epoch(5))]
-    assert paper.machine.farm.taken == 0
+    assert paper.broker.farm.taken == 0
     assert not paper.watched
 
 
@@ -242,15 +241,15 @@ def test_a_claim_to_a_path_that_is_none_of_its_pool_is_not_adopted(path: bytes) 
     paper = farm()
     join(paper, "old", "p", row(path))
     assert paper.count("unwanted_states") == 1
-    assert not paper.machine.farm.records
+    assert not paper.broker.farm.records
 
 
 def test_who_tells_first_takes_no_more_than_it_leaves_the_other_pools() -> None:
     paper = farm(states=10)
     join(paper, "greedy", "p", *[row(b"/r/%d.lua" % n) for n in range(10)])
-    assert paper.machine.farm.taken == 10
+    assert paper.broker.farm.taken == 10
     join(paper, "late", "q", *[row(b"/r/q/%d.lua" % n) for n in range(6)])
-    assert paper.machine.farm.taken_by == {"p": 5, "q": 5}
+    assert paper.broker.farm.taken_by == {"p": 5, "q": 5}
     assert paper.count("unwanted_states") == 1
 
 
@@ -264,7 +263,7 @@ def test_what_a_state_says_that_it_is_worth_is_no_more_than_could_be_true() -> N
         row(A, load_us=huge, kib=huge, requests=huge, age_ms=-huge),
         row(B, load_us=-huge, kib=-huge, requests=-huge),
     )
-    farm_ = paper.machine.farm
+    farm_ = paper.broker.farm
     record = farm_.records[A]
     [state] = record.states
     pool = PoolSettings()
@@ -306,7 +305,7 @@ def test_a_host_that_never_confirms_a_fence_is_killed_and_the_deploy_goes_on() -
     paper = fenced()
     assert not kills(pass_time(paper, LIMIT_S - 1.0))
     kill, *_ = kills(pass_time(paper, 2.0))
-    assert isinstance(kill, act.Kill)
+    assert isinstance(kill, act.KillHost)
     assert kill.host == H
     assert "fence of /r/a.lua" in kill.reason
     paper.play(lost(H, b""))
@@ -330,7 +329,7 @@ def test_a_host_that_never_tells_what_it_holds_is_killed() -> None:
     paper.hosts[silent.host].orders.clear()
     assert not kills(pass_time(paper, LIMIT_S - 1.0))
     assert {
-        k.host for k in kills(pass_time(paper, 2.0)) if isinstance(k, act.Kill)
+        k.host for k in kills(pass_time(paper, 2.0)) if isinstance(k, act.KillHost)
     } == {"silent"}
 
 
@@ -339,7 +338,7 @@ def test_an_accusation_is_repeated_until_the_host_is_gone() -> None:
     paper.play(ev.Accused(H, "why"))
     paper.hosts[Q] = paper.hosts[H]
     repeated = kills(pass_time(paper, 3.0))
-    assert repeated == [act.Kill(MACHINE, H, "why")] * len(repeated)
+    assert repeated == [act.KillHost(MACHINE, H, "why")] * len(repeated)
     assert 2 <= len(repeated) <= 3
     assert paper.count("accusations") == 1
     paper.play(lost(H, b""))

@@ -1,4 +1,6 @@
-"""`[broker] record`: what a live farm did is played again by the simulator."""
+"""LUAFARM_RECORD: what a live farm did is played again by the simulator."""
+
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +14,12 @@ pytestmark = pytest.mark.process
 FILES = {f"s{n}.lua": "function main(env, con) con:puts('x') end" for n in range(6)}
 
 
-def test_what_a_farm_served_is_recorded_and_simulated() -> None:
+def test_what_a_farm_served_is_recorded_and_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUAFARM_RECORD", str(tmp_path / "trace"))
     asked = [n * n % 6 for n in range(40)] + [0] * 20
-    with up('[broker]\nstates = 4\nrecord = "{place}/trace"\n', files=FILES) as farm:
+    with up("[broker]\nstates = 4\n", files=FILES) as farm:
         for n in asked:
             assert ask(farm.socket, farm.root / f"s{n}.lua").body == b"x"
         until(
@@ -22,7 +27,7 @@ def test_what_a_farm_served_is_recorded_and_simulated() -> None:
             "the last one is reported",
         )
         farm.daemons["up"].stop()
-        trace = Recorded(farm.place / "trace")
+        trace = Recorded(tmp_path / "trace")
     served = [name for name in trace.names if name.endswith(".lua")]
     assert len(served) == len(set(asked))
     assert len(trace.requests) == len(asked)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from broker.library.roots import Roots, real
-from broker.peers.strays import EVERY_S, Strays
+from broker.peers.outside import EVERY_S, Outside
 from broker.resolve import PoolPaths
 from luafarm.names import Pool
 from luafarm.strangers import StrangerError
@@ -120,11 +120,11 @@ def test_what_a_root_really_is_has_no_links(tmp_path: Path) -> None:
             real(os.fsencode(tmp_path / name))
 
 
-def test_stray_paths_are_told_now_and_then_with_the_roots() -> None:
-    strays = Strays([b"/srv/b", b"/srv/a"])
-    line = strays.line(b"/else/x.lua" + b"y" * 5000, 100.0)
+def test_paths_outside_are_told_now_and_then_with_the_roots() -> None:
+    outside = Outside([b"/srv/b", b"/srv/a"])
+    line = outside.line(b"/else/x.lua" + b"y" * 5000, 100.0)
     assert "path=/else/x.lua" in line
     assert "/srv/a, /srv/b" in line
     assert len(line) < 400
-    assert [strays.line(b"/else", 100.0 + i) for i in range(3)] == ["", "", ""]
-    assert "3 more" in strays.line(b"/else", 100.0 + EVERY_S)
+    assert [outside.line(b"/else", 100.0 + i) for i in range(3)] == ["", "", ""]
+    assert "3 more" in outside.line(b"/else", 100.0 + EVERY_S)

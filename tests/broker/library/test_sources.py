@@ -10,10 +10,19 @@ from broker.library.sources import Sources, digest_of
 from broker.resolve import PoolPaths
 from luafarm import strangers
 from luafarm.names import Pool, Script
-from luafarm.wire.messages import Dependency, NeedKind
+from luafarm.wire.messages import Blob, Dependency, NeedKind
 from tests.broker.library.tree import POOL, Tree
 
 SECRET = "secret"
+
+
+def answer_of(
+    sources: Sources, pool: Pool, path: bytes, kind: NeedKind, name: bytes
+) -> tuple[Blob, str]:
+    """Return what a script is told that asks for this."""
+    answer = sources.answer(pool, path, kind, name)
+    assert answer is not None
+    return answer
 
 
 @pytest.fixture
@@ -105,8 +114,12 @@ def test_pools_do_not_see_each_others_files(tmp_path: Path) -> None:
     pools = {Pool(n): PoolPaths(Pool(n), (roots[n],), ()) for n in "xy"}
     sources = Sources(pools, 1000)
     assert sources.look(Pool("x"), roots["x"] + b"/y.lua").digest == b""
-    blob, error = sources.answer(
-        Pool("x"), roots["x"] + b"/a.lua", NeedKind.FILE, roots["y"] + b"/a.lua"
+    blob, error = answer_of(
+        sources,
+        Pool("x"),
+        roots["x"] + b"/a.lua",
+        NeedKind.FILE,
+        roots["y"] + b"/a.lua",
     )
     assert blob.path == b""
     assert "inside the script roots" in error
@@ -153,19 +166,19 @@ def test_questions_are_answered_in_the_order_of_candidates(tree: Tree) -> None:
     for place in (None, "m/init.lua", "m.lua", "app/m/init.lua", "app/m.lua"):
         if place:
             tree.write(place, place)
-        blob, error = tree.sources.answer(POOL, script, NeedKind.MODULE, b"m")
+        blob, error = answer_of(tree.sources, POOL, script, NeedKind.MODULE, b"m")
         assert error == ""
         answers.append(blob.source.decode())
     assert answers == ["library", "m/init.lua", "m.lua", "app/m/init.lua", "app/m.lua"]
 
 
 def test_a_missing_module_is_told_with_all_that_was_tried(tree: Tree) -> None:
-    blob, error = tree.sources.answer(
-        POOL, tree.path("a.lua"), NeedKind.MODULE, b"no.such"
+    blob, error = answer_of(
+        tree.sources, POOL, tree.path("a.lua"), NeedKind.MODULE, b"no.such"
     )
     assert blob.path == b""
     assert f"no file '{tree.root}/no/such.lua'" in error
-    _, error = tree.sources.answer(POOL, tree.path("a.lua"), NeedKind.MODULE, b"..")
+    _, error = answer_of(tree.sources, POOL, tree.path("a.lua"), NeedKind.MODULE, b"..")
     assert "not a name inside the script roots" in error
 
 

@@ -223,7 +223,9 @@ class Bench:
         broker: Broker | None = None,
         endpoint: str = "",
         keys: curve.Keys | None = None,
+        record: Path | None = None,
     ) -> None:
+        self.record = record
         self.directory = directory
         self.root = directory / "root"
         self.root.mkdir(exist_ok=True)
@@ -240,7 +242,7 @@ class Bench:
         self.start()
 
     def start(self, term: int = 3) -> None:
-        self.loop = Loop(self.settings, self.endpoint, term, self.keys)
+        self.loop = Loop(self.settings, self.endpoint, term, self.keys, self.record)
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 

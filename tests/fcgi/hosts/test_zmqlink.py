@@ -13,10 +13,10 @@ import uvloop
 import zmq
 
 from fcgi import share
-from fcgi.hosts.received import AHEAD_BYTES, IDLE_RATE, Received
 from fcgi.hosts.zmqlink import ZmqLink
 from luafarm.process.complaints import Complaints
 from luafarm.wire import zmtp
+from luafarm.wire.received import AHEAD_BYTES
 from luafarm.wire.zmtp import DEALER, ROUTER, Session
 from tests.fcgi.hosts.test_zmtplink import WAIT_S, until
 
@@ -203,42 +203,3 @@ def test_much_that_is_heard_is_no_message_without_end(
             router.send_multipart([peer, frame])
 
     uvloop.run(listen())
-
-
-def test_what_came_since_the_last_frame_is_counted_but_for_heartbeats() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as ours:
-            theirs, _ = listener.accept()
-            counted = Received(ours.fileno(), port)
-            assert counted.unheard(0, 0.0) == 0
-            theirs.sendall(bytes(100_000))
-            assert received(ours, 100_000)
-            assert counted.unheard(0, 0.0) == 100_000
-            assert counted.unheard(0, 10.0) == 100_000 - 10 * IDLE_RATE
-            assert counted.unheard(1, 10.0) == 0
-            theirs.sendall(bytes(10))
-            assert received(ours, 10)
-            assert counted.unheard(1, 10.0) == 10
-            counted.close()
-            theirs.close()
-
-
-def received(sock: socket.socket, size: int) -> bool:
-    sock.settimeout(WAIT_S)
-    while size:
-        size -= len(sock.recv(size))
-    return True
-
-
-def test_a_descriptor_that_is_another_connection_by_now_is_not_counted() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        ours = socket.create_connection(("127.0.0.1", port))
-        with ours, pytest.raises(ConnectionError, match="no connection to port"):
-            Received(ours.fileno(), port - 1)
-        with pytest.raises(OSError, match="not connected"):
-            Received(listener.fileno(), port)
-    ends = socket.socketpair()
-    with ends[0], ends[1], pytest.raises(ConnectionError):
-        Received(ends[0].fileno(), port)

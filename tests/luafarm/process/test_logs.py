@@ -1,5 +1,6 @@
 """Log lines: their format, their file, and its reopening."""
 
+import grp
 import logging
 import os
 import re
@@ -128,6 +129,39 @@ def test_a_file_that_is_made_belongs_to_the_user_of_the_roles(tmp_path: Path) ->
 def test_a_file_that_cannot_be_opened_is_wrong_configuration() -> None:
     with pytest.raises(SettingsError, match=r"\[log\] file = .*: No such file"):
         logs.setup(Log(file="/no/such/x.log"), "t")
+
+
+@pytest.mark.parametrize("is_on_the_way", [False, True])
+def test_a_file_where_strangers_may_write_is_wrong_configuration(
+    tmp_path: Path, *, is_on_the_way: bool
+) -> None:
+    open_to_all = tmp_path / "open"
+    file = open_to_all / "own" / "x.log" if is_on_the_way else open_to_all / "x.log"
+    file.parent.mkdir(parents=True)
+    open_to_all.chmod(0o777)
+    with pytest.raises(SettingsError, match=r"\[log\] file.*may be written by others"):
+        logs.setup(Log(file=str(file)), "t")
+    assert not file.exists()
+    link = tmp_path / "link"
+    link.symlink_to(file.parent)
+    with pytest.raises(SettingsError, match="may be written by others"):
+        logs.setup(Log(file=str(link / "x.log")), "t")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give directories away")
+def test_the_directory_of_the_log_may_belong_to_the_user_of_the_roles(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "log"
+    directory.mkdir()
+    os.chown(directory, 4711, 4712)
+    directory.chmod(0o755)
+    with pytest.raises(SettingsError, match="belongs to"):
+        logs.setup(Log(file=str(directory / "x.log")), "t")
+    logs.setup(Log(file=str(directory / "x.log")), "t", (4711, 4712))
+    os.chown(directory, 0, grp.getgrnam("adm").gr_gid)
+    directory.chmod(0o775)  # as /var/log is on some systems
+    logs.setup(Log(file=str(directory / "x.log")), "t")
 
 
 def test_setting_up_again_replaces_the_first(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One turn of the machine: what time it is, and the orders that it gives."""
+"""One step of the decisions: what time it is, and the orders that it gives."""
 
 # Compiled.
 
@@ -6,8 +6,8 @@ from broker.actions import Action, Log
 from luafarm.names import Pool
 
 
-class Turn:
-    """Shared by all parts of the machine; `Machine.handle` begins a new one."""
+class Step:
+    """Shared by all parts that decide; `Broker.handle` begins a new one."""
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -16,7 +16,7 @@ class Turn:
         self.counts: dict[str, int] = {}
 
     def begin(self, now: float) -> list[Action]:
-        """Start a turn; return the list that its orders will be in."""
+        """Start a step; return the list that its orders will be in."""
         self.now = now
         self.out = []
         return self.out

@@ -1,6 +1,6 @@
-"""Where states go: the first one of a script, further ones, and who makes room.
+"""Where states go: the first one of a script, further ones, and who makes space.
 
-A request that waits for a first state is always answered: when there is neither room
+A request that waits for a first state is always answered: when there is neither space
 nor a victim it stands in `wanting` until one turns up. A state that has not served
 since it was loaded is no victim, else misses would chase each other for ever.
 """
@@ -17,8 +17,8 @@ from broker.tables import QUICK, SLOW, Generation, Host, Record, State
 from luafarm.names import HostId, Pool, Script
 
 YOUNG_S: Final = 1.0
-"""A state that nobody used so long after its loading can be a victim after all: the
-request that it was loaded for went away."""
+"""After this time a state that nobody used can be a victim after all: the request that
+it was loaded for went away."""
 
 SLOW_S: Final = 0.004
 """A script whose mean service time is longer moves to the slow lane."""
@@ -30,63 +30,63 @@ FULL: Final = 0.9
 """Part of a host's memory that its states may take, as they were after loading."""
 
 
-class Placement:
+class Allocation:
     """Decides about rooms and hosts."""
 
     def __init__(self, farm: Farm, cores: int) -> None:
         self._farm = farm
-        self._turn = farm.turn
+        self._step = farm.step
         self._cores = cores
         self._budget = Budget(farm.settings.broker.clone_cpu_share)
-        #: scripts that need a first state and found no room or no host, in order
+        #: scripts that need a first state and found no space or no host, in order
         self._wanting: dict[Pool, dict[Script, Record]] = {}
-        #: scripts with fewer than `min_clones` states for want of room or hosts
+        #: scripts with fewer than `min_clones` states for want of space or hosts
         self._short: dict[Script, Record] = {}
 
     # -- first states ----------------------------------------------------------------
 
     def place(self, record: Record, generation: Generation) -> bool:
-        """Order a first state; what finds no room or host waits. Return if ordered."""
+        """Order a first state; what finds no space or host waits. Return if ordered."""
         farm = self._farm
-        host = farm.roster.choose(record, record.idle, self._turn.now, must_idle=False)
-        if host is None or not self.make_room(record, None):
-            waiting = self._wanting.setdefault(record.pool, {})
-            if record.script not in waiting:
-                reason = "waits_for_room" if host is not None else "waits_for_host"
-                self._turn.count(reason)
-                waiting[record.script] = record
+        host = farm.roster.choose(record, record.idle, self._step.now, must_idle=False)
+        if host is None or not self.make_space(record, None):
+            wanting = self._wanting.setdefault(record.pool, {})
+            if record.script not in wanting:
+                reason = "waits_for_space" if host is not None else "waits_for_host"
+                self._step.count(reason)
+                wanting[record.script] = record
             return False
-        farm.begin(record, host, generation, background=not record.waiting)
+        farm.begin(record, host, generation, background=not record.askers)
         return True
 
     def retry(self) -> None:
-        """Give room or hosts that turned up to those who wait for them."""
-        for pool, waiting in list(self._wanting.items()):
-            while waiting:
-                script = next(iter(waiting))
-                if not self._retry(waiting[script]):
+        """Give space or hosts that turned up to those who wait for them."""
+        for pool, wanting in list(self._wanting.items()):
+            while wanting:
+                script = next(iter(wanting))
+                if not self._retry(wanting[script]):
                     break  # for those behind it is the same
-                waiting.pop(script, None)
-            if not waiting:
+                wanting.pop(script, None)
+            if not wanting:
                 del self._wanting[pool]
 
     def _retry(self, record: Record) -> bool:
-        """Return False when there still is no room or no host."""
+        """Return False when there still is no space or no host."""
         generation = record.next or record.current
         if generation is None or record.loads or record.states:
             return True
-        if self._farm.quarantine.remaining_s(record.script, self._turn.now) > 0.0:
+        if self._farm.quarantine.remaining_s(record.script, self._step.now) > 0.0:
             return True
         return self.place(record, generation)
 
     def wanting(self) -> int:
-        """Return how many scripts wait for room or a host."""
-        return sum([len(waiting) for waiting in self._wanting.values()])
+        """Return how many scripts wait for space or a host."""
+        return sum([len(wanting) for wanting in self._wanting.values()])
 
-    # -- room ------------------------------------------------------------------------
+    # -- space -----------------------------------------------------------------------
 
-    def make_room(self, record: Record, limit_s: float | None) -> bool:
-        """Make room for one state more, if what must go is worth less than this."""
+    def make_space(self, record: Record, limit_s: float | None) -> bool:
+        """Make space for one state more, if what must go is worth less than this."""
         farm = self._farm
         while True:
             own_pool = farm.is_pool_full(record.pool)
@@ -94,7 +94,7 @@ class Placement:
             if not (own_pool or is_full):
                 return True
             if self._is_closing_much(record.pool):
-                return False  # so many are told to close that room is imaginary
+                return False  # the space of what is told to close is not there yet
             victim = self._victim(record, own_pool=own_pool)
             if victim is None:
                 return False
@@ -102,10 +102,10 @@ class Placement:
                 limit_s -= farm.worth_s(victim)
                 if limit_s <= 0.0:
                     return False
-            self.evict(victim, f"room for {shown(record.script)}")
+            self.evict(victim, f"space for {shown(record.script)}")
 
     def make_share(self, pool: Pool) -> bool:
-        """Make room for a state of a pool that has less than its share of a full farm.
+        """Make space for a state of a pool that has less than its share of a full farm.
 
         It is taken from the pool that has most, if that is more than its own share: who
         told first what it holds has not taken it from those that tell later.
@@ -123,10 +123,10 @@ class Placement:
     def _is_closing_much(self, pool: Pool) -> bool:
         """Say whether to wait until states are closed before others are told to.
 
-        One pool whose hosts do not confirm cannot keep the others waiting.
+        One pool whose hosts do not confirm cannot keep the others wanting.
         """
         most = max(16, self._farm.limit >> 3)
-        closing = self._farm.draining_of
+        closing = self._farm.closings.of_pool
         others = [min(n, most >> 1) for name, n in closing.items() if name != pool]
         return closing[pool] + sum(others) >= most
 
@@ -147,7 +147,7 @@ class Placement:
             victims.put(victim, most)
 
     def relieve(self, host: Host) -> None:
-        """Drop what a host's memory has no room for, the least worth first."""
+        """Drop what a host's memory has no space for, the least worth first."""
         farm = self._farm
         limit_kib = farm.settings.pool[host.pool].host_memory * FULL / 1024
         while host.kib > limit_kib:
@@ -173,15 +173,15 @@ class Placement:
         return least is not None
 
     def evict(self, state: State, reason: str) -> None:
-        """Order a state to close for want of room."""
+        """Order a state to close for want of space."""
         farm = self._farm
         record = state.record
         worth_s = farm.worth_s(state)
         heat = state.heat.now(farm.lived())
         worth = f"heat {heat:.2f}, worth {worth_s * 1000:.2f} ms was the least"
-        farm.evictions.note(record.script, f"{reason}: {worth}", self._turn.now)
-        self._turn.count("evictions")
-        farm.fading.stayed(self._turn.now - state.born_at, self._turn.now)
+        farm.evictions.note(record.script, f"{reason}: {worth}", self._step.now)
+        self._step.count("evictions")
+        farm.fading.stayed(self._step.now - state.born_at, self._step.now)
         farm.drop(state)
         if self._spare(record) < 0:
             for other in [s for s in record.states if s.position >= 0]:
@@ -204,10 +204,10 @@ class Placement:
             return
         if record.next is not None:
             return  # that much more to renew in a moment
-        self._turn.count("pressures")
+        self._step.count("pressures")
         if event.waited_s < max(record.load_s, LEAST_WAIT_S):
             return
-        waiting_s = record.waits.now(farm.lived()) + event.total_s
+        waiting_s = record.waited.now(farm.lived()) + event.total_s
         states = len(_hosts(record))
         for _ in range(wanted(event.queued, record.service_s, record.load_s, states)):
             if not self._clone_once(record, record.current, event, waiting_s):
@@ -218,27 +218,27 @@ class Placement:
     ) -> bool:
         farm = self._farm
         if len(_hosts(record)) >= self._most(record):
-            self._turn.count("clones_at_limit")
+            self._step.count("clones_at_limit")
             return False
-        host = farm.roster.choose(record, event.idle, self._turn.now, must_idle=True)
+        host = farm.roster.choose(record, event.idle, self._step.now, must_idle=True)
         if host is None:
             return False
-        if not self._budget.allows(record.load_s, self.cores(), self._turn.now):
-            self._turn.count("clones_over_budget")
+        if not self._budget.allows(record.load_s, self.cores(), self._step.now):
+            self._step.count("clones_over_budget")
             return False
-        if not self.make_room(record, waiting_s / WORTH_RATIO):
+        if not self.make_space(record, waiting_s / WORTH_RATIO):
             return False
         loading = farm.begin(record, host, generation, background=False)
         loading.wait_s = event.total_s / max(event.queued, 1)
         loading.uses = float(max(event.queued, 1))
-        self._turn.count("clones")
+        self._step.count("clones")
         return True
 
     def _most(self, record: Record) -> int:
         """Return how many hosts a script may take: some are left to the others."""
         farm = self._farm
         hosts = farm.roster.size(record)
-        has_others = len(farm.records) - len(farm.ghosts) > 1
+        has_others = len(farm.records) - len(farm.remembered) > 1
         fair = hosts - max(1, hosts // 4) if has_others and hosts > 2 else hosts
         return min(farm.most_states(record), max(fair, 1))
 
@@ -258,8 +258,8 @@ class Placement:
         if record.current is None or not record.states:
             return
         while len(_hosts(record)) < least:
-            host = farm.roster.choose(record, (), self._turn.now, must_idle=False)
-            if host is None or not self.make_room(record, None):
+            host = farm.roster.choose(record, (), self._step.now, must_idle=False)
+            if host is None or not self.make_space(record, None):
                 self._short[record.script] = record
                 return
             farm.begin(record, host, record.current, background=True)
@@ -300,7 +300,7 @@ class Placement:
             self._farm.bulletin.publish(record)
 
     def _relane(self, record: Record, lane: int) -> None:
-        self._turn.count("lane_changes")
+        self._step.count("lane_changes")
         self._farm.relane(record, lane)
         record.is_moving = True
         self._farm.bulletin.publish(record)
@@ -325,13 +325,13 @@ class Placement:
         under_way = [x.host for x in record.loads.values()]
         if any(farm.roster.is_in_lane(record, host) for host in under_way):
             return
-        host = farm.roster.choose(record, (), self._turn.now, must_idle=False)
+        host = farm.roster.choose(record, (), self._step.now, must_idle=False)
         if host is None or not farm.roster.is_in_lane(record, host):
             return
         if len(_hosts(record)) >= record.policy.clones:
             farm.drop(outside[-1])
             farm.bulletin.publish(record)
-        if self.make_room(record, None):
+        if self.make_space(record, None):
             farm.begin(record, host, record.current, background=True)
 
     # -- time ------------------------------------------------------------------------
@@ -341,11 +341,9 @@ class Placement:
         farm = self._farm
         while farm.young:
             state = next(iter(farm.young))
-            if self._turn.now - state.loaded_at < YOUNG_S:
+            if self._step.now - state.loaded_at < YOUNG_S:
                 return
-            del farm.young[state]
-            state.served = True
-            farm.rank(state)
+            farm.served(state)
 
 
 def _hosts(record: Record) -> set[HostId]:

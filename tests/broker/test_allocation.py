@@ -30,7 +30,7 @@ def drops(paper: Paper) -> list[tuple[bytes, str]]:
 
 
 def where(paper: Paper, path: bytes) -> list[str]:
-    record = paper.machine.farm.records.get(path)  # type: ignore[call-overload]
+    record = paper.broker.farm.records.get(path)  # type: ignore[call-overload]
     return [s.host.id for s in record.states] if record else []
 
 
@@ -43,12 +43,12 @@ def served(paper: Paper, path: bytes, host: str, requests: int = 1) -> None:
 
 def test_a_miss_is_answered_when_the_first_state_is_loaded_and_not_before() -> None:
     paper = farm("h1")
-    actions = paper.machine.handle(ev.Missed(FRONT, A, paper.find(A), ()), paper.now)
+    actions = paper.broker.handle(ev.Missed(FRONT, A, paper.find(A), ()), paper.now)
     assert [type(a) for a in actions] == [act.Watch, act.Load]
     load = actions[1]
     assert isinstance(load, act.Load)
     done = ev.StateLoaded(load.host, A, load.epoch, 0.001, 50)
-    answers = paper.machine.handle(done, paper.now)
+    answers = paper.broker.handle(done, paper.now)
     assert [a.front for a in answers if isinstance(a, act.Tell)] == [b"", FRONT]
     place = answers[1].message  # type: ignore[union-attr]
     assert place.hosts == ("h1",)  # type: ignore[union-attr]
@@ -85,7 +85,7 @@ def test_a_miss_that_nobody_can_answer_is_refused_in_the_end() -> None:
     paper.tick(61.0)
     assert paper.verdicts[-1].verdict == Verdict.REFUSED
     assert paper.verdicts[-1].retry_after_s == 1
-    assert not paper.machine.farm.records[A].waiting
+    assert not paper.broker.farm.records[A].askers
 
 
 def test_a_front_that_asks_for_what_it_should_know_is_told_again() -> None:
@@ -105,9 +105,7 @@ def test_all_fronts_that_wait_are_answered() -> None:
     assert isinstance(load, act.Load)
     done = ev.StateLoaded(load.host, A, load.epoch, 0.001, 50)
     told = [
-        a.front
-        for a in paper.machine.handle(done, paper.now)
-        if isinstance(a, act.Tell)
+        a.front for a in paper.broker.handle(done, paper.now) if isinstance(a, act.Tell)
     ]
     assert told == [b"", b"f1", b"f2"]
 
@@ -133,9 +131,9 @@ def test_the_state_worth_least_makes_room() -> None:
     paper.ask(C)
     assert drops(paper) == [(B, "h1")]
     assert paper.places[B].hosts == ()
-    found = paper.machine.farm.evictions.of(B)
+    found = paper.broker.farm.evictions.of(B)
     assert found is not None
-    assert found[1].startswith("room for /r/c.lua: heat 2.00")
+    assert found[1].startswith("space for /r/c.lua: heat 2.00")
 
 
 def test_a_full_pool_makes_room_from_its_own_states() -> None:
@@ -148,8 +146,8 @@ def test_a_full_pool_makes_room_from_its_own_states() -> None:
         served(paper, path, "h1", requests)
     paper.ask(C)
     assert drops(paper) == [(B, "h1")]
-    assert paper.machine.farm.taken == 2
-    paper.machine.check()
+    assert paper.broker.farm.taken == 2
+    paper.broker.check()
 
 
 def test_uses_fade_so_that_yesterdays_favourite_goes() -> None:
@@ -170,7 +168,7 @@ def test_of_equally_hot_scripts_the_one_that_loads_fast_goes() -> None:
         load = paper.hosts[HostId("h1")].orders.popleft()
         assert isinstance(load, act.Load)
         paper.hosts[HostId("h1")].states = {}
-        paper.machine.handle(
+        paper.broker.handle(
             ev.StateLoaded(load.host, path, load.epoch, load_s, 50), paper.now
         )
         paper.asked.clear()
@@ -185,7 +183,7 @@ def test_a_state_that_has_not_served_yet_is_no_victim() -> None:
     paper.miss(B)
     paper.run()
     assert drops(paper) == []
-    assert paper.machine.placement.wanting() == 1
+    assert paper.broker.allocation.wanting() == 1
     served(paper, A, "h1")
     paper.run()
     assert drops(paper) == [(A, "h1")]
@@ -227,9 +225,9 @@ def test_remembered_scripts_are_bounded() -> None:
         paper.files[path] = b"v"
         paper.ask(path)
         served(paper, path, "h1")
-    assert len(paper.machine.farm.records) <= 1002
+    assert len(paper.broker.farm.records) <= 1002
     assert len(paper.watched) == 1
-    paper.machine.check()
+    paper.broker.check()
 
 
 def test_a_host_full_of_memory_loses_what_is_worth_least_there() -> None:
@@ -242,7 +240,7 @@ def test_a_host_full_of_memory_loses_what_is_worth_least_there() -> None:
         served(paper, path, "h1", requests)
     paper.ask(C)
     assert drops(paper) == [(B, "h1")]
-    assert "memory of host h1" in str(paper.machine.farm.evictions.of(B))
+    assert "memory of host h1" in str(paper.broker.farm.evictions.of(B))
 
 
 # ---- clones --------------------------------------------------------------------------
@@ -507,10 +505,10 @@ def test_a_machine_with_one_host_has_no_lanes() -> None:
 
 def test_lanes_stay_even_when_hosts_are_replaced() -> None:
     paper = farm("h1", "h2", "h3", "h4")
-    lanes = [paper.machine.farm.roster.hosts[h].lane for h in sorted(paper.hosts)]
+    lanes = [paper.broker.farm.roster.hosts[h].lane for h in sorted(paper.hosts)]
     paper.die("h2", "stopped")
     paper.join("h5")
-    now = {h: paper.machine.farm.roster.hosts[h].lane for h in paper.hosts}
+    now = {h: paper.broker.farm.roster.hosts[h].lane for h in paper.hosts}
     assert sorted(now.values()) == sorted(lanes)
 
 
@@ -531,6 +529,6 @@ def test_an_accused_host_is_killed_by_its_supervisor() -> None:
     paper = farm("h1")
     actions = paper.play(ev.Accused(HostId("h1"), "bad reply"))
     assert actions == [
-        act.Kill(paper.hosts[HostId("h1")].up.machine, HostId("h1"), "bad reply")
+        act.KillHost(paper.hosts[HostId("h1")].up.machine, HostId("h1"), "bad reply")
     ]
     assert paper.play(ev.Accused(HostId("stranger"), "x")) == []

@@ -16,7 +16,7 @@ _LONGEST: Final = 200  # bytes of a path in a line
 _MOST_ROOTS: Final = 8
 
 
-class Strays:
+class Outside:
     """Says what to write about such paths, and when."""
 
     def __init__(self, roots: Iterable[bytes]) -> None:
