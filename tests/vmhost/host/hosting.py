@@ -265,7 +265,7 @@ def hosting(
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(directory / "host.sock"))
         listener.listen(16)
-        endpoint = f"ipc://{directory / 'loop.sock'}"
+        endpoint = f"ipc://{directory / 'host.sock'}"
     page = create()
     ready, report = os.pipe()
     with warnings.catch_warnings():  # the child leaves our threads' state alone
