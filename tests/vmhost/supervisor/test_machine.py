@@ -27,17 +27,22 @@ from vmhost.supervisor.actions import (
 )
 from vmhost.supervisor.events import Event
 from vmhost.supervisor.machine import (
-    AHEAD_S,
     GIVE_UP,
     RECYCLED,
-    SILENT_S,
     TICK_S,
     ZYGOTE_S,
     Patience,
     Supervisor,
 )
-from vmhost.supervisor.plan import PoolPlan
-from vmhost.supervisor.seat import FIRST_PAUSE_S, FLAP_DEATHS, FLAP_PAUSE_S, STEADY_S
+from vmhost.supervisor.plan import LONGEST_S, PoolPlan
+from vmhost.supervisor.seat import (
+    AHEAD_S,
+    FIRST_PAUSE_S,
+    FLAP_DEATHS,
+    FLAP_PAUSE_S,
+    SILENT_S,
+    STEADY_S,
+)
 
 PATIENCE = Patience(grace_s=0.5, start_s=10.0, stop_s=8.0, spawn_max_s=5.0)
 TASK = Task(RequestId(77), Script(b"/srv/slow.lua"), 1_000_000_000, 31_000_000_000)
@@ -254,7 +259,7 @@ def test_a_killed_host_is_not_killed_twice() -> None:
 def test_a_host_cannot_buy_time_with_a_late_deadline() -> None:
     started = warm(pool(longest_s=20.0))
     host = only_host(started)
-    endless = Reading(Task(RequestId(1), Script(b"/x"), 0, 1 << 63), 0, 0, 1, 0, 0)
+    endless = Reading(Task(RequestId(1), Script(b"/x"), 0, 10**14), 0, 0, 1, 0, 0)
     assert started.look(readings={host: endless}) == []
     assert started.look(20.4, readings={host: endless}) == []
     assert started.look(0.2, readings={host: endless}) == [Kill(host)]
@@ -264,7 +269,7 @@ def test_short_tasks_in_a_row_are_not_one_long_task() -> None:
     started = warm(pool(longest_s=20.0))
     host = only_host(started)
     for request in range(1, 100):
-        running = Task(RequestId(request), Script(b"/x"), request, 1 << 63)
+        running = Task(RequestId(request), Script(b"/x"), request, 10**14)
         assert started.look(1.0, readings={host: Reading(running, 0, 0, 1, 0, 0)}) == []
 
 
@@ -293,7 +298,7 @@ def test_an_idle_host_whose_loop_stands_still_is_killed() -> None:
     [
         lambda n: Reading(None, 0, 0, 0, 0, n),  # it beats
         lambda n: Reading(None, n, 0, 0, 0, 0),  # it is never idle for long
-        lambda n: Reading(Task(RequestId(1), Script(b"/x"), 0, 1 << 62), *[0] * 5),
+        lambda n: Reading(Task(RequestId(1), Script(b"/x"), 0, 10**14), *[0] * 5),
     ],
 )
 def test_a_host_that_shows_any_sign_of_life_is_left_alone(
@@ -312,6 +317,22 @@ def test_a_host_whose_sign_of_life_is_ahead_of_the_clock_is_killed() -> None:
     assert started.look(1.0, {host: honest}) == []
     started.now -= 1.0
     assert started.look(1.0, {host: lie}) == [Kill(host)]
+    assert lost(started.die(host)).reason == deaths.PROTOCOL
+
+
+@pytest.mark.parametrize("deadline_s", [LONGEST_S + 2 * AHEAD_S, 10e9])
+def test_a_host_whose_deadline_is_later_than_any_budget_is_killed_at_sight(
+    deadline_s: float,
+) -> None:
+    started = warm()
+    host = only_host(started)
+
+    def claim(deadline_s: float) -> Reading:
+        deadline_ns = int((started.now + 1.0 + deadline_s) * 1e9)
+        return Reading(Task(RequestId(1), Script(b"/x"), 0, deadline_ns), *[0] * 5)
+
+    assert started.look(1.0, {host: claim(LONGEST_S)}) == []
+    assert started.look(1.0, {host: claim(deadline_s)}) == [Kill(host)]
     assert lost(started.die(host)).reason == deaths.PROTOCOL
 
 
