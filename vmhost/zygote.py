@@ -35,6 +35,7 @@ from luafarm.names import HostId
 from vmhost import report
 from vmhost.deaths import EXIT_FAILED, EXIT_LACKING
 from vmhost.host.config import HostConfig, unpack
+from vmhost.host.services.table import OPERATIONS
 from vmhost.lua import state
 from vmhost.lua.dialect import Dialect
 from vmhost.sandbox import confine, kernel
@@ -195,7 +196,7 @@ def main() -> None:
     channel.set_inheritable(False)
     for dialect in sys.argv[2:]:
         # it reads files, which a host cannot; remembered for these very arguments
-        state.prepare(Dialect(dialect), c_modules=False)
+        state.prepare(Dialect(dialect), OPERATIONS, c_modules=False)
     serve = importlib.import_module("vmhost.host.loop").serve
     run(channel, cast("Serve", serve))
 

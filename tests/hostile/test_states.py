@@ -6,7 +6,7 @@ import pytest
 
 from tests.vmhost.states import Script, evaluate, every_sandboxed_dialect, params
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.state import StateLimits
+from vmhost.lua.limits import StateLimits
 
 
 def burn(seconds: float) -> None:

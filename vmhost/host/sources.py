@@ -7,7 +7,7 @@ pages and for reading again. Beyond the bound the oldest is only no longer share
 from dataclasses import replace
 from typing import Final
 
-from luafarm.wire.messages import Blob
+from luafarm.wire.messages import Blob, Load
 
 MAX_SHARED: Final = 2048
 
@@ -33,3 +33,11 @@ class Sources:
         if not blob.source:
             return blob
         return replace(blob, source=self.share(blob.digest, blob.source))
+
+    def share_load(self, load: Load) -> Load:
+        """Return the order with all its sources shared."""
+        return replace(
+            load,
+            source=self.share(load.digest, load.source),
+            blobs=tuple([self.share_blob(blob) for blob in load.blobs]),
+        )

@@ -7,7 +7,7 @@ import pytest
 from tests.vmhost.lua import arguments
 from tests.vmhost.states import Script, every_sandboxed_dialect
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.state import StateLimits
+from vmhost.lua.limits import StateLimits
 
 EDGES = [
     "0/0", "1/0", "-1/0", "2^31", "-2^31", "2^31 - 1", "-2^31 - 1", "2^32", "2^53",

@@ -5,13 +5,13 @@ import re
 import pytest
 
 from tests.vmhost.states import (
+    Op,
     Script,
     evaluate,
     every_dialect,
     every_sandboxed_dialect,
 )
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.operation import Op
 
 COUNTED = "count = (count or 0) + 1\nreturn { name = ..., value = 5 }"
 
