@@ -32,13 +32,14 @@ import msgpack
 from setproctitle import setproctitle
 
 from luafarm.names import HostId
+from luafarm.process import prctl
 from vmhost import report
 from vmhost.deaths import EXIT_FAILED, EXIT_LACKING
 from vmhost.host.config import HostConfig, unpack
 from vmhost.host.services.table import OPERATIONS
 from vmhost.lua import state
 from vmhost.lua.dialect import Dialect
-from vmhost.sandbox import confine, kernel
+from vmhost.sandbox import confine
 from vmhost.sandbox.confine import Confinement
 from vmhost.sandbox.layers import Layer, lacking
 from vmhost.scoreboard import HostSlot
@@ -106,7 +107,7 @@ def unpack_forked(data: bytes) -> Forked:
 def run(channel: socket.socket, serve: Serve) -> None:
     """Fork hosts as ordered until the supervisor closes the channel or dies."""
     supervisor = os.getppid()
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl.change(prctl.PR_SET_PDEATHSIG, signal.SIGKILL)
     # what a terminal or a service manager sends to all of us is for the supervisor
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

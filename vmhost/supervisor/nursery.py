@@ -23,13 +23,12 @@ from luafarm.errors import ProtocolError
 from luafarm.keys import curve
 from luafarm.keys.badges import Badge
 from luafarm.names import HostId, Machine, Pool
-from luafarm.process import children
+from luafarm.process import children, prctl
 from luafarm.wire.messages import HostUp
 from vmhost import scoreboard, zygote
 from vmhost.host.config import HostConfig
 from vmhost.reading import Reading
 from vmhost.report import Sealed
-from vmhost.sandbox import kernel
 from vmhost.sandbox.confine import Confinement
 from vmhost.supervisor import events, listening
 from vmhost.supervisor.actions import Fork
@@ -85,7 +84,7 @@ class Nursery:
         self._children: dict[HostId, Child] = {}
         self._hosts: dict[int, HostId] = {}  # by pid
         self._strays: dict[int, int] = {}  # status by pid
-        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        prctl.change(prctl.PR_SET_CHILD_SUBREAPER, 1)
 
     def child(self, host: HostId) -> Child:
         """Return a host that is ordered or lives."""
