@@ -77,7 +77,7 @@ class Fds:
 
 
 @dataclass(frozen=True, slots=True)
-class Forked:
+class ForkAnswer:
     """The zygote's answer: the new host's pid, or 0 and why there is none."""
 
     host: HostId
@@ -89,7 +89,7 @@ class Forked:
         return cast("bytes", msgpack.packb(astuple(self)))
 
 
-WARM: Final = Forked(HostId(""), 0, "")
+WARM: Final = ForkAnswer(HostId(""), 0, "")
 """What the zygote says first, when it has imported everything."""
 
 
@@ -99,9 +99,9 @@ def unpack_order(data: bytes) -> Order:
     return Order(host, title, config, Confinement(*wanted), required)
 
 
-def unpack_forked(data: bytes) -> Forked:
+def unpack_answer(data: bytes) -> ForkAnswer:
     """Return the answer in a datagram of the zygote."""
-    return Forked(*msgpack.unpackb(data))
+    return ForkAnswer(*msgpack.unpackb(data))
 
 
 def run(channel: socket.socket, serve: Serve) -> None:
@@ -124,7 +124,7 @@ def run(channel: socket.socket, serve: Serve) -> None:
         pid, error = _fork(order, fds, supervisor, serve)
         for fd in received:
             os.close(fd)
-        channel.send(Forked(order.host, pid, error).pack())
+        channel.send(ForkAnswer(order.host, pid, error).pack())
     os.set_inheritable(channel.fileno(), True)
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own program again
 

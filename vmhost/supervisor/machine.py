@@ -28,12 +28,12 @@ from vmhost.supervisor.actions import (
     Drain,
     End,
     Fork,
-    Kill,
+    KillHost,
     KillZygote,
     Level,
-    Mourn,
     Say,
     StartZygote,
+    TellLost,
 )
 from vmhost.supervisor.events import Event
 from vmhost.supervisor.plan import PoolPlan
@@ -277,7 +277,7 @@ class Supervisor:
         if seat.phase is Phase.ORDERED:
             return []  # it has no process yet that is known: when it is forked
         seat.phase = Phase.DYING
-        return [Kill(seat.host)]
+        return [KillHost(seat.host)]
 
     def _exited(self, seat: Seat, event: events.Exited, now: float) -> list[Action]:
         cause = deaths.cause(event.code, seat.killed_for, event.errors)
@@ -293,8 +293,8 @@ class Supervisor:
                 reason=cause.reason,
                 detail=cause.detail,
             )
-            actions.append(Mourn(lost))
-        actions.append(_obituary(seat.host, cause, event, asked=asked))
+            actions.append(TellLost(lost))
+        actions.append(_last_line(seat.host, cause, event, asked=asked))
         pool = seat.pool
         if not asked:
             self.restarts += 1
@@ -384,7 +384,7 @@ class Supervisor:
         return actions
 
 
-def _obituary(host: HostId, cause: Cause, event: events.Exited, *, asked: bool) -> Say:
+def _last_line(host: HostId, cause: Cause, event: events.Exited, *, asked: bool) -> Say:
     level = Level.WARNING
     if asked or cause.reason == deaths.LACKING:
         level = Level.DEBUG

@@ -3,7 +3,7 @@
 To give every host a uid, namespaces and a root directory of its own, and to kill it
 later, takes capabilities that amount to much of root; so the supervisor changes to the
 configured user but cannot give up everything, unlike front and broker. It keeps them
-permitted and uses only CAP_KILL itself; the zygote, which talks to nobody else, gets
+permitted and uses only CAP_KILL itself; the zygote, which hears nobody else, gets
 them through its ambient set. A farm whose supervisor must not have them at all is
 started as an ordinary user: its hosts then share its uid and live in a user namespace.
 """
