@@ -84,7 +84,7 @@ class Held:
                 return answer.blob.source
         return b""
 
-    def has_room(self) -> bool:
+    def may_ask(self) -> bool:
         """Return whether it may ask for a further file."""
         return len(self.used) < MAX_DEPENDENCIES
 

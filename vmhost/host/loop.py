@@ -36,7 +36,7 @@ from vmhost.host.services.table import OPERATIONS
 from vmhost.host.states import LuaStates
 from vmhost.host.timer import KernelTimer
 from vmhost.host.zmqlink import CurveLink
-from vmhost.host.zmtplink import StreamLink
+from vmhost.host.zmtplink import ZmtpLink
 from vmhost.lua import state
 from vmhost.lua.alarmword import alarm_word
 from vmhost.lua.dialect import choose
@@ -66,7 +66,7 @@ def serve(
     if config.secret_key:
         link = CurveLink(config, listen_fd)
     else:
-        link = StreamLink(listen_fd)
+        link = ZmtpLink(listen_fd)
     host = Host(config, link, slot)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

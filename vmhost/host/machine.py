@@ -5,7 +5,7 @@ methods that its class names take back how it went. `outbox` is what is to be se
 
 Runs, loads and closings stand in one queue, first in, first out. Before it comes what
 follows from the work that was done last: a state that is over or replaced is closed,
-and room is made when the memory is full. Everything else takes effect when it is heard,
+and memory is freed when it is full. Everything else takes effect when it is heard,
 also while a script waits for something: a fence or drop holds for whatever has not
 begun, a closing comes after the loads before it.
 """
@@ -73,7 +73,7 @@ class HostMachine:
         self._generations = Generations(max_states)
         self._queue = Queue()
         self._closings: list[Close] = []  # before anything in the queue
-        self._made_room_for: messages.Load | None = None
+        self._freed_for: messages.Load | None = None
         self._spent: dict[Held, None] = {}  # want a fresh state for their next run
         self._stopped_ns = 0  # when the last hook may begin; 0: it goes on
 
@@ -217,7 +217,7 @@ class HostMachine:
         return run
 
     def _load(self, load: messages.Load, now_ns: int) -> Work | None:
-        """Return what a load comes to: it, or what makes room for it; None: no more."""
+        """Return a load, or what frees memory for it; None: it was answered."""
         if self._stopped_ns:
             return None
         known = self._generations.known(load)
@@ -229,12 +229,12 @@ class HostMachine:
             self._refuse(load, ScriptError(HOST_ERROR, reason, "", "", 0, "", budget))
             return None
         if self.memory.is_full:
-            if self._made_room_for is load:
+            if self._freed_for is load:
                 self._refuse(load, full_error(self.memory.max_bytes))
                 return None
-            self._made_room_for = load
+            self._freed_for = load
             self._queue.put_back(load)
-            self.memory.seek_room(may_close=False)
+            self.memory.want_freed(may_close=False)
             return self._follow_up(now_ns)
         held = Held(self._sources.share_load(load), now_ns)
         self.task.begin(held)
@@ -256,7 +256,7 @@ class HostMachine:
             return self._close(self._closings.pop(0), now_ns)
         if not self.memory.is_short:
             return None
-        work = self.memory.make_room()
+        work = self.memory.next_to_free()
         if isinstance(work, Close):
             self._remove(work.held)
             return self._close(work, now_ns)

@@ -1,8 +1,8 @@
-"""The memory that the states of a VM host use, and what makes room when it is full.
+"""The memory that the states of a VM host use, and what is done when it is full.
 
-Room is made by collecting garbage, the largest state first, and if that is not enough
-by closing states, the largest first. For a state that is to be loaded none is closed:
-then there is no room for it here.
+Then garbage is collected, that of the largest state first, and if that is not enough
+states are closed, the largest first. For a state that is to be loaded none is closed:
+then it cannot be loaded here.
 """
 
 # Compiled.
@@ -26,16 +26,16 @@ class Memory:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes: Final = max_bytes
         self.used_bytes = 0  # of all that have a state
-        self.is_short = False  # `make_room` has something to do
-        self._room_bytes = int(max_bytes * FULL)  # at most, with room for others
+        self.is_short = False  # `next_to_free` may have something to do
+        self._full_bytes = int(max_bytes * FULL)  # above it no further state is loaded
         self._held: dict[Held, None] = {}  # all and only those that have a state
         self._to_collect: list[Held] = []  # the largest at the end
         self._may_close = False  # if collecting is not enough
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for a further state."""
-        return self.used_bytes > self._room_bytes
+        """Whether no further state may be loaded."""
+        return self.used_bytes > self._full_bytes
 
     @property
     def states(self) -> int:
@@ -60,18 +60,18 @@ class Memory:
             self.used_bytes -= held.memory_bytes
 
     def check(self) -> None:
-        """Have room made if more is used than may be: after each run."""
+        """Want memory freed if more is used than may be: after each run."""
         if self.used_bytes > self.max_bytes:
-            self.seek_room(may_close=True)
+            self.want_freed(may_close=True)
 
-    def seek_room(self, *, may_close: bool) -> None:
-        """Have `make_room` collect, and close if it may, until there is room."""
+    def want_freed(self, *, may_close: bool) -> None:
+        """Have `next_to_free` collect, and close if it may, while memory is full."""
         self.is_short = True
         self._to_collect = sorted(self._held, key=_size)
         self._may_close = may_close
 
-    def make_room(self) -> Collect | Close | None:
-        """Return what is to be done next to get room; None: no more."""
+    def next_to_free(self) -> Collect | Close | None:
+        """Return what frees memory next; None: there is enough, or nothing to free."""
         while self._to_collect and self.is_full:
             held = self._to_collect.pop()
             if held.has_state:

@@ -1,4 +1,4 @@
-"""What waits in a VM host for its turn, first in, first out: runs, loads, closings."""
+"""What waits in a VM host, first in, first out: runs, loads and closings."""
 
 # Compiled.
 

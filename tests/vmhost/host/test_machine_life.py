@@ -1,7 +1,7 @@
 """Random lives of a VM host: whatever comes, each run is answered exactly once.
 
 Runs start in their order and never below a fence; loads and drops are answered; states
-stay within their number, and room is made when they use too much memory. Nothing is
+stay within their number, and memory is freed when they use too much. Nothing is
 run, collected or closed but what is there.
 """
 

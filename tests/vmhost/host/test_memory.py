@@ -18,7 +18,7 @@ from vmhost.host.memory import FULL, MEMORY
 from vmhost.host.work import Close, Collect, Load, Refill
 
 C = Script(b"/c")
-ROOM = int(MAX_BYTES * FULL)
+FULL_BYTES = int(MAX_BYTES * FULL)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def serve(farm: Driver, script: Script, size: int) -> None:
     farm.run(size=size)
 
 
-def test_over_its_memory_a_host_collects_the_largest_first_until_there_is_room(
+def test_over_its_memory_a_host_collects_the_largest_first_until_it_is_not_full(
     farm: Driver,
 ) -> None:
     a, b = farm.make(A, size=300), farm.make(B, size=400)
@@ -45,9 +45,9 @@ def test_over_its_memory_a_host_collects_the_largest_first_until_there_is_room(
     collect = farm.take()
     assert isinstance(collect, Collect)
     assert collect.held is b
-    farm.machine.collected(collect, ROOM - 250 - 300)
+    farm.machine.collected(collect, FULL_BYTES - 250 - 300)
     farm.rest()
-    assert (a.memory_bytes, farm.machine.memory.used_bytes) == (300, ROOM)
+    assert (a.memory_bytes, farm.machine.memory.used_bytes) == (300, FULL_BYTES)
 
 
 def test_up_to_its_memory_a_host_collects_nothing(farm: Driver) -> None:
@@ -106,7 +106,7 @@ def test_a_state_that_does_not_survive_its_collection_is_closed_without_its_hook
     assert (close.held, close.has_hook) == (collect.held, False)
 
 
-def test_room_is_made_before_anything_else_is_run(farm: Driver) -> None:
+def test_memory_is_freed_before_anything_else_is_run(farm: Driver) -> None:
     farm.make(A, size=300)
     farm.runs(row(1), row(2))
     farm.run(size=MAX_BYTES + 1)
@@ -117,8 +117,8 @@ def test_room_is_made_before_anything_else_is_run(farm: Driver) -> None:
     assert farm.run() == 2
 
 
-def test_before_a_load_garbage_is_collected_if_there_is_no_room(farm: Driver) -> None:
-    farm.make(A, size=ROOM + 1)
+def test_before_a_load_garbage_is_collected_if_memory_is_full(farm: Driver) -> None:
+    farm.make(A, size=FULL_BYTES + 1)
     farm.hear(BROKER, farm.load(B))
     collect = farm.take()
     assert isinstance(collect, Collect)
@@ -129,12 +129,12 @@ def test_before_a_load_garbage_is_collected_if_there_is_no_room(farm: Driver) ->
 
 
 def test_no_state_is_closed_for_one_that_is_to_be_loaded(farm: Driver) -> None:
-    farm.make(A, size=ROOM + 1)
+    farm.make(A, size=FULL_BYTES + 1)
     farm.said()
     farm.hear(BROKER, farm.load(B))
     collect = farm.take()
     assert isinstance(collect, Collect)
-    farm.machine.collected(collect, ROOM + 1)
+    farm.machine.collected(collect, FULL_BYTES + 1)
     farm.rest()
     [failed] = farm.told()
     assert isinstance(failed, LoadFailed)

@@ -28,7 +28,7 @@ from vmhost import report, zygote
 from vmhost.host.config import HostConfig
 from vmhost.host.link import Link
 from vmhost.host.zmqlink import CurveLink
-from vmhost.host.zmtplink import StreamLink
+from vmhost.host.zmtplink import ZmtpLink
 from vmhost.sandbox import kernel
 from vmhost.sandbox.layers import Layer
 from vmhost.scoreboard import HostSlot
@@ -242,7 +242,7 @@ def serve(
     if config.secret_key:
         link = CurveLink(config, listen_fd)
     else:
-        link = StreamLink(listen_fd)
+        link = ZmtpLink(listen_fd)
     host = FakeHost(link, slot)
     signal.signal(signal.SIGTERM, lambda *_: host.end())
     seal()

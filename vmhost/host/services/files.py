@@ -55,7 +55,7 @@ def _ask(task: Task, kind: NeedKind, name: bytes) -> Answer | FileQuestion:
         return _answer(kind, known)
     task.asked += 1
     need = Need(task.asked, held.script, held.epoch, kind, name)
-    if not held.has_room():
+    if not held.may_ask():
         return _nothing(need, _TOO_MANY)
     question = FileQuestion(need)
     return question.repeat(task) or question
