@@ -105,13 +105,14 @@ class LuaStates:
 
     def _run(self, run: Run, now_ns: int) -> int:
         """Serve a request with the state that the machine found; return the time."""
-        held, row = run.held, run.row
+        held = run.held
+        request, script, _, _, params, body, body_bytes, data_bytes = run.row
         deadlines = self._deadlines
         until_ns = now_ns + held.wall_ns
         state = self._states.get(held)
         if state is None:  # fresh, and there was no time to make it before
             until_ns += held.load_wall_ns
-            deadlines.begin(row[0], row[1], held.load_budget, now_ns, until_ns)
+            deadlines.begin(request, script, held.load_budget, now_ns, until_ns)
             state, step, stop = self._make(held, now_ns)
             if state is None or step[0] != DONE or stop:
                 self._finish(run, step, stop, now_ns)
@@ -122,9 +123,9 @@ class LuaStates:
             held.preface += log_of(step)
             alarm = deadlines.allow(held.budget, time.monotonic_ns(), until_ns)
         else:
-            alarm = deadlines.begin(row[0], row[1], held.budget, now_ns, until_ns)
+            alarm = deadlines.begin(request, script, held.budget, now_ns, until_ns)
         stop = ""
-        step = state.run(row[4], row[5], row[6], row[7], alarm)
+        step = state.run(params, body, body_bytes, data_bytes, alarm)
         has_waited = step[0] > ERROR
         if has_waited:
             step, stop = self._attend(state, step, until_ns)

@@ -22,8 +22,9 @@ local set_metatable = T.library.debug.setmetatable
 local VERSION = "LUAFCGID_VERSION"
 local RAW = { "next", "rawget", "getmetatable" }
 local WHILE = 100     -- requests: what `whole` costs more than `decode` falls below 1 %
-local MAX_NAME = 256  -- bytes of a name to look for: (bytes of all) x (of the name) steps
-local MISS, HIT = 200, 500  -- bytes that could be stepped over in the time that a look takes
+local MAX_NAME = 256  -- bytes of a name to look for; a look takes bytes of all x of the name
+-- What a look costs that finds nothing, and one that does: as much as stepping over these bytes.
+local MISS, HIT = 200, 500
 local ENOUGH = 1.5    -- times all bytes: who looks for more is better off with `whole`
 local KEPT = 256      -- entries of `strides`
 

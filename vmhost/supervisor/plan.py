@@ -12,8 +12,8 @@ from luafarm.names import Pool
 _HOSTS_A_CPU: Final = 2  # so that the kernel shares a core between quick and slow
 _FEWEST: Final = 4
 ALWAYS: Final = ("no_new_privs", "seccomp")
-"""Layers without which nothing is sandboxed: whoever broke out of Lua would have the
-kernel before him. Every sandboxed pool requires them, whatever its settings say."""
+"""Layers without which nothing is sandboxed: code that broke out of Lua could make any
+system call. Every sandboxed pool requires them, whatever its settings say."""
 
 LONGEST_S: Final = 2 * 86_400.0
 """No settings allow a task more: loading a fresh state and the run that wants it, each
