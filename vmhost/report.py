@@ -18,7 +18,7 @@ MAX_LINE: Final = 16384  # the longest honest one, all layers with details, has 
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class LayersTold:
     """The host is confined, as far as `layers` tell."""
 
     layers: tuple[Layer, ...]
@@ -26,7 +26,7 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class ServingTold:
     """The host serves."""
 
 
@@ -45,16 +45,16 @@ def _write(fd: int, value: dict[str, object]) -> None:
     os.write(fd, json.dumps(value).encode() + b"\n")
 
 
-def parse(line: bytes) -> Sealed | Ready:
+def parse(line: bytes) -> LayersTold | ServingTold:
     """Return what a line says. Raise ProtocolError when it is no report."""
     try:
         value = json.loads(line)
         if "layers" not in value:
-            return Ready()
+            return ServingTold()
         layers = [
             Layer(str(name), holds is True, str(detail))
             for name, holds, detail in value["layers"]
         ]
-        return Sealed(tuple(layers), tuple(str(text) for text in value["lacking"]))
+        return LayersTold(tuple(layers), tuple(str(text) for text in value["lacking"]))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ProtocolError(f"no report of a VM host: {error}") from None

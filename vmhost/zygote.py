@@ -32,12 +32,14 @@ import msgpack
 from setproctitle import setproctitle
 
 from luafarm.names import HostId
+from luafarm.process import prctl
 from vmhost import report
 from vmhost.deaths import EXIT_FAILED, EXIT_LACKING
 from vmhost.host.config import HostConfig, unpack
+from vmhost.host.services.table import OPERATIONS
 from vmhost.lua import state
 from vmhost.lua.dialect import Dialect
-from vmhost.sandbox import confine, kernel
+from vmhost.sandbox import confine
 from vmhost.sandbox.confine import Confinement
 from vmhost.sandbox.layers import Layer, lacking
 from vmhost.scoreboard import HostSlot
@@ -75,7 +77,7 @@ class Fds:
 
 
 @dataclass(frozen=True, slots=True)
-class Forked:
+class ForkAnswer:
     """The zygote's answer: the new host's pid, or 0 and why there is none."""
 
     host: HostId
@@ -87,7 +89,7 @@ class Forked:
         return cast("bytes", msgpack.packb(astuple(self)))
 
 
-WARM: Final = Forked(HostId(""), 0, "")
+WARM: Final = ForkAnswer(HostId(""), 0, "")
 """What the zygote says first, when it has imported everything."""
 
 
@@ -97,15 +99,15 @@ def unpack_order(data: bytes) -> Order:
     return Order(host, title, config, Confinement(*wanted), required)
 
 
-def unpack_forked(data: bytes) -> Forked:
+def unpack_answer(data: bytes) -> ForkAnswer:
     """Return the answer in a datagram of the zygote."""
-    return Forked(*msgpack.unpackb(data))
+    return ForkAnswer(*msgpack.unpackb(data))
 
 
 def run(channel: socket.socket, serve: Serve) -> None:
     """Fork hosts as ordered until the supervisor closes the channel or dies."""
     supervisor = os.getppid()
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl.change(prctl.PR_SET_PDEATHSIG, signal.SIGKILL)
     # what a terminal or a service manager sends to all of us is for the supervisor
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
@@ -122,7 +124,7 @@ def run(channel: socket.socket, serve: Serve) -> None:
         pid, error = _fork(order, fds, supervisor, serve)
         for fd in received:
             os.close(fd)
-        channel.send(Forked(order.host, pid, error).pack())
+        channel.send(ForkAnswer(order.host, pid, error).pack())
     os.set_inheritable(channel.fileno(), True)
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own program again
 
@@ -195,7 +197,7 @@ def main() -> None:
     channel.set_inheritable(False)
     for dialect in sys.argv[2:]:
         # it reads files, which a host cannot; remembered for these very arguments
-        state.prepare(Dialect(dialect), c_modules=False)
+        state.prepare(Dialect(dialect), OPERATIONS, c_modules=False)
     serve = importlib.import_module("vmhost.host.loop").serve
     run(channel, cast("Serve", serve))
 

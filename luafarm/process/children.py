@@ -2,16 +2,14 @@
 
 # Impure.
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
-PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+from luafarm.process import prctl
 
 Child = subprocess.Popen[bytes]
 
@@ -62,11 +60,10 @@ def ignore_hangup() -> None:
 
 
 def _tie(parent: int) -> Callable[[], None]:
-    prctl = ctypes.CDLL(None).prctl  # looked up before the fork
+    prctl.libc()  # looked up before the fork
 
     def tie() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it ended before the prctl
+        if not prctl.tie(parent, signal.SIGKILL):
             os._exit(1)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         ignore_hangup()

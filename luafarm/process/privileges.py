@@ -2,21 +2,16 @@
 
 # Impure.
 
-import ctypes
 import grp
 import os
 import pwd
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from luafarm.config.settings import Security
 from luafarm.errors import SettingsError
-from luafarm.process.children import PR_SET_PDEATHSIG
-
-PR_GET_PDEATHSIG: Final = 2  # linux/prctl.h
-PR_SET_NO_NEW_PRIVS: Final = 38
+from luafarm.process import prctl
 
 
 def ids(security: Security) -> tuple[int, int] | None:
@@ -85,15 +80,9 @@ def drop(security: Security) -> bool:
     if target is None:
         return False
     uid, gid = target
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    wanted = ctypes.c_int(0)
-    prctl(PR_GET_PDEATHSIG, ctypes.byref(wanted), 0, 0, 0)
-    parent = os.getppid()
+    parent, deadly = os.getppid(), prctl.parent_death_signal()
     _become(uid, gid, os.getgrouplist(security.user, gid))
-    if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "no_new_privs")
-    if wanted.value:
-        prctl(PR_SET_PDEATHSIG, wanted.value, 0, 0, 0)
-        if os.getppid() != parent:  # it ended in between
-            os.kill(os.getpid(), signal.Signals(wanted.value))
+    prctl.change(prctl.PR_SET_NO_NEW_PRIVS, 1)
+    if deadly and not prctl.tie(parent, deadly):
+        os.kill(os.getpid(), signal.Signals(deadly))
     return True

@@ -20,6 +20,7 @@ from tests.captured.catalogue import CRIMES
 from vmhost import report, zygote
 from vmhost.host import loop as host
 from vmhost.host.config import HostConfig
+from vmhost.host.services.table import OPERATIONS
 from vmhost.lua import state
 from vmhost.lua.dialect import Dialect
 from vmhost.sandbox.layers import Layer
@@ -57,7 +58,7 @@ def main() -> int:
         channel = socket.socket(fileno=int(sys.argv[1]))
         channel.set_inheritable(False)
         for dialect in sys.argv[2:]:
-            state.prepare(Dialect(dialect), c_modules=False)
+            state.prepare(Dialect(dialect), OPERATIONS, c_modules=False)
         zygote.run(channel, serve)
         return 0
     settings = configure.for_role(sys.argv[1:])

@@ -39,7 +39,7 @@ def board_names_strangers_requests(captive: Captive, run: Run) -> None:
     _die()
 
 
-@crime(Fate.LATE)
+@crime()
 def board_deadline_of_centuries(captive: Captive, run: Run) -> None:
     """It says that its run may take for ever."""
     captive.slot.begin(run.id, run.script, time.monotonic_ns(), _MOST)

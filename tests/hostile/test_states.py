@@ -12,7 +12,7 @@ from tests.vmhost.states import (
     params,
 )
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.state import StateLimits
+from vmhost.lua.limits import StateLimits
 
 
 def burn(seconds: float) -> None:

@@ -1,15 +1,20 @@
 """A script in a state, with a host that answers its operations from dictionaries."""
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
 
 import pytest
 
 from luafarm.config.settings import Compat
 from tests.loglines import decode
+from vmhost.host.services import body as bodies
+from vmhost.host.services import files, flush, sleep
+from vmhost.host.services.table import OPERATIONS
 from vmhost.lua.dialect import UNSOUND, Dialect
-from vmhost.lua.operation import Op, Step
-from vmhost.lua.state import LuaState, StateLimits
+from vmhost.lua.limits import StateLimits
+from vmhost.lua.operation import DONE, ERROR, Step
+from vmhost.lua.state import LuaState
 
 SANDBOXED: Final = [dialect for dialect in Dialect if dialect not in UNSOUND]
 EVERY: Final = list(Dialect)
@@ -21,6 +26,19 @@ every_sandboxed_dialect = pytest.mark.dialects(*SANDBOXED)
 # what has to hold against a hostile script is tried wherever there may be one
 attack_on_every_dialect = pytest.mark.parametrize("dialect", EVERY)
 attack_on_every_sandboxed_dialect = pytest.mark.parametrize("dialect", SANDBOXED)
+
+
+class Op(IntEnum):
+    """The steps of states, by names."""
+
+    DONE = DONE
+    ERROR = ERROR
+    FLUSH = flush.FLUSH.operation.number
+    READ = bodies.READ.operation.number
+    REQUIRE = files.REQUIRE.operation.number
+    CHUNK = files.CHUNK.operation.number
+    FILE = files.FILE.operation.number
+    SLEEP = sleep.SLEEP.operation.number
 
 
 def pair(name: bytes, value: bytes) -> bytes:
@@ -106,6 +124,7 @@ class Script:
         self.state = LuaState(
             dialect,
             limits or StateLimits(),
+            OPERATIONS,
             trusted=dialect in UNSOUND if trusted is None else trusted,
             jit=jit,
             compat=compat,

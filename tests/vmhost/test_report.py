@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from luafarm.errors import ProtocolError
 from vmhost import report
-from vmhost.report import Ready, Sealed
+from vmhost.report import LayersTold, ServingTold
 from vmhost.sandbox.layers import Layer
 
 layers = st.builds(Layer, st.text(), st.booleans(), st.text())
@@ -24,8 +24,8 @@ def test_what_is_written_is_what_is_read(held: list[Layer], lacking: list[str]) 
     finally:
         os.close(receiver)
         os.close(sender)
-    assert report.parse(sealed) == Sealed(tuple(held), tuple(lacking))
-    assert report.parse(ready) == Ready()
+    assert report.parse(sealed) == LayersTold(tuple(held), tuple(lacking))
+    assert report.parse(ready) == ServingTold()
     assert rest == b""
 
 
@@ -35,7 +35,7 @@ def test_garbage_is_a_protocol_error_or_means_something(garbage: bytes) -> None:
         found = report.parse(garbage)
     except ProtocolError:
         return
-    assert isinstance(found, Sealed | Ready)
+    assert isinstance(found, LayersTold | ServingTold)
 
 
 @pytest.mark.parametrize(

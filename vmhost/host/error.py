@@ -8,7 +8,7 @@ from luafarm.scripterrors import cut
 from luafarm.wire.loglines import printable
 from luafarm.wire.messages import HOST_ERROR, ScriptError
 from vmhost.host.held import Held
-from vmhost.lua.operation import Op, Step
+from vmhost.lua.operation import ERROR, Step
 
 # What stops a script other than its own error, beside the budgets that Lua keeps.
 WALL: Final = Budget.WALL
@@ -24,13 +24,13 @@ _MAX_LINE: Final = 200  # bytes of a line of source that are shown
 def failure(step: Step, held: Held, stop: str, wall_ms: int) -> ScriptError:
     """Return why a script failed.
 
-    step: its last one. stop: if that is no ERROR, the budget that ended it, "wall" (of
-    so many milliseconds), "memory" or "reply" (after its last instruction).
+    step: its last one. stop: if that is no ERROR, the budget that ended it: "wall", of
+    `wall_ms`, "memory", or "reply" (after its last instruction).
     """
     if stop == REPLY:
         message = f"reply of more than {held.limits.reply_bytes} bytes"
         return ScriptError(OVER, message, "", _text(held.script), 0, "", Budget(stop))
-    if step[0] == Op.ERROR:
+    if step[0] == ERROR:
         return cut(_told(step, held, wall_ms))
     message = "not enough memory: the state is full" + _of_memory(held)
     if stop == WALL:
@@ -73,7 +73,7 @@ def full_error(max_bytes: int) -> ScriptError:
 
 def log_of(step: Step) -> bytes:
     """Return the log lines of a DONE or ERROR step."""
-    log: bytes = step[6] if step[0] == Op.ERROR else step[3]
+    log: bytes = step[6] if step[0] == ERROR else step[3]
     return log
 
 

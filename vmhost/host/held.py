@@ -4,7 +4,14 @@
 
 from typing import Final
 
-from luafarm.wire.messages import Dependency, Load, NeedKind, Source, StateRow
+from luafarm.wire.messages import (
+    Dependency,
+    Load,
+    Loaded,
+    NeedKind,
+    Source,
+    StateRow,
+)
 
 MAX_DEPENDENCIES: Final = 2000
 """Files that one state may ask for. A script that asks for names without end must not
@@ -36,7 +43,8 @@ class Held:
         )
         self.loaded_ns = now_ns
         self.load_us = 0
-        self.memory_bytes = 0
+        self.memory_bytes = 0  # of its state, as of its last run
+        self.has_state = False  # else a fresh one is made for the next run
         self.requests = 0
         self.service_ns = 0  # moving average of a run; 0: it never ran
         self.preface = b""  # log of loading a fresh state, for the run to come
@@ -76,7 +84,7 @@ class Held:
                 return answer.blob.source
         return b""
 
-    def has_room(self) -> bool:
+    def may_ask(self) -> bool:
         """Return whether it may ask for a further file."""
         return len(self.used) < MAX_DEPENDENCIES
 
@@ -97,6 +105,17 @@ class Held:
             self.requests,
             (now_ns - self.loaded_ns) // 1_000_000,
             tuple(self.used.values()),
+        )
+
+    def loaded(self, log: bytes) -> Loaded:
+        """Return the message that it is there, and what it has used so far."""
+        return Loaded(
+            self.script,
+            self.epoch,
+            self.load_us,
+            self.memory_bytes >> 10,
+            tuple(self.used.values()),
+            log,
         )
 
     def _use(self, key: Key, source: Source) -> None:

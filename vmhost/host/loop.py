@@ -6,8 +6,8 @@ While there is work it listens now and then, so that a fence or a cancellation i
 between two runs.
 
 Lua needs more C stack than a main thread is sure to have (LuaJIT does not count what C
-functions use), so the loop has a thread of its own. The main thread ends what is over
-its time (`vmhost.host.curfew`), and waits for TERM: then what is queued is finished,
+functions use), so the loop has a thread of its own. The main thread tells what is over
+its time (`vmhost.host.alarm`), and waits for TERM: then what is queued is finished,
 states are closed by their `shutdown` hooks, and the process ends.
 """
 
@@ -26,18 +26,21 @@ from typing import Final, NoReturn
 from luafarm.keys.badges import Badges
 from vmhost import report
 from vmhost.deaths import EXIT_PROTOCOL
+from vmhost.host.alarm import Alarm
 from vmhost.host.config import HostConfig
-from vmhost.host.conversation import BrokenStateError
-from vmhost.host.curfew import Curfew
+from vmhost.host.deadlines import Deadlines
 from vmhost.host.link import Link
-from vmhost.host.machine import PATIENCE_NS, HostMachine, LoadWork
+from vmhost.host.machine import HostMachine
 from vmhost.host.mail import Mail
+from vmhost.host.services.table import OPERATIONS
 from vmhost.host.states import LuaStates
+from vmhost.host.timer import KernelTimer
 from vmhost.host.zmqlink import CurveLink
-from vmhost.host.zmtplink import StreamLink
+from vmhost.host.zmtplink import ZmtpLink
 from vmhost.lua import state
-from vmhost.lua.crier import crier
+from vmhost.lua.alarmword import alarm_word
 from vmhost.lua.dialect import choose
+from vmhost.lua.operation import BrokenStateError
 from vmhost.sandbox.layers import Layer
 from vmhost.scoreboard import HostSlot
 
@@ -46,8 +49,6 @@ logger = logging.getLogger(f"luafarm.{__name__}")
 _STACK_BYTES: Final = 256 << 20  # 180 nested callbacks, in coroutines; mostly untouched
 _IDLE_MS: Final = 500  # the supervisor wants a beat each second
 _RESTLESS_MS: Final = 100  # while the kernel timers are armed
-_BEAT_NS: Final = 500_000_000
-_END_NS: Final = 2_000_000_000  # for all `shutdown` hooks when the host is stopped
 
 
 def serve(
@@ -59,12 +60,13 @@ def serve(
 ) -> NoReturn:
     """Be a VM host, in a process that `confine.enter` has confined; never return."""
     dialect = choose(config.dialect, trusted=config.trusted, jit=config.jit)
-    state.prepare(dialect, c_modules=config.trusted and bool(config.cpath))
+    c_modules = config.trusted and bool(config.cpath)
+    state.prepare(dialect, OPERATIONS, c_modules=c_modules)
     link: Link
     if config.secret_key:
         link = CurveLink(config, listen_fd)
     else:
-        link = StreamLink(listen_fd)
+        link = ZmtpLink(listen_fd)
     host = Host(config, link, slot)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -96,7 +98,7 @@ def _run(host: "Host", begin: Callable[[], None]) -> int:
             ends.append(None)
         except BaseException as error:  # noqa: BLE001 - goes on in the main thread
             ends.append(error)
-        host.bell.set()
+        host.wakes.set()
 
     threading.stack_size(_STACK_BYTES)
     thread = threading.Thread(target=guarded)
@@ -104,8 +106,8 @@ def _run(host: "Host", begin: Callable[[], None]) -> int:
     begin()
     has_begun.set()
     while not ends:
-        host.bell.wait(host.curfew.look(time.monotonic_ns()))
-        host.bell.clear()
+        host.wakes.wait(host.alarm.look(time.monotonic_ns()))
+        host.wakes.clear()
     thread.join()
     failure = ends[0]
     if failure is None:
@@ -120,65 +122,36 @@ class Host:
     """The loop of a VM host."""
 
     def __init__(self, config: HostConfig, link: Link, slot: HostSlot) -> None:
-        self.bell = threading.Event()  # rings when the main thread is to look sooner
-        self.curfew = Curfew(crier().call, self.bell.set)
+        self.wakes = threading.Event()  # the main thread, when it is to look sooner
+        self.alarm = Alarm(alarm_word().say, self.wakes.set)
         self._link = link
-        self._slot = slot
         badges = Badges(config.badges) if config.secret_key else None
-        self._machine = HostMachine(config.host, config.max_states, badges)
+        self._machine = HostMachine(
+            config.host, config.max_states, config.max_bytes, badges
+        )
         self._mail = Mail(link, self._machine)
-        self._lua = LuaStates(config, self._machine, self._mail, slot, self.curfew)
-        self._beat_ns = 0
+        timer = KernelTimer(config.grace_s)
+        self._deadlines = Deadlines(slot, timer, self.alarm)
+        self._states = LuaStates(config, self._machine, self._mail, self._deadlines)
 
     def live(self) -> None:
         """Serve until somebody stops the link."""
-        link, deadman, lua = self._link, self._lua.deadman, self._lua
+        link, mail, deadlines = self._link, self._mail, self._deadlines
         while not link.is_stopped:
-            heard = self._mail.hear(_RESTLESS_MS if deadman.is_armed else _IDLE_MS)
+            heard = mail.hear(_RESTLESS_MS if deadlines.is_armed else _IDLE_MS)
             now_ns = time.monotonic_ns()
             if heard:
-                now_ns = self._work(now_ns)
-            deadman.relax(now_ns)
-            if now_ns >= self._beat_ns:
-                self._beat_ns = now_ns + _BEAT_NS
-                self._slot.beat(now_ns)
-            while lua.spent and not link.has_input():
-                lua.refill()
+                now_ns = self._states.work(now_ns)
+            deadlines.rest(now_ns)
+            while self._machine.has_spare() and not link.has_input():
+                self._states.do(self._machine.spare(), now_ns)
         self._end()
-
-    def _work(self, now_ns: int) -> int:
-        """Do everything that is queued; return the time."""
-        machine, lua, mail = self._machine, self._lua, self._mail
-        outbox = machine.peers.outbox
-        listened_ns = now_ns
-        while True:
-            work = machine.take(now_ns)
-            if outbox:
-                mail.send()
-            if work is None:
-                return now_ns
-            if isinstance(work, tuple):
-                now_ns = lua.run(work, now_ns)
-            elif isinstance(work, LoadWork):
-                lua.load(now_ns)
-                now_ns = time.monotonic_ns()
-            else:
-                for held in work.held:
-                    lua.close(held, work.reason)
-                mail.send()
-                now_ns = time.monotonic_ns()
-            if now_ns - listened_ns > PATIENCE_NS:
-                listened_ns = now_ns
-                mail.hear_all()
 
     def _end(self) -> None:
         """Finish what is queued, close all states and the socket."""
         self._mail.hear_all()
-        self._work(time.monotonic_ns())
-        end_ns = time.monotonic_ns() + _END_NS
-        for held in self._machine.states():
-            is_urgent = time.monotonic_ns() > end_ns
-            self._lua.close(held, "stopped", is_urgent=is_urgent)
-        self._mail.send()
-        self._lua.deadman.disarm()
+        now_ns = self._states.work(time.monotonic_ns())
+        self._machine.stop(now_ns)
+        self._states.work(now_ns)
+        self._deadlines.disarm()
         self._link.close()

@@ -20,16 +20,20 @@ class Mail:
     def __init__(self, link: Link, machine: HostMachine) -> None:
         self._link = link
         self._machine = machine
-        self._peers = machine.peers
+        self._complaints = machine.peers.complaints
 
     def hear(self, wait_ms: int) -> bool:
-        """Hand one frame to the machine; False when none came in that time."""
+        """Send what there is to say and hear one frame; False: none came in that time.
+
+        The frame's answer is sent with what comes next.
+        """
+        self.send()
         received = self._link.receive(wait_ms)
         if received is None:
             return False
         peer, frame, key = received
         self._machine.hear(peer, frame, time.monotonic_ns(), key)
-        complaints = self._peers.complaints
+        complaints = self._complaints
         if complaints:
             for text in complaints:
                 logger.warning("%s", text)
@@ -37,7 +41,8 @@ class Mail:
         return True
 
     def hear_all(self) -> None:
-        """Hand what has come in to the machine and send what it answers."""
+        """Hear what has come in already, and send what there is to say to it."""
+        self.send()
         for _ in range(_MAX_HEARD):
             if not self._link.has_input():
                 break
@@ -46,8 +51,9 @@ class Mail:
 
     def send(self) -> None:
         """Send everything that the machine has to say."""
-        outbox = self._peers.outbox
-        for peer, frame in outbox:  # `lost` may add to it meanwhile
-            if self._link.send(peer, frame) is Sent.LOST:
-                self._machine.lost(peer)
-        outbox.clear()
+        outbox = self._machine.outbox()
+        if outbox:
+            for peer, frame in outbox:  # `lost` may add to it meanwhile
+                if self._link.send(peer, frame) is Sent.LOST:
+                    self._machine.lost(peer)
+            outbox.clear()

@@ -12,7 +12,7 @@ from luafarm.names import HostId
 from luafarm.wire import codec
 from luafarm.wire.messages import PROTOCOL, Hello, Message, Refused, Role, Welcome
 
-MANY: Final = 64  # no farm has so many fronts: some of them must be gone
+MANY: Final = 64  # no farm has as many fronts: some of these must be gone
 MAX_COMPLAINTS: Final = 20  # log lines of one host about its peers
 _MAX_NAME: Final = 100  # characters of a peer's name in a complaint
 ROLES: Final = frozenset({Role.FRONT, Role.BROKER})

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from luafarm.wire.messages import Blob
+from luafarm.wire.messages import Blob, Load
 
 MAX_SHARED: Final = 2048
 
@@ -34,3 +34,11 @@ class Sources:
         if not blob.source:
             return blob
         return replace(blob, source=self.share(blob.digest, blob.source))
+
+    def share_load(self, load: Load) -> Load:
+        """Return the order with all its sources shared."""
+        return replace(
+            load,
+            source=self.share(load.digest, load.source),
+            blobs=tuple([self.share_blob(blob) for blob in load.blobs]),
+        )

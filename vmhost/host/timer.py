@@ -22,7 +22,7 @@ Budget = tuple[float, float]
 """(wall-clock seconds, CPU seconds)."""
 
 
-class DeadMan:
+class KernelTimer:
     """Kills the process (SIGALRM, SIGPROF) that overruns a budget."""
 
     def __init__(self, grace_s: float) -> None:

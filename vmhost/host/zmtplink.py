@@ -25,7 +25,7 @@ _MAX_EVENTS: Final = 16
 _IN_OUT: Final = select.EPOLLIN | select.EPOLLOUT
 
 
-class StreamLink:
+class ZmtpLink:
     """The connections of a VM host, each under a name of its own."""
 
     def __init__(self, listen_fd: int) -> None:

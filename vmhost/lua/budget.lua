@@ -3,16 +3,18 @@
 -- A count hook runs every PERIOD instructions. Its first firing within a request sets the
 -- deadline of its CPU time, so that a short request never asks the clock. What the host
 -- works on behalf of the script counts as well: to the kernel's timer it is all the same.
--- That its wall-clock time is over the host says by the request's ticket, in a variable of
+-- That its wall-clock time is over the host says by the number of its alarm, in a variable of
 -- the process's environment: Lua has no fine clock for that.
 --
 -- Once stopped, the hook fires at every instruction, and the wrapped pcall, resume and the
 -- like raise again: no script code goes on. The wrappers also look at the clock themselves:
 -- a script that works close to the end of the stack leaves a hook no room to run in. What a
 -- hook cannot interrupt (one long C call) is left to the kernel's timer.
+--
+-- Provides: budget, place, halt, look, hooked, watch, tick.
 local T = ...
 local clock, sethook = T.library.os.clock, T.library.debug.sethook
-local getenv, tonumber, CURFEW = T.library.os.getenv, T.native.tonumber, T.config.curfew
+local getenv, tonumber, ALARM = T.library.os.getenv, T.native.tonumber, T.config.alarm_variable
 local running, getinfo = T.library.coroutine.running, T.library.debug.getinfo
 local pace = T.pace
 local error, is51 = T.native.error, T.is51
@@ -28,7 +30,7 @@ local budget = {
   why = "",         -- sentence for the error page
   left = 0,         -- CPU seconds that the request may use
   deadline = false, -- os.clock() at which it ends, once the clock was looked at
-  ticket = 0,       -- by which the host calls the end of its wall-clock time
+  alarm = 0,        -- the number by which the host says that its wall-clock time is over
 }
 T.budget = budget
 
@@ -55,7 +57,7 @@ end
 -- Stop the request for good: name is the budget, why a sentence.
 T.halt = halt
 
-local heard = getenv(CURFEW)
+local heard = getenv(ALARM)
 local function look()
   if budget.stopped then error(budget.why, 0) end
   pace()
@@ -65,9 +67,9 @@ local function look()
   elseif now > deadline then
     halt("cpu", budget.left == T.config.cpu_s and CPU or LOAD_CPU)
   end
-  local said = getenv(CURFEW)
+  local said = getenv(ALARM)
   if said ~= heard then
-    if tonumber(said) == budget.ticket then halt("wall", WALL) end
+    if tonumber(said) == budget.alarm then halt("wall", WALL) end
     heard = said
   end
 end

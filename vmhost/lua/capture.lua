@@ -2,6 +2,9 @@
 -- these locals and fields: never a global, never s:method(), so that nothing a script
 -- changes later can reach it. `T.library` has copies: a trusted script may change the
 -- originals.
+--
+-- Provides: real, info, native, library, jit, version, is51, puc51, NUL, new_table,
+--   crypto.
 local T = ...
 local real = _G
 local package = package

@@ -1,5 +1,7 @@
 -- Code loading: text only, always into the environment of the state's script, and `require`
 -- with the farm's searchers: package.loaded, package.preload, built in, the host's.
+--
+-- Provides: chunk_names, compile_file, no_file.
 local T = ...
 local native, env = T.native, T.environment
 local error, getmetatable, ipairs, pcall = native.error, native.getmetatable, native.ipairs, T.pcall

@@ -5,6 +5,9 @@
 -- that a script yields itself stay with its own resume. The answer comes back behind TOKEN
 -- as well: a script that finds its coroutine still waiting, because passing the yield on
 -- failed for want of memory or stack, cannot answer in the host's place.
+--
+-- Provides: TOKEN, REFUSED, reset_nesting, clear, operate, compute, refuse, coroutine,
+--   pcall, xpcall, counted.
 local T = ...
 local co = T.library.coroutine
 local create, resume, yield, status = co.create, co.resume, co.yield, co.status

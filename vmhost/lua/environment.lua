@@ -2,6 +2,8 @@
 --
 -- Sandboxed: a table of its own with what stands here and nothing else. Trusted: the real
 -- globals, with coroutines and protected calls that let operations through.
+--
+-- Provides: sealed, seal, environment.
 local T = ...
 local native = T.native
 local error, getmetatable, ipairs, next = native.error, native.getmetatable, native.ipairs, native.next

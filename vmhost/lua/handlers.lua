@@ -3,6 +3,8 @@
 --   find()    what the loaded script offers for it, or nil
 --   run(env)  serve one request; it puts its output to the reply
 -- A further dialect (mod_lua, WSAPI) is a further file that adds one.
+--
+-- Provides: adapters.
 local T = ...
 
 T.adapters = {}

@@ -1,4 +1,6 @@
 -- Log lines of one request: "level letter, text, NUL" each, capped, taken with the reply.
+--
+-- Provides: log, take_log, put_log_back, end_log.
 local T = ...
 local find, gsub, sub = T.library.string.find, T.library.string.gsub, T.library.string.sub
 local concat, select = T.library.table.concat, T.native.select

@@ -4,6 +4,8 @@
 -- when none is left (none on LuaJIT; on Lua 5.4 and later not those of string buffers). So a
 -- state that rightly uses more than half of its quota would fail for garbage. Above half it
 -- collects without a pause and faster than a script can allocate.
+--
+-- Provides: pace, collect.
 local T = ...
 local collectgarbage = T.native.collectgarbage
 

@@ -1,4 +1,6 @@
 -- `math`, `os` and the bit libraries of sandboxed scripts.
+--
+-- Provides: math, os, bit, bit32, utf8.
 local T = ...
 local native, M, O = T.native, T.library.math, T.library.os
 local error, floor, ipairs, tonumber, type = native.error, M.floor, native.ipairs, native.tonumber, native.type

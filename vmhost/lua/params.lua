@@ -10,6 +10,8 @@
 -- one of them gets plain tables from then on (`look_for_raw`). A script that calls them
 -- without naming them (_G["ne" .. "xt"]) sees of `env` what it has read, and nothing of ours.
 -- A script that wanted all parameters once gets plain tables for the next requests, too.
+--
+-- Provides: undecoded, whole, params, look_for_raw.
 local T = ...
 local native, info, new_table = T.native, T.info, T.new_table
 local byte, find, sub = T.library.string.byte, T.library.string.find, T.library.string.sub
@@ -20,9 +22,10 @@ local set_metatable = T.library.debug.setmetatable
 local VERSION = "LUAFCGID_VERSION"
 local RAW = { "next", "rawget", "getmetatable" }
 local WHILE = 100     -- requests: what `whole` costs more than `decode` falls below 1 %
-local MAX_NAME = 256  -- bytes of a name to look for: (bytes of all) x (of the name) steps
-local MISS, HIT = 200, 500  -- bytes that could be stepped over in the time that a look takes
-local ENOUGH = 1.5    -- times all bytes: who looks for so much is better off with `whole`
+local MAX_NAME = 256  -- bytes of a name to look for; a look takes bytes of all x of the name
+-- What a look costs that finds nothing, and one that does: as much as stepping over these bytes.
+local MISS, HIT = 200, 500
+local ENOUGH = 1.5    -- times all bytes: who looks for more is better off with `whole`
 local KEPT = 256      -- entries of `strides`
 
 -- A length of four bytes, FastCGI 1.0, 3.4; one beyond the end leads there and no further:

@@ -1,9 +1,15 @@
-"""The text of the trusted prelude: the Lua files of `vmhost/lua`, put together."""
+"""The text of the trusted prelude: the Lua files of `vmhost/lua`, put together.
 
+They share one table, T. Each file says in its header what it puts there ("Provides:"),
+and finds what the files before it have put there. Lua would read a name that nobody
+provides as nil and fail one day, in a request; so the text is checked when it is put
+together, once a process: names of T, of T.config and of T.OP.
+"""
+
+import re
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from typing import Final
-
-from vmhost.lua.operation import Op
 
 FILES: Final = (
     "capture",
@@ -31,6 +37,35 @@ FILES: Final = (
 BUILTINS: Final = ("luafarm", "luafcgid", "md5", "base64", "json")
 """Modules that `require` finds without a file; loaded into a state when asked for."""
 
+CONFIG: Final = frozenset(
+    {
+        "alarm_variable",
+        "born",
+        "buffering",
+        "builtins",
+        "compute_bytes",
+        "content_type",
+        "cpath",
+        "cpu_s",
+        "handler",
+        "head_bytes",
+        "headers",
+        "jit",
+        "load_cpu_s",
+        "log_bytes",
+        "log_lines",
+        "memory_bytes",
+        "part_bytes",
+        "path",
+        "read_bytes",
+        "reply_bytes",
+        "seed",
+        "status",
+        "trusted",
+    }
+)
+"""Names in T.config: what every state is told when it is made."""
+
 _HEAD: Final = """\
 local T = { config = {}, OP = {} }
 local function take(name, value, ...)
@@ -42,16 +77,30 @@ end
 take(...)
 """
 
+_HEADER: Final = re.compile(r"^-- Provides: (.*(?:\n--   .*)*)$", re.MULTILINE)
+_NO_CODE: Final = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|--[^\n]*')
+_ASSIGNED: Final = re.compile(
+    r"(?:^|[\s;])((?:T\.\w+\s*,\s*)*T\.\w+)\s*=(?!=)|function\s+(T\.\w+)\s*\(",
+    re.MULTILINE,
+)
+_NAME: Final = re.compile(r"\bT\.(\w+)")
 
-def _source(name: str) -> str:
-    return files("vmhost.lua").joinpath(f"{name}.lua").read_text("utf-8")
+
+class PreludeError(Exception):
+    """A file of the prelude uses what nobody provides, or does not say what it does."""
 
 
-def text() -> bytes:
-    """Return one chunk: takes names and values of `T.config`, returns the entries."""
-    parts = [_HEAD, *(f"T.OP.{op.name} = {op.value}\n" for op in Op)]
-    for name in FILES:
-        call = f"(function(...)\n{_source(name)}\nend)(T)\n"
+def text(numbers: Mapping[str, int]) -> bytes:
+    """Return one chunk: takes names and values of `T.config`, returns the entries.
+
+    numbers: of the operations, by name. Raise PreludeError.
+    """
+    sources = {name: _source(name) for name in FILES}
+    modules = {f"module_{name}": _source(f"module_{name}") for name in BUILTINS}
+    check(sources, modules, numbers)
+    parts = [_HEAD, *(f"T.OP.{name} = {number}\n" for name, number in numbers.items())]
+    for name, source in sources.items():
+        call = f"(function(...)\n{source}\nend)(T)\n"
         parts.append(f"return {call}" if name == FILES[-1] else f";{call}")
     return "".join(parts).encode()
 
@@ -59,3 +108,52 @@ def text() -> bytes:
 def builtin(name: str) -> bytes:
     """Return the source of a built-in module: called with T it returns the module."""
     return _source(f"module_{name}").encode()
+
+
+def check(
+    sources: Mapping[str, str], modules: Mapping[str, str], operations: Collection[str]
+) -> None:
+    """Raise PreludeError unless every name is provided by whom it says, and in time.
+
+    sources: the prelude by file, in their order. modules: what comes when it is there.
+    """
+    provided = {"config": "", "OP": ""}  # by whom
+    for file, source in {**sources, **modules}.items():
+        code = _NO_CODE.sub('""', source)
+        declared = _declared(source)
+        assigned = _assigned(code)
+        if declared != assigned:
+            odd = ", ".join(sorted(declared ^ assigned))
+            raise PreludeError(f"{file}.lua: provided and not said, or said: {odd}")
+        for name in declared:
+            if name in provided:
+                raise PreludeError(f"{file}.lua: T.{name} is {provided[name]}.lua's")
+            provided[name] = file
+        _check(file, "T", set(_NAME.findall(code)), provided)
+        _check(file, "T.config", set(re.findall(r"\bconfig\.(\w+)", code)), CONFIG)
+        _check(file, "T.OP", set(re.findall(r"\bOP\.(\w+)", code)), operations)
+
+
+def _check(file: str, table: str, used: set[str], known: Collection[str]) -> None:
+    for name in sorted(used.difference(known)):
+        raise PreludeError(f"{file}.lua: nobody before it provides {table}.{name}")
+
+
+def _declared(source: str) -> set[str]:
+    return {
+        name
+        for header in _HEADER.findall(source)
+        for name in re.findall(r"\w+", header.replace("--", ""))
+    }
+
+
+def _assigned(code: str) -> set[str]:
+    return {
+        name
+        for several, function in _ASSIGNED.findall(code)
+        for name in _NAME.findall(several or function)
+    }
+
+
+def _source(name: str) -> str:
+    return files("vmhost.lua").joinpath(f"{name}.lua").read_text("utf-8")

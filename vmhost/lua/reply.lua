@@ -1,4 +1,7 @@
 -- The reply of the running request: status, headers, and the body as far as it is not sent.
+--
+-- Provides: begin_reply, drop_reply, finish_reply, reset_body, flush, put, set_header,
+--   set_cookie, http_date.
 local T = ...
 local byte, find, gmatch, gsub = T.library.string.byte, T.library.string.find,
   T.library.string.gmatch, T.library.string.gsub

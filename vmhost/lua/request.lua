@@ -2,6 +2,8 @@
 --
 -- One object serves every request of a state; what belongs to the running one lives here
 -- and in reply.lua. Used while no request runs it raises an error.
+--
+-- Provides: begin_request, end_request, con, read_data.
 local T = ...
 local concat, select, type = T.library.table.concat, T.native.select, T.native.type
 local rawequal = T.native.rawequal

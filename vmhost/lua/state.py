@@ -22,17 +22,23 @@ import importlib
 import os
 import random
 import time
-from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from hashlib import md5
 from typing import Any, Final
 
-from luafarm.config.settings import Compat, PoolSettings
-from vmhost.lua import crier, prelude
+from luafarm.config.settings import Compat
+from vmhost.lua import alarmword, prelude
 from vmhost.lua.dialect import Dialect, choose
-from vmhost.lua.operation import ANSWERS, SHAPES, Flat, Op, Step
+from vmhost.lua.limits import StateLimits
+from vmhost.lua.operation import (
+    BUILTIN,
+    ERROR,
+    NOW,
+    Flat,
+    Operations,
+    Step,
+)
 
 RESERVE_BYTES: Final = 2 * 1024 * 1024
 """Allocator's limit above the quota, so that lupa's own pushes never fail."""
@@ -43,24 +49,6 @@ MESSAGE_BYTES: Final = RESERVE_BYTES // 4
 COLLECT_MARGIN: Final = 0.5
 """A collection is due when a request took the state this far from its last live size
 towards the quota: a state that rightly holds much is not collected at each request."""
-
-
-_POOL: Final = PoolSettings()
-
-
-@dataclass(frozen=True, slots=True)
-class StateLimits:
-    """Budgets of one state and its requests; sizes are bytes, times seconds."""
-
-    memory_bytes: int = _POOL.memory
-    cpu_s: float = _POOL.cpu
-    load_cpu_s: float = _POOL.load_cpu
-    reply_bytes: int = _POOL.reply
-    part_bytes: int = 256 * 1024  # a reply is flushed when so much of it is buffered
-    head_bytes: int = 7 * 1024
-    read_bytes: int = 256 * 1024  # most that one READ asks for
-    log_lines: int = _POOL.log_lines
-    log_bytes: int = _POOL.log_bytes
 
 
 MEMORY_FULL: Final = b"not enough memory: the state is full"
@@ -99,11 +87,14 @@ def _runtime(module: Any, max_bytes: int) -> Any:  # noqa: ANN401
 
 
 @cache
-def prepare(dialect: Dialect, *, c_modules: bool = False) -> _Code:
+def prepare(
+    dialect: Dialect, operations: Operations, *, c_modules: bool = False
+) -> _Code:
     """Import and compile what states of this dialect need; before files are shut off.
 
-    c_modules: make the Lua symbols of lupa's library visible to Lua's C modules; of one
-    dialect in a process. It may have been imported before, by the zygote.
+    operations: what they may ask for. c_modules: make the Lua symbols of lupa's library
+    visible to Lua's C modules; of one dialect in a process. It may have been imported
+    before, by the zygote.
     """
     module: Any = importlib.import_module(f"lupa.{dialect}")
     if c_modules:
@@ -113,7 +104,7 @@ def prepare(dialect: Dialect, *, c_modules: bool = False) -> _Code:
     return _Code(
         module=module,
         lua_error=module.LuaError,
-        prelude=dump(prelude.text()),
+        prelude=dump(prelude.text(operations.numbers)),
         builtins={
             name.encode(): dump(prelude.builtin(name)) for name in prelude.BUILTINS
         },
@@ -138,6 +129,7 @@ class LuaState:
         "_idle",
         "_limits",
         "_load",
+        "_operations",
         "_raised",
         "_resume",
         "_run",
@@ -152,6 +144,7 @@ class LuaState:
         self,
         dialect: Dialect,
         limits: StateLimits,
+        operations: Operations,
         *,
         trusted: bool = False,
         jit: bool = False,
@@ -161,22 +154,17 @@ class LuaState:
     ) -> None:
         choose(dialect, trusted=trusted, jit=jit)
         compat = compat or Compat()
-        self._code = prepare(dialect, c_modules=trusted and bool(cpath))
+        self._code = prepare(dialect, operations, c_modules=trusted and bool(cpath))
         self._limits = limits
-        #: Operations that need no host: functions of one flat value that are quick and
-        #: cannot fail for what the prelude hands out.
+        self._operations = operations
+        #: operations that the state answers itself, of one flat value each
         self._answers: dict[int, Callable[[Any], Flat]] = {
-            Op.BUILTIN: self._code.builtins.__getitem__,
-            Op.NOW: lambda _: clock(),
-            Op.MD5: lambda text: md5(text, usedforsecurity=False).digest(),
-            Op.MD5_HEX: lambda text: (
-                md5(text, usedforsecurity=False).hexdigest().encode()
-            ),
-            Op.BASE64_ENCODE: lambda text: b2a_base64(text, newline=False),
-            Op.BASE64_DECODE: a2b_base64,
+            **operations.computed,
+            BUILTIN.number: self._code.builtins.__getitem__,
+            NOW.number: lambda _: clock(),
         }
         self._idle = True  #: neither waiting nor due to close: may be entered
-        self._waiting: Op | None = None  #: the operation that the last step was
+        self._waiting = 0  #: the operation that the last step was; 0: none
         self._raised = False  #: the allocator's limit is above quota + reserve
         self.must_close = ""  #: why this state must not be used any more; empty: it may
         self._due_bytes = limits.memory_bytes * COLLECT_MARGIN
@@ -184,33 +172,34 @@ class LuaState:
             self._code.module, limits.memory_bytes + RESERVE_BYTES
         )
         self._used: Callable[[], int] = self._runtime.get_memory_used
-        config: dict[bytes, Flat] = {
-            b"memory_bytes": limits.memory_bytes,
-            b"cpu_s": limits.cpu_s,
-            b"load_cpu_s": limits.load_cpu_s,
-            b"reply_bytes": limits.reply_bytes,
-            b"part_bytes": min(limits.part_bytes, limits.reply_bytes),
-            b"head_bytes": limits.head_bytes,
-            b"read_bytes": limits.read_bytes,
-            b"compute_bytes": MESSAGE_BYTES // 2,
-            b"log_lines": limits.log_lines,
-            b"log_bytes": limits.log_bytes,
-            b"trusted": trusted,
-            b"jit": jit,
-            b"handler": compat.handler.encode(),
-            b"status": compat.httpstatus.encode(),
-            b"content_type": compat.contenttype.encode(),
-            b"headers": compat.headers.encode(),
-            b"buffering": compat.buffering,
-            b"cpath": os.fsencode(cpath),
-            b"builtins": " ".join(prelude.BUILTINS).encode(),
-            b"seed": random.SystemRandom().getrandbits(31),
-            b"born": clock(),
-            b"curfew": crier.VARIABLE,
+        config: dict[str, Flat] = {
+            "memory_bytes": limits.memory_bytes,
+            "cpu_s": limits.cpu_s,
+            "load_cpu_s": limits.load_cpu_s,
+            "reply_bytes": limits.reply_bytes,
+            "part_bytes": min(limits.part_bytes, limits.reply_bytes),
+            "head_bytes": limits.head_bytes,
+            "read_bytes": limits.read_bytes,
+            "compute_bytes": MESSAGE_BYTES // 2,
+            "log_lines": limits.log_lines,
+            "log_bytes": limits.log_bytes,
+            "trusted": trusted,
+            "jit": jit,
+            "handler": compat.handler.encode(),
+            "status": compat.httpstatus.encode(),
+            "content_type": compat.contenttype.encode(),
+            "headers": compat.headers.encode(),
+            "buffering": compat.buffering,
+            "cpath": os.fsencode(cpath),
+            "builtins": " ".join(prelude.BUILTINS).encode(),
+            "seed": random.SystemRandom().getrandbits(31),
+            "born": clock(),
+            "alarm_variable": alarmword.VARIABLE,
         }
+        assert config.keys() == prelude.CONFIG, "not what the prelude expects"
         flat: list[Flat] = []
-        for item in config.items():
-            flat += item
+        for name, value in config.items():
+            flat += name.encode(), value
         (
             self._run,
             self._load,
@@ -234,11 +223,11 @@ class LuaState:
         name: bytes,
         state_id: bytes = b"",
         generation: int = 0,
-        ticket: int = 0,
+        alarm: int = 0,
     ) -> Step:
         """Run the main chunk, then `startup()` if the script has one."""
         assert self._idle, "load on a state that waits or must close"
-        return self._enter(self._load, (source, name, state_id, generation, ticket))
+        return self._enter(self._load, (source, name, state_id, generation, alarm))
 
     def run(
         self,
@@ -246,24 +235,24 @@ class LuaState:
         body: bytes | None,
         body_bytes: int = 0,
         data_bytes: int = 0,
-        ticket: int = 0,
+        alarm: int = 0,
     ) -> Step:
         """Serve one request.
 
         params: FastCGI name-value pairs. body: all of STDIN; None when the host has it,
         `body_bytes` of it: then the script asks with READ. data_bytes: size of DATA.
-        ticket, here and elsewhere: what `crier` calls when the wall-clock time is over.
+        alarm, here and elsewhere: what `alarmword` says when wall-clock time is over.
         """
         stdin = body or b""
         more = body is None and body_bytes > 0
         if len(params) + len(stdin) > MESSAGE_BYTES:
-            arguments = (params, stdin, more, data_bytes > 0, ticket)
+            arguments = (params, stdin, more, data_bytes > 0, alarm)
             return self._enter(self._run, arguments)
         # `_enter` without what is not needed here, as every request pays for it: the
         # last one left less than `_due_bytes` in use.
         assert self._idle, "run on a state that waits or must close"
         try:
-            step: Step = self._run(params, stdin, more, data_bytes > 0, ticket)
+            step: Step = self._run(params, stdin, more, data_bytes > 0, alarm)
         except self._code.lua_error as error:
             return self._broken(error)
         if (
@@ -279,9 +268,8 @@ class LuaState:
     def resume(self, *answer: Flat) -> Step:
         """Answer the operation that the last step was."""
         assert self._waiting, "resume on a state that does not wait"
-        assert tuple(map(type, answer)) == ANSWERS[self._waiting], (
-            "answer of wrong shape"
-        )
+        expected = self._operations.answers[self._waiting]
+        assert tuple(map(type, answer)) == expected, "answer of wrong shape"
         return self._enter(self._resume, answer)
 
     def cancel(self) -> Step:
@@ -289,10 +277,10 @@ class LuaState:
         assert self._waiting, "cancel on a state that does not wait"
         return self._enter(self._cancel, ())
 
-    def shutdown(self, ticket: int = 0) -> Step:
+    def shutdown(self, alarm: int = 0) -> Step:
         """Run the script's `shutdown()` if it has one; `close` comes next."""
         assert self._idle, "shutdown of a state that waits or must close"
-        return self._enter(self._shutdown, (ticket,))
+        return self._enter(self._shutdown, (alarm,))
 
     def collect(self) -> None:
         """Free what the script does not reach any more."""
@@ -302,7 +290,7 @@ class LuaState:
     def close(self) -> None:
         """Free the state. Nothing else may be called after it."""
         self.must_close = self.must_close or "closed"
-        self._idle, self._waiting = False, None
+        self._idle, self._waiting = False, 0
         if self._runtime is not None:
             self._runtime.set_max_memory(0)
         self._run = self._load = self._resume = self._shutdown = None
@@ -345,19 +333,23 @@ class LuaState:
         if type(step) is not tuple:
             return self._broken(None)
         shape = tuple(map(type, step))
-        if step[0] == Op.SLEEP and shape == (int, int):  # 5.1 has one type of number
+        expected = self._operations.steps.get(step[0])
+        if shape == (int, int) and expected == (
+            int,
+            float,
+        ):  # 5.1 has one type of number
             step, shape = (step[0], float(step[1])), (int, float)
-        if shape != SHAPES.get(step[0]):
+        if shape != expected:
             return self._broken(None)
         return self._settle(step)
 
     def _settle(self, step: Step) -> Step:
         """Keep the books of a step whose form is right."""
-        if step[0] > Op.ERROR:
-            self._idle, self._waiting = False, Op(step[0])
+        if step[0] > ERROR:
+            self._idle, self._waiting = False, step[0]
             return step
-        self._idle, self._waiting = True, None
-        if step[0] == Op.ERROR and step[7]:
+        self._idle, self._waiting = True, 0
+        if step[0] == ERROR and step[7]:
             self._idle, self.must_close = False, bytes(step[8]).decode()
             return step
         if self._used() > self._due_bytes:
@@ -365,7 +357,7 @@ class LuaState:
         if self._raised and not self.must_close:
             self._raised = False
             self._runtime.set_max_memory(self._limits.memory_bytes + RESERVE_BYTES)
-        if step[0] == Op.ERROR and self.must_close:
+        if step[0] == ERROR and self.must_close:
             step = (*step[:7], True, step[8] or b"memory")
         return step
 
@@ -390,7 +382,7 @@ class LuaState:
 
     def _broken(self, error: Exception | None) -> Step:
         """Give the state up: full in a place where only our own code runs, or worse."""
-        self._waiting = None
+        self._waiting = 0
         if isinstance(error, MemoryError):
             self._idle, self.must_close = False, "memory"
             return self._ended(b"Memory Error", MEMORY_FULL)
@@ -400,4 +392,4 @@ class LuaState:
 
     def _ended(self, kind: bytes, message: bytes) -> Step:
         budget = b"memory" if self.must_close == "memory" else b""
-        return (int(Op.ERROR), kind, message, b"", b"", 0, b"", True, budget)
+        return (ERROR, kind, message, b"", b"", 0, b"", True, budget)

@@ -1,5 +1,7 @@
 -- `string`, `tostring` and `utf8` of sandboxed scripts: no addresses, no bytecode, and no
 -- single call whose C loop runs for long over nothing.
+--
+-- Provides: tostring, string.
 local T = ...
 local S, native = T.library.string, T.native
 local byte, find, format, gsub, rep = S.byte, S.find, S.format, S.gsub, S.rep

@@ -2,6 +2,8 @@
 -- metamethods, so there tables with such metamethods are refused; and everywhere the
 -- length of a table with gaps may be any of its borders, however far out: what shifts or
 -- moves elements has a limit.
+--
+-- Provides: table.
 local T = ...
 local native, real = T.native, T.library.table
 local error, ipairs, rawget = native.error, native.ipairs, native.rawget

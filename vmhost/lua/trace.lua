@@ -1,6 +1,8 @@
 -- The traceback of a coroutine that died: the script's frames, in one form in every dialect,
 -- without addresses and without our own functions' insides. Those that the script called
 -- itself stand there as Lua's own do.
+--
+-- Provides: trace.
 local T = ...
 local find, gsub, concat = T.library.string.find, T.library.string.gsub, T.library.table.concat
 local getinfo, rawget, rawequal = T.library.debug.getinfo, T.native.rawget, T.native.rawequal

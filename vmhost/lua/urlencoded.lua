@@ -1,6 +1,8 @@
 -- Urlencoded text, and texts of any size worked on without holding up a stop.
 --
 -- What a visitor sends costs by its limit: a text of more bytes or pairs is not parsed.
+--
+-- Provides: replaced, urldecode, urlencode, limit_of, parse.
 local T = ...
 local byte, char, find, gmatch, gsub, sub = T.library.string.byte, T.library.string.char,
   T.library.string.find, T.library.string.gmatch, T.library.string.gsub, T.library.string.sub

@@ -164,14 +164,14 @@ local entry = {}
 
 -- Each begins its budget here and not in the coroutine: there the hook might fire before.
 
-function entry.run(params, body, more, data, ticket)
-  budget.deadline, budget.left, budget.ticket = false, cpu_s, ticket
+function entry.run(params, body, more, data, alarm)
+  budget.deadline, budget.left, budget.alarm = false, cpu_s, alarm
   return pass(resume(worker, serve, params, body, more, data))
 end
 
-function entry.load(source, name, id, generation, ticket)
+function entry.load(source, name, id, generation, alarm)
   T.info.id, T.info.generation = id, generation
-  budget.deadline, budget.left, budget.ticket = false, config.load_cpu_s, ticket
+  budget.deadline, budget.left, budget.alarm = false, config.load_cpu_s, alarm
   return pass(resume(worker, load, source, name))
 end
 
@@ -179,8 +179,8 @@ function entry.resume(...)
   return pass(resume(worker, TOKEN, ...))
 end
 
-function entry.shutdown(ticket)
-  budget.deadline, budget.left, budget.ticket = false, config.load_cpu_s, ticket
+function entry.shutdown(alarm)
+  budget.deadline, budget.left, budget.alarm = false, config.load_cpu_s, alarm
   return pass(resume(worker, shutdown))
 end
 

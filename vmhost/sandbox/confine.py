@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Final
 
+from luafarm.process import prctl
 from vmhost.sandbox import kernel, landlock, seccomp
 from vmhost.sandbox.layers import Layer
 
@@ -158,7 +159,7 @@ def _become_master_of_own_namespaces() -> None:
     if uid == 0:
         return  # root without CAP_SYS_ADMIN: there it could not change its uid any more
     try:
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # else /proc/self belongs to root
+        prctl.change(prctl.PR_SET_DUMPABLE, 1)  # else /proc/self belongs to root
         kernel.unshare(kernel.CLONE_NEWUSER)
         _write("/proc/self/uid_map", f"{uid} {uid} 1")
         _write("/proc/self/setgroups", "deny")
@@ -245,7 +246,7 @@ def _drop_bounding_set() -> str:
 
 
 def _drop_capabilities() -> str:
-    kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
+    prctl.change(prctl.PR_CAP_AMBIENT, prctl.PR_CAP_AMBIENT_CLEAR_ALL)
     kernel.set_capabilities(frozenset(), frozenset())
     if os.geteuid() != 0:
         # EINVAL: there is no root in this user namespace
@@ -254,12 +255,12 @@ def _drop_capabilities() -> str:
 
 
 def _forbid_new_privileges() -> str:
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    prctl.change(prctl.PR_SET_NO_NEW_PRIVS, 1)
     return "programs would gain nothing"
 
 
 def _forbid_dumps() -> str:
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    prctl.change(prctl.PR_SET_DUMPABLE, 0)
     return "not to be traced or dumped"
 
 
@@ -267,7 +268,7 @@ def _forbid_new_code(wanted: Confinement) -> str:
     if wanted.jit:
         raise _MissingError("the just-in-time compiler is on")
     try:
-        kernel.prctl(kernel.PR_SET_MDWE, kernel.PR_MDWE_REFUSE_EXEC_GAIN)
+        prctl.change(prctl.PR_SET_MDWE, prctl.PR_MDWE_REFUSE_EXEC_GAIN)
     except OSError:
         raise _MissingError("this kernel cannot; Linux 6.3 can") from None
     _expect("mprotect", {errno.EACCES}, kernel.try_new_code)
@@ -275,7 +276,7 @@ def _forbid_new_code(wanted: Confinement) -> str:
 
 
 def _die_with(supervisor: int) -> str:
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl.change(prctl.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != supervisor:
         raise ProcessLookupError(errno.ESRCH, "the supervisor is gone")
     return "dies with the supervisor"

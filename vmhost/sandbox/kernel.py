@@ -1,4 +1,4 @@
-"""The Linux calls that Python 3.11 has no wrapper for, by ctypes.
+"""The Linux calls that Python 3.11 has no wrapper for, by ctypes; see also `prctl`.
 
 Every function raises OSError with the kernel's errno. Numbers that differ between
 processors come from `vmhost.sandbox.syscalls`; constants are those of the kernel's
@@ -16,20 +16,9 @@ import struct
 from functools import cache
 from typing import Final
 
+from luafarm.process import prctl
+from luafarm.process.prctl import checked, libc
 from vmhost.sandbox.syscalls import Architecture, number_on
-
-PR_SET_PDEATHSIG: Final = 1
-PR_GET_PDEATHSIG: Final = 2
-PR_SET_DUMPABLE: Final = 4
-PR_SET_KEEPCAPS: Final = 8
-PR_CAPBSET_DROP: Final = 24
-PR_SET_CHILD_SUBREAPER: Final = 36
-PR_SET_NO_NEW_PRIVS: Final = 38
-PR_CAP_AMBIENT: Final = 47
-PR_CAP_AMBIENT_RAISE: Final = 2
-PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
-PR_SET_MDWE: Final = 65
-PR_MDWE_REFUSE_EXEC_GAIN: Final = 1
 
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWUTS: Final = 0x04000000
@@ -63,18 +52,6 @@ _SECCOMP_FILTER_FLAG_TSYNC: Final = 1
 
 
 @cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
-
-
-@cache
 def architecture() -> Architecture | None:
     """Return the processor this runs on; None when its calls are not known here."""
     return _MACHINES.get(platform.machine())
@@ -92,25 +69,19 @@ def number(name: str) -> int:
 def syscall(name: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
     """Make a system call by name. Raise OSError, ENOSYS where it has no number."""
     words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    return _checked(_libc().syscall(ctypes.c_long(number(name)), *words))
-
-
-def prctl(option: int, *arguments: int) -> int:
-    """Change a property of this process; missing arguments are 0."""
-    words = [ctypes.c_ulong(a) for a in (*arguments, 0, 0, 0, 0)[:4]]
-    return _checked(_libc().prctl(ctypes.c_int(option), *words))
+    return checked(libc().syscall(ctypes.c_long(number(name)), *words))
 
 
 def unshare(flags: int) -> None:
     """Leave the namespaces that `flags` (CLONE_NEW*) name for new ones."""
-    _checked(_libc().unshare(ctypes.c_int(flags)))
+    checked(libc().unshare(ctypes.c_int(flags)))
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str) -> None:
     """Attach a file system to the tree of directories."""
     texts = [os.fsencode(t) for t in (source, target, kind)]
-    _checked(
-        _libc().mount(*texts, ctypes.c_ulong(flags), ctypes.c_char_p(options.encode()))
+    checked(
+        libc().mount(*texts, ctypes.c_ulong(flags), ctypes.c_char_p(options.encode()))
     )
 
 
@@ -119,7 +90,7 @@ def enter_root(target: str) -> None:
     os.chdir(target)
     here = _buffer(b".\0")
     syscall("pivot_root", here, here)
-    _checked(_libc().umount2(b".", ctypes.c_int(MNT_DETACH)))
+    checked(libc().umount2(b".", ctypes.c_int(MNT_DETACH)))
     os.chdir("/")
 
 
@@ -140,13 +111,6 @@ def close_from(first: int, last: int) -> None:
     syscall("close_range", first, last, 0)
 
 
-def parent_death_signal() -> int:
-    """Return the signal that this process gets when its parent ends; 0: none."""
-    found = ctypes.c_int(0)
-    _checked(_libc().prctl(ctypes.c_int(PR_GET_PDEATHSIG), ctypes.byref(found)))
-    return found.value
-
-
 def drop_bounding_set(kept: frozenset[int] = frozenset()) -> None:
     """Make all capabilities but these unobtainable for this process and its programs.
 
@@ -156,7 +120,7 @@ def drop_bounding_set(kept: frozenset[int] = frozenset()) -> None:
         if capability in kept:
             continue
         try:
-            prctl(PR_CAPBSET_DROP, capability)
+            prctl.change(prctl.PR_CAPBSET_DROP, capability)
         except OSError as error:
             if capability and error.errno == errno.EINVAL:
                 return  # past the last capability of this kernel

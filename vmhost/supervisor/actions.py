@@ -36,7 +36,7 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
-class Kill:
+class KillHost:
     """End a host now (SIGKILL)."""
 
     host: HostId
@@ -50,7 +50,7 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
-class Mourn:
+class TellLost:
     """Tell the broker and all fronts that a host is lost."""
 
     message: HostLost
@@ -80,4 +80,6 @@ class End:
     code: int
 
 
-Action = StartZygote | KillZygote | Fork | Drain | Kill | Announce | Mourn | Say | End
+Action = (
+    StartZygote | KillZygote | Fork | Drain | KillHost | Announce | TellLost | Say | End
+)

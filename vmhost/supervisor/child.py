@@ -10,7 +10,7 @@ from luafarm.errors import ProtocolError
 from luafarm.names import HostId
 from luafarm.wire.messages import HostRow, HostUp
 from vmhost import report
-from vmhost.report import Ready, Sealed
+from vmhost.report import LayersTold, ServingTold
 from vmhost.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Child:
         """The end of what it wrote to its standard error."""
         return self._errors.decode("utf-8", "backslashreplace")
 
-    def read_report(self) -> list[Sealed | Ready]:
+    def read_report(self) -> list[LayersTold | ServingTold]:
         """Return what it has reported. Raise ProtocolError when it is no report."""
         if self.report_fd < 0:
             return []
@@ -61,7 +61,7 @@ class Child:
         self._report = rest
         said = [report.parse(bytes(line)) for line in lines]
         for one in said:
-            if isinstance(one, Sealed):
+            if isinstance(one, LayersTold):
                 self.layers = one.layers
             else:
                 self._close_report()
@@ -88,7 +88,7 @@ class Child:
             return bool(data)
         return False
 
-    def forgive(self) -> None:
+    def listen_again(self) -> None:
         """Read its standard error again; to be called once a second."""
         self._errors_read = 0
 

@@ -16,7 +16,6 @@ from types import FrameType
 from typing import Final, assert_never
 
 import zmq
-from msgspec import structs
 
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
@@ -41,12 +40,13 @@ from vmhost.supervisor.brokerlink import BrokerLink
 from vmhost.supervisor.events import Event
 from vmhost.supervisor.machine import Patience, Supervisor
 from vmhost.supervisor.notices import Notices
-from vmhost.supervisor.nursery import Household, Nursery, new_host_id
+from vmhost.supervisor.processes import Processes
+from vmhost.supervisor.provision import HostBasis, new_host_id
 
 logger = logging.getLogger("luafarm.vmhost")
 
 _REPORT_EVERY_S: Final = 1.0
-_MOURNED: Final = 256  # dead hosts that a broker hears of when it returns
+_MOST_UNTOLD: Final = 256  # dead hosts that a broker hears of when it returns
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -69,7 +69,7 @@ def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
     if target is not None:
         rights.keep_few(*target)
     claim = rundir.Claim(run_dir, f"vmhost-{machine}")
-    household = Household(
+    basis = HostBasis(
         machine=machine,
         run=run_dir,
         endpoint=settings.vmhost.endpoint,
@@ -82,10 +82,10 @@ def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
         grace_s=settings.vmhost.grace,
         zygote=zygote,
     )
-    household.empty.mkdir(mode=0o700, exist_ok=True)
+    basis.empty.mkdir(mode=0o700, exist_ok=True)
     listening.sweep(run_dir / "h")
     try:
-        return _Loop(settings, plans, household, broker, keys).run()
+        return _Loop(settings, plans, basis, broker, keys).run()
     finally:
         claim.release()
 
@@ -97,28 +97,28 @@ class _Loop:
         self,
         settings: Settings,
         plans: tuple[plan.PoolPlan, ...],
-        household: Household,
+        basis: HostBasis,
         broker: str,
         keys: curve.Keys | None,
     ) -> None:
-        machine = household.machine
+        machine = basis.machine
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         # before the first server binds (RFC 27)
         self._zap: ZapHandler | None = None
         if keys is not None:
             self._zap = ZapHandler(self._context, keys.badges, Role.FRONT)
-        self._notices, endpoint = _bind_notices(self._context, household, keys)
+        self._notices, endpoint = _bind_notices(self._context, basis, keys)
         if self._zap is not None:
             self._zap.watch(self._notices.socket)
-        household = replace(
-            household,
+        basis = replace(
+            basis,
             notices=endpoint,
             notices_key=keys.own.public
             if keys is not None and endpoint.startswith("tcp://")
             else b"",
         )
         self._broker = BrokerLink(self._context, broker, machine, keys)
-        self._nursery = Nursery(household, plans)
+        self._processes = Processes(basis, plans)
         vmhost = settings.vmhost
         self._machine = Supervisor(
             plans,
@@ -134,7 +134,7 @@ class _Loop:
         self._polled: set[int] = set()
         self._look_due = 0.0
         self._report_due = 0.0
-        self._mourned: deque[HostLost] = deque(maxlen=_MOURNED)
+        self._untold: deque[HostLost] = deque(maxlen=_MOST_UNTOLD)
         self._caught: list[int] = []
         self._exit_code: int | None = None
         self._wakeup, self._wakeup_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -149,7 +149,7 @@ class _Loop:
                 self._turn()
             return self._exit_code
         finally:
-            self._nursery.close()
+            self._processes.close()
             signal.set_wakeup_fd(-1)
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -167,24 +167,24 @@ class _Loop:
             if isinstance(source, int):
                 happened += self._read(source)
         # by now the readings of the dead are final and the orders are answered
-        happened += self._nursery.reap()
+        happened += self._processes.reap()
         happened += self._take_signals()
         happened += self._hear()
         self._feed(happened)
         now = time.monotonic()
         if now >= self._look_due:
-            self._feed([events.Looked(self._nursery.readings())])
+            self._feed([events.Looked(self._processes.readings())])
             self._look_due = self._machine.next_due(time.monotonic())
         if now >= self._report_due:
             self._report_due = now + _REPORT_EVERY_S
-            self._nursery.forgive()
+            self._processes.listen_again()
             self._report()
 
     def _read(self, fd: int) -> list[Event]:
         if fd == self._wakeup:
             os.read(fd, 4096)
             return []
-        return self._nursery.read(fd)
+        return self._processes.read(fd)
 
     def _take_signals(self) -> list[Event]:
         found: list[Event] = []
@@ -220,20 +220,20 @@ class _Loop:
     def _do(self, action: Action) -> list[Event]:
         match action:
             case actions.StartZygote():
-                return self._nursery.start_zygote()
+                return self._processes.start_zygote()
             case actions.KillZygote():
-                self._nursery.kill_zygote()
+                self._processes.kill_zygote()
             case actions.Fork():
-                return self._nursery.fork(action)
+                return self._processes.fork(action)
             case actions.Drain(host):
-                self._nursery.drain(host)
-            case actions.Kill(host):
-                self._nursery.kill(host)
+                self._processes.drain(host)
+            case actions.KillHost(host):
+                self._processes.kill(host)
             case actions.Announce(host):
                 self._broker.send(self._up(host))
-            case actions.Mourn(lost):
+            case actions.TellLost(lost):
                 self._notices.tell(lost)  # first: requests wait for it
-                self._mourned.append(lost)
+                self._untold.append(lost)
                 self._tell_broker_of_the_dead()
             case actions.Say(level, text):
                 logger.log(level, "%s", text)
@@ -245,14 +245,14 @@ class _Loop:
 
     def _tell_broker_of_the_dead(self) -> None:
         """Tell the broker, or the next one, which hosts were lost and of what."""
-        while self._mourned and self._broker.is_welcome:
-            if not self._broker.send(self._mourned[0]):
+        while self._untold and self._broker.is_welcome:
+            if not self._broker.send(self._untold[0]):
                 return
-            self._mourned.popleft()
+            self._untold.popleft()
 
     def _up(self, host: HostId) -> HostUp:
-        child = self._nursery.child(host)
-        return structs.replace(
+        child = self._processes.child(host)
+        return replace(
             child.up,
             pid=child.pid,
             layers=tuple(layer.name for layer in child.layers if layer.holds),
@@ -262,7 +262,7 @@ class _Loop:
     def _report(self) -> None:
         if not self._broker.is_welcome:
             return
-        rows = [self._nursery.child(host).row() for host in self._machine.serving()]
+        rows = [self._processes.child(host).row() for host in self._machine.serving()]
         self._broker.send(MachineReport(tuple(rows)))
 
     def _register(self) -> None:
@@ -274,7 +274,7 @@ class _Loop:
         self._poller.register(self._wakeup, zmq.POLLIN)
 
     def _watch_fds(self) -> None:
-        wanted = set(self._nursery.fds())
+        wanted = set(self._processes.fds())
         for fd in self._polled - wanted:
             self._poller.unregister(fd)
         for fd in wanted - self._polled:
@@ -307,17 +307,17 @@ class _Loop:
 
 def _bind_notices(
     context: "zmq.Context[zmq.Socket[bytes]]",
-    household: Household,
+    basis: HostBasis,
     keys: curve.Keys | None,
 ) -> tuple[Notices, str]:
     """Return the notices and the endpoint by which fronts reach them."""
-    wanted = household.endpoint
+    wanted = basis.endpoint
     if not wanted.startswith("tcp://"):
-        wanted = rundir.notices_endpoint(household.run, household.machine)
-        return Notices(context, wanted, household.machine, keys), wanted
+        wanted = rundir.notices_endpoint(basis.run, basis.machine)
+        return Notices(context, wanted, basis.machine, keys), wanted
     host = listening.tcp_host(wanted)
     try:
-        notices = Notices(context, f"tcp://{host}:*", household.machine, keys)
+        notices = Notices(context, f"tcp://{host}:*", basis.machine, keys)
     except zmq.ZMQError as error:
         reason = f'[vmhost] endpoint = "{wanted}": {error}'
         raise SettingsError(reason) from None

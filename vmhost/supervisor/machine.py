@@ -29,23 +29,18 @@ from vmhost.supervisor.actions import (
     Drain,
     End,
     Fork,
-    Kill,
+    KillHost,
     KillZygote,
     Level,
-    Mourn,
     Say,
     StartZygote,
+    TellLost,
 )
 from vmhost.supervisor.events import Event
 from vmhost.supervisor.plan import PoolPlan
 from vmhost.supervisor.seat import FIRST_PAUSE_S, STEADY_S, Phase, PoolLife, Seat
 
 TICK_S: Final = 0.25  # deadlines are the kernel timers' first; this is what is behind
-AHEAD_S: Final = 1.0
-"""A host writes the time, of the same clock, before it is read here: more is a lie,
-which would hide that its loop stands still."""
-
-SILENT_S: Final = 5.0  # an idle host says twice a second that its loop is alive
 ZYGOTE_S: Final = 30.0  # for a zygote to import everything, on a busy machine
 GIVE_UP: Final = 3  # zygotes that never became warm: it will not get better
 RECYCLED: Final = 2  # times the limits of a host's requests and age, by which the
@@ -282,7 +277,7 @@ class Supervisor:
         if seat.phase is Phase.ORDERED:
             return []  # it has no process yet that is known: when it is forked
         seat.phase = Phase.DYING
-        return [Kill(seat.host)]
+        return [KillHost(seat.host)]
 
     def _exited(self, seat: Seat, event: events.Exited, now: float) -> list[Action]:
         cause = deaths.cause(event.code, seat.killed_for, event.errors)
@@ -298,8 +293,8 @@ class Supervisor:
                 reason=cause.reason,
                 detail=cause.detail,
             )
-            actions.append(Mourn(lost))
-        actions.append(_obituary(seat.host, cause, event, asked=asked))
+            actions.append(TellLost(lost))
+        actions.append(_last_line(seat.host, cause, event, asked=asked))
         pool = seat.pool
         if not asked and pool.count_death(now):
             text = f"pool={pool.plan.pool} VM hosts keep dying: restarts slowed"
@@ -346,19 +341,9 @@ class Supervisor:
                 return []
 
     def _judge(self, seat: Seat, reading: Reading, now: float) -> list[Action]:
-        if seat.is_overdue(reading.task, now, self._patience.grace_s):
-            text = "over its wall-clock budget and not to be stopped otherwise"
-            return self._kill(seat, Cause(Death.WALL, text))
-        ahead_s = reading.beat_ns / 1e9 - now
-        if ahead_s > AHEAD_S:
-            text = (
-                f"a sign of life from {ahead_s:.0f} s ahead of the clock that it "
-                f"shares; the limit is {AHEAD_S:g} s"
-            )
-            return self._kill(seat, Cause(Death.PROTOCOL, text))
-        if seat.silence_s(reading, now) > SILENT_S:
-            text = f"idle, and its loop has stood still for {SILENT_S:g} s"
-            return self._kill(seat, Cause(Death.SILENT, text))
+        fault = seat.fault(reading, now, self._patience.grace_s)
+        if fault is not None:
+            return self._kill(seat, fault)
         plan = seat.pool.plan
         assert seat.ready_at is not None
         spent = 0 < plan.host_requests * RECYCLED <= reading.requests
@@ -397,7 +382,7 @@ class Supervisor:
         return actions
 
 
-def _obituary(host: HostId, cause: Cause, event: events.Exited, *, asked: bool) -> Say:
+def _last_line(host: HostId, cause: Cause, event: events.Exited, *, asked: bool) -> Say:
     level = Level.WARNING
     if asked or cause.reason == Death.LACKING:
         level = Level.DEBUG

@@ -12,8 +12,12 @@ from luafarm.names import Pool
 _HOSTS_A_CPU: Final = 2  # so that the kernel shares a core between quick and slow
 _FEWEST: Final = 4
 ALWAYS: Final = ("no_new_privs", "seccomp")
-"""Layers without which nothing is sandboxed: whoever broke out of Lua would have the
-kernel before him. Every sandboxed pool requires them, whatever its settings say."""
+"""Layers without which nothing is sandboxed: code that broke out of Lua could make any
+system call. Every sandboxed pool requires them, whatever its settings say."""
+
+LONGEST_S: Final = 2 * 86_400.0
+"""No settings allow a task more: loading a fresh state and the run that wants it, each
+for a day. `PoolPlan.longest_s` is what the settings of this machine say."""
 
 DEFAULT_UIDS: Final = range(61184, 65520)  # systemd's range for dynamic users
 
@@ -31,12 +35,12 @@ class PoolPlan:
     required: tuple[str, ...]  # layers of the sandbox
     memory_bytes: int  # of all states of a host
     longest_s: float  # no task of any script may take longer
-    host_requests: int  # a host is replaced after so many; 0: never
+    host_requests: int  # a host is replaced after as many; 0: never
     host_age_s: float  # and at this age; 0: never
 
 
 def pools(settings: Settings, cpus: int) -> tuple[PoolPlan, ...]:
-    """Return the plans of all pools on a machine with so many processors."""
+    """Return the plans of all pools on a machine with this number of processors."""
     unset = sum(1 for pool in settings.pool.values() if not pool.hosts)
     shared = max(_FEWEST, _HOSTS_A_CPU * cpus)
     share = max(2, math.ceil(shared / unset)) if unset else 0

@@ -2,26 +2,30 @@
 
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from luafarm.ends import Death
 from luafarm.names import HostId
+from vmhost.deaths import Cause
 from vmhost.reading import Reading, Task
 from vmhost.sandbox.layers import Layer
-from vmhost.supervisor.plan import PoolPlan
-
-if TYPE_CHECKING:
-    from vmhost.deaths import Cause
+from vmhost.supervisor.plan import LONGEST_S, PoolPlan
 
 FIRST_PAUSE_S: Final = 0.1
 STEADY_S: Final = 10.0
-"""A host that lived so long was healthy: its seat is filled again at once."""
+"""A host that lived this long was healthy: its seat is filled again at once."""
 
 FLAP_DEATHS: Final = 20
 FLAP_WINDOW_S: Final = 10.0
 FLAP_PAUSE_S: Final = 0.5
-"""A pool with so many deaths in so long fills its seats no faster than this. Scripts
-that kill hosts are the broker's to quarantine; this is what holds until it has."""
+"""A pool that has had FLAP_DEATHS within FLAP_WINDOW fills its seats no faster. Scripts
+that kill hosts are the broker's to quarantine; this holds until it has."""
 
+AHEAD_S: Final = 1.0
+"""A host writes the time, of the same clock, before it is read here: more is a lie,
+which would hide that its loop stands still."""
+
+SILENT_S: Final = 5.0  # an idle host says twice a second that its loop is alive
 _MOST_DOUBLINGS: Final = 10
 _LOOK_GAP_S: Final = 1.0  # a supervisor that did not look for longer was stopped itself
 
@@ -130,6 +134,28 @@ class Seat:
             pause = max(pause, FIRST_PAUSE_S * 2.0**doublings)
         return min(pause, longest_s)
 
+    def fault(self, reading: Reading, now: float, grace_s: float) -> Cause | None:
+        """Return for what the host must be killed; None: what it says is in order."""
+        if self.is_overdue(reading.task, now, grace_s):
+            text = "over its wall-clock budget and not to be stopped otherwise"
+            return Cause(Death.WALL, text)
+        if reading.task is not None and _ahead_s(reading.task.deadline_ns, now) > (
+            LONGEST_S + AHEAD_S
+        ):
+            text = f"a deadline later than any budget, which is {LONGEST_S:g} s at most"
+            return Cause(Death.PROTOCOL, text)
+        ahead_s = _ahead_s(reading.beat_ns, now)
+        if ahead_s > AHEAD_S:
+            text = (
+                f"a sign of life from {ahead_s:.0f} s ahead of the clock that it "
+                f"shares; the limit is {AHEAD_S:g} s"
+            )
+            return Cause(Death.PROTOCOL, text)
+        if self.silence_s(reading, now) > SILENT_S:
+            text = f"idle, and its loop has stood still for {SILENT_S:g} s"
+            return Cause(Death.SILENT, text)
+        return None
+
     def is_overdue(self, task: Task | None, now: float, grace_s: float) -> bool:
         """Return whether what the host runs should have ended by now.
 
@@ -158,3 +184,7 @@ class Seat:
         self._signs = signs
         self._looked_at = now
         return self._silent_s
+
+
+def _ahead_s(time_ns: int, now: float) -> float:
+    return time_ns / 1e9 - now

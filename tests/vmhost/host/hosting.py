@@ -35,6 +35,7 @@ from luafarm.wire.messages import (
 )
 from vmhost.host import loop
 from vmhost.host.config import HostConfig
+from vmhost.host.services.table import OPERATIONS
 from vmhost.lua import state
 from vmhost.lua.dialect import Dialect
 from vmhost.sandbox import confine
@@ -165,7 +166,7 @@ class Peer:
         return self.expect(Dones).rows[0]
 
     def rows(self, count: int) -> list[DoneRow]:
-        """Return so many rows, in as many frames as they come."""
+        """Return this many rows, in whatever frames they come."""
         rows: list[DoneRow] = []
         while len(rows) < count:
             rows += self.expect(Dones).rows
@@ -309,7 +310,7 @@ def _become(
             return [] if confinement is None else confine.seal(confinement)
 
         if confinement is not None:
-            state.prepare(Dialect(config.dialect), c_modules=False)
+            state.prepare(Dialect(config.dialect), OPERATIONS, c_modules=False)
             confine.enter(confinement, (listen_fd, report))
         loop.serve(config, listen_fd, slot, report, seal)
     except BaseException:  # noqa: BLE001 - the last frame of this process

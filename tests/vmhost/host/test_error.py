@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from luafarm.names import Epoch, Script
 from luafarm.wire.messages import Blob, Limits, Load, NeedKind
+from tests.vmhost.states import Op
 from vmhost.host.error import MEMORY, WALL, excerpt, failure, log_of
 from vmhost.host.held import Held
-from vmhost.lua.operation import Op, Step
+from vmhost.lua.operation import Step
 
 LIMITS = Limits(1, 1, 1, 1, 1, 1, 1, 1, fresh=False)
 SOURCE = b"\n".join(b"line %d" % number for number in range(1, 21))

@@ -65,14 +65,14 @@ def test_too_much_to_keep_is_used_and_asked_for_again() -> None:
     assert held.recall(NeedKind.MODULE, b"m") is not None
 
 
-def test_it_may_ask_for_so_many_files_and_no_more() -> None:
+def test_it_may_ask_for_a_limited_number_of_files() -> None:
     held = hold()
     for number in range(MAX_DEPENDENCIES):
-        assert held.has_room()
+        assert held.may_ask()
         name = b"%d" % number
         blob = Blob(NeedKind.FILE, name, b"", b"", b"")
         held.learn(NeedKind.FILE, name, Source(1, blob, ""))
-    assert not held.has_room()
+    assert not held.may_ask()
 
 
 def test_sources_are_found_by_path() -> None:

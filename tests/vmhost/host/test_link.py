@@ -20,7 +20,7 @@ from luafarm.wire.zmtp import DEALER, ROUTER, Session
 from tests.vmhost.host.hosting import CONFIG, Process, hosting, run
 from vmhost.host.link import Link, Sent
 from vmhost.host.zmqlink import CurveLink
-from vmhost.host.zmtplink import StreamLink
+from vmhost.host.zmtplink import ZmtpLink
 
 pytestmark = pytest.mark.process
 
@@ -111,7 +111,7 @@ def new_link(kind: str, run: Path) -> Link:
     listener.listen(8)
     listener.setblocking(False)
     if kind == "stream":
-        return StreamLink(listener.detach())
+        return ZmtpLink(listener.detach())
     config = replace(
         CONFIG,
         endpoint=f"ipc://{run / 's'}",

@@ -10,6 +10,7 @@ from luafarm.names import Epoch, HostId, Machine, RequestId, Script
 from luafarm.wire import codec
 from luafarm.wire.messages import (
     PROTOCOL,
+    SAFE,
     Blob,
     Cancel,
     Dones,
@@ -29,7 +30,6 @@ from luafarm.wire.messages import (
     Part,
     Refused,
     Role,
-    Source,
     TakeInventory,
     Want,
     Welcome,
@@ -45,20 +45,18 @@ from tests.vmhost.host.hostdriver import (
     A,
     B,
     Driver,
-    done,
     row,
 )
-from vmhost.host.dialogue import PIECE
-from vmhost.host.held import Held
-from vmhost.host.machine import (
-    MAX_FENCES,
-    MAX_QUEUE,
-    PATIENCE_NS,
-    CloseWork,
-    HostMachine,
-    LoadWork,
-)
+from vmhost.host.generations import MAX_FENCES
+from vmhost.host.machine import HostMachine
 from vmhost.host.peers import MANY, MAX_COMPLAINTS
+from vmhost.host.queue import MAX_QUEUE
+from vmhost.host.replies import PATIENCE_NS
+from vmhost.host.services.body import READ
+from vmhost.host.services.files import REQUIRE
+from vmhost.host.task import ASK_AGAIN_NS, PIECE
+from vmhost.host.work import Close
+from vmhost.host.work import Load as LoadWork
 
 
 @pytest.fixture
@@ -96,7 +94,7 @@ def test_replies_go_before_a_script_that_is_slow_or_unknown(
     farm.runs(row(1), row(2), row(3, B))
     farm.run()
     farm.run()
-    farm.machine.take(farm.now_ns)
+    farm.take()
     assert farm.answered() == [[(1, 0), (2, 0)]]
 
 
@@ -105,7 +103,7 @@ def test_replies_go_before_a_load(farm: Driver) -> None:
     farm.runs(row(1))
     farm.hear(BROKER, farm.load(B))
     farm.run()
-    assert isinstance(farm.machine.take(farm.now_ns), LoadWork)
+    assert isinstance(farm.take(), LoadWork)
     assert farm.answered() == [[(1, 0)]]
 
 
@@ -176,22 +174,20 @@ def test_loads_runs_and_closings_keep_their_order(farm: Driver) -> None:
     farm.hear(BROKER, farm.load(B))
     farm.runs(row(1, B), row(2, A))
     farm.hear(BROKER, Drop(B, Epoch(1)))
-    assert isinstance(farm.machine.take(0), LoadWork)
-    farm.machine.loaded(b"")
+    load = farm.take()
+    assert isinstance(load, LoadWork)
+    farm.machine.loaded(load, 1, 5, b"")
     assert [farm.run(), farm.run()] == [1, 2]
-    work = farm.machine.take(0)
-    assert isinstance(work, CloseWork)
-    assert [held.script for held in work.held] == [B]
+    close = farm.take()
+    assert isinstance(close, Close)
+    assert close.held.script == B
 
 
 def test_a_drop_takes_the_state_out_of_service_at_once(farm: Driver) -> None:
     farm.hold(A)
     farm.runs(row(1), row(2))
     farm.hear(BROKER, Drop(A, Epoch(1)))
-    work = farm.machine.take(0)
-    assert isinstance(work, CloseWork)
-    farm.machine.expel(work.held[0], "dropped")
-    farm.rest()
+    assert [close.reason for close in farm.close()] == ["dropped"]
     said = farm.said()
     assert (BROKER, Gone(A, Epoch(1), Closing.DROPPED)) in said
     rows = [m.rows for _, m in said if isinstance(m, Dones)]
@@ -207,15 +203,19 @@ def test_a_drop_of_an_older_epoch_leaves_the_newer_state(farm: Driver) -> None:
     assert farm.run() == 1
 
 
-def renew(farm: Driver, epoch: int) -> Held | None:
-    """Have a newer generation loaded beside the one that is held."""
+def renew(farm: Driver, epoch: int) -> list[int]:
+    """Have a newer generation loaded beside the one that is held.
+
+    Returns the epochs that are closed for it at once.
+    """
     farm.hear(BROKER, farm.load(A, epoch))
-    assert isinstance(farm.machine.take(0), LoadWork)
-    closed = farm.machine.loaded(b"log")
+    load = farm.take()
+    assert isinstance(load, LoadWork)
+    farm.machine.loaded(load, 1, 5, b"log")
     loaded = farm.told()[0]
     assert isinstance(loaded, Loaded)
     assert (loaded.epoch, loaded.log) == (epoch, b"log")
-    return closed
+    return closed(farm)
 
 
 def started(farm: Driver, *wanted: int) -> list[int]:
@@ -223,12 +223,10 @@ def started(farm: Driver, *wanted: int) -> list[int]:
     epochs: list[int] = []
     for epoch in wanted:
         farm.runs(row(1, epoch=epoch))
-        work = farm.machine.take(farm.now_ns)
-        assert isinstance(work, tuple)
-        held = farm.machine.dialogue.held
-        assert held is not None
-        epochs.append(held.epoch)
-        farm.machine.finish(done(1), farm.now_ns, QUICK_NS)
+        run = farm.take_run()
+        epochs.append(run.held.epoch)
+        farm.finish(run)
+        farm.machine.kept(run.held, 1)
     farm.rest()
     farm.said()
     return epochs
@@ -236,20 +234,20 @@ def started(farm: Driver, *wanted: int) -> list[int]:
 
 def closed(farm: Driver) -> list[int]:
     """Close what is to be closed and return the epochs."""
-    epochs: list[int] = []
-    while work := farm.machine.take(farm.now_ns):
-        assert isinstance(work, CloseWork)
-        for held in work.held:
-            epochs.append(held.epoch)
-            farm.machine.expel(held, work.reason)
-    return epochs
+    return [close.held.epoch for close in farm.close()]
+
+
+def epochs(farm: Driver) -> list[int]:
+    """Return the epochs of the script that are in service, as the machine ends."""
+    farm.machine.stop(farm.now_ns)
+    return closed(farm)
 
 
 def test_until_a_fence_a_new_state_serves_only_fronts_that_want_it(
     farm: Driver,
 ) -> None:
     farm.hold(A, epoch=1)
-    assert renew(farm, 2) is None
+    assert renew(farm, 2) == []
     assert started(farm, 0, 1, 2, 1) == [1, 1, 2, 1]
     farm.hear(BROKER, Fence(A, Epoch(2)))
     assert closed(farm) == [1]
@@ -271,18 +269,14 @@ def test_below_a_fence_an_old_state_is_closed_as_soon_as_there_is_a_new_one(
     farm.hold(A, epoch=1)
     farm.hear(BROKER, Fence(A, Epoch(2)))
     farm.said()
-    old = renew(farm, 2)
-    assert old is not None
-    assert old.epoch == 1
-    assert [held.epoch for held in farm.machine.states()] == [2]
+    assert renew(farm, 2) == [1]
+    assert epochs(farm) == [2]
 
 
 def test_of_two_new_states_in_a_row_the_first_was_never_in_force(farm: Driver) -> None:
     farm.hold(A, epoch=1)
     renew(farm, 2)
-    unused = renew(farm, 3)
-    assert unused is not None
-    assert unused.epoch == 2
+    assert renew(farm, 3) == [2]
     assert started(farm, 1, 2, 3) == [1, 3, 3]
 
 
@@ -291,16 +285,21 @@ def test_old_and_new_state_are_dropped_together(farm: Driver) -> None:
     renew(farm, 2)
     farm.hear(BROKER, Drop(A, Epoch(2)))
     assert closed(farm) == [2, 1]
-    assert farm.machine.states() == []
+    assert epochs(farm) == []
 
 
 def test_with_a_new_state_that_breaks_the_old_one_goes_as_well(farm: Driver) -> None:
     farm.hold(A, epoch=1)
     renew(farm, 2)
-    new = next(held for held in farm.machine.states() if held.epoch == 2)
-    farm.machine.expel(new, "memory")
-    assert closed(farm) == [1]
-    assert farm.machine.states() == []
+    farm.runs(row(1, epoch=2))
+    run = farm.take_run()
+    farm.finish(run)
+    farm.machine.ended(run.held, "memory", has_hook=False)
+    assert [(c.held.epoch, c.reason, c.has_hook) for c in farm.close()] == [
+        (2, "memory", False),
+        (1, "replaced", True),
+    ]
+    assert epochs(farm) == []
 
 
 @pytest.mark.parametrize(("wanted", "kept"), [(1, 1), (2, 2)])
@@ -321,12 +320,13 @@ def test_an_inventory_tells_of_the_new_state_if_a_front_knew_of_it(
 def test_a_failed_load_changes_nothing(farm: Driver) -> None:
     farm.hold(A, epoch=1)
     farm.hear(BROKER, farm.load(A, epoch=2))
-    farm.machine.take(0)
-    farm.machine.failed(ERROR, b"log")
+    load = farm.take()
+    assert isinstance(load, LoadWork)
+    farm.machine.failed(load, ERROR, b"log")
     (failed,) = farm.told()
     assert isinstance(failed, LoadFailed)
     assert (failed.epoch, failed.error, failed.log) == (2, ERROR, b"log")
-    assert [held.epoch for held in farm.machine.states()] == [1]
+    assert epochs(farm) == [1]
 
 
 def test_a_run_may_ask_for_a_least_epoch(farm: Driver) -> None:
@@ -347,9 +347,10 @@ def test_a_load_below_the_fence_is_refused(farm: Driver) -> None:
 
 def test_a_fence_that_comes_while_a_state_loads_holds_for_it(farm: Driver) -> None:
     farm.hear(BROKER, farm.load(A, epoch=4))
-    assert isinstance(farm.machine.take(0), LoadWork)
+    load = farm.take()
+    assert isinstance(load, LoadWork)
     farm.hear(BROKER, Fence(A, Epoch(5)))
-    farm.machine.loaded(b"")
+    farm.machine.loaded(load, 1, 5, b"")
     farm.runs(row(1))
     farm.rest()
     assert farm.answered() == [[(1, Outcome.ABSENT)]]
@@ -389,10 +390,11 @@ def test_a_lost_front_is_forgotten_with_all_it_waits_for(farm: Driver) -> None:
     farm.runs(row(1), row(2), row(3))
     farm.runs(row(4), peer=OTHER)
     farm.run()
-    assert farm.machine.take(farm.now_ns) == row(2)
+    run = farm.take_run()
+    assert run.row == row(2)
     farm.machine.lost(FRONT)
-    assert farm.machine.dialogue.is_cancelled
-    farm.machine.finish(done(2), farm.now_ns, 1)
+    assert farm.task.is_cancelled
+    farm.finish(run)
     assert farm.run() == 4
     farm.rest()
     assert [peer for peer, _ in farm.said()] == [OTHER]
@@ -412,12 +414,12 @@ def test_a_cancelled_run_is_answered_once(farm: Driver) -> None:
 def test_a_cancellation_does_not_outlive_its_run(farm: Driver) -> None:
     farm.hold(A)
     farm.runs(row(1), row(2))
-    farm.machine.take(0)
+    run = farm.take_run()
     farm.hear(FRONT, Cancel(RequestId(1)))
-    assert farm.machine.dialogue.is_cancelled
-    farm.machine.finish(done(1), 1, 1)
-    farm.machine.take(1)
-    assert not farm.machine.dialogue.is_cancelled
+    assert farm.task.is_cancelled
+    farm.finish(run)
+    farm.take()
+    assert not farm.task.is_cancelled
 
 
 def test_whoever_may_not_be_what_it_says_is_refused() -> None:
@@ -435,11 +437,11 @@ def test_whoever_may_not_be_what_it_says_is_refused() -> None:
 def test_with_keys_a_peer_is_what_its_key_says() -> None:
     front = Badge(b"f" * 40, Role.FRONT, Machine("m"), "fcgi-m.public")
     broker = Badge(b"b" * 40, Role.BROKER, Machine(""), "broker.public")
-    machine = HostMachine(HostId("host"), 10, Badges([front, broker]))
+    machine = HostMachine(HostId("host"), 10, 1000, Badges([front, broker]))
     hello = codec.encode(Hello(PROTOCOL, Role.BROKER, "x", Machine("m")))
     machine.hear(b"front", hello, 0, "f" * 40)
     machine.hear(b"nobody", hello, 0, "n" * 40)
-    said = [codec.decode(frame) for _, frame in machine.peers.outbox]
+    said = [codec.decode(frame) for _, frame in machine.outbox()]
     assert said == [
         Refused("fcgi-m.public is no key of a broker"),
         Refused(f"{'n' * 40} is no key of a broker"),
@@ -504,21 +506,20 @@ def test_a_need_goes_to_the_newest_broker_and_to_each_that_comes(
 ) -> None:
     farm.hear(b"newer", Hello(PROTOCOL, Role.BROKER, "x", Machine("m")))
     farm.hear(BROKER, farm.load(A))
-    farm.machine.take(0)
+    load = farm.take()
+    assert isinstance(load, LoadWork)
     farm.said()
-    farm.machine.dialogue.need(NeedKind.MODULE, b"m")
+    farm.machine.ask((REQUIRE.operation.number, b"m"), 0)
     assert needs(farm.said()) == [(b"newer", 1)]
     farm.machine.lost(b"newer")
     assert needs(farm.said()) == [(BROKER, 1)]
-    farm.machine.dialogue.ask_again()
+    farm.task.look(ASK_AGAIN_NS)
+    assert needs(farm.said()) == []
+    farm.task.look(ASK_AGAIN_NS + 1)
     assert needs(farm.said()) == [(BROKER, 1)]
     farm.machine.lost(BROKER)
-    answer = farm.machine.dialogue.answer
-    assert isinstance(answer, Source)
-    assert answer.error == "the broker cannot be reached"
-    held = farm.machine.dialogue.held
-    assert held is not None
-    assert held.used == {}
+    assert farm.task.take() == (False, b"the broker cannot be reached", b"")
+    assert load.held.used == {}
 
 
 def test_sources_of_all_states_are_held_once(farm: Driver) -> None:
@@ -529,19 +530,19 @@ def test_sources_of_all_states_are_held_once(farm: Driver) -> None:
         farm.hear(
             BROKER, Load(script, Epoch(1), b"own", b"y" * 1000, (module,), LIMITS)
         )
-        assert isinstance(farm.machine.take(0), LoadWork)
-        held = farm.machine.dialogue.held
-        assert held is not None
+        load = farm.take()
+        assert isinstance(load, LoadWork)
+        held = load.held
         known = held.recall(NeedKind.MODULE, b"m")
         assert known is not None
         sources |= {id(held.source), id(known.blob.source)}
-        farm.machine.loaded(b"")
+        farm.machine.loaded(load, 1, 5, b"")
     assert len(sources) == 2
 
 
 def test_a_body_is_wanted_from_the_front_of_the_run(farm: Driver) -> None:
     farm.hold(A)
-    farm.runs(row(5), peer=OTHER)
-    farm.machine.take(0)
-    farm.machine.dialogue.want(0, 10, 10 * PIECE)
-    assert farm.said() == [(OTHER, Want(RequestId(5), 0, 10, PIECE))]
+    farm.runs((5, A, 0, SAFE, b"", None, 3 * PIECE, 0), peer=OTHER)
+    farm.take()
+    farm.machine.ask((READ.operation.number, 0, 10 * PIECE), 0)
+    assert farm.said() == [(OTHER, Want(RequestId(5), 0, 0, PIECE))]

@@ -1,8 +1,11 @@
 """Random lives of a VM host: whatever comes, each run is answered exactly once.
 
 Runs start in their order and never below a fence; loads and drops are answered; states
-stay within their number.
+stay within their number, and memory is freed when they use too much. Nothing is
+run, collected or closed but what is there.
 """
+
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -23,9 +26,24 @@ from luafarm.wire.messages import (
     LoadFailed,
     Message,
     Role,
+    Welcome,
 )
-from tests.vmhost.host.hostdriver import BROKER, ERROR, FRONT, OTHER, Driver, done, row
-from vmhost.host.machine import PATIENCE_NS, CloseWork, LoadWork
+from tests.vmhost.host.hostdriver import (
+    BROKER,
+    ERROR,
+    FRESH,
+    FRONT,
+    LIMITS,
+    MAX_BYTES,
+    OTHER,
+    Driver,
+    row,
+)
+from vmhost.host import work
+from vmhost.host.replies import PATIENCE_NS
+
+if TYPE_CHECKING:
+    from vmhost.host.held import Held
 
 MAX_STATES = 2
 A, B, C = Script(b"/a"), Script(b"/b"), Script(b"/c")
@@ -33,6 +51,7 @@ scripts = st.sampled_from([A, A, A, B, B, C])
 fronts = st.sampled_from([0, 1])
 epochs = st.integers(0, 6)
 least = st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5])
+sizes = st.sampled_from([1, MAX_BYTES // 4, MAX_BYTES // 2, MAX_BYTES + 1])
 times = st.sampled_from([1, PATIENCE_NS // 4, PATIENCE_NS * 3])
 
 
@@ -51,6 +70,8 @@ class Life(RuleBasedStateMachine):
         self.fences: dict[bytes, int] = {}
         self.loads: list[tuple[bytes, int]] = []
         self.drops: list[tuple[bytes, int]] = []
+        self.there: set[Held] = set()  # what has a Lua state
+        self.is_weighed = True  # nothing was made since the last run
 
     @initialize(epoch=epochs)
     def start(self, epoch: int) -> None:
@@ -71,9 +92,16 @@ class Life(RuleBasedStateMachine):
                 self.loads.remove((message.script, message.epoch))
             case Gone():
                 if message.reason == "dropped":
-                    self.drops.remove((message.script, message.epoch))
+                    self.dropped(message.script, message.epoch)
             case _:
                 assert isinstance(message, Fenced), message
+
+    def dropped(self, script: bytes, epoch: int) -> None:
+        """Take note that the first order that means this generation is done."""
+        for drop in self.drops:
+            if drop[0] == script and drop[1] >= epoch:
+                self.drops.remove(drop)
+                return
 
     @rule(front=fronts, script=scripts, epoch=least, count=st.integers(1, 4))
     def run(self, front: int, script: Script, epoch: int, count: int) -> None:
@@ -87,8 +115,9 @@ class Life(RuleBasedStateMachine):
 
     @rule(script=scripts, epoch=epochs)
     def load(self, script: Script, epoch: int) -> None:
+        limits = FRESH if script == B else LIMITS
         self.loads.append((script, epoch))
-        self.driver.hear(BROKER, self.driver.load(script, epoch))
+        self.driver.hear(BROKER, self.driver.load(script, epoch, limits=limits))
 
     @rule(script=scripts, epoch=epochs)
     def drop(self, script: Script, epoch: int) -> None:
@@ -108,77 +137,114 @@ class Life(RuleBasedStateMachine):
     @rule(front=fronts)
     def leave_and_return(self, front: int) -> None:
         peer = self.fronts[front]
-        self.machine.flush()
-        self.listen()
-        self.machine.lost(peer)
+        self.machine.lost(peer)  # with what it was not told
         self.waiting = {r: f for r, f in self.waiting.items() if f != peer}
         self.connections += 1
         self.fronts[front] = b"%d" % self.connections
         hello = Hello(PROTOCOL, Role.FRONT, "x", Machine("m"))
         self.driver.hear(self.fronts[front], hello)
-        assert len(self.driver.said()) == 1
+        said = self.driver.said()
+        assert (self.fronts[front], Welcome) in [(p, type(m)) for p, m in said]
+        for to, message in said:
+            if not isinstance(message, Welcome):
+                self.hear(to, message)
 
     @rule(
         service_ns=times,
         fate=st.sampled_from(["good", "good", "good", "bad"]),
         meanwhile=st.sampled_from([None, None, 0, 1]),
+        size=sizes,
     )
-    def work(self, service_ns: int, fate: str, meanwhile: int | None) -> None:
-        self.step(service_ns, fate, meanwhile)
+    def go_on(
+        self, service_ns: int, fate: str, meanwhile: int | None, size: int
+    ) -> None:
+        self.step(service_ns, fate, meanwhile, size)
 
-    def step(self, service_ns: int, fate: str, meanwhile: int | None) -> bool:
+    @rule(size=sizes)
+    def refill(self, size: int) -> None:
+        if self.machine.has_spare():
+            refill = self.machine.spare()
+            assert refill.held not in self.there
+            self.there.add(refill.held)
+            self.is_weighed = False
+            self.machine.refilled(refill, size)
+
+    def step(
+        self, service_ns: int, fate: str, meanwhile: int | None, size: int
+    ) -> bool:
         """Do one piece of work; False when there was none."""
-        work = self.machine.take(self.driver.now_ns)
+        machine = self.machine
+        task = machine.take(self.driver.now_ns)
         self.listen()
         self.driver.now_ns += service_ns
-        if isinstance(work, LoadWork):
-            if fate == "good":
-                old = self.machine.loaded(b"")
-                if old is not None:
-                    self.machine.expel(old, "replaced")
-            else:
-                self.machine.failed(ERROR, b"")
-        elif isinstance(work, CloseWork):
-            assert work.held
-            for held in work.held:
-                self.machine.expel(held, "closed")
-            if work.drop is not None:
-                self.drops.remove((work.drop.script, work.drop.epoch))
-        elif work is not None:
-            self.begun(work[0], work[1], work[2])
-            if meanwhile is not None:
-                self.leave_and_return(meanwhile)
-            self.machine.finish(done(work[0]), self.driver.now_ns, service_ns)
-            for held in self.machine.states():
-                if fate == "bad" and held.script == work[1]:
-                    self.machine.expel(held, "cpu")
+        match task:
+            case None:
+                return False
+            case work.Load() if fate == "good":
+                self.there.add(task.held)
+                self.is_weighed = False
+                machine.loaded(task, size, 1, b"")
+            case work.Load():
+                machine.failed(task, ERROR, b"")
+            case work.Collect(held=held):
+                assert held in self.there
+                if fate == "good":
+                    machine.collected(task, min(size, held.memory_bytes))
+                else:
+                    machine.ended(held, "memory", has_hook=False)
+            case work.Close(held=held):
+                self.there.discard(held)
+                machine.closed(task, b"")
+            case work.Run():
+                self.serve(task, fate, meanwhile, size)
+            case _:
+                raise AssertionError(task)
         self.listen()
-        return work is not None
+        return True
 
-    def begun(self, request: int, script: bytes, epoch: int) -> None:
-        held = self.machine.dialogue.held
-        assert held is not None
+    def serve(self, run: work.Run, fate: str, meanwhile: int | None, size: int) -> None:
+        machine, held = self.machine, run.held
+        self.begun(run)
+        if meanwhile is not None:
+            self.leave_and_return(meanwhile)
+        self.driver.finish(run, 1)
+        if held not in self.there and fate == "bad":
+            machine.not_made(run)
+        elif fate == "bad" or held.limits.fresh:
+            self.there.add(held)
+            machine.ended(held, "cpu", has_hook=False)
+        else:
+            machine.kept(held, size)
+            self.is_weighed = True
+
+    def begun(self, run: work.Run) -> None:
+        held, (request, script, epoch, *_) = run.held, run.row
         assert held.script == script
         assert held.epoch >= max(epoch, self.fences.get(script, 0))
         assert request > self.began, "out of order"
+        assert held in self.there or held.limits.fresh
         self.began = request
         assert request in self.waiting
 
     @rule(service_ns=times)
     def rest(self, service_ns: int) -> None:
-        while self.step(service_ns, "good", None):
+        while self.step(service_ns, "good", None, 1):
             pass
         assert self.waiting == {}, "never answered"
         assert self.loads == []
         assert self.drops == []
         assert self.machine.peers.bad_frames == 0
+        assert not self.is_weighed or self.machine.memory.used_bytes <= MAX_BYTES
+        # an old generation beside the new one, never two
+        scripts = [held.script for held in self.there]
+        assert all(scripts.count(script) <= 2 for script in scripts)
 
     @invariant()
     def states_stay_within_their_number(self) -> None:
-        states = self.machine.states()
-        assert len({held.script for held in states}) <= MAX_STATES
-        # an old generation beside the new one, never two
-        assert len(states) <= 2 * len({held.script for held in states})
+        known = {held for held in self.there if held.has_state}
+        assert self.machine.memory.states == len(known)
+        used = sum(held.memory_bytes for held in known)
+        assert self.machine.memory.used_bytes == used
 
 
 TestLife = Life.TestCase

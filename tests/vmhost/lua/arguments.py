@@ -17,7 +17,7 @@ from typing import Final
 
 from tests.vmhost.states import Script, params
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.state import StateLimits
+from vmhost.lua.limits import StateLimits
 
 SLOW_S: Final = 0.05
 CPU_S: Final = 60.0  # a hang; many calls on a slow machine are none
@@ -60,7 +60,7 @@ class Prober:
         return int(self._ask(NAME="type"))
 
     def try_one(self, function: str, first: int, depth: int) -> Finding:
-        """Call a function with so many arguments, the first of which is given."""
+        """Call a function with this many arguments, the first of which is given."""
         told = self._ask(
             NAME=function, FIRST=str(first), COUNT=str(depth), LIMIT=str(SLOW_S)
         )

@@ -10,7 +10,7 @@ from tests.vmhost.states import (
     attack_on_every_sandboxed_dialect,
 )
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.state import StateLimits
+from vmhost.lua.limits import StateLimits
 
 EDGES = [
     "0/0", "1/0", "-1/0", "2^31", "-2^31", "2^31 - 1", "-2^31 - 1", "2^32", "2^53",

@@ -3,15 +3,17 @@
 import pytest
 
 from tests.vmhost.states import (
+    Op,
     Script,
     attack_on_every_sandboxed_dialect,
     every_dialect,
     every_sandboxed_dialect,
     params,
 )
+from vmhost.host.services.table import OPERATIONS
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.operation import Op
-from vmhost.lua.state import RESERVE_BYTES, LuaState, StateLimits
+from vmhost.lua.limits import StateLimits
+from vmhost.lua.state import RESERVE_BYTES, LuaState
 
 pytestmark = pytest.mark.long
 
@@ -321,7 +323,9 @@ def test_full_states_never_abort_the_process_whatever_is_done_with_them(
       function shutdown() error("x") end
     """
     for size in (1, 7, 40, 100, 1000, 30000):
-        state = LuaState(dialect, StateLimits(memory_bytes=1 << 20, cpu_s=60.0))
+        state = LuaState(
+            dialect, StateLimits(memory_bytes=1 << 20, cpu_s=60.0), OPERATIONS
+        )
         assert state.load(source, b"/p.lua")[0] == Op.DONE
         for _ in range(3):
             if state.must_close:

@@ -9,7 +9,7 @@ from tests.vmhost.states import (
     params,
 )
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.state import StateLimits
+from vmhost.lua.limits import StateLimits
 
 NAME = b"/srv/www/a/rather/long/directory/name/so/that/lua/cuts/it/off/page.lua"
 

@@ -17,7 +17,7 @@ from tests.vmhost.states import (
     params,
 )
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.state import StateLimits
+from vmhost.lua.limits import StateLimits
 
 PLAIN = "\n-- next"
 HELPERS = """

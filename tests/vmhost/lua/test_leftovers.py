@@ -5,10 +5,10 @@ from typing import Final
 
 import pytest
 
-from tests.vmhost.states import Script, every_dialect, params
+from tests.vmhost.states import Op, Script, every_dialect, params
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.operation import Op, Step
-from vmhost.lua.state import StateLimits
+from vmhost.lua.limits import StateLimits
+from vmhost.lua.operation import Step
 
 LIMITS: Final = StateLimits(
     memory_bytes=4 << 20,

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.vmhost.states import Script, evaluate, every_dialect
+from tests.vmhost.states import Op, Script, evaluate, every_dialect
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.operation import Op
 from vmhost.lua.state import MESSAGE_BYTES
 
 # ---- luafarm -------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.vmhost.states import (
+    Op,
     Script,
     attack_on_every_dialect,
     attack_on_every_sandboxed_dialect,
@@ -11,9 +12,10 @@ from tests.vmhost.states import (
     every_sandboxed_dialect,
     params,
 )
+from vmhost.host.services.table import OPERATIONS
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.operation import Op
-from vmhost.lua.state import LuaState, StateLimits
+from vmhost.lua.limits import StateLimits
+from vmhost.lua.state import LuaState
 
 PLACES = {
     "plain": "use()",
@@ -191,7 +193,8 @@ def test_values_that_a_script_yields_never_reach_the_host(dialect: Dialect) -> N
 def test_a_coroutine_that_waits_for_the_host_cannot_be_answered_by_the_script(
     dialect: Dialect,
 ) -> None:
-    state = LuaState(dialect, StateLimits(), trusted=dialect is Dialect.LUA51)
+    trusted = dialect is Dialect.LUA51
+    state = LuaState(dialect, StateLimits(), OPERATIONS, trusted=trusted)
     source = b"""
       local luafarm = require "luafarm"
       function main(env, con)
@@ -215,7 +218,8 @@ def test_a_coroutine_that_waits_for_the_host_cannot_be_answered_by_the_script(
 
 @attack_on_every_dialect
 def test_a_cancelled_request_leaves_nothing_to_the_next(dialect: Dialect) -> None:
-    state = LuaState(dialect, StateLimits(), trusted=dialect is Dialect.LUA51)
+    trusted = dialect is Dialect.LUA51
+    state = LuaState(dialect, StateLimits(), OPERATIONS, trusted=trusted)
     source = b"""
       local luafarm = require "luafarm"
       count = 0
@@ -238,7 +242,7 @@ def test_what_the_host_works_for_a_script_counts_as_its_cpu_time(
     dialect: Dialect,
 ) -> None:
     limits = StateLimits(cpu_s=0.05)
-    state = LuaState(dialect, limits, trusted=dialect is Dialect.LUA51)
+    state = LuaState(dialect, limits, OPERATIONS, trusted=dialect is Dialect.LUA51)
     source = b"""
       local luafarm = require "luafarm"
       function main(env, con)

@@ -16,6 +16,7 @@ from tests.vmhost.states import (
     attack_on_every_sandboxed_dialect,
     params,
 )
+from vmhost.host.services.table import OPERATIONS
 from vmhost.lua import prelude, state
 from vmhost.lua.dialect import REFUSED, UNSOUND, Dialect
 
@@ -113,14 +114,14 @@ ERAS = {
 @cache
 def opened(dialect: Dialect) -> state._Code:
     """Return the code of a dialect whose scripts see the trusted table."""
-    text = prelude.text().decode()
+    text = prelude.text(OPERATIONS.numbers).decode()
     end = "return entry.run, entry.load"
     assert text.count(end) == 1
     given = "T.environment.TRUSTED = T\nT.native.package = native_package\n"
     text = text.replace(end, given + end).replace(
         "local T = { config", "local native_package = package\nlocal T = { config"
     )
-    code = state.prepare(dialect)
+    code = state.prepare(dialect, OPERATIONS)
     compiler = state._runtime(code.module, 64 << 20)
     dump = compiler.execute(state._COMPILE)
     return state._Code(code.module, code.lua_error, dump(text.encode()), code.builtins)

@@ -3,10 +3,9 @@
 import pytest
 
 from luafarm.config.settings import Compat
-from tests.vmhost.states import Script, every_dialect, params
+from tests.vmhost.states import Op, Script, every_dialect, params
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.operation import Op
-from vmhost.lua.state import StateLimits
+from vmhost.lua.limits import StateLimits
 
 DEFAULT = ["Status: 200 OK", "Content-Type: text/html", "X-Powered-By: Lua"]
 

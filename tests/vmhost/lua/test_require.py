@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.vmhost.states import (
+    Op,
     Script,
     attack_on_every_sandboxed_dialect,
     evaluate,
@@ -12,7 +13,6 @@ from tests.vmhost.states import (
     every_sandboxed_dialect,
 )
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.operation import Op
 
 COUNTED = "count = (count or 0) + 1\nreturn { name = ..., value = 5 }"
 

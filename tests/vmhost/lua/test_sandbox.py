@@ -7,15 +7,17 @@ import pytest
 
 from tests.vmhost.states import (
     SANDBOXED,
+    Op,
     Script,
     attack_on_every_sandboxed_dialect,
     evaluate,
     every_sandboxed_dialect,
     params,
 )
+from vmhost.host.services.table import OPERATIONS
 from vmhost.lua.dialect import REFUSED, UNSOUND, Dialect, DialectError, choose
-from vmhost.lua.operation import Op
-from vmhost.lua.state import LuaState, StateLimits
+from vmhost.lua.limits import StateLimits
+from vmhost.lua.state import LuaState
 
 PAGE = Path(__file__).parents[3] / "docs" / "sandbox.md"
 
@@ -445,7 +447,7 @@ def test_random_numbers_are_in_range(dialect: Dialect) -> None:
 def test_unsound_dialects_are_refused_with_the_reason() -> None:
     for dialect, reason in UNSOUND.items():
         with pytest.raises(DialectError) as error:
-            LuaState(dialect, StateLimits())
+            LuaState(dialect, StateLimits(), OPERATIONS)
         assert str(error.value) == f"{dialect} in a sandboxed pool: {reason}"
     for name, reason in REFUSED.items():
         with pytest.raises(DialectError) as error:

@@ -4,10 +4,11 @@ import gc
 
 import pytest
 
-from tests.vmhost.states import EVERY, every_dialect, params
+from tests.vmhost.states import EVERY, Op, every_dialect, params
+from vmhost.host.services.table import OPERATIONS
 from vmhost.lua.dialect import UNSOUND, Dialect
-from vmhost.lua.operation import SHAPES, Op
-from vmhost.lua.state import MESSAGE_BYTES, LuaState, StateLimits, prepare
+from vmhost.lua.limits import StateLimits
+from vmhost.lua.state import MESSAGE_BYTES, LuaState, prepare
 
 HELLO = b"function main(env, con) con:puts('Hello World') end"
 ASK = b"""
@@ -25,7 +26,7 @@ end
 
 
 def state(dialect: Dialect = Dialect.LUAJIT21, source: bytes = HELLO) -> LuaState:
-    made = LuaState(dialect, StateLimits(), trusted=dialect in UNSOUND)
+    made = LuaState(dialect, StateLimits(), OPERATIONS, trusted=dialect in UNSOUND)
     assert made.load(source, b"/p.lua")[0] == Op.DONE
     return made
 
@@ -47,7 +48,7 @@ def test_hello(dialect: Dialect) -> None:
 def test_every_step_has_its_shape(dialect: Dialect, op: str) -> None:
     step = state(dialect, ASK).run(params(**{op: "1"}), None, 5)
     assert step[0] == Op[op]
-    assert tuple(map(type, step)) == SHAPES[step[0]]
+    assert tuple(map(type, step)) == OPERATIONS.steps[step[0]]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_a_state_is_entered_in_order_only() -> None:
 
 
 def test_a_state_that_must_close_is_not_entered() -> None:
-    stopped = LuaState(Dialect.LUAJIT21, StateLimits(cpu_s=0.01))
+    stopped = LuaState(Dialect.LUAJIT21, StateLimits(cpu_s=0.01), OPERATIONS)
     stopped.load(b"function main() while true do end end", b"/p.lua")
     assert stopped.run(b"", b"")[7] is True
     assert stopped.must_close == "cpu"
@@ -156,13 +157,14 @@ def test_memory_does_not_grow_with_requests(dialect: Dialect) -> None:
 def test_a_prepared_dialect_makes_states_without_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    prepare(Dialect.LUA54)
+    prepare(Dialect.LUA54, OPERATIONS)
     monkeypatch.setattr("vmhost.lua.prelude.files", None)
     assert state(Dialect.LUA54).run(b"", b"")[2] == b"Hello World"
 
 
 def test_every_dialect_has_its_own_code() -> None:
-    assert len({prepare(dialect).prelude for dialect in EVERY}) == len(EVERY)
+    preludes = {prepare(dialect, OPERATIONS).prelude for dialect in EVERY}
+    assert len(preludes) == len(EVERY)
 
 
 def test_the_prelude_works_while_the_real_globals_are_empty() -> None:

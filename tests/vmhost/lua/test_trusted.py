@@ -8,7 +8,7 @@ import pytest
 
 from tests.vmhost.states import Script, every_dialect, params
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.state import StateLimits
+from vmhost.lua.limits import StateLimits
 
 
 def run(code: str, dialect: Dialect, **options: object) -> str:

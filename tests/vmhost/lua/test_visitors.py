@@ -13,7 +13,7 @@ from tests.vmhost.states import (
     params,
 )
 from vmhost.lua.dialect import Dialect
-from vmhost.lua.state import StateLimits
+from vmhost.lua.limits import StateLimits
 
 MIB: Final = 1 << 20
 

@@ -23,11 +23,12 @@ from typing import NoReturn
 
 from setproctitle import setproctitle
 
+from luafarm.process import prctl
 from vmhost import report, zygote
 from vmhost.host.config import HostConfig
 from vmhost.host.link import Link
 from vmhost.host.zmqlink import CurveLink
-from vmhost.host.zmtplink import StreamLink
+from vmhost.host.zmtplink import ZmtpLink
 from vmhost.sandbox import kernel
 from vmhost.sandbox.layers import Layer
 from vmhost.scoreboard import HostSlot
@@ -100,7 +101,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "kill self": lambda: os.kill(os.getpid(), 0),
     "setuid": lambda: os.setuid(0),
     "unshare": lambda: kernel.unshare(kernel.CLONE_NEWUSER),
-    "prctl": lambda: kernel.prctl(kernel.PR_SET_DUMPABLE, 1),
+    "prctl": lambda: prctl.change(prctl.PR_SET_DUMPABLE, 1),
     "ptrace": lambda: kernel.syscall("ptrace", 16, PARENT[0], 0, 0),
     "process_vm_readv": lambda: kernel.syscall("process_vm_readv", 1, 0, 0, 0, 0, 0),
     "memfd_create": lambda: os.close(os.memfd_create("x")),
@@ -121,7 +122,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "sleep by clock of parent": lambda: kernel.syscall(
         "clock_nanosleep", ~PARENT[0] << 3 | 2, 0, None, None
     ),
-    "rename": lambda: kernel.prctl(15),
+    "rename": lambda: prctl.change(15),
     "accept": lambda: kernel.syscall("accept", -1, None, None),
     "recvfrom": lambda: kernel.syscall("recvfrom", -1, None, 0, 0, None, None),
     "sendto": lambda: kernel.syscall("sendto", -1, None, 0, 0, None, 0),
@@ -241,7 +242,7 @@ def serve(
     if config.secret_key:
         link = CurveLink(config, listen_fd)
     else:
-        link = StreamLink(listen_fd)
+        link = ZmtpLink(listen_fd)
     host = FakeHost(link, slot)
     signal.signal(signal.SIGTERM, lambda *_: host.end())
     seal()

@@ -166,7 +166,7 @@ class Supervised:
         ]
 
     def wait_up(self, count: int) -> list[HostUp]:
-        """Wait until so many hosts are up; return them."""
+        """Wait until this many hosts are up; return them."""
 
         def enough() -> list[HostUp] | None:
             self.fail_if_ended()

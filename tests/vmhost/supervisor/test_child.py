@@ -9,7 +9,7 @@ from luafarm.errors import ProtocolError
 from luafarm.names import HostId, Machine, Pool
 from luafarm.wire.messages import HostUp
 from vmhost import report, scoreboard
-from vmhost.report import Ready, Sealed
+from vmhost.report import LayersTold, ServingTold
 from vmhost.sandbox.layers import Layer
 from vmhost.scoreboard import HostSlot
 from vmhost.supervisor.child import Child
@@ -56,17 +56,17 @@ def test_reports_arrive_whole_however_they_are_cut(host: Host) -> None:
     text = os.read(receiver, 65536)
     os.close(receiver)
     os.close(sender)
-    said: list[Sealed | Ready] = []
+    said: list[LayersTold | ServingTold] = []
     for byte in text:
         os.write(host.report, bytes([byte]))
         said += host.child.read_report()
-    assert said == [Sealed((LAYER,), ("netns: no",)), Ready()]
+    assert said == [LayersTold((LAYER,), ("netns: no",)), ServingTold()]
     assert host.child.layers == (LAYER,)
 
 
 def test_nothing_is_read_after_ready(host: Host) -> None:
     report.write_ready(host.report)
-    assert host.child.read_report() == [Ready()]
+    assert host.child.read_report() == [ServingTold()]
     assert host.child.report_fd == -1
     assert host.child.read_report() == []
 
@@ -92,7 +92,7 @@ def test_a_host_that_floods_is_read_again_after_a_while(host: Host) -> None:
         assert host.flood(b"x" * 1000)
         child.read_errors()
     assert child.report_fd in child.fds()
-    child.forgive()
+    child.listen_again()
     assert child.errors_fd in child.fds()
 
 

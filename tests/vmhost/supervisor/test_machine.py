@@ -19,26 +19,31 @@ from vmhost.supervisor.actions import (
     Drain,
     End,
     Fork,
-    Kill,
+    KillHost,
     KillZygote,
     Level,
-    Mourn,
     Say,
     StartZygote,
+    TellLost,
 )
 from vmhost.supervisor.events import Event
 from vmhost.supervisor.machine import (
-    AHEAD_S,
     GIVE_UP,
     RECYCLED,
-    SILENT_S,
     TICK_S,
     ZYGOTE_S,
     Patience,
     Supervisor,
 )
-from vmhost.supervisor.plan import PoolPlan
-from vmhost.supervisor.seat import FIRST_PAUSE_S, FLAP_DEATHS, FLAP_PAUSE_S, STEADY_S
+from vmhost.supervisor.plan import LONGEST_S, PoolPlan
+from vmhost.supervisor.seat import (
+    AHEAD_S,
+    FIRST_PAUSE_S,
+    FLAP_DEATHS,
+    FLAP_PAUSE_S,
+    SILENT_S,
+    STEADY_S,
+)
 
 PATIENCE = Patience(grace_s=0.5, start_s=10.0, stop_s=8.0, spawn_max_s=5.0)
 TASK = Task(RequestId(77), Script(b"/srv/slow.lua"), 1_000_000_000, 31_000_000_000)
@@ -131,7 +136,7 @@ def only_host(started: Play) -> HostId:
 
 
 def lost(actions: Sequence[Action]) -> HostLost:
-    (found,) = [a.message for a in actions if isinstance(a, Mourn)]
+    (found,) = [a.message for a in actions if isinstance(a, TellLost)]
     return found
 
 
@@ -166,7 +171,7 @@ def test_a_broker_that_comes_is_told_of_every_host_that_serves() -> None:
     assert started.feed(events.BrokerMet()) == [Announce(h) for h in hosts]
 
 
-def test_a_host_killed_by_its_script_is_mourned_with_request_and_script_and_replaced_at_once() -> (  # noqa: E501
+def test_a_host_killed_by_its_script_is_told_lost_with_request_and_script_and_replaced_at_once() -> (  # noqa: E501
     None
 ):
     started = warm()
@@ -180,7 +185,7 @@ def test_a_host_killed_by_its_script_is_mourned_with_request_and_script_and_repl
         reason=Death.CRASH,
         detail="killed by SIGSEGV",
     )
-    assert [type(a) for a in actions] == [Mourn, Say, Fork]
+    assert [type(a) for a in actions] == [TellLost, Say, Fork]
 
 
 def test_the_log_names_the_culprit_and_the_last_words() -> None:
@@ -197,12 +202,12 @@ def test_a_crash_and_a_forbidden_system_call_are_errors_in_the_log() -> None:
         assert Level.ERROR in [a.level for a in actions if isinstance(a, Say)]
 
 
-def test_a_host_that_was_never_ready_is_not_mourned() -> None:
+def test_a_host_that_was_never_ready_is_not_told_lost() -> None:
     started = play()
     (fork,) = started.feed(events.ZygoteWarm())
     assert isinstance(fork, Fork)
     started.feed(events.Forked(fork.host))
-    assert not any(isinstance(a, Mourn) for a in started.die(fork.host, 70))
+    assert not any(isinstance(a, TellLost) for a in started.die(fork.host, 70))
 
 
 def test_every_host_has_an_id_of_its_own() -> None:
@@ -220,7 +225,7 @@ def test_a_seat_is_not_filled_before_its_host_has_ended() -> None:
     host = only_host(started)
     started.feed(events.RecycleWanted(host, "memory"))
     assert started.look(0.5) == []
-    assert [type(a) for a in started.die(host, 0)] == [Mourn, Fork]
+    assert [type(a) for a in started.die(host, 0)] == [TellLost, Fork]
 
 
 # ---- deadlines -------------------------------------------------------------------
@@ -233,7 +238,7 @@ def test_a_task_over_its_deadline_and_grace_costs_the_host_its_life() -> None:
     started.now = 31.4
     assert started.look(readings={host: busy}) == []
     assert started.machine.next_due(started.now) == pytest.approx(31.5)
-    assert started.look(0.1, readings={host: busy}) == [Kill(host)]
+    assert started.look(0.1, readings={host: busy}) == [KillHost(host)]
     message = lost(started.die(host, -9, TASK))
     assert (message.reason, message.running) == ("wall", RequestId(77))
 
@@ -248,24 +253,24 @@ def test_a_killed_host_is_not_killed_twice() -> None:
     started = warm()
     host = only_host(started)
     busy = Reading(TASK, 0, 0)
-    assert started.look(readings={host: busy}) == [Kill(host)]
+    assert started.look(readings={host: busy}) == [KillHost(host)]
     assert started.look(5.0, readings={host: busy}) == []
 
 
 def test_a_host_cannot_buy_time_with_a_late_deadline() -> None:
     started = warm(pool(longest_s=20.0))
     host = only_host(started)
-    endless = Reading(Task(RequestId(1), Script(b"/x"), 0, 1 << 63), 0, 0)
+    endless = Reading(Task(RequestId(1), Script(b"/x"), 0, 10**14), 0, 0)
     assert started.look(readings={host: endless}) == []
     assert started.look(20.4, readings={host: endless}) == []
-    assert started.look(0.2, readings={host: endless}) == [Kill(host)]
+    assert started.look(0.2, readings={host: endless}) == [KillHost(host)]
 
 
 def test_short_tasks_in_a_row_are_not_one_long_task() -> None:
     started = warm(pool(longest_s=20.0))
     host = only_host(started)
     for request in range(1, 100):
-        running = Task(RequestId(request), Script(b"/x"), request, 1 << 63)
+        running = Task(RequestId(request), Script(b"/x"), request, 10**14)
         assert started.look(1.0, readings={host: Reading(running, 0, 0)}) == []
 
 
@@ -294,7 +299,7 @@ def test_an_idle_host_whose_loop_stands_still_is_killed() -> None:
     [
         lambda n: Reading(None, 0, n),  # it beats
         lambda n: Reading(None, n, 0),  # it is never idle for long
-        lambda n: Reading(Task(RequestId(1), Script(b"/x"), 0, 1 << 62), 0, 0),
+        lambda n: Reading(Task(RequestId(1), Script(b"/x"), 0, 10**14), 0, 0),
     ],
 )
 def test_a_host_that_shows_any_sign_of_life_is_left_alone(
@@ -312,7 +317,23 @@ def test_a_host_whose_sign_of_life_is_ahead_of_the_clock_is_killed() -> None:
     honest, lie = (Reading(None, 7, soon + one) for one in (0, 1000))
     assert started.look(1.0, {host: honest}) == []
     started.now -= 1.0
-    assert started.look(1.0, {host: lie}) == [Kill(host)]
+    assert started.look(1.0, {host: lie}) == [KillHost(host)]
+    assert lost(started.die(host)).reason == Death.PROTOCOL
+
+
+@pytest.mark.parametrize("deadline_s", [LONGEST_S + 2 * AHEAD_S, 10e9])
+def test_a_host_whose_deadline_is_later_than_any_budget_is_killed_at_sight(
+    deadline_s: float,
+) -> None:
+    started = warm()
+    host = only_host(started)
+
+    def claim(deadline_s: float) -> Reading:
+        deadline_ns = int((started.now + 1.0 + deadline_s) * 1e9)
+        return Reading(Task(RequestId(1), Script(b"/x"), 0, deadline_ns), 0, 0)
+
+    assert started.look(1.0, {host: claim(LONGEST_S)}) == []
+    assert started.look(1.0, {host: claim(deadline_s)}) == [KillHost(host)]
     assert lost(started.die(host)).reason == Death.PROTOCOL
 
 
@@ -330,7 +351,7 @@ def test_a_host_that_is_not_ready_in_time_is_killed() -> None:
     assert isinstance(fork, Fork)
     started.feed(events.Forked(fork.host))
     assert started.look(9.9) == []
-    assert started.look(0.2) == [Kill(fork.host)]
+    assert started.look(0.2) == [KillHost(fork.host)]
 
 
 # ---- pauses ----------------------------------------------------------------------
@@ -447,10 +468,10 @@ def test_a_supervisor_without_any_pool_left_ends_as_wrongly_configured() -> None
 # ---- orders of the broker ----------------------------------------------------------
 
 
-def test_an_accused_host_is_killed_and_mourned_for_breaking_the_protocol() -> None:
+def test_an_accused_host_is_killed_and_told_lost_for_breaking_the_protocol() -> None:
     started = warm()
     host = only_host(started)
-    assert started.feed(events.KillWanted(host, "a forged reply")) == [Kill(host)]
+    assert started.feed(events.KillWanted(host, "a forged reply")) == [KillHost(host)]
     message = lost(started.die(host))
     assert (message.reason, message.detail) == ("protocol", "a forged reply")
 
@@ -460,7 +481,7 @@ def test_a_recycled_host_is_drained_and_replaced_without_a_warning() -> None:
     host = only_host(started)
     assert started.feed(events.RecycleWanted(host, "memory")) == [Drain(host)]
     actions = started.die(host, 0)
-    assert [type(a) for a in actions] == [Mourn, Fork]
+    assert [type(a) for a in actions] == [TellLost, Fork]
     assert lost(actions).reason == Death.STOPPED
 
 
@@ -469,7 +490,7 @@ def test_a_drained_host_that_does_not_end_is_killed() -> None:
     host = only_host(started)
     started.feed(events.RecycleWanted(host, "memory"))
     assert started.look(20.4) == []
-    assert started.look(0.2) == [Kill(host)]
+    assert started.look(0.2) == [KillHost(host)]
 
 
 def test_orders_about_unknown_hosts_change_nothing() -> None:
@@ -568,7 +589,10 @@ def test_stop_drains_what_serves_kills_what_starts_and_ends_with_the_last() -> N
     assert isinstance(second, Fork)
     started.feed(events.Forked(first.host), events.Ready(first.host))
     started.feed(events.Forked(second.host))
-    assert started.feed(events.StopWanted()) == [Drain(first.host), Kill(second.host)]
+    assert started.feed(events.StopWanted()) == [
+        Drain(first.host),
+        KillHost(second.host),
+    ]
     assert End(0) not in started.die(second.host)
     assert started.die(first.host, 0)[-1] == End(0)
 
@@ -578,7 +602,7 @@ def test_a_host_ordered_before_the_stop_is_killed_when_it_appears() -> None:
     (fork,) = started.feed(events.ZygoteWarm())
     assert isinstance(fork, Fork)
     assert started.feed(events.StopWanted()) == []
-    assert started.feed(events.Forked(fork.host)) == [Kill(fork.host)]
+    assert started.feed(events.Forked(fork.host)) == [KillHost(fork.host)]
     assert started.die(fork.host) == [End(0)]
 
 
@@ -587,14 +611,14 @@ def test_what_has_not_ended_in_time_is_killed_at_the_stop() -> None:
     host = only_host(started)
     started.feed(events.StopWanted())
     assert started.look(7.9) == []
-    assert started.look(0.2) == [Kill(host)]
+    assert started.look(0.2) == [KillHost(host)]
 
 
 def test_stop_twice_means_now() -> None:
     started = warm()
     host = only_host(started)
     started.feed(events.StopWanted())
-    assert started.feed(events.StopWanted()) == [Kill(host)]
+    assert started.feed(events.StopWanted()) == [KillHost(host)]
 
 
 def test_nothing_is_started_after_the_stop() -> None:
@@ -614,7 +638,7 @@ def test_a_deadline_holds_also_for_a_host_that_leaves() -> None:
     host = only_host(started)
     started.feed(events.StopWanted())
     busy = Reading(TASK, 0, 0)
-    assert started.look(0.1, readings={host: busy}) == [Kill(host)]
+    assert started.look(0.1, readings={host: busy}) == [KillHost(host)]
     assert lost(started.die(host, -9, TASK)).reason == Death.WALL
 
 
@@ -630,4 +654,4 @@ def test_the_story_tells_what_was_done_and_why() -> None:
     now, event, actions = started.machine.story[-1]
     assert now == started.now
     assert isinstance(event, events.Exited)
-    assert any(isinstance(action, Mourn) for action in actions)
+    assert any(isinstance(action, TellLost) for action in actions)

@@ -1,7 +1,7 @@
 """Random lives of a supervisor.
 
-Whatever dies, every host is announced and mourned once, no seat has two, and as soon as
-the world behaves all seats serve again.
+Whatever dies, every host is announced and told lost once, no seat has two, and as soon
+as the world behaves all seats serve again.
 """
 
 from hypothesis import settings
@@ -18,11 +18,11 @@ from vmhost.supervisor.actions import (
     Drain,
     End,
     Fork,
-    Kill,
+    KillHost,
     KillZygote,
-    Mourn,
     Say,
     StartZygote,
+    TellLost,
 )
 from vmhost.supervisor.events import Event
 from vmhost.supervisor.machine import Supervisor
@@ -74,7 +74,7 @@ class World(RuleBasedStateMachine):
                 assert seat not in [*self.orders.values(), *self.alive.values()]
                 assert host not in self.announced
                 self.orders[host] = seat
-            case Kill(host):
+            case KillHost(host):
                 assert host in self.alive
                 assert host not in self.killed
                 self.killed.add(host)
@@ -85,7 +85,7 @@ class World(RuleBasedStateMachine):
             case Announce(host):
                 assert host in self.ready
                 self.announced.add(host)
-            case Mourn(message):
+            case TellLost(message):
                 self.announced.remove(message.host)
             case End(code):
                 assert not self.alive

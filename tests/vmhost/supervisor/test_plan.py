@@ -1,5 +1,7 @@
 """Plans made from settings."""
 
+from dataclasses import fields
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,12 @@ def test_the_longest_task_is_the_longest_budget_of_any_script() -> None:
         script=(ScriptSettings(wall=5.0), ScriptSettings(wall=90.0), ScriptSettings()),
     )
     assert plan.pools(config, 1)[0].longest_s == 90.0
+
+
+def test_no_settings_allow_a_longer_task_than_the_longest() -> None:
+    for kind in (PoolSettings, ScriptSettings):
+        most = {field.name: field.metadata["most"] for field in fields(kind)}
+        assert most["wall"] + most["load_wall"] == plan.LONGEST_S
 
 
 def test_policies_come_from_the_pool() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from luafarm.process import prctl
 from tests.vmhost.supervisor.supervised import NOBODY, needs_root
 from vmhost.sandbox import kernel
 from vmhost.supervisor import rights
@@ -68,11 +69,11 @@ def test_files_of_root_are_closed_to_it() -> None:
 
 def test_the_bond_to_the_parents_life_survives() -> None:
     def tie() -> None:
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+        prctl.change(prctl.PR_SET_PDEATHSIG, signal.SIGTERM)
 
-    answer = after_change(lambda: str(kernel.parent_death_signal()), before=tie)
+    answer = after_change(lambda: str(prctl.parent_death_signal()), before=tie)
     assert answer == str(int(signal.SIGTERM))
-    assert after_change(lambda: str(kernel.parent_death_signal())) == "0"
+    assert after_change(lambda: str(prctl.parent_death_signal())) == "0"
 
 
 def test_root_of_a_container_keeps_what_it_has() -> None:

@@ -17,7 +17,8 @@ from tests.vmhost.supervisor.test_machine import pool
 from vmhost.supervisor import events
 from vmhost.supervisor.actions import Fork
 from vmhost.supervisor.events import Event
-from vmhost.supervisor.nursery import Household, Nursery, new_host_id
+from vmhost.supervisor.processes import Processes
+from vmhost.supervisor.provision import HostBasis, new_host_id
 from vmhost.zygote import FORKS_A_LAYOUT
 
 pytestmark = pytest.mark.process
@@ -25,11 +26,11 @@ pytestmark = pytest.mark.process
 PLAN = pool("main", 4, trusted=True)  # the quickest to start
 
 
-class Held:
-    """A nursery and what has happened in it."""
+class Watched:
+    """A supervisor's processes and what has happened to them."""
 
-    def __init__(self, nursery: Nursery) -> None:
-        self.nursery = nursery
+    def __init__(self, processes: Processes) -> None:
+        self.processes = processes
         self.happened: list[Event] = []
         self.orders = 0
 
@@ -42,15 +43,15 @@ class Held:
                 if isinstance(event, kind) and host in {None, of}:
                     self.happened.remove(event)
                     return event
-            for fd in select.select(self.nursery.fds(), [], [], 0.02)[0]:
-                self.happened += self.nursery.read(fd)
-            self.happened += self.nursery.reap()
+            for fd in select.select(self.processes.fds(), [], [], 0.02)[0]:
+                self.happened += self.processes.read(fd)
+            self.happened += self.processes.reap()
         raise AssertionError(f"no {kind.__name__} of {host} in {self.happened}")
 
     def order(self) -> HostId:
         self.orders += 1
         host = new_host_id(Machine("m"), PLAN.pool, 1)
-        self.happened += self.nursery.fork(Fork(host, PLAN, 1, self.orders % 64))
+        self.happened += self.processes.fork(Fork(host, PLAN, 1, self.orders % 64))
         return host
 
     def serve(self) -> HostId:
@@ -59,7 +60,7 @@ class Held:
         return host
 
     def end(self, host: HostId) -> events.Exited:
-        self.nursery.kill(host)
+        self.processes.kill(host)
         ended = self.wait(events.Exited, host)
         assert isinstance(ended, events.Exited)
         return ended
@@ -73,8 +74,8 @@ def run() -> Iterator[Path]:
         yield Path(name)
 
 
-def household(run: Path, zygote: str = "tests.vmhost.supervisor.fakehost") -> Household:
-    return Household(
+def basis(run: Path, zygote: str = "tests.vmhost.supervisor.fakehost") -> HostBasis:
+    return HostBasis(
         machine=Machine("m"),
         run=run,
         endpoint="",
@@ -89,17 +90,17 @@ def household(run: Path, zygote: str = "tests.vmhost.supervisor.fakehost") -> Ho
 
 
 @pytest.fixture
-def held(run: Path) -> Iterator[Held]:
+def held(run: Path) -> Iterator[Watched]:
     before = signal.getsignal(signal.SIGCHLD)
     others = children()  # farms that other tests keep
-    nursery = Nursery(household(run), (PLAN,))
-    found = Held(nursery)
-    assert nursery.start_zygote() == []
+    processes = Processes(basis(run), (PLAN,))
+    found = Watched(processes)
+    assert processes.start_zygote() == []
     found.wait(events.ZygoteWarm)
     yield found
-    nursery.close()
+    processes.close()
     assert signal.getsignal(signal.SIGCHLD) is before
-    until(lambda: nursery.reap() == [] and children() <= others, "no child is left")
+    until(lambda: processes.reap() == [] and children() <= others, "no child is left")
 
 
 def children() -> set[str]:
@@ -109,14 +110,14 @@ def children() -> set[str]:
 
 
 def test_a_host_that_ends_before_the_zygote_answers_is_not_forgotten(
-    held: Held,
+    held: Watched,
 ) -> None:
     host = held.order()
     # the answer waits in the channel while the host starts, is killed and reaped
     pid = until(lambda: grandchild(), "a host")
     send(pid, signal.SIGKILL)
     until(lambda: not is_alive(pid), "its end")
-    assert held.nursery.reap() == []
+    assert held.processes.reap() == []
     held.wait(events.Forked, host)
     held.wait(events.Exited, host)
 
@@ -135,54 +136,54 @@ def grandchild() -> int | None:
 
 
 def test_a_host_that_reports_before_the_zygote_answers_is_forked_first(
-    held: Held,
+    held: Watched,
 ) -> None:
     host = held.order()
-    report_fd = held.nursery.child(host).report_fd
+    report_fd = held.processes.child(host).report_fd
     assert select.select([report_fd], [], [], 20)[0], "no report"
-    assert report_fd not in held.nursery.fds()
+    assert report_fd not in held.processes.fds()
     held.wait(events.Ready, host)
     kinds = [type(event) for event in held.happened]
     assert kinds == [events.Forked, events.Sealed]
 
 
-def test_an_exit_tells_code_and_signal(held: Held) -> None:
+def test_an_exit_tells_code_and_signal(held: Watched) -> None:
     assert held.end(held.serve()).code == -signal.SIGKILL
     host = held.serve()
-    held.nursery.drain(host)
+    held.processes.drain(host)
     ended = held.wait(events.Exited, host)
     assert isinstance(ended, events.Exited)
     assert ended.code == 0
 
 
-def test_signals_to_hosts_that_are_gone_reach_nobody(held: Held) -> None:
+def test_signals_to_hosts_that_are_gone_reach_nobody(held: Watched) -> None:
     host = held.serve()
     held.end(host)
-    held.nursery.kill(host)
-    held.nursery.drain(HostId("nobody"))
+    held.processes.kill(host)
+    held.processes.drain(HostId("nobody"))
 
 
-def test_the_socket_of_a_host_goes_with_it(held: Held, run: Path) -> None:
+def test_the_socket_of_a_host_goes_with_it(held: Watched, run: Path) -> None:
     host = held.serve()
     assert len(list((run / "h").iterdir())) == 1
     held.end(host)
     assert list((run / "h").iterdir()) == []
 
 
-def test_a_zygote_that_ends_fails_its_orders_first(held: Held) -> None:
-    held.nursery.kill_zygote()
+def test_a_zygote_that_ends_fails_its_orders_first(held: Watched) -> None:
+    held.processes.kill_zygote()
     held.wait(events.ZygoteEnded)
-    assert held.nursery.start_zygote() == []
+    assert held.processes.start_zygote() == []
     # not warm yet: the order waits in the channel of a process that is killed
     host = held.order()
-    held.nursery.kill_zygote()
+    held.processes.kill_zygote()
     held.wait(events.ForkFailed, host)
     ended = held.wait(events.ZygoteEnded)
     assert ended == events.ZygoteEnded("killed by SIGKILL")
 
 
 def test_an_order_that_cannot_be_given_fails_and_leaves_nothing(
-    held: Held, run: Path
+    held: Watched, run: Path
 ) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     (run / "h").rename(run / "gone")
@@ -194,25 +195,25 @@ def test_an_order_that_cannot_be_given_fails_and_leaves_nothing(
 
 
 def test_a_zygote_that_cannot_be_started_is_an_event(run: Path) -> None:
-    found = Held(Nursery(household(run, "tests.vmhost.supervisor.nothing"), (PLAN,)))
-    assert found.nursery.start_zygote() == []
+    found = Watched(Processes(basis(run, "tests.vmhost.supervisor.nothing"), (PLAN,)))
+    assert found.processes.start_zygote() == []
     assert found.wait(events.ZygoteEnded) == events.ZygoteEnded("exit code 1")
-    found.nursery.close()
+    found.processes.close()
 
 
 @needs_root
-def test_a_zygote_renews_its_address_layout_under_its_pid(held: Held) -> None:
+def test_a_zygote_renews_its_address_layout_under_its_pid(held: Watched) -> None:
     first = held.serve()
-    layout = code_address(held.nursery.child(first).pid)
+    layout = code_address(held.processes.child(first).pid)
     second = held.serve()
-    assert code_address(held.nursery.child(second).pid) == layout
+    assert code_address(held.processes.child(second).pid) == layout
     for _ in range(FORKS_A_LAYOUT - 2):
         host = held.order()
         held.wait(events.Forked, host)
         held.end(host)
     held.wait(events.ZygoteWarm)  # the same process, executed again
     third = held.serve()
-    assert code_address(held.nursery.child(third).pid) != layout
+    assert code_address(held.processes.child(third).pid) != layout
     assert not any(isinstance(e, events.ZygoteEnded) for e in held.happened)
 
 

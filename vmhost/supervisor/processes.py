@@ -9,83 +9,44 @@ signal sent here never hits a stranger.
 
 import contextlib
 import os
-import secrets
 import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from luafarm.config.settings import Compat
 from luafarm.errors import ProtocolError
 from luafarm.keys import curve
-from luafarm.keys.badges import Badge
-from luafarm.names import HostId, Machine, Pool
-from luafarm.process import children
+from luafarm.names import HostId
+from luafarm.process import children, prctl
 from luafarm.wire.messages import HostUp
 from vmhost import scoreboard, zygote
-from vmhost.host.config import HostConfig
 from vmhost.reading import Reading
-from vmhost.report import Sealed
-from vmhost.sandbox import kernel
-from vmhost.sandbox.confine import Confinement
-from vmhost.supervisor import events, listening
+from vmhost.report import LayersTold
+from vmhost.supervisor import events, listening, provision
 from vmhost.supervisor.actions import Fork
 from vmhost.supervisor.child import Child
 from vmhost.supervisor.events import Event
-from vmhost.supervisor.listening import Door
 from vmhost.supervisor.plan import PoolPlan
+from vmhost.supervisor.provision import HostBasis
 
-OWN_SPACE: Final = 768 << 20
-"""Address space of a host without any state: Python and its libraries take 100 MB, the
-stack of the Lua thread 256 MB, arenas of the allocator the rest."""
-
-_STRAYS: Final = 64  # ended children that the zygote has not answered for yet
+_MOST_UNCLAIMED: Final = 64  # ended children that the zygote has not answered for yet
 _FORK_ANSWER: Final = 65536
 _CLEAN: Final = ("PATH", "HOME", "TZ", "LANG", "PYTHONPATH", "PYTHONHOME")
 
 
-@dataclass(frozen=True, slots=True)
-class Household:
-    """What all hosts of this supervisor have in common."""
-
-    machine: Machine
-    run: Path
-    endpoint: str  # [vmhost] endpoint
-    notices: str
-    notices_key: bytes
-    max_states: int
-    compat: Compat
-    uids: range | None  # of the seats; None: hosts keep the supervisor's uid
-    badges: tuple[Badge, ...]  # of those that may call hosts; empty: no CURVE
-    grace_s: float = 0.5
-    zygote: str = "vmhost.zygote"  # the module that is run as the zygote
-
-    @property
-    def empty(self) -> Path:
-        """A directory that stays empty: the root of hosts without a mount namespace."""
-        return self.run / "empty"
-
-
-def new_host_id(machine: Machine, pool: Pool, number: int) -> HostId:
-    """Return an id that no host has had."""
-    return HostId(f"{machine}-{pool}-{number}-{secrets.token_hex(4)}")
-
-
-class Nursery:
+class Processes:
     """Starts, forks, signals and reaps. Gives events, decides nothing."""
 
-    def __init__(self, household: Household, plans: Sequence[PoolPlan]) -> None:
-        self._household = household
+    def __init__(self, basis: HostBasis, plans: Sequence[PoolPlan]) -> None:
+        self._basis = basis
         self._plans = plans
         self._zygote_pid = 0
         self._channel: socket.socket | None = None
         self._children: dict[HostId, Child] = {}
         self._hosts: dict[int, HostId] = {}  # by pid
-        self._strays: dict[int, int] = {}  # status by pid
-        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        self._unclaimed: dict[int, int] = {}  # status by pid
+        prctl.change(prctl.PR_SET_CHILD_SUBREAPER, 1)
 
     def child(self, host: HostId) -> Child:
         """Return a host that is ordered or lives."""
@@ -105,10 +66,10 @@ class Nursery:
                 found += child.fds()
         return found
 
-    def forgive(self) -> None:
+    def listen_again(self) -> None:
         """Listen again to hosts that wrote too much; to be called once a second."""
         for child in self._children.values():
-            child.forgive()
+            child.listen_again()
 
     def read(self, fd: int) -> list[Event]:
         """Take what has arrived on an fd; return what happened."""
@@ -128,7 +89,7 @@ class Nursery:
         theirs.set_inheritable(True)
         dialects = sorted({plan.dialect for plan in self._plans})
         module = [str(theirs.fileno()), *dialects]
-        command = children.command(self._household.zygote, module)
+        command = children.command(self._basis.zygote, module)
         try:
             self._zygote_pid = os.posix_spawn(
                 sys.executable,
@@ -183,9 +144,9 @@ class Nursery:
             elif pid in self._hosts:
                 found += self._host_ended(self._hosts[pid], status)
             else:
-                self._strays[pid] = status
-                if len(self._strays) > _STRAYS:
-                    del self._strays[next(iter(self._strays))]
+                self._unclaimed[pid] = status
+                if len(self._unclaimed) > _MOST_UNCLAIMED:
+                    del self._unclaimed[next(iter(self._unclaimed))]
 
     def close(self) -> None:
         """End the zygote and every host, and wait for them."""
@@ -207,11 +168,11 @@ class Nursery:
     # ---- orders --------------------------------------------------------------------
 
     def _order(self, order: Fork) -> None:
-        household, plan = self._household, order.plan
+        basis, plan = self._basis, order.plan
         assert self._channel is not None
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as undo:
             door = listening.listen(
-                household.endpoint, household.run, f"{order.number}-{order.host[-8:]}"
+                basis.endpoint, basis.run, f"{order.number}-{order.host[-8:]}"
             )
             theirs.callback(door.sock.close)
             undo.callback(listening.remove, door.endpoint)
@@ -223,16 +184,16 @@ class Nursery:
             errors_fd, errors_end = _pipe()
             theirs.callback(os.close, errors_end)
             undo.callback(os.close, errors_fd)
-            pair = curve.fresh() if door.is_tcp and household.badges else None
-            uid = self._uid_of(order)
+            pair = curve.fresh() if door.is_tcp and basis.badges else None
+            uid = provision.uid_of(order, basis)
             up = HostUp(
                 host=order.host,
                 pool=plan.pool,
-                machine=household.machine,
+                machine=basis.machine,
                 endpoint=door.endpoint,
                 server_key=b"" if pair is None else pair.public,
-                notices=household.notices,
-                notices_key=household.notices_key,
+                notices=basis.notices,
+                notices_key=basis.notices_key,
                 layers=(),
                 missing=(),
                 pid=0,
@@ -240,54 +201,19 @@ class Nursery:
             )
             self._children[order.host] = Child(up, page, report_fd, errors_fd)
             undo.pop_all()  # from here on they are the child's
-            config = self._config(order, door, b"" if pair is None else pair.secret)
+            secret = b"" if pair is None else pair.secret
+            config = provision.config(order, basis, door.endpoint, secret)
             message = zygote.Order(
                 host=order.host,
                 title=f"luafarm-vmhost {plan.pool}/{order.number}",
                 config=config.pack(),
-                confinement=self._confinement(order, uid, keys=pair is not None),
+                confinement=provision.confinement(
+                    order, basis, uid, supervisor=os.getpid(), keys=pair is not None
+                ),
                 required=plan.required,
             )
             fds = [door.sock.fileno(), page, report_end, errors_end]
             socket.send_fds(self._channel, [message.pack()], fds)
-
-    def _config(self, order: Fork, door: Door, secret: bytes) -> HostConfig:
-        household, plan = self._household, order.plan
-        return HostConfig(
-            host=order.host,
-            pool=plan.pool,
-            machine=household.machine,
-            endpoint=door.endpoint,
-            dialect=plan.dialect,
-            jit=plan.jit,
-            trusted=plan.trusted,
-            cpath=plan.cpath,
-            max_states=household.max_states,
-            max_bytes=plan.memory_bytes,
-            grace_s=household.grace_s,
-            secret_key=secret,
-            badges=household.badges if secret else (),
-            compat=household.compat,
-        )
-
-    def _confinement(self, order: Fork, uid: int | None, *, keys: bool) -> Confinement:
-        plan = order.plan
-        return Confinement(
-            trusted=plan.trusted,
-            jit=plan.jit,
-            keys=keys,
-            supervisor=os.getpid(),
-            uid=uid,
-            gid=-1 if uid is None else uid,
-            groups=(),
-            address_space=plan.memory_bytes + OWN_SPACE,
-            empty=str(self._household.empty),
-        )
-
-    def _uid_of(self, order: Fork) -> int | None:
-        uids = self._household.uids
-        # a trusted pool reads the files that the supervisor's user may read
-        return None if uids is None or order.plan.trusted else uids[order.seat]
 
     def _environment(self) -> dict[str, str]:
         """Return what the zygote finds in its environment.
@@ -313,11 +239,11 @@ class Nursery:
                 break  # it ended with orders unread; SIGCHLD follows
             if not data:
                 break
-            answer = zygote.unpack_forked(data)
+            answer = zygote.unpack_answer(data)
             found += self._answered(answer)
         return found
 
-    def _answered(self, answer: zygote.Forked) -> list[Event]:
+    def _answered(self, answer: zygote.ForkAnswer) -> list[Event]:
         if answer == zygote.WARM:
             return [events.ZygoteWarm()]
         child = self._children.get(answer.host)
@@ -330,8 +256,8 @@ class Nursery:
         child.pid = answer.pid
         self._hosts[answer.pid] = answer.host
         found: list[Event] = [events.Forked(answer.host)]
-        if answer.pid in self._strays:  # it ended before this answer was read
-            found += self._host_ended(answer.host, self._strays.pop(answer.pid))
+        if answer.pid in self._unclaimed:  # it ended before this answer was read
+            found += self._host_ended(answer.host, self._unclaimed.pop(answer.pid))
         return found
 
     def _zygote_ended(self, status: int) -> list[Event]:
@@ -381,7 +307,7 @@ def _read_report(child: Child) -> list[Event]:
         return [events.KillWanted(child.host, str(error))]
     found: list[Event] = []
     for one in said:
-        if isinstance(one, Sealed):
+        if isinstance(one, LayersTold):
             found.append(events.Sealed(child.host, one.layers, one.lacking))
         else:
             found.append(events.Ready(child.host))
