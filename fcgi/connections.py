@@ -20,7 +20,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from fcgi.channel import Channels
 from fcgi.family import Handover
@@ -58,10 +58,8 @@ class Peer(Protocol):
 class Listener(Protocol):
     """What speaks a protocol on the connections of some listening sockets."""
 
-    @property
-    def mark(self) -> bytes:
-        """The byte that names the protocol to other fronts."""
-        ...
+    #: the byte that names the protocol to other fronts
+    mark: ClassVar[bytes]
 
     def is_allowed(self, connection: socket.socket, address: object) -> bool:
         """Return whether a client may connect from there."""

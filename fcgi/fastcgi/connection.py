@@ -30,6 +30,7 @@ from fcgi.arrival import Limits
 from fcgi.cgi.refusal import Refusal
 from fcgi.closing import CLOSE, HALF_CLOSE_S, LINGER, LINGER_S, OPEN
 from fcgi.fastcgi import management, records
+from fcgi.fastcgi.reader import Reader
 from fcgi.fastcgi.request import (
     ENDED,
     PARAMS_OPEN,
@@ -49,8 +50,6 @@ connection for the end of the reply, or waits for the rest of an announced lengt
 MANY: Final = 1 << 20
 """Records in one call where nobody else waits."""
 
-_MIN_BYTES: Final = records.HEADER_BYTES
-
 
 class Connection:
     """One connection of a web server."""
@@ -59,14 +58,7 @@ class Connection:
         self._limits = limits
         #: all and only begun ids that are not ended, each in stage RECEIVING or RUNNING
         self._requests: dict[int, Request] = {}
-        #: the start of a record that is not whole, shorter than `_needed`
-        self._partial = bytearray()
-        self._needed = _MIN_BYTES
-        self._partial_since = now  # seconds
-        #: some of what came is not looked at yet: `_more`, from `_more_at` on
-        self.has_more = False
-        self._more = b""
-        self._more_at = 0
+        self._reader = Reader(now)
         #: management replies and ENDs that `data_to_send` has not handed over
         self._out = bytearray()
         #: no further request is wanted: the connection closes when it is empty
@@ -90,40 +82,44 @@ class Connection:
         most: records that are looked at; `has_more` tells if there are others.
         """
         events: list[Event] = []
+        reader = self._reader
         if self.closing != OPEN or self._is_half_closed:
-            self._forget_more()
+            reader.forget()
             return events
         self._touched = now
-        is_fresh = not self._partial
-        at = 0
-        if self.has_more:
-            at, data = self._more_at, self._more + data
-            self._forget_more()
-        elif not is_fresh:
-            self._partial += data
-            if len(self._partial) < self._needed:
-                return events
-            data = bytes(self._partial)
-            self._partial.clear()
-        elif not self._requests:
+        if not self._requests and reader.is_empty():
             whole = whole_get(data, self._limits, now)
             if whole is not None:
                 self._requests[1] = whole
                 events.append(whole)
                 return events
-        self._look(data, at, most, now, is_fresh, events)
+        reader.feed(data, now)
+        left = most
+        while left and reader.next():
+            self._record(now, events)
+            if self.closing != OPEN:
+                reader.forget()
+                return events
+            left -= 1
+        if not left:
+            reader.pause()
+        if reader.fault:
+            self._fail(reader.fault, events)
         return events
+
+    @property
+    def has_more(self) -> bool:
+        """Some of what came is not looked at yet."""
+        return self._reader.has_more
 
     def active(self) -> int:
         """Return how many requests have begun and are not ended."""
         return len(self._requests)
 
     def is_idle(self) -> bool:
-        """Return whether a reader that knows nothing of the past could go on here."""
-        return not (
+        """Return whether who knows nothing of the past could read on here."""
+        return self._reader.is_empty() and not (
             self._requests
-            or self._partial
-            or self.has_more
             or self._out
             or self.closing
             or self._is_last
@@ -150,7 +146,7 @@ class Connection:
             return events
         self._is_half_closed = self._is_last = True
         self._touched = now
-        self._partial.clear()
+        self._reader.forget()
         for request in list(self._requests.values()):
             if request.stage == RECEIVING:
                 self._drop(request, events)
@@ -182,14 +178,27 @@ class Connection:
             if waited >= HALF_CLOSE_S:
                 self._close(events)
         elif is_paused:
-            self._rest(now)
-        elif self._partial and now - self._partial_since >= self._limits.receive_s:
+            self._touched = self._reader.since = now
+            for request in self._requests.values():
+                request.touched = now
+        elif self._reader.is_late(now - self._limits.receive_s):
             self._fail(f"record not whole after {self._limits.receive_s} s", events)
         elif self._requests:
             self._give_up_late(now, events)
-        elif waited >= self._limits.idle_s and not self._partial:
+        elif waited >= self._limits.idle_s and self._reader.is_empty():
             self.closing = CLOSE
         return events
+
+    def _give_up_late(self, now: float, events: list[Event]) -> None:
+        # busy: idleness counts from the last look that found a request
+        self._touched = now
+        due = now - self._limits.receive_s
+        for request in self._requests.values():
+            if request.stage == RECEIVING and request.touched <= due:
+                request.refuse(Refusal.RECEIVE_TIMEOUT)
+                request.open = 0
+                self._is_cut = self._is_last = True
+                self._arrive(request, events)
 
     # ---- what is answered ----------------------------------------------------------
 
@@ -245,61 +254,14 @@ class Connection:
 
     # ---- records -------------------------------------------------------------------
 
-    def _look(
-        self,
-        data: bytes,
-        at: int,
-        most: int,
-        now: float,
-        is_fresh: bool,
-        events: list[Event],
-    ) -> None:
-        """Look at some records, from a place on, and keep what is not whole."""
-        size = len(data)
-        needed = _MIN_BYTES
-        left = most
-        while size - at >= _MIN_BYTES:
-            if not left:
-                self.has_more = True
-                self._more, self._more_at = data, at
-                return
-            content = data[at + 4] << 8 | data[at + 5]
-            needed = _MIN_BYTES + content + data[at + 6]
-            if data[at] != records.VERSION or at + needed > size:
-                break
-            start = at + _MIN_BYTES
-            request_id = data[at + 2] << 8 | data[at + 3]
-            self._record(
-                data[at + 1], request_id, data, start, start + content, now, events
-            )
-            if self.closing != OPEN:
-                return
-            at += needed
-            needed = _MIN_BYTES
-            left -= 1
-        if at < size:
-            if data[at] != records.VERSION:
-                self._fail(f"record of version {data[at]}; expected 1", events)
-                return
-            if at or is_fresh:
-                self._partial_since = now
-            self._partial += data[at:]
-            self._needed = needed
-
-    def _record(
-        self,
-        kind: int,
-        request_id: int,
-        data: bytes,
-        start: int,
-        end: int,
-        now: float,
-        events: list[Event],
-    ) -> None:
+    def _record(self, now: float, events: list[Event]) -> None:
+        """Take the record that was found."""
+        reader = self._reader
+        kind, data, start, end = reader.kind, reader.data, reader.start, reader.end
         if kind == records.BEGIN_REQUEST:
-            self._begin(request_id, data[start:end], now, events)
+            self._begin(reader.id, data[start:end], now, events)
             return
-        request = self._requests.get(request_id)
+        request = self._requests.get(reader.id)
         if request is not None:
             if not request.open & PARAMS_OPEN:
                 request.touched = now  # PARAMS are small: timed from BEGIN
@@ -313,7 +275,7 @@ class Connection:
                 self._abort(request, events)
             if not request.open and request.stage == RECEIVING:
                 self._arrive(request, events)
-        elif request_id == 0:
+        elif reader.id == 0:
             self._out += management.answer(kind, data[start:end], self._limits)
         # else: an inactive id (3.3), or a type that only applications send
 
@@ -389,45 +351,18 @@ class Connection:
 
     def _settle(self) -> None:
         if self._is_last and not self._requests and not self.closing:
-            if self._is_half_closed or not (
-                self._is_cut or self._partial or self.has_more
-            ):
-                self.closing = CLOSE
-            else:
-                self.closing = LINGER
+            is_clean = self._reader.is_empty() and not self._is_cut
+            self.closing = CLOSE if self._is_half_closed or is_clean else LINGER
 
     def _fail(self, why: str, events: list[Event]) -> None:
         self.error = ProtocolError(why)
         self._close(events)
 
-    def _forget_more(self) -> None:
-        self.has_more = False
-        self._more = b""
-
     def _close(self, events: list[Event]) -> None:
-        self._forget_more()
+        self._reader.forget()
         for request in list(self._requests.values()):
             self._drop(request, events)
-        self._partial.clear()
         self.closing = CLOSE
-
-    # ---- time ----------------------------------------------------------------------
-
-    def _rest(self, now: float) -> None:
-        self._touched = self._partial_since = now
-        for request in self._requests.values():
-            request.touched = now
-
-    def _give_up_late(self, now: float, events: list[Event]) -> None:
-        # busy: idleness counts from the last look that found a request
-        self._touched = now
-        due = now - self._limits.receive_s
-        for request in self._requests.values():
-            if request.stage == RECEIVING and request.touched <= due:
-                request.refuse(Refusal.RECEIVE_TIMEOUT)
-                request.open = 0
-                self._is_cut = self._is_last = True
-                self._arrive(request, events)
 
     # ---- invariants ----------------------------------------------------------------
 
@@ -448,7 +383,7 @@ class Connection:
                 assert len(request.gather) <= kept
             assert not request.refusal or not (request.params or request.body)
         assert len(self._requests) <= 2 * self._limits.requests_per_connection
-        assert len(self._partial) < self._needed or not self._partial
+        self._reader.check()
         assert not self.closing or not self._requests
         if self._is_last:
             assert self.closing or self._requests

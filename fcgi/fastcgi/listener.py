@@ -5,7 +5,7 @@
 import logging
 import os
 import socket
-from typing import Final
+from typing import ClassVar
 
 from fcgi.channel import Channel
 from fcgi.connections import Connections
@@ -21,7 +21,7 @@ logger = logging.getLogger("luafarm.front")
 class FcgiListener:
     """Speaks FastCGI on connections of a front; see `fcgi.connections.Listener`."""
 
-    mark: Final = b"f"
+    mark: ClassVar[bytes] = b"f"
 
     def __init__(
         self, front: Front, terms: Terms, service: Service, connections: Connections

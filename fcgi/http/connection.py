@@ -2,7 +2,7 @@
 
 The loop uses it as it uses `fcgi.fastcgi.connection`: `receive(data, now)` and act on
 the events, write `data_to_send()`, look at `closing`; when `has_more` is true the same
-again in the next turn, with no data, before it reads on. It writes what `reply` (or
+again in the next pass, with no data, before it reads on. It writes what `reply` (or
 `begin`, `piece`, `end`) returns and looks at `closing` and `has_more` again. While
 `is_full` it does not read. `expired(now)` once a second, `eof(now)` when the client
 will send no more, `lost()` when the connection is no more. Nothing here raises for what
@@ -40,7 +40,7 @@ from fcgi.http.request import (
 )
 
 MANY: Final = 1 << 20
-"""Steps in one call where nobody's turn is waited for."""
+"""Steps in one call where nobody else waits for his share."""
 
 SLOWEST: Final = 1024
 """Bytes a second: a body that comes more slowly on the whole is given up. What a modem
@@ -67,7 +67,7 @@ class Connection:
         self._request: Request | None = None
         #: reads the body of `_request`; all and only while that is RECEIVING
         self._reader: h11.Connection | None = None
-        #: some of what came can be looked at, but not in this turn
+        #: some of what came can be looked at, but not in this pass
         self.has_more = False
         #: what `data_to_send` has not handed over
         self._out = b""

@@ -10,7 +10,7 @@ for developers, with the source around the error, unless `show_errors` is off.
 
 import contextlib
 import socket
-from typing import Final
+from typing import ClassVar
 
 from fcgi.channel import Channel
 from fcgi.connections import Connections
@@ -27,7 +27,7 @@ from luafarm.errors import SettingsError
 class HttpListener:
     """Speaks HTTP on connections of a front; see `fcgi.connections.Listener`."""
 
-    mark: Final = b"h"
+    mark: ClassVar[bytes] = b"h"
 
     def __init__(
         self,

@@ -266,7 +266,7 @@ def test_a_channel_that_another_closed_in_the_same_turn_hears_nothing() -> None:
     uvloop.run(run())
 
 
-def test_an_owner_that_is_not_done_goes_on_in_the_next_turn_before_more_is_read(
+def test_an_owner_that_is_not_done_goes_on_in_the_next_pass_before_more_is_read(
     ends: tuple[socket.socket, ...],
 ) -> None:
     async def script(p: Play, client: socket.socket) -> None:

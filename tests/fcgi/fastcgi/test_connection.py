@@ -163,7 +163,7 @@ def test_params_cut_inside_a_pair_are_one_stream() -> None:
     assert request.script_filename == b"/s.lua"
 
 
-def test_a_turn_has_so_many_records_and_the_rest_is_not_lost() -> None:
+def test_a_pass_has_few_records_and_the_rest_is_not_lost() -> None:
     machine = Connection(LIMITS, 0.0)
     ask = rec(9, 0, b"\x0e\x00FCGI_MAX_CONNS")
     sizes: list[int] = []

@@ -71,7 +71,7 @@ def cut(data: bytes, at: set[int]) -> list[bytes]:
 
 @given(traffic, st.sets(st.integers(0, 2000)), st.integers(1, 9))
 @settings(max_examples=400)
-def test_where_the_bytes_are_cut_does_not_matter_nor_how_many_records_a_turn_has(
+def test_where_the_bytes_are_cut_does_not_matter_nor_how_many_records_a_pass_has(
     data: bytes, at: set[int], most: int
 ) -> None:
     whole, parts = Connection(LIMITS, 0.0), Connection(LIMITS, 0.0)

@@ -126,7 +126,7 @@ def test_a_message_of_several_frames_is_told(
     uvloop.run(talk())
 
 
-def test_a_host_that_says_much_leaves_others_a_turn(
+def test_a_host_that_says_much_leaves_others_their_share(
     router: "zmq.Socket[bytes]", tmp_path: Path
 ) -> None:
     frame = bytes(10_000)

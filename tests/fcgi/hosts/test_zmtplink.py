@@ -213,7 +213,7 @@ def test_nothing_is_heard_after_close(listener: socket.socket) -> None:
     uvloop.run(close())
 
 
-def test_a_host_that_says_much_at_once_leaves_others_a_turn(
+def test_a_host_that_says_much_at_once_leaves_others_their_share(
     listener: socket.socket,
 ) -> None:
     async def listen() -> None:
@@ -240,7 +240,7 @@ def test_a_host_that_says_much_at_once_leaves_others_a_turn(
     uvloop.run(listen())
 
 
-def test_a_host_whose_frames_take_long_has_few_of_them_in_a_turn(
+def test_a_host_whose_frames_take_long_has_few_of_them_in_a_pass(
     listener: socket.socket,
 ) -> None:
     async def listen() -> None:
