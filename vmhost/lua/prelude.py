@@ -56,7 +56,6 @@ CONFIG: Final = frozenset(
         "log_lines",
         "memory_bytes",
         "part_bytes",
-        "path",
         "read_bytes",
         "reply_bytes",
         "seed",
