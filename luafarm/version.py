@@ -6,7 +6,11 @@ from typing import Final
 
 VERSION: Final = "0.1.0"
 
-_COMPILED: Final = ("fcgi.records", "fcgi.dispatch", "luafarm.wire")
+_COMPILED: Final = (
+    "fcgi.fastcgi.records",
+    "fcgi.dispatch.machine",
+    "luafarm.wire.codec",
+)
 """Modules that show whether this installation was compiled."""
 
 
