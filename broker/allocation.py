@@ -9,7 +9,7 @@ since it was loaded is no victim, else misses would chase each other for ever.
 
 from typing import Final
 
-from broker.cloning import LEAST_WAIT_S, WORTH_RATIO, Budget, wanted
+from broker.cloning import LEAST_WAIT_S, WORTH_RATIO, CloneAllowance, wanted
 from broker.events import Pressed
 from broker.farm import Farm
 from broker.resolve import shown
@@ -37,7 +37,7 @@ class Allocation:
         self._farm = farm
         self._step = farm.step
         self._cores = cores
-        self._budget = Budget(farm.settings.broker.clone_cpu_share)
+        self._budget = CloneAllowance(farm.settings.broker.clone_cpu_share)
         #: scripts that need a first state and found no space or no host, in order
         self._wanting: dict[Pool, dict[Script, Record]] = {}
         #: scripts with fewer than `min_clones` states for want of space or hosts

@@ -26,7 +26,7 @@ _LEAST_BURST_S: Final = 0.25  # CPU seconds; so that small farms can clone at al
 _LEAST_COST_S: Final = 0.0005  # CPU seconds of the cheapest load with its messages
 
 
-class Budget:
+class CloneAllowance:
     """CPU seconds that loading clones may take: a bucket that fills steadily."""
 
     def __init__(self, share: float) -> None:

@@ -65,3 +65,12 @@ def test_what_setup_compiles_is_what_is_marked() -> None:
         for path in (TREE / package).rglob("*.py"):
             source = path.read_text()
             assert bool(re.search(rule[1], source)) == ("compiled" in marks(source))
+
+
+def test_no_mark_is_misspelled() -> None:
+    for package in PACKAGES:
+        for path in (TREE / package).rglob("*.py"):
+            source = path.read_text()
+            lines = re.findall(r"(?m)^# (?:Impure|Compiled)\b.*", source)
+            assert bool(marks(source)) == bool(lines), path
+            assert len(lines) <= 1, path

@@ -6,7 +6,7 @@ from luafarm.names import RequestId, Script
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Running:
     """What a host runs: a request, or the loading of a script (request 0)."""
 
     request: RequestId
@@ -19,6 +19,6 @@ class Task:
 class Reading:
     """One host's page at one moment."""
 
-    task: Task | None  # None: idle
+    task: Running | None  # None: idle
     requests: int  # that ended
     beat_ns: int  # when the host was last at its loop, CLOCK_MONOTONIC

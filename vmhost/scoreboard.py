@@ -24,7 +24,7 @@ import os
 from typing import Final
 
 from luafarm.names import RequestId, Script
-from vmhost.reading import Reading, Task
+from vmhost.reading import Reading, Running
 
 SIZE: Final = 4096
 NAME_BYTES: Final = 1792  # a longer script path is cut
@@ -125,7 +125,7 @@ class Scoreboard:
         # 63 bits: more is no id, and would not fit the wire
         return tuple(RequestId(i) for i in ordered if 0 < i <= _LOADING >> 1)
 
-    def _task(self) -> Task | None:
+    def _task(self) -> Running | None:
         words = self._words
         for _ in range(_TRIES):
             request = words[_REQUEST_AT]
@@ -136,5 +136,5 @@ class Scoreboard:
             script = Script(bytes(self._page[_NAME_AT : _NAME_AT + length]))
             if words[_REQUEST_AT] == request:
                 known = RequestId(0 if request == _LOADING else request)
-                return Task(known, script, started, deadline)
+                return Running(known, script, started, deadline)
         return None  # it does nothing but begin and end

@@ -43,7 +43,7 @@ those are answered that the script is not to be had now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Looked:
     """What a script asked for."""
 
     source: Source
@@ -282,7 +282,7 @@ class Library:
 
     def answer(
         self, pool: Pool, need: Need, since: float, again: Callable[[float], None]
-    ) -> Answer | None:
+    ) -> Looked | None:
         """Return what a script asked for; None: not yet, and `again` is called.
 
         Code that somebody is writing is waited for, or given as it was before. A
@@ -292,21 +292,21 @@ class Library:
         if found is None:
             if self._is_held(pool, need.script, since, again):
                 return None
-            return Answer(_absent(need, "the broker cannot read it just now"), False)
+            return Looked(_absent(need, "the broker cannot read it just now"), False)
         blob, error = found
         if not blob.path or need.kind == NeedKind.FILE:
-            return Answer(Source(need.ticket, blob, error))
+            return Looked(Source(need.ticket, blob, error))
         if not self._watcher.is_unfinished((pool, blob.path)):
-            return Answer(Source(need.ticket, blob, error))
+            return Looked(Source(need.ticket, blob, error))
         known = self._watcher.known((pool, blob.path))
         before = self._sources.content(pool, blob.path, known) if known else None
         if before is not None:
             blob = Blob(need.kind, need.name, blob.path, known, before)
-            return Answer(Source(need.ticket, blob, ""))
+            return Looked(Source(need.ticket, blob, ""))
         if self._is_held(pool, blob.path, since, again):
             return None
         why = "somebody has it open for writing"
-        return Answer(_absent(need, f"cannot read '{shown(blob.path)}': {why}"))
+        return Looked(_absent(need, f"cannot read '{shown(blob.path)}': {why}"))
 
     def _is_held(
         self, pool: Pool, path: bytes, since: float, again: Callable[[float], None]

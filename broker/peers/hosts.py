@@ -17,7 +17,7 @@ from broker.library.tree import Library
 from broker.peers import zmqlink
 from broker.peers.hearing import MAX_FRAME, MAX_INVENTORY, Hearing
 from broker.peers.peer import Handle, HostLink, Peer
-from broker.peers.zmtplink import IPC, StreamLink
+from broker.peers.zmtplink import IPC, ZmtpLink
 from broker.scriptlog import ScriptLog
 from luafarm.errors import ProtocolError
 from luafarm.keys import curve
@@ -101,7 +101,7 @@ class Hosts:
         max_frame = MAX_FRAME if is_fresh else MAX_INVENTORY
         link: HostLink
         if up.endpoint.startswith(IPC) and not up.server_key:
-            link = StreamLink(up.endpoint, max_frame)
+            link = ZmtpLink(up.endpoint, max_frame)
         else:
             link = zmqlink.KeyLink(
                 self._context, up, self._keys, max_frame, self._complaints

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import zmq
 
 from broker.peers.zmqlink import KeyLink
-from broker.peers.zmtplink import StreamLink
+from broker.peers.zmtplink import ZmtpLink
 from luafarm.allowance import Allowance
 from luafarm.wire.messages import HostUp
 
@@ -24,7 +24,7 @@ _TIME_SHARE: Final = 0.1  # and then of every second: then it is not heard for a
 Handle = zmq.Socket[bytes] | int
 """What a poller takes."""
 
-HostLink = KeyLink | StreamLink
+HostLink = KeyLink | ZmtpLink
 """A connection to a VM host, with keys or over TCP, and without."""
 
 

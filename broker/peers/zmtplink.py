@@ -25,7 +25,7 @@ MOST_COMMANDS: Final = 64
 """Commands in one look: nobody pings a broker that does not ping."""
 
 
-class StreamLink:
+class ZmtpLink:
     """One DEALER that never blocks."""
 
     def __init__(self, endpoint: str, max_frame: int) -> None:

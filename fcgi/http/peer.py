@@ -23,7 +23,7 @@ from fcgi.closing import CLOSE, LINGER
 from fcgi.http import variables
 from fcgi.http.connection import Connection
 from fcgi.http.request import Aborted, Chunk, Event, Request
-from fcgi.http.roots import Place
+from fcgi.http.roots import Location
 from fcgi.http.site import Site
 from fcgi.outbox import Outbox
 from fcgi.spool import BodySpool
@@ -44,7 +44,7 @@ class HttpExchange:
         self.spool: BodySpool | None = None  # of a long body
         self._peer = peer
         self._stream: replies.Stream | None = None  # of a reply that has begun
-        self._places: Iterator[Place] = iter(())  # where its script may be as well
+        self._places: Iterator[Location] = iter(())  # where its script may be as well
 
     # ---- on its way ----------------------------------------------------------------
 
@@ -61,7 +61,7 @@ class HttpExchange:
         else:
             self._ask(place)
 
-    def _ask(self, place: Place) -> None:
+    def _ask(self, place: Location) -> None:
         request, peer = self.request, self._peer
         if not peer.is_asking(self):
             return  # the client went away meanwhile

@@ -12,7 +12,7 @@ INDEX: Final = b"index.lua"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """A place in a root where the script of a path may be."""
 
     root: bytes
@@ -34,7 +34,7 @@ class Roots:
         """Return how many there are."""
         return len(self._roots)
 
-    def places(self, path: bytes) -> Iterator[Place]:
+    def places(self, path: bytes) -> Iterator[Location]:
         """Return where the script of a path may be, in turn.
 
         path: of a URL, decoded, with a slash at first and no `..` component.
@@ -46,4 +46,4 @@ class Roots:
                 meant = path + INDEX  # a directory means its index
                 ends = names.ends(meant)
             if ends:
-                yield Place(root, meant[: ends[-1]], meant[ends[-1] :])
+                yield Location(root, meant[: ends[-1]], meant[ends[-1] :])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fcgi.http.request import Request
-from fcgi.http.roots import Place
+from fcgi.http.roots import Location
 
 _NAME: Final = re.compile(rb"[a-z0-9-]+")
 """Field names that scripts get, as nginx has it: X_Real_IP or X.Real.IP, which anybody
@@ -42,7 +42,9 @@ def end(address: object) -> tuple[bytes, bytes]:
     return host.encode(), port.encode()
 
 
-def parameters(request: Request, place: Place, ends: Ends) -> list[tuple[bytes, bytes]]:
+def parameters(
+    request: Request, place: Location, ends: Ends
+) -> list[tuple[bytes, bytes]]:
     """Return the parameters of a request whose script may be at a place."""
     fields = _merged(request.fields)
     length = str(request.body_bytes).encode() if request.body_bytes else b""

@@ -2,11 +2,11 @@
 
 import pytest
 
-from broker.cloning import Budget, wanted
+from broker.cloning import CloneAllowance, wanted
 
 
 def test_the_budget_allows_a_burst_and_then_its_share() -> None:
-    budget = Budget(0.03)
+    budget = CloneAllowance(0.03)
     burst = sum(budget.allows(0.01, 8, 0.0) for _ in range(1000))
     assert burst == pytest.approx(0.03 * 8 * 8.0 / 0.01, abs=1)
     rest = sum(budget.allows(0.01, 8, 1.0 + i / 100) for i in range(1000))
@@ -14,7 +14,7 @@ def test_the_budget_allows_a_burst_and_then_its_share() -> None:
 
 
 def test_a_load_dearer_than_the_whole_budget_is_allowed_when_it_is_full() -> None:
-    budget = Budget(0.03)
+    budget = CloneAllowance(0.03)
     assert budget.allows(100.0, 1, 0.0)
     assert not budget.allows(0.001, 1, 0.0)
     assert not budget.allows(100.0, 1, 1.0)
@@ -22,11 +22,11 @@ def test_a_load_dearer_than_the_whole_budget_is_allowed_when_it_is_full() -> Non
 
 
 def test_without_a_share_there_are_no_clones() -> None:
-    assert not Budget(0.0).allows(0.001, 8, 0.0)
+    assert not CloneAllowance(0.0).allows(0.001, 8, 0.0)
 
 
 def test_a_free_load_still_costs_something() -> None:
-    budget = Budget(0.03)
+    budget = CloneAllowance(0.03)
     assert sum(budget.allows(0.0, 2, 0.0) for _ in range(10_000)) < 1000
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from luafarm.names import RequestId, Script
 from vmhost import scoreboard
-from vmhost.reading import Task
+from vmhost.reading import Running
 from vmhost.scoreboard import NAME_BYTES, RECENT, SIZE, HostSlot, Scoreboard
 
 
@@ -37,8 +37,8 @@ class Watched:
         return self._words[at]
 
 
-def task(request: int, script: bytes, started: int, deadline: int) -> Task:
-    return Task(RequestId(request), Script(script), started, deadline)
+def task(request: int, script: bytes, started: int, deadline: int) -> Running:
+    return Running(RequestId(request), Script(script), started, deadline)
 
 
 def test_a_new_page_is_idle_and_empty(page: int) -> None:
@@ -114,12 +114,12 @@ tasks = st.builds(
 
 @given(st.lists(tasks, max_size=12, unique_by=lambda t: t.request))
 def test_a_reader_sees_one_whole_task_or_none_between_any_two_stores(
-    done: list[Task],
+    done: list[Running],
 ) -> None:
     fd = scoreboard.create()
     try:
         slot, board = HostSlot(fd), Scoreboard(fd)
-        allowed: list[Task | None] = [None]
+        allowed: list[Running | None] = [None]
         begun: list[RequestId] = []
 
         def look() -> None:
@@ -189,7 +189,7 @@ def test_a_live_reader_never_sees_a_mixture(page: int) -> None:
             if found is not None:
                 request = found.request
                 name = Script(b"/%d.lua" % request)
-                assert found == Task(request, name, request * 3, request * 5)
+                assert found == Running(request, name, request * 3, request * 5)
                 seen += 1
         assert seen == 2000
     finally:

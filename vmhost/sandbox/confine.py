@@ -59,7 +59,7 @@ class _MissingError(Exception):
 
 
 @cache
-def prepare() -> landlock.Held | None:
+def prepare() -> landlock.Taken | None:
     """Find out what the kernel offers, once, in the process that forks the hosts."""
     try:
         return landlock.rights()

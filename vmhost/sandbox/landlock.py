@@ -21,7 +21,7 @@ _MOST_BITS: Final = 32  # more rights of one kind than any kernel is likely to h
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Taken:
     """What a ruleset took away: the kernel's version and the rights as bit masks."""
 
     abi: int
@@ -60,16 +60,16 @@ def _accepts(files: int, network: int, scopes: int) -> bool:
     return True
 
 
-def rights() -> Held:
+def rights() -> Taken:
     """Return all rights that this kernel can take away. Raise OSError without any."""
     abi = kernel.landlock_abi()
     files = _widest(lambda mask: _accepts(mask, 0, 0))
     network = _widest(lambda mask: _accepts(files, mask, 0))
     scopes = _widest(lambda mask: _accepts(files, 0, mask))
-    return Held(abi, files, network, scopes)
+    return Taken(abi, files, network, scopes)
 
 
-def give_up(held: Held) -> None:
+def give_up(held: Taken) -> None:
     """Give up these rights; needs no_new_privs, binds threads started later only."""
     ruleset = _ruleset(held.files, held.network, held.scopes)
     try:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from luafarm.names import HostId, RequestId
-from vmhost.reading import Reading, Task
+from vmhost.reading import Reading, Running
 from vmhost.sandbox.layers import Layer
 
 
@@ -56,7 +56,7 @@ class Exited:
 
     host: HostId
     code: int  # exit code, or the negative number of the signal that killed it
-    task: Task | None  # what it was running
+    task: Running | None  # what it was running
     begun: tuple[RequestId, ...]  # what it began lately, in order
     errors: str  # the end of its standard error
 

@@ -7,7 +7,7 @@ from typing import Final
 from luafarm.ends import Death
 from luafarm.names import HostId
 from vmhost.deaths import Cause
-from vmhost.reading import Reading, Task
+from vmhost.reading import Reading, Running
 from vmhost.sandbox.layers import Layer
 from vmhost.supervisor.plan import LONGEST_S, PoolPlan
 
@@ -156,7 +156,7 @@ class Seat:
             return Cause(Death.SILENT, text)
         return None
 
-    def is_overdue(self, task: Task | None, now: float, grace_s: float) -> bool:
+    def is_overdue(self, task: Running | None, now: float, grace_s: float) -> bool:
         """Return whether what the host runs should have ended by now.
 
         The host itself writes the deadline; no task is left longer than the pool's

@@ -2,21 +2,21 @@
 
 import pytest
 
-from fcgi.http.roots import Place, Roots
+from fcgi.http.roots import Location, Roots
 from luafarm.config.settings import PoolSettings
 
 ONE = PoolSettings(root=("/srv/one", "/srv/two/"))
 OTHER = PoolSettings(root=("/srv/php",), scripts=("*.php", "index.lua"))
 
 
-def places(path: bytes, *pools: PoolSettings) -> list[Place]:
+def places(path: bytes, *pools: PoolSettings) -> list[Location]:
     return list(Roots(pools).places(path))
 
 
 def test_all_roots_are_asked_in_the_order_of_the_settings() -> None:
     assert places(b"/a.lua", ONE, OTHER) == [
-        Place(b"/srv/one", b"/a.lua", b""),
-        Place(b"/srv/two", b"/a.lua", b""),
+        Location(b"/srv/one", b"/a.lua", b""),
+        Location(b"/srv/two", b"/a.lua", b""),
     ]
     assert [p.root for p in places(b"/index.lua", OTHER, ONE)] == [
         b"/srv/php",
@@ -43,7 +43,9 @@ def test_all_roots_are_asked_in_the_order_of_the_settings() -> None:
 def test_the_last_name_of_a_script_ends_it(
     path: bytes, script: bytes, info: bytes
 ) -> None:
-    assert places(path, PoolSettings(root=("/srv",))) == [Place(b"/srv", script, info)]
+    assert places(path, PoolSettings(root=("/srv",))) == [
+        Location(b"/srv", script, info)
+    ]
 
 
 @pytest.mark.parametrize("path", [b"/a", b"/a.txt", b"/.a.lua", b"/.lua/", b"/a.lua2"])

@@ -3,11 +3,11 @@
 import pytest
 
 from fcgi.http.request import Request
-from fcgi.http.roots import Place
+from fcgi.http.roots import Location
 from fcgi.http.target import Target
 from fcgi.http.variables import Ends, end, parameters
 
-PLACE = Place(b"/srv", b"/a.lua", b"/b")
+PLACE = Location(b"/srv", b"/a.lua", b"/b")
 ENDS = Ends((b"10.0.0.1", b"4711"), (b"10.0.0.2", b"8080"))
 
 

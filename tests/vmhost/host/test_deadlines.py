@@ -10,7 +10,7 @@ from luafarm.names import RequestId, Script
 from vmhost.host.alarm import Alarm
 from vmhost.host.deadlines import Deadlines
 from vmhost.host.timer import Budget, KernelTimer
-from vmhost.reading import Task
+from vmhost.reading import Running
 from vmhost.scoreboard import HostSlot, Scoreboard, create
 
 BUDGET, OTHER = (30.0, 10.0), (10.0, 5.0)
@@ -54,7 +54,7 @@ def stage() -> Iterator[Stage]:
 
 def test_a_task_is_told_to_all_three_and_ends(stage: Stage) -> None:
     number = stage.deadlines.begin(7, b"/a", BUDGET, 1 * S, 31 * S)
-    task = Task(RequestId(7), Script(b"/a"), 1 * S, 31 * S)
+    task = Running(RequestId(7), Script(b"/a"), 1 * S, 31 * S)
     assert stage.board.read().task == task
     assert stage.timer.armed == [(BUDGET, 1 * S)]
     stage.alarm.look(31 * S)
@@ -71,7 +71,9 @@ def test_what_comes_next_in_a_task_has_a_budget_and_an_alarm_of_its_own(
     second = stage.deadlines.allow(BUDGET, 5 * S, 35 * S)
     assert first != second
     assert stage.timer.armed == [(OTHER, 1 * S), (BUDGET, 5 * S)]
-    assert stage.board.read().task == Task(RequestId(7), Script(b"/a"), 1 * S, 41 * S)
+    assert stage.board.read().task == Running(
+        RequestId(7), Script(b"/a"), 1 * S, 41 * S
+    )
     stage.alarm.look(35 * S)
     assert stage.said == [second]
 

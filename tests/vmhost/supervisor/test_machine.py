@@ -10,7 +10,7 @@ from luafarm.ends import Death
 from luafarm.names import HostId, Pool, RequestId, Script
 from luafarm.wire.messages import HostLost
 from vmhost import deaths
-from vmhost.reading import Reading, Task
+from vmhost.reading import Reading, Running
 from vmhost.sandbox.layers import Layer
 from vmhost.supervisor import events
 from vmhost.supervisor.actions import (
@@ -46,7 +46,7 @@ from vmhost.supervisor.seat import (
 )
 
 PATIENCE = Patience(grace_s=0.5, start_s=10.0, stop_s=8.0, spawn_max_s=5.0)
-TASK = Task(RequestId(77), Script(b"/srv/slow.lua"), 1_000_000_000, 31_000_000_000)
+TASK = Running(RequestId(77), Script(b"/srv/slow.lua"), 1_000_000_000, 31_000_000_000)
 IDLE = Reading(None, 0, 0)
 
 
@@ -104,7 +104,7 @@ class Play:
                 self.feed(events.Forked(fork.host), events.Ready(fork.host))
 
     def die(
-        self, host: HostId, code: int = -9, task: Task | None = None
+        self, host: HostId, code: int = -9, task: Running | None = None
     ) -> list[Action]:
         begun = () if task is None else (RequestId(5), task.request)
         return self.feed(events.Exited(host, code, task, begun, "last words\n"))
@@ -260,7 +260,7 @@ def test_a_killed_host_is_not_killed_twice() -> None:
 def test_a_host_cannot_buy_time_with_a_late_deadline() -> None:
     started = warm(pool(longest_s=20.0))
     host = only_host(started)
-    endless = Reading(Task(RequestId(1), Script(b"/x"), 0, 10**14), 0, 0)
+    endless = Reading(Running(RequestId(1), Script(b"/x"), 0, 10**14), 0, 0)
     assert started.look(readings={host: endless}) == []
     assert started.look(20.4, readings={host: endless}) == []
     assert started.look(0.2, readings={host: endless}) == [KillHost(host)]
@@ -270,7 +270,7 @@ def test_short_tasks_in_a_row_are_not_one_long_task() -> None:
     started = warm(pool(longest_s=20.0))
     host = only_host(started)
     for request in range(1, 100):
-        running = Task(RequestId(request), Script(b"/x"), request, 10**14)
+        running = Running(RequestId(request), Script(b"/x"), request, 10**14)
         assert started.look(1.0, readings={host: Reading(running, 0, 0)}) == []
 
 
@@ -299,7 +299,7 @@ def test_an_idle_host_whose_loop_stands_still_is_killed() -> None:
     [
         lambda n: Reading(None, 0, n),  # it beats
         lambda n: Reading(None, n, 0),  # it is never idle for long
-        lambda n: Reading(Task(RequestId(1), Script(b"/x"), 0, 10**14), 0, 0),
+        lambda n: Reading(Running(RequestId(1), Script(b"/x"), 0, 10**14), 0, 0),
     ],
 )
 def test_a_host_that_shows_any_sign_of_life_is_left_alone(
@@ -330,7 +330,7 @@ def test_a_host_whose_deadline_is_later_than_any_budget_is_killed_at_sight(
 
     def claim(deadline_s: float) -> Reading:
         deadline_ns = int((started.now + 1.0 + deadline_s) * 1e9)
-        return Reading(Task(RequestId(1), Script(b"/x"), 0, deadline_ns), 0, 0)
+        return Reading(Running(RequestId(1), Script(b"/x"), 0, deadline_ns), 0, 0)
 
     assert started.look(1.0, {host: claim(LONGEST_S)}) == []
     assert started.look(1.0, {host: claim(deadline_s)}) == [KillHost(host)]

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from luafarm.names import HostId, Pool, RequestId, Script
 from tests.vmhost.supervisor.test_machine import PATIENCE, pool
-from vmhost.reading import Reading, Task
+from vmhost.reading import Reading, Running
 from vmhost.supervisor import events
 from vmhost.supervisor.actions import (
     Action,
@@ -140,7 +140,7 @@ class World(RuleBasedStateMachine):
         host = self.pick(data, set(self.alive))
         del self.alive[host]
         self.ready.discard(host)
-        task = Task(RequestId(1), Script(b"/x"), 0, 0) if busy else None
+        task = Running(RequestId(1), Script(b"/x"), 0, 0) if busy else None
         self.feed(events.Exited(host, code, task, (), ""))
         assert host not in self.announced
 
@@ -169,7 +169,7 @@ class World(RuleBasedStateMachine):
     ) -> None:
         self.now += after
         deadline = 1 if late else int((self.now + 30) * 1e9)
-        task = Task(RequestId(9), Script(b"/x"), int(self.now * 1e9), deadline)
+        task = Running(RequestId(9), Script(b"/x"), int(self.now * 1e9), deadline)
         readings = [
             (
                 host,
