@@ -8,7 +8,7 @@ HTTP ?= 127.0.0.1:8080
 SOURCES := setup.py pyproject.toml README.md LICENSE \
 	$(shell find luafarm fcgi broker vmhost -name '*.py' -o -name '*.lua')
 
-.PHONY: hostile simulate help setup run test check fmt lint types layers unit process compiled \
+.PHONY: chaos hostile simulate help setup run test check fmt lint types layers unit process compiled \
 	packages wheel bench bench-quick bench-live manual clean
 .DELETE_ON_ERROR:
 
@@ -107,6 +107,12 @@ hostile: .venv/.ready     ## attack with hostile scripts, and with captured VM h
 	$(BIN)/python -m tests.hostile
 	$(BIN)/python -m tests.hostile --bystander
 	$(BIN)/python -m tests.captured
+
+CHAOS ?= --seconds 600
+
+chaos: .venv/.ready       ## do everything to a farm behind nginx (CHAOS="--seed N ...")
+	tests/servers/packages.sh test
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 # The tests of the hot modules and of `luafarm up` once more, against the installed
 # wheel and away from the source tree, which would hide it.
