@@ -21,6 +21,7 @@ from tests.servers.server import Application
 FRONTS = 2
 HOSTS = 4  # of each pool
 START_S = 120.0
+STOP_S = 60.0
 RECOVERED_S = 120.0
 _RELOAD_S = 20.0
 _SMALL_DISK = "64m"
@@ -81,7 +82,7 @@ class Stage:
         self.tcp_port = daemon.free_port()
         self.socket = place / "front.sock"
         self.port = 0  # of nginx
-        self.ends: list[str] = []  # unforeseen ends of `luafarm up`
+        self.outlived: list[str] = []  # processes, a sentence each
         self.output: Output | None = None
         self._config = place / "luafarm.toml"
         listen = f"127.0.0.1:{self.tcp_port}" if self.is_tcp else f"unix:{self.socket}"
@@ -126,12 +127,15 @@ class Stage:
         """Stop the farm in good order; return its exit code."""
         assert self._up is not None
         self._up.terminate()
-        try:
-            code = self._up.wait(60.0)
-        except subprocess.TimeoutExpired:
-            self.ends.append("`luafarm up` did not stop within 60 s")
-            code = -signal.SIGKILL
-        return code
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._up.wait(STOP_S)
+        with contextlib.suppress(AssertionError):
+            until(lambda: not procfs.session(self.pid), "all have ended", STOP_S)
+        for pid in procfs.session(self.pid):
+            # a next farm would wait for it, or share its sockets with it
+            self.outlived.append(f"{procfs.title(pid) or pid} outlived its farm")
+            processes.send(pid, signal.SIGKILL)
+        return self._up.wait(STOP_S)
 
     def close(self) -> None:
         """End whatever is left, and the small disk."""

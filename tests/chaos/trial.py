@@ -79,4 +79,4 @@ def _end(farm: Stage) -> list[str]:
     if farm.has_ended():
         return farm.remains()
     code = farm.stop()
-    return [*([f"exit code {code}"] if code else []), *farm.ends, *farm.remains()]
+    return [*([f"exit code {code}"] if code else []), *farm.outlived, *farm.remains()]
