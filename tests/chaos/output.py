@@ -38,9 +38,10 @@ class Output:
         self._reads.set()
         self._thread.join()
 
-    def join(self) -> None:
-        """Return when nobody can write to it any more, or it is closed."""
-        self._thread.join()
+    def join(self, seconds: float | None = None) -> bool:
+        """Return whether nobody can write to it any more, or it is closed."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     @contextlib.contextmanager
     def stalled(self) -> Iterator[None]:

@@ -109,7 +109,9 @@ class Stage:
     def start(self) -> None:
         """Start the farm; it needs not serve yet."""
         if self.output is not None:
-            self.output.join()
+            if not self.output.join(STOP_S):
+                self.outlived.append("somebody holds the log of a farm that ended")
+            self.output.close()
         receiver, end = os.pipe()
         self._up = subprocess.Popen(
             [*LUAFARM, "up", "--config", str(self._config)],
