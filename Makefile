@@ -11,8 +11,8 @@ SOURCES := setup.py pyproject.toml README.md LICENSE \
 # Tests wait more than they compute: some modules of them side by side, each in one process.
 TEST := pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: hostile simulate help setup run test test-all check fmt lint types layers unit process \
-	compiled packages wheel bench bench-quick bench-live manual clean
+.PHONY: chaos hostile simulate help setup run test test-all check fmt lint types layers unit \
+	process compiled packages wheel bench bench-quick bench-live manual clean
 .DELETE_ON_ERROR:
 
 help:           ## list the targets
@@ -116,6 +116,12 @@ hostile: .venv/.ready     ## attack with hostile scripts, and with captured VM h
 	$(BIN)/python -m tests.hostile
 	$(BIN)/python -m tests.hostile --bystander
 	$(BIN)/python -m tests.captured
+
+CHAOS ?= --seconds 600
+
+chaos: .venv/.ready       ## do everything to a farm behind nginx (CHAOS="--seed N ...")
+	tests/servers/packages.sh test
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 # What has compiled code on its way once more, against the installed wheel and away from
 # the source tree, which would hide it: the hot modules, and a farm of them by FastCGI.

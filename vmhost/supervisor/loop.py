@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Final, assert_never
 
 import zmq
+from msgspec import structs
 
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
@@ -252,7 +253,7 @@ class _Loop:
 
     def _up(self, host: HostId) -> HostUp:
         child = self._processes.child(host)
-        return replace(
+        return structs.replace(
             child.up,
             pid=child.pid,
             layers=tuple(layer.name for layer in child.layers if layer.holds),

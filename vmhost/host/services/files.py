@@ -8,8 +8,9 @@ What a state has asked for once it is told again without the broker. All of it c
 used, also that there is no such file: a change of it makes a new generation.
 """
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from luafarm.wire.messages import Blob, Message, Need, NeedKind, Source
 from vmhost.host.held import MAX_DEPENDENCIES

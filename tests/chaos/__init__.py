@@ -1,0 +1,1 @@
+"""The whole farm behind nginx while everything goes wrong: what every request got."""

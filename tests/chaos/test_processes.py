@@ -1,0 +1,114 @@
+"""What faults do to processes and connections."""
+
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import processes
+from tests.farm.farms import until
+
+WAITS = "import sys; sys.stdin.read()"
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-c", WAITS]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, start_new_session=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_process_hangs_while_it_is_stopped_and_goes_on_after(
+    child: "subprocess.Popen[bytes]",
+) -> None:
+    with processes.stopped([child.pid]):
+        until(lambda: state(child.pid) == "T", "it hangs")
+    until(lambda: state(child.pid) in "SR", "it goes on")
+
+
+def test_a_process_that_is_gone_is_no_error(
+    child: "subprocess.Popen[bytes]",
+) -> None:
+    assert processes.send(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not processes.send(child.pid, signal.SIGKILL)
+    assert processes.fds(child.pid) == []
+    assert processes.resident_kib(child.pid) == 0
+    assert processes.cut(child.pid, lambda own, peer: True) == 0
+    with processes.stopped([child.pid]):
+        pass
+
+
+def test_a_process_can_open_nothing_more_and_gets_its_limit_back(
+    child: "subprocess.Popen[bytes]",
+) -> None:
+    until(lambda: bool(processes.fds(child.pid)), "it runs")
+    before = resource.prlimit(child.pid, resource.RLIMIT_NOFILE)
+    with processes.without_descriptors(child.pid):
+        limit, _ = resource.prlimit(child.pid, resource.RLIMIT_NOFILE)
+        assert limit == max(processes.fds(child.pid)) + 1
+    assert resource.prlimit(child.pid, resource.RLIMIT_NOFILE) == before
+
+
+def test_processes_of_another_session_are_not_found(
+    child: "subprocess.Popen[bytes]",
+) -> None:
+    until(lambda: bool(processes.titled(child.pid, sys.executable)), "it runs")
+    assert processes.titled(child.pid, sys.executable) == [child.pid]
+    assert processes.titled(os.getpid(), sys.executable) == []
+    assert processes.titled(child.pid, "luafarm-") == []
+
+
+def test_a_tcp_connection_is_reset_and_others_are_left() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as visitor,
+        socket.create_connection(listener.getsockname()) as other,
+    ):
+        own = "{}:{}".format(*visitor.getsockname())
+        served, _ = listener.accept()
+        with served:
+            assert processes.cut(os.getpid(), lambda mine, peer: mine == own) == 1
+            with pytest.raises(ConnectionResetError):
+                served.recv(1)
+        assert not select.select([other], [], [], 0)[0]
+
+
+def test_a_unix_connection_ends_for_both() -> None:
+    address = f"\0chaos-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        with socket.socket(socket.AF_UNIX) as visitor:
+            visitor.connect(address)
+            served, _ = listener.accept()
+            with served:
+                cut = processes.cut(os.getpid(), lambda own, peer: peer == address)
+                assert cut == 1
+                assert served.recv(1) == b""
+                assert visitor.recv(1) == b""
+
+
+def test_no_more_connections_are_cut_than_wanted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = "{}:{}".format(*listener.getsockname())
+        with (
+            socket.create_connection(listener.getsockname()),
+            socket.create_connection(listener.getsockname()),
+        ):
+            ended = processes.cut(os.getpid(), lambda own, to: to == peer, most=1)
+            assert ended == 1
