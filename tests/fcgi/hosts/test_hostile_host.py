@@ -655,7 +655,7 @@ def test_neither_page_nor_logs_show_all_of_an_error_without_end(
         async with stage(tmp_path) as play, asyncio.timeout(120):
             recorder = play.ask()
             request = await play.run_of("bad")
-            error = ScriptError(LONG, LONG, LONG, LONG, 1, LONG, Budget(LONG))
+            error = ScriptError(LONG, LONG, LONG, LONG, 1, LONG, Budget.NONE)
             row = (request, 1, b"", b"", LONG.encode(), codec.encode_error(error), 1)
             await play.hosts["bad"].say(codec.encode_dones([row]))
             await recorder.done.wait()
