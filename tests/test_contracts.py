@@ -1,5 +1,6 @@
 """The rules of `make layers` that are our own bite."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -74,3 +75,27 @@ def test_no_mark_is_misspelled() -> None:
             lines = re.findall(r"(?m)^# (?:Impure|Compiled)\b.*", source)
             assert bool(marks(source)) == bool(lines), path
             assert len(lines) <= 1, path
+
+
+def falls_off(function: ast.FunctionDef) -> bool:
+    """Return whether a function has a value to return and never does."""
+    value = ast.unparse(function.returns) if function.returns else "None"
+    ends = (ast.Return, ast.Raise, ast.Yield, ast.YieldFrom)
+    says = any(isinstance(node, ends) for node in ast.walk(function))
+    last = function.body[-1]
+    is_declared = isinstance(last, ast.Expr) and ast.unparse(last) == "..."
+    return value not in {"None", "NoReturn"} and not says and not is_declared
+
+
+def test_no_compiled_function_falls_off_an_end_where_mypyc_aborts() -> None:
+    looked = 0
+    for package in PACKAGES:
+        for path in (TREE / package).rglob("*.py"):
+            source = path.read_text()
+            if "compiled" not in marks(source):
+                continue
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.FunctionDef):
+                    looked += 1
+                    assert not falls_off(node), f"{path}:{node.lineno}"
+    assert looked > 500
