@@ -37,11 +37,12 @@ function main(env, con)
 end
 """
 
-# nginx tries again what a front has not answered
+# nginx tries again what a front has not answered; four times, for it may take kept
+# connections of the dead front before it has heard that they have ended
+SERVER = "server unix:/run/luafarm.sock"
 RETRY = {
-    "server unix:/run/luafarm.sock;": "server unix:/run/luafarm.sock max_fails=0;"
-    "\n        server unix:/run/luafarm.sock max_fails=0;",
-    "fastcgi_next_upstream_tries 1;": "fastcgi_next_upstream_tries 2;",
+    f"{SERVER};": "\n        ".join([f"{SERVER} max_fails=0;"] * 4),
+    "fastcgi_next_upstream_tries 1;": "fastcgi_next_upstream_tries 4;",
 }
 FRESH = {
     "keepalive 64; ": "# ",
