@@ -152,8 +152,9 @@ class Peer:
         if exchange is None:
             return
         exchange.release()
-        if exchange.pending is not None:
-            self._service.abandon(exchange.pending)
+        pending, exchange.pending = exchange.pending, None  # as when it is answered
+        if pending is not None:
+            self._service.abandon(pending)
 
     def _arrived(self, request: Request, now: float) -> None:
         exchange = self._exchange(request)

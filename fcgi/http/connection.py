@@ -47,7 +47,8 @@ SLOWEST: Final = 1024
 did; less keeps a connection, and its memory, for next to nothing."""
 
 _AHEAD: Final = 64 << 10  # bytes behind the request that runs, before it is waited for
-_LINE: Final = 16 << 10  # bytes of one chunk's line, and of all trailers
+_LINE: Final = 4 << 10  # bytes of one chunk's line, and of all trailers
+_PIECE: Final = 4 << 10  # of a body in chunks: h11 takes all trailers that it has
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 _END_BYTES: Final = 2  # of an end of a head, that more may complete
 _BLANK: Final = 0x20
@@ -300,9 +301,6 @@ class Connection:
         self, request: Request, reader: h11.Connection, events: list[Event]
     ) -> bool:
         """Read the next piece of a body; False: it is not there."""
-        if self._in:
-            reader.receive_data(bytes(self._in))
-            self._in.clear()
         try:
             event = reader.next_event()
         except h11.RemoteProtocolError as error:
@@ -313,9 +311,13 @@ class Connection:
             if request.refusal is not None:
                 self._turn_away(request, request.refusal, events)
         elif isinstance(event, h11.EndOfMessage):
-            self._in += reader.trailing_data[0]
+            self._in[:0] = reader.trailing_data[0]
             request.end_body(events)
             self._arrive(request, events)
+        elif self._in:
+            size = _PIECE if request.is_chunked else len(self._in)
+            reader.receive_data(bytes(self._in[:size]))
+            del self._in[:size]
         else:
             return False
         return True

@@ -340,8 +340,9 @@ class HttpPeer:
         if exchange is None or exchange.request is not request:
             return
         exchange.release()
-        if exchange.pending is not None:
-            self.site.service.abandon(exchange.pending)
+        pending, exchange.pending = exchange.pending, None  # as when it is answered
+        if pending is not None:
+            self.site.service.abandon(pending)
 
 
 @functools.lru_cache(maxsize=1)

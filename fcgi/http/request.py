@@ -45,6 +45,7 @@ class Request:
         #: the client lets the connection go on after this (9.3)
         self.keep = True
         self.has_body = False  # by its head
+        self.is_chunked = False  # the body, if it has one
         #: the body; b"" when spooled
         self.body = b""
         self.body_bytes = 0
@@ -116,7 +117,7 @@ class Request:
         if codings and (lengths or self.is_old):
             return Refusal.MALFORMED
         self.keep = not self.is_old and b"close" not in self._connection()
-        self.has_body = bool(codings)
+        self.has_body = self.is_chunked = bool(codings)
         if lengths:
             digits = lengths[0].lstrip(b"0")  # h11 has seen to it that these are digits
             self.has_body = bool(digits)
@@ -156,7 +157,12 @@ def fault(head: bytes) -> Refusal | None:
 
 
 def of_error(error: h11.RemoteProtocolError) -> Refusal:
-    """Return how it is answered that h11 cannot read something."""
+    """Return how it is answered that h11 cannot read something.
+
+    h11 raises its errors from a method of theirs: each holds itself by its traceback,
+    and with that all that was read. So the traceback is dropped.
+    """
+    error.__traceback__ = None
     match error.error_status_hint:
         case 431:
             return Refusal.PARAMS_TOO_LARGE

@@ -1,5 +1,7 @@
 """The machine of an HTTP connection: bytes in, requests out, replies to bytes."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -365,6 +367,18 @@ REFUSED: dict[str, tuple[bytes, Refusal]] = {
     "a long line": (get(LONG_LINE), Refusal.PARAMS_TOO_LARGE),
     "a long line that does not end": (get(LONG_LINE)[:-2], Refusal.PARAMS_TOO_LARGE),
     "many lines": (get(*[b"a:"] * MAX_FIELDS), Refusal.PARAMS_TOO_LARGE),
+    "many trailers": (
+        chunked(b"0\r\n" + b"a:\r\n" * 4000 + b"\r\n"),
+        Refusal.PARAMS_TOO_LARGE,
+    ),
+    "many trailers behind small chunks": (
+        chunked(b"1\r\nx\r\n" * 99 + b"0\r\n" + b"a:\r\n" * 4000 + b"\r\n"),
+        Refusal.PARAMS_TOO_LARGE,
+    ),
+    "a long line of a chunk": (
+        chunked(b"2;%b\r\nab\r\n0\r\n\r\n" % (b"a" * 9 * KIB)),
+        Refusal.PARAMS_TOO_LARGE,
+    ),
     "a length over the limit": (
         post(b"", b"Content-Length: 101"),
         Refusal.BODY_TOO_LARGE,
@@ -401,6 +415,21 @@ def test_what_is_refused_is_the_last_of_its_connection(
     assert machine.receive(NEXT, 0.0) == []
     assert machine.eof(0.0) == []
     assert machine.closing == CLOSE
+
+
+@pytest.mark.parametrize("name", ["a CR in a value (2.2)", "a trailer that is none"])
+def test_what_is_refused_is_kept_by_nothing(name: str) -> None:
+    sent, _ = REFUSED[name]
+    machine = Connection(LIMITS, 0.0)
+    (request,) = requests(machine.receive(sent, 0.0))
+    answer(machine, request)
+    held = weakref.ref(machine)
+    gc.disable()  # it would find what only holds itself
+    try:
+        del machine
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_a_length_over_the_limit_is_refused_before_the_body_comes() -> None:

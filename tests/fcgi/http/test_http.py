@@ -188,6 +188,7 @@ def test_a_client_that_goes_away_frees_the_room_and_ends_the_request() -> None:
                 assert play.quota.left < QUOTA
             await play.until(lambda: play.quota.left == QUOTA)
             assert len(play.service.abandoned) == 1
+            assert exchange.pending is None  # each would keep the other, and a body
             exchange.part(b"", b"x" * MIB, b"")
             assert play.quota.left == QUOTA
 
