@@ -253,6 +253,14 @@ class HttpPeer:
         self._handle(self.connection.expired(now, outbox.is_paused))
         self._after()
 
+    def make_room(self, now: float) -> bool:
+        """Close if nothing has gone on for a while; return whether."""
+        outbox = self._outbox
+        if outbox is None or not (outbox.is_empty and self.connection.is_spare(now)):
+            return False
+        self.drain()
+        return True
+
     def pass_on(self, give: Callable[[int], bool]) -> None:
         """Give the connection away if nothing is going on; see `Connections`."""
         channel, outbox = self._channel, self._outbox

@@ -9,7 +9,7 @@ import pytest
 
 from fcgi.arrival import Limits
 from fcgi.cgi.refusal import Refusal
-from fcgi.closing import CLOSE, HALF_CLOSE_S, LINGER, LINGER_S, OPEN
+from fcgi.closing import CLOSE, HALF_CLOSE_S, LINGER, LINGER_S, OPEN, SPARE_S
 from fcgi.http.connection import SLOWEST, Connection
 from fcgi.http.request import MAX_FIELDS, Aborted, Chunk, Event, Request
 
@@ -724,6 +724,18 @@ def test_an_idle_connection_is_closed_in_time() -> None:
     assert machine.closing == OPEN
     machine.expired(LIMITS.idle_s)
     assert machine.closing == CLOSE
+
+
+def test_an_idle_connection_may_be_spared_once_its_next_request_does_not_come() -> None:
+    machine = Connection(LIMITS, 0.0)
+    assert not machine.is_spare(SPARE_S - 0.1)
+    assert machine.is_spare(SPARE_S)
+    request = one(machine, GET)
+    assert not machine.is_spare(SPARE_S)
+    answer(machine, request)
+    assert machine.is_spare(SPARE_S)
+    machine.receive(GET[:-2], SPARE_S)
+    assert not machine.is_spare(2 * SPARE_S)
 
 
 def test_a_head_that_comes_a_byte_at_a_time_is_given_up() -> None:
