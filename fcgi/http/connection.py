@@ -44,8 +44,8 @@ SLOWEST: Final = 1024
 did; less keeps a connection, and its memory, for next to nothing."""
 
 _AHEAD: Final = 64 << 10  # bytes behind the request that runs, before it is waited for
-_LINE: Final = 4 << 10  # bytes of one chunk's line, and of all trailers
-_PIECE: Final = 4 << 10  # of a body in chunks: h11 takes all trailers that it has
+_LINE: Final = 1 << 10  # bytes of one chunk's line, and of all trailers
+_PIECE: Final = 1 << 10  # of a body in chunks: h11 takes all trailers that it has
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 _END_BYTES: Final = 2  # of an end of a head, that more may complete
 _FIRST: Final = range(0x21, 0x7F)  # bytes that a method may begin with, and some more

@@ -22,6 +22,7 @@ MAX_FIELDS: Final = 1000
 """Header lines. Each costs h11 a microsecond, however short it is; browsers send 20."""
 
 _FOLDED: Final = re.compile(rb"\n[ \t]")
+_NO_TEXT: Final = (b"\0", b"\v", b"\f")  # RFC 9110, 5.5
 _LONGEST_LENGTH: Final = 18  # digits of a Content-Length: beyond any max_body
 
 
@@ -153,6 +154,11 @@ def fault(head: bytes) -> Refusal | None:
         return Refusal.PARAMS_TOO_LARGE
     if _FOLDED.search(head) is not None:
         return Refusal.MALFORMED  # 5.2: a value that goes on in a further line
+    # h11 refuses these as well, in a time that grows with the square of blanks before
+    if any(byte in head for byte in _NO_TEXT):
+        return Refusal.MALFORMED
+    if head.count(b"\r") != head.count(b"\r\n"):
+        return Refusal.MALFORMED  # 2.2
     return None
 
 

@@ -1,5 +1,6 @@
 """The machine of an HTTP connection: bytes in, requests out, replies to bytes."""
 
+import dataclasses
 import gc
 import weakref
 from collections.abc import Callable
@@ -430,6 +431,17 @@ def test_what_is_refused_is_kept_by_nothing(name: str) -> None:
         assert held() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("end", [b"\0", b"\v", b"\f", b"\ra"])
+def test_blanks_before_what_is_no_text_are_not_looked_at_again_and_again(
+    end: bytes,
+) -> None:
+    many = 2 << 20  # a square of it is more than a test may last
+    limits = dataclasses.replace(LIMITS, max_params=2 * many)
+    machine = Connection(limits, 0.0)
+    request = one(machine, get(b"X:" + b" " * many + end))
+    assert request.refusal is Refusal.MALFORMED
 
 
 def test_a_length_over_the_limit_is_refused_before_the_body_comes() -> None:
