@@ -14,3 +14,7 @@ tells it from one that went away, whose requests must not run on."""
 
 LINGER_S: Final = 2.0
 """Read on before closing, so that no RST eats an answer."""
+
+SPARE_S: Final = 1.0
+"""Idle for so long, a connection may close for a new one where there are too many. A
+fresh one's first request comes within this."""

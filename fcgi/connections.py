@@ -7,6 +7,10 @@ burst of connections that will be kept does not end up with one front.
 A front that retires gives its idle connections to the others, unread: what a client
 has sent, or sends meanwhile, is read by the one that takes the connection. So neither
 side sees a close, and no request is lost to one.
+
+Where there are as many as may be, those over HTTP that are idle close for new ones:
+else a few clients that keep connections would keep out the web server. A web server's
+own are left to it: it takes care of them, and may be just about to use one.
 """
 
 # Impure.
@@ -20,6 +24,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from typing import ClassVar, Final, Protocol
 
 from fcgi.channel import Channels
@@ -47,6 +52,10 @@ class Peer(Protocol):
 
     def drain(self) -> None:
         """Close once what is in is answered."""
+
+    def make_room(self, now: float) -> bool:
+        """Close if nothing has gone on for a while and the client can bear it."""
+        ...
 
     def pass_on(self, give: Callable[[int], bool]) -> None:
         """Give the connection away if nothing is going on: unread, without a close.
@@ -97,6 +106,7 @@ class Connections:
         self._accepts = _ACCEPTS_ALONE if handover is None else _ACCEPTS_SHARED
         self._is_accepting = False
         self._is_draining = False
+        self._was_full = False  # and said so; half of them may close before it is again
         self._retiring: asyncio.TimerHandle | None = None
         self._spare = os.open(os.devnull, os.O_RDONLY)  # given up to answer EMFILE
         self._sweeper = loop.call_later(1.0, self._sweep)
@@ -182,14 +192,23 @@ class Connections:
         return peer
 
     def _is_full(self) -> bool:
-        """Return whether no more may be taken in; stop accepting if so."""
+        """Return whether no more may be taken in; stop accepting if so.
+
+        Somebody waits, so those that can be spared make room for him.
+        """
         if len(self._peers) < self._max_connections:
             return False
-        logger.warning(
-            "max_connections=%d reached; no more are accepted until one closes",
-            self._max_connections,
-        )
+        if not self._was_full:
+            self._was_full = True
+            logger.warning(
+                "max_connections=%d reached; no more are accepted until one closes",
+                self._max_connections,
+            )
         self._stop_accepting()
+        now = time.monotonic()
+        spare = (peer for peer in list(self._peers) if peer.make_room(now))
+        for _ in islice(spare, self._accepts):
+            pass
         return True
 
     def _accept_failed(self, sock: socket.socket, error: OSError) -> None:
@@ -265,4 +284,8 @@ class Connections:
         now = time.monotonic()
         for peer in list(self._peers):
             peer.sweep(now)
+        if len(self._peers) <= self._max_connections // 2:
+            self._was_full = False
+        if self._ears and not self._is_accepting:
+            self._start_accepting()  # some that could not be spared may be idle now
         self._sweeper = self._loop.call_later(1.0, self._sweep)

@@ -94,9 +94,9 @@ class Outbox:
             self._spool = None
 
     def _keep(self, channel: Channel, data: bytes) -> None:
-        if self._spool is None:
-            self._spool = ReplySpool(self._quota)
         try:
+            if self._spool is None:
+                self._spool = ReplySpool(self._quota)
             self._spool.write(data)
         except OSError as error:
             logger.error("reply spool: %s; the client is cut off", error)  # noqa: TRY400

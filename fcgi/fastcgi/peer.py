@@ -108,6 +108,10 @@ class Peer:
         self._handle(self._connection.expired(now, outbox.is_paused), now)
         self._outlet.settle()
 
+    def make_room(self, now: float) -> bool:
+        """Do not close: a web server that keeps connections means to use them."""
+        return False
+
     def pass_on(self, give: Callable[[int], bool]) -> None:
         """Give the connection away if nothing is going on; see `Connections`."""
         channel = self._channel
@@ -152,8 +156,9 @@ class Peer:
         if exchange is None:
             return
         exchange.release()
-        if exchange.pending is not None:
-            self._service.abandon(exchange.pending)
+        pending, exchange.pending = exchange.pending, None  # as when it is answered
+        if pending is not None:
+            self._service.abandon(pending)
 
     def _arrived(self, request: Request, now: float) -> None:
         exchange = self._exchange(request)

@@ -1,12 +1,11 @@
 """One HTTP connection as a pure machine: bytes in, requests out, replies to bytes.
 
-The loop uses it as it uses `fcgi.fastcgi.connection`: `receive(data, now)` and act on
-the events, write `data_to_send()`, look at `closing`; when `has_more` is true the same
-again in the next pass, with no data, before it reads on. It writes what `reply` (or
-`begin`, `piece`, `end`) returns and looks at `closing` and `has_more` again. While
-`is_full` it does not read. `expired(now)` once a second, `eof(now)` when the client
-will send no more, `lost()` when the connection is no more. Nothing here raises for what
-a client does.
+The loop uses it as `fcgi.fastcgi.connection`: `receive(data, now)`, act on the events,
+write `data_to_send()`, look at `closing`; when `has_more` is true the same again in the
+next pass, without data, before it reads on. It writes what `reply` (`begin`, `piece`,
+`end`) returns and looks again. While `is_full` it does not read. `expired(now)` once a
+second, `eof(now)` when the client will send no more, `lost()` when the connection is no
+more. Nothing here raises for what a client does.
 
 The rules (RFC 9112; numbers of its sections stand where they are obeyed):
 
@@ -26,7 +25,7 @@ import h11
 
 from fcgi.arrival import Limits
 from fcgi.cgi.refusal import Refusal
-from fcgi.closing import CLOSE, HALF_CLOSE_S, LINGER, LINGER_S, OPEN
+from fcgi.closing import CLOSE, HALF_CLOSE_S, LINGER, LINGER_S, OPEN, SPARE_S
 from fcgi.http import response
 from fcgi.http.request import (
     ENDED,
@@ -39,19 +38,17 @@ from fcgi.http.request import (
     of_error,
 )
 
-MANY: Final = 1 << 20
-"""Steps in one call where nobody else waits for his share."""
-
+MANY: Final = 1 << 20  # steps in one call, where nobody else waits for his share
 SLOWEST: Final = 1024
 """Bytes a second: a body that comes more slowly on the whole is given up. What a modem
 did; less keeps a connection, and its memory, for next to nothing."""
 
 _AHEAD: Final = 64 << 10  # bytes behind the request that runs, before it is waited for
-_LINE: Final = 16 << 10  # bytes of one chunk's line, and of all trailers
+_LINE: Final = 1 << 10  # bytes of one chunk's line, and of all trailers
+_PIECE: Final = 1 << 10  # of a body in chunks: h11 takes all trailers that it has
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 _END_BYTES: Final = 2  # of an end of a head, that more may complete
-_BLANK: Final = 0x20
-_DELETE: Final = 0x7F
+_FIRST: Final = range(0x21, 0x7F)  # bytes that a method may begin with, and some more
 
 
 class Connection:
@@ -120,6 +117,10 @@ class Connection:
             or self._is_last
             or self._is_half_closed
         )
+
+    def is_spare(self, now: float) -> bool:
+        """Return whether it has been idle for so long that others come first."""
+        return self.is_idle() and now - self._touched >= SPARE_S
 
     def data_to_send(self) -> bytes:
         """Return what the machine itself has to say; write it before any reply."""
@@ -254,7 +255,7 @@ class Connection:
             self._searched = 0
         if not data:
             return False
-        if not _BLANK < data[0] < _DELETE:  # no method begins so; TLS does
+        if data[0] not in _FIRST:  # no method begins so; TLS does
             self._turn_away(self._begin(), Refusal.MALFORMED, events)
             return True
         found = _HEAD_END.search(data, self._searched)
@@ -300,9 +301,6 @@ class Connection:
         self, request: Request, reader: h11.Connection, events: list[Event]
     ) -> bool:
         """Read the next piece of a body; False: it is not there."""
-        if self._in:
-            reader.receive_data(bytes(self._in))
-            self._in.clear()
         try:
             event = reader.next_event()
         except h11.RemoteProtocolError as error:
@@ -313,9 +311,13 @@ class Connection:
             if request.refusal is not None:
                 self._turn_away(request, request.refusal, events)
         elif isinstance(event, h11.EndOfMessage):
-            self._in += reader.trailing_data[0]
+            self._in[:0] = reader.trailing_data[0]
             request.end_body(events)
             self._arrive(request, events)
+        elif self._in:
+            size = _PIECE if request.is_chunked else len(self._in)
+            reader.receive_data(bytes(self._in[:size]))
+            del self._in[:size]
         else:
             return False
         return True

@@ -253,6 +253,14 @@ class HttpPeer:
         self._handle(self.connection.expired(now, outbox.is_paused))
         self._after()
 
+    def make_room(self, now: float) -> bool:
+        """Close if nothing has gone on for a while; return whether."""
+        outbox = self._outbox
+        if outbox is None or not (outbox.is_empty and self.connection.is_spare(now)):
+            return False
+        self.drain()
+        return True
+
     def pass_on(self, give: Callable[[int], bool]) -> None:
         """Give the connection away if nothing is going on; see `Connections`."""
         channel, outbox = self._channel, self._outbox
@@ -340,8 +348,9 @@ class HttpPeer:
         if exchange is None or exchange.request is not request:
             return
         exchange.release()
-        if exchange.pending is not None:
-            self.site.service.abandon(exchange.pending)
+        pending, exchange.pending = exchange.pending, None  # as when it is answered
+        if pending is not None:
+            self.site.service.abandon(pending)
 
 
 @functools.lru_cache(maxsize=1)

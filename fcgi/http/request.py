@@ -22,6 +22,7 @@ MAX_FIELDS: Final = 1000
 """Header lines. Each costs h11 a microsecond, however short it is; browsers send 20."""
 
 _FOLDED: Final = re.compile(rb"\n[ \t]")
+_NO_TEXT: Final = (b"\0", b"\v", b"\f")  # RFC 9110, 5.5
 _LONGEST_LENGTH: Final = 18  # digits of a Content-Length: beyond any max_body
 
 
@@ -45,6 +46,7 @@ class Request:
         #: the client lets the connection go on after this (9.3)
         self.keep = True
         self.has_body = False  # by its head
+        self.is_chunked = False  # the body, if it has one
         #: the body; b"" when spooled
         self.body = b""
         self.body_bytes = 0
@@ -116,7 +118,7 @@ class Request:
         if codings and (lengths or self.is_old):
             return Refusal.MALFORMED
         self.keep = not self.is_old and b"close" not in self._connection()
-        self.has_body = bool(codings)
+        self.has_body = self.is_chunked = bool(codings)
         if lengths:
             digits = lengths[0].lstrip(b"0")  # h11 has seen to it that these are digits
             self.has_body = bool(digits)
@@ -152,11 +154,21 @@ def fault(head: bytes) -> Refusal | None:
         return Refusal.PARAMS_TOO_LARGE
     if _FOLDED.search(head) is not None:
         return Refusal.MALFORMED  # 5.2: a value that goes on in a further line
+    # h11 refuses these as well, in a time that grows with the square of blanks before
+    if any(byte in head for byte in _NO_TEXT):
+        return Refusal.MALFORMED
+    if head.count(b"\r") != head.count(b"\r\n"):
+        return Refusal.MALFORMED  # 2.2
     return None
 
 
 def of_error(error: h11.RemoteProtocolError) -> Refusal:
-    """Return how it is answered that h11 cannot read something."""
+    """Return how it is answered that h11 cannot read something.
+
+    h11 raises its errors from a method of theirs: each holds itself by its traceback,
+    and with that all that was read. So the traceback is dropped.
+    """
+    error.__traceback__ = None
     match error.error_status_hint:
         case 431:
             return Refusal.PARAMS_TOO_LARGE

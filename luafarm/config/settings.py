@@ -68,7 +68,7 @@ class Front:
     http: str = setting("", "`HOST:PORT` of the embedded HTTP listener for development and small sites, or `fd:N`; empty: none.")
     processes: int = setting(0, "Fronts of this machine, which share the listeners; 0: one up to seven processors, then one for each four, at most four.", most=64)
     web_server_addrs: tuple[str, ...] = setting((), "IP addresses from which FastCGI over TCP is accepted, besides those in FCGI_WEB_SERVER_ADDRS; empty: any.")
-    max_connections: int = setting(4096, "Open connections of each front. Over the limit none is accepted until one closes.", least=1)
+    max_connections: int = setting(4096, "Open connections of each front. Over the limit none is accepted until one closes; idle ones over HTTP are closed for that.", least=1)
     requests_per_connection: int = setting(256, "Concurrent requests of one multiplexed connection; more are answered 503.", least=1)
     max_params: int = setting(256 * KIB, "Parameters of one request in all; more is answered 431.", unit="bytes", least=KIB, most=16 * MIB)
     max_param: int = setting(128 * KIB, "One parameter's name and value; more is answered 431.", unit="bytes", least=KIB, most=16 * MIB)

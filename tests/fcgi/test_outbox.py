@@ -3,7 +3,9 @@
 import asyncio
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -143,5 +145,18 @@ def test_a_file_over_the_quota_costs_the_client_its_connection(play: Run) -> Non
         p.outbox.send(b"y")
         await p.until(lambda: p.owner.is_lost)
         assert p.quota.left > 4 << 20
+
+    play(script)
+
+
+def test_a_file_that_cannot_be_made_costs_the_client_its_connection(
+    play: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+
+    async def script(p: Play) -> None:
+        p.outbox.send(b"x" * (8 << 20))
+        await p.until(lambda: p.owner.is_lost)
+        assert p.quota.left == QUOTA
 
     play(script)

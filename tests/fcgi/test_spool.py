@@ -1,5 +1,9 @@
 """Temporary files of a front: what they hold, and what all of them may take."""
 
+import contextlib
+import resource
+from collections.abc import Iterator
+
 import pytest
 
 from fcgi.quota import Quota
@@ -44,3 +48,40 @@ def test_a_body_is_read_by_offset() -> None:
         b"",
     )
     spool.close()
+
+
+@contextlib.contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes: what a full disk does to one of them."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("over", [1, 5000, 100_000])
+def test_a_full_disk_is_told_to_who_writes_and_to_nobody_after_him(over: int) -> None:
+    size = 100_000
+    quota = Quota(10 * size)
+    with full_disk(size):
+        body, reply = BodySpool(quota), ReplySpool(quota)
+        body.write(0, b"a" * (size - 10))
+        reply.write(b"a" * (size - 10))
+        for write in (lambda data: body.write(0, data), reply.write):
+            with pytest.raises(OSError, match="large"):
+                write(b"b" * (10 + over))
+        assert body.read(0, size - 11, 1) == b"a"
+        assert reply.take().startswith(b"a")
+        body.close()
+        reply.close()
+    assert quota.left == 10 * size
+
+
+def test_what_takes_the_disk_as_it_comes_is_read_as_it_was_sent() -> None:
+    body = BodySpool(Quota(100))
+    for stream, data in ((0, b"ab"), (1, b"12"), (0, b""), (0, b"cd"), (1, b"34")):
+        body.write(stream, data)
+    assert (body.read(0, 0, 9), body.read(1, 1, 9)) == (b"abcd", b"234")
+    body.close()

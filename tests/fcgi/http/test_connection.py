@@ -1,5 +1,8 @@
 """The machine of an HTTP connection: bytes in, requests out, replies to bytes."""
 
+import dataclasses
+import gc
+import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,7 +10,7 @@ import pytest
 
 from fcgi.arrival import Limits
 from fcgi.cgi.refusal import Refusal
-from fcgi.closing import CLOSE, HALF_CLOSE_S, LINGER, LINGER_S, OPEN
+from fcgi.closing import CLOSE, HALF_CLOSE_S, LINGER, LINGER_S, OPEN, SPARE_S
 from fcgi.http.connection import SLOWEST, Connection
 from fcgi.http.request import MAX_FIELDS, Aborted, Chunk, Event, Request
 
@@ -365,6 +368,18 @@ REFUSED: dict[str, tuple[bytes, Refusal]] = {
     "a long line": (get(LONG_LINE), Refusal.PARAMS_TOO_LARGE),
     "a long line that does not end": (get(LONG_LINE)[:-2], Refusal.PARAMS_TOO_LARGE),
     "many lines": (get(*[b"a:"] * MAX_FIELDS), Refusal.PARAMS_TOO_LARGE),
+    "many trailers": (
+        chunked(b"0\r\n" + b"a:\r\n" * 4000 + b"\r\n"),
+        Refusal.PARAMS_TOO_LARGE,
+    ),
+    "many trailers behind small chunks": (
+        chunked(b"1\r\nx\r\n" * 99 + b"0\r\n" + b"a:\r\n" * 4000 + b"\r\n"),
+        Refusal.PARAMS_TOO_LARGE,
+    ),
+    "a long line of a chunk": (
+        chunked(b"2;%b\r\nab\r\n0\r\n\r\n" % (b"a" * 9 * KIB)),
+        Refusal.PARAMS_TOO_LARGE,
+    ),
     "a length over the limit": (
         post(b"", b"Content-Length: 101"),
         Refusal.BODY_TOO_LARGE,
@@ -401,6 +416,32 @@ def test_what_is_refused_is_the_last_of_its_connection(
     assert machine.receive(NEXT, 0.0) == []
     assert machine.eof(0.0) == []
     assert machine.closing == CLOSE
+
+
+@pytest.mark.parametrize("name", ["a CR in a value (2.2)", "a trailer that is none"])
+def test_what_is_refused_is_kept_by_nothing(name: str) -> None:
+    sent, _ = REFUSED[name]
+    machine = Connection(LIMITS, 0.0)
+    (request,) = requests(machine.receive(sent, 0.0))
+    answer(machine, request)
+    held = weakref.ref(machine)
+    gc.disable()  # it would find what only holds itself
+    try:
+        del machine
+        assert held() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("end", [b"\0", b"\v", b"\f", b"\ra"])
+def test_blanks_before_what_is_no_text_are_not_looked_at_again_and_again(
+    end: bytes,
+) -> None:
+    many = 2 << 20  # a square of it is more than a test may last
+    limits = dataclasses.replace(LIMITS, max_params=2 * many)
+    machine = Connection(limits, 0.0)
+    request = one(machine, get(b"X:" + b" " * many + end))
+    assert request.refusal is Refusal.MALFORMED
 
 
 def test_a_length_over_the_limit_is_refused_before_the_body_comes() -> None:
@@ -695,6 +736,18 @@ def test_an_idle_connection_is_closed_in_time() -> None:
     assert machine.closing == OPEN
     machine.expired(LIMITS.idle_s)
     assert machine.closing == CLOSE
+
+
+def test_an_idle_connection_may_be_spared_once_its_next_request_does_not_come() -> None:
+    machine = Connection(LIMITS, 0.0)
+    assert not machine.is_spare(SPARE_S - 0.1)
+    assert machine.is_spare(SPARE_S)
+    request = one(machine, GET)
+    assert not machine.is_spare(SPARE_S)
+    answer(machine, request)
+    assert machine.is_spare(SPARE_S)
+    machine.receive(GET[:-2], SPARE_S)
+    assert not machine.is_spare(2 * SPARE_S)
 
 
 def test_a_head_that_comes_a_byte_at_a_time_is_given_up() -> None:

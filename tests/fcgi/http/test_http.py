@@ -188,6 +188,7 @@ def test_a_client_that_goes_away_frees_the_room_and_ends_the_request() -> None:
                 assert play.quota.left < QUOTA
             await play.until(lambda: play.quota.left == QUOTA)
             assert len(play.service.abandoned) == 1
+            assert exchange.pending is None  # each would keep the other, and a body
             exchange.part(b"", b"x" * MIB, b"")
             assert play.quota.left == QUOTA
 
@@ -550,7 +551,7 @@ def test_connections_over_the_limit_wait_until_one_closes(
     async def scene() -> None:
         async with (
             stage(max_connections=1) as play,
-            client(play.port, b"") as (_, first),
+            client(play.port, GET[:-2]) as (_, first),
         ):
             await play.until(lambda: len(play.connections) == 1)
             async with client(play.port, GET) as (reader, _):
@@ -559,6 +560,46 @@ def test_connections_over_the_limit_wait_until_one_closes(
                 first.close()
                 (await play.asked()).reply(HEAD, b"hi", b"")
                 assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+
+    caplog.set_level(logging.WARNING)
+    play(scene)
+
+
+def test_idle_connections_close_for_new_ones_where_there_are_too_many() -> None:
+    async def scene() -> None:
+        async with (
+            stage(max_connections=2) as play,
+            client(play.port, GET[:-2]) as (asking, writer),
+            client(play.port, GET) as (idle, _),
+        ):
+            (await play.asked()).reply(HEAD, b"hi", b"")
+            async with client(play.port, GET) as (reader, _):
+                (await play.asked(2)).reply(HEAD, b"hi", b"")
+                assert (await idle.read(-1)).endswith(b"hi")
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            writer.write(b"\r\n")
+            (await play.asked(3)).reply(HEAD, b"hi", b"")
+            assert (await asking.readline()).startswith(b"HTTP/1.1 200 ")
+
+    play(scene)
+
+
+def test_that_there_are_too_many_connections_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene() -> None:
+        async with stage(max_connections=8) as play, contextlib.AsyncExitStack() as all:
+            begun = [
+                await all.enter_async_context(client(play.port, GET[:-2]))
+                for _ in range(8)
+            ]
+            await play.until(lambda: len(play.connections) == 8)
+            for _ in range(4):
+                await all.enter_async_context(client(play.port, GET))
+            for number in range(3):
+                begun[number][1].close()
+                await play.asked(number + 1)
+            assert len(caplog.records) == 1
 
     caplog.set_level(logging.WARNING)
     play(scene)
