@@ -2,6 +2,7 @@
 
 A hint comes from a name in a directory, and means the paths that go through it. What
 may be a part of something larger is left to rest; what is whole at once need not be.
+A path can be doubted as well, by those who look at files without any event.
 """
 
 from collections.abc import Iterable
@@ -57,6 +58,17 @@ class Hints:
         self._names.setdefault(at, set()).add(name)
         self._is_partial |= is_partial
         self._last_at = now
+
+    def doubt(self, key: Key, now: float) -> None:
+        """Suspect this path because of a look at it, which is no event.
+
+        Looks go on for as long as the change is not acted on: one at a path that is
+        suspected already does not put that off.
+        """
+        if key in self._keys:
+            self._keys[key] = True
+        else:
+            self.add([(key, True)], b"", key[1], now)
 
     def go_on(self, at: bytes, now: float) -> None:
         """Wait on if a batch in this directory goes on with files that nobody uses."""

@@ -224,7 +224,7 @@ class Library:
 
     def doubt(self, pool: Pool, path: bytes) -> None:
         """Look at this path soon."""
-        self._watcher.hint((pool, path), time.monotonic())
+        self._watcher.doubt((pool, path), time.monotonic())
 
     def _blobs(
         self, pool: Pool, script: Script, dependencies: tuple[Dependency, ...]

@@ -127,7 +127,7 @@ class Watcher:
         path.way = self._directories.walk(key, path.way, anew=False)
         current = self._sources.look(*key)
         if current.digest != digest or current.error:
-            self.hint(key, now)
+            self.doubt(key, now)
         else:
             self._unfinished.settled(key)
 
@@ -163,7 +163,7 @@ class Watcher:
         for end, name in _names(place.way, (barrier,)):
             self._directories.enter(key, end, name, anew=False)
         if trace(barrier) != seen:
-            self.hint(key, now)
+            self.doubt(key, now)
 
     def unwatch_barrier(self, barrier: bytes) -> None:
         """Forget this barrier."""
@@ -198,9 +198,9 @@ class Watcher:
 
     # -- hints -----------------------------------------------------------------------
 
-    def hint(self, key: Key, now: float) -> None:
+    def doubt(self, key: Key, now: float) -> None:
         """Have this path looked at soon."""
-        self.hints.add([(key, True)], b"", key[1], now)
+        self.hints.doubt(key, now)
 
     def read_events(self, now: float) -> None:
         """Take what inotify has to say."""
@@ -209,7 +209,7 @@ class Watcher:
                 self.overflows += 1
                 for key in self._everything():
                     self._put(key)  # for all that is known
-                    self.hint(key, now)
+                    self.hints.add([(key, True)], b"", key[1], now)
                 continue
             path = joined(at, name)
             if mask & flags.CREATE and _is_being_written(path):
@@ -290,7 +290,7 @@ class Watcher:
             current = self._sources.look(*key)
             if not current.is_known:
                 changes.unread.append(current)
-                self.hint(key, now)  # it is looked at again
+                self.doubt(key, now)  # it is looked at again
                 continue
             if current.digest == path.digest and current.error == path.error:
                 self._unfinished.settled(key)
@@ -337,7 +337,7 @@ class Watcher:
         batch, self._sweep = self._sweep[:_SWEEP], self._sweep[_SWEEP:]
         for key in [*polled, *[k for k in batch if k not in polled]]:
             if self._is_suspect(key):
-                self.hint(key, now)
+                self.doubt(key, now)
 
     def _is_suspect(self, key: Key) -> bool:
         place = self._places.get(key[1]) if key[0] == _NOBODY else None

@@ -36,7 +36,15 @@ from pathlib import Path
 import pytest
 
 from broker.library.hints import ALONE, LONGEST, PAUSE
-from tests.broker.library.tree import GONE, POOL, SETTLE_S, Tree, of, replace_with
+from tests.broker.library.tree import (
+    GONE,
+    POLL_S,
+    POOL,
+    SETTLE_S,
+    Tree,
+    of,
+    replace_with,
+)
 
 # ---- how files are written -----------------------------------------------------------
 
@@ -558,6 +566,24 @@ def test_what_has_come_slowly_may_pause_for_longer(tree: Tree) -> None:
     quiet_s = SETTLE_S / 2 * 19 * PAUSE
     assert quiet_s > SETTLE_S
     assert tree.watcher.hints.settles_at() == pytest.approx(tree.now + quiet_s)
+
+
+def test_polling_does_not_put_off_what_rests(tree: Tree) -> None:
+    tree.write("b.lua", "one")
+    tree.follow("a.lua", "b.lua")
+    start = tree.now
+    while tree.now - start < 2 * POLL_S:  # from then on it rests for longer than a poll
+        for name in "ab":
+            replace_with(tree.root / f"{name}.lua", f"at {tree.now}")
+        assert tree.hinted()
+        tree.now += SETTLE_S
+    due = tree.watcher.hints.settles_at()
+    assert due is not None
+    assert tree.now + POLL_S / 2 < due < start + SETTLE_S * LONGEST
+    tree.now = (tree.now + due) / 2
+    tree.watcher.poll(tree.now)
+    assert tree.watcher.hints.settles_at() == due
+    assert set(tree.changes()) == {"a.lua", "b.lua"}
 
 
 def test_changes_that_never_rest_are_acted_on_in_the_end(tree: Tree) -> None:
