@@ -164,7 +164,8 @@ class Library:
         meanwhile. are_whole: nobody is known to write them.
         """
         now = time.monotonic()
-        if now - since > LONGEST_S:
+        latest = since + LONGEST_S
+        if now >= latest:
             return Rest.NOW
         if are_whole and not any(self._is_unsettled(pool, path) for path in paths):
             return Rest.NOW
@@ -175,7 +176,7 @@ class Library:
         due = settles_at if settles_at is not None else now + self._settle_s
         if not are_whole:
             due = max(due, now + _AGAIN_S)
-        self._resting.add(due, since, size, again)
+        self._resting.add(min(due, latest), since, size, again)
         return Rest.LATER
 
     def _is_unsettled(self, pool: Pool, path: bytes) -> bool:
