@@ -37,7 +37,7 @@ class Convergence:
         self._step = farm.step
         self._allocation = allocation
         self._last_good = farm.settings.broker.last_good
-        #: scripts with a load that a host refused: when to try again
+        #: scripts with a state to be loaded where loads are refused: when to try again
         self._refused: dict[Script, float] = {}
 
     def tend(self, record: Record) -> None:
@@ -57,9 +57,9 @@ class Convergence:
 
     def _tend_states(self, record: Record, current: Generation) -> None:
         farm = self._farm
-        for state in record.states:
-            if state.generation is not current and self.may_load(state):
-                farm.begin(record, state.host, current, background=True)
+        older = [s for s in record.states if s.generation is not current]
+        for state in self._loadable(record, older):
+            farm.begin(record, state.host, current, background=True)
         if record.askers and not record.states:
             if record.loads:
                 self._hurry(record)
@@ -83,11 +83,22 @@ class Convergence:
             # the canary, or something of no use any more whose end brings us back
             self._hurry(record)
         elif record.states:
-            hosts = [state.host for state in record.states if self.may_load(state)]
-            if hosts:  # else `retry` comes back
-                farm.begin(record, hosts[0], generation, background=True)
+            loadable = self._loadable(record, record.states)
+            if loadable:
+                farm.begin(record, loadable[0].host, generation, background=True)
         else:
             self._allocation.place(record, generation)
+
+    def _loadable(self, record: Record, states: list[State]) -> list[State]:
+        """Return those of these states that can be renewed where they are, now.
+
+        For those on hosts that load nothing for a while `retry` comes back.
+        """
+        now = self._step.now
+        later = [s.host.refused_until for s in states if s.host.refused_until > now]
+        if later:
+            self._refused[record.script] = min(later)
+        return [state for state in states if self.may_load(state)]
 
     def _hurry(self, record: Record) -> None:
         """Load at once what stands in a backlog, if a request waits for it."""

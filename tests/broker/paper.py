@@ -18,6 +18,7 @@ from luafarm.config.settings import PoolSettings, ScriptSettings, Settings
 from luafarm.ends import Budget, Closing, Death
 from luafarm.names import Epoch, HostId, Machine, Pool, RequestId, Script
 from luafarm.wire.messages import (
+    HOST_ERROR,
     Dependency,
     HostLost,
     HostRow,
@@ -79,6 +80,10 @@ class PaperHost:
     #: the one before, while the newest is not in force
     olds: dict[Script, Held] = field(default_factory=dict)
     fences: dict[Script, Epoch] = field(default_factory=dict)
+
+    def loads(self) -> bool:
+        """Say whether its next order is to load."""
+        return bool(self.orders) and isinstance(self.orders[0], act.Load)
 
 
 class Paper:
@@ -258,6 +263,17 @@ class Paper:
                     self._replaced(host, path, host.olds.pop(path))
             case other:
                 raise AssertionError(other)
+
+    def refuse(self, name: HostId, end: Budget | Closing = Budget.NONE) -> None:
+        """Let a host refuse its next order, a load, or an order come to nothing."""
+        load = self.hosts[name].orders.popleft()
+        assert isinstance(load, act.Load)
+        if isinstance(end, Closing):
+            event: ev.Event = ev.StateGone(name, load.script, load.epoch, end)
+        else:
+            error = ScriptError(HOST_ERROR, "no space", "", "", 0, "", end)
+            event = ev.LoadFailed(name, load.script, load.epoch, error)
+        self.hosts[name].answers.append(event)
 
     def _load(self, host: PaperHost, load: act.Load) -> ev.Event:
         expected = {d.name: d for d in load.dependencies}

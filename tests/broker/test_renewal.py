@@ -11,7 +11,7 @@ from broker.loads import MOST_STALE
 from luafarm.config.settings import ScriptSettings
 from luafarm.ends import Budget, Closing, Death
 from luafarm.names import HostId, RequestId, Script
-from luafarm.wire.messages import HOST_ERROR, HostLost, ScriptError, Verdict
+from luafarm.wire.messages import HostLost, ScriptError, Verdict
 from tests.broker.paper import POOL, Paper, script, settings
 
 A, B = script("a"), script("b")
@@ -726,10 +726,8 @@ def test_fronts_hear_of_a_change_before_it_is_acknowledged() -> None:
 
 def refuse(paper: Paper, name: HostId, budget: str = "memory") -> None:
     """Let a host refuse its next order, which is a load."""
-    load = paper.hosts[name].orders.popleft()
-    assert isinstance(load, act.Load)
-    error = ScriptError(HOST_ERROR, "no room", "", "", 0, "", Budget(budget))
-    paper.play(ev.LoadFailed(name, load.script, load.epoch, error))
+    paper.refuse(name, Budget(budget))
+    paper.deliver(name)
 
 
 def test_a_load_that_a_full_host_refuses_goes_to_another_one() -> None:
@@ -786,6 +784,38 @@ def test_a_renewal_that_is_refused_is_tried_again_and_the_old_one_served(
     assert contents(paper, A) == {paper.files[A]}
     warned = [a for a in paper.orders if isinstance(a, act.Log)]
     assert len(warned) == 1
+
+
+def test_a_deploy_is_not_forgotten_while_its_host_loads_nothing() -> None:
+    paper = farm("h1")
+    paper.ask(B)
+    paper.use(A, H1)
+    paper.use(B, H1)
+    paper.write(A)
+    paper.settle()
+    refuse(paper, H1, "")  # for a moment it gets no other load
+    paper.write(B)
+    paper.settle(b"t")
+    assert answered(paper) is None
+    paper.tick(2 * REFUSED_S)
+    paper.run()
+    assert answered(paper) == (True, "")
+    assert contents(paper, B) == {paper.files[B]}
+
+
+def test_a_further_state_is_not_forgotten_while_its_host_loads_nothing() -> None:
+    paper = farm("h1", "h2", clones=2)
+    first, second = paper.places[A].hosts
+    paper.miss(B, second)
+    refuse(paper, second, "")
+    paper.write(A)
+    paper.settle()
+    paper.run()
+    assert paper.places[A].hosts == (first,)
+    paper.tick(2 * REFUSED_S)
+    paper.run()
+    assert set(paper.places[A].hosts) == {first, second}
+    assert contents(paper, A) == {paper.files[A]}
 
 
 def loading(paper: Paper, path: Script) -> HostId:
