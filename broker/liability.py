@@ -37,11 +37,13 @@ class Liability:
         if record.policy.limits.fresh and row.budget in EXHAUSTING:
             # of a state for one request nobody tells how it ended
             self.restrain(record, row.budget, row.times)
+            self._convergence.tend(record)
 
     def restrain(self, record: Record, budget: str, times: int) -> None:
         """Count what a budget stopped; restrain the script when that was too often.
 
-        Whoever may send a request can bring that about, so it is not refused.
+        Whoever may send a request can bring that about, so it is not refused. Loads
+        that were not begun are given up: the row is to be tended afterwards.
         """
         farm, now = self._farm, self._step.now
         why = f"budget={budget} exceeded"

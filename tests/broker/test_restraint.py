@@ -176,6 +176,24 @@ def test_of_fresh_states_the_fronts_tell() -> None:
     assert paper.ask(A).verdict == Verdict.READY
 
 
+def test_a_change_of_a_restrained_script_is_loaded_nevertheless() -> None:
+    mine = ScriptSettings(pattern="a.lua", state="fresh")
+    paper = Paper(settings(scripts=(mine,), restraint_stops=4))
+    paper.join("h1")
+    for path in (A, B):
+        paper.write(path)
+        paper.ask(path)
+    for path in (B, A):  # in the background the host loads one after the other
+        paper.write(path)
+        paper.settle()
+    stops = (StopRow(A, Budget.CPU, 9, "used up"),)
+    paper.play(ev.Reported(FRONT, Report((), (), stops)))
+    assert is_restrained(paper)
+    paper.run()
+    (state,) = [host.states[A] for host in paper.hosts.values()]
+    assert state.digest == paper.files[A]
+
+
 def test_it_is_logged_once_for_each_time_with_the_setting() -> None:
     paper = farm(4)
     said: list[act.Log] = []
