@@ -30,6 +30,9 @@ _BLAMELESS: Final = frozenset({Death.STOPPED, Death.SILENT})
 _ORDERLY: Final = frozenset({Closing.DROPPED, Closing.REPLACED, Closing.STOPPED})
 """Why states go without having failed."""
 
+_UNTRIED: Final = frozenset({Closing.UNSENT, Closing.UNREAD})
+"""Why loads end of which nothing is known but that files could not be had."""
+
 
 class Census:
     """Decides what follows when hosts and states come and go."""
@@ -235,13 +238,14 @@ class Census:
         if loading is not None and loading.sent and loading.epoch == event.epoch:
             self._step.count("lost_loads")
             farm.end(loading)
-            if event.reason in {Closing.UNSENT, Closing.UNREAD}:
+            record = loading.record
+            if event.reason is Closing.UNSENT:
+                self._convergence.unsendable(record)
+            if event.reason in _UNTRIED and not farm.is_unused(record):
                 # the files are about to be looked at; until then it would end the same
-                self._unsent[event.script] = loading.record
-                if event.reason is Closing.UNSENT:
-                    self._convergence.unsendable(loading.record)
+                self._unsent[event.script] = record
             else:
-                self._convergence.tend(loading.record)
+                self._convergence.tend(record)
             return
         state = host.states.get(event.script)
         if state is None and loading is None:

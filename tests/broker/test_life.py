@@ -12,7 +12,7 @@ from hypothesis.stateful import (
 
 from broker import events as ev
 from luafarm.config.settings import PoolSettings, ScriptSettings
-from luafarm.ends import Closing
+from luafarm.ends import Budget, Closing
 from luafarm.names import TERM_SHIFT, HostId, Script
 from luafarm.wire.messages import Verdict
 from tests.broker.paper import FRONT, TERM, Held, Paper, PaperHost, script, settings
@@ -23,6 +23,7 @@ SHADOW = b"/r/lib/init.lua"
 ODD = [b"/r/none.lua", b"/r/a.lua/info", b"/elsewhere/x.lua"]
 
 scripts = st.sampled_from(SCRIPTS)
+UNLOADED = [Budget.MEMORY, Budget.NONE, Closing.UNSENT, Closing.UNREAD]
 CLOSINGS = [Closing.MEMORY, Closing.BROKEN, Closing.CPU]
 
 picks = st.integers(0, 5)
@@ -79,6 +80,13 @@ class FarmLife(RuleBasedStateMachine):
     def host_works(self, n: int) -> None:
         busy = [h.up.host for h in self.farm.hosts.values() if h.orders]
         self.farm.work(self.pick(busy, n))
+
+    @precondition(lambda self: any(h.loads() for h in self.farm.hosts.values()))
+    @rule(n=picks, end=st.sampled_from(UNLOADED))
+    def order_is_not_carried_out(self, n: int, end: Budget | Closing) -> None:
+        """Have a host load nothing, or the sources of the order not to be had."""
+        ordered = [h.up.host for h in self.farm.hosts.values() if h.loads()]
+        self.farm.refuse(self.pick(ordered, n), end)
 
     @precondition(lambda self: any(h.answers for h in self.farm.hosts.values()))
     @rule(n=picks)
@@ -218,6 +226,7 @@ class FarmLife(RuleBasedStateMachine):
         if not farm.hosts:
             farm.join("last")
         farm.unreadable.clear()
+        self.what_was_noticed_is_in_force()
         for _ in range(4):
             farm.run()
             farm.settle()
@@ -229,6 +238,17 @@ class FarmLife(RuleBasedStateMachine):
         assert set(farm.answers) >= set(self.tickets)
         self.farm_holds_what_the_machine_thinks()
         self.every_script_can_be_had()
+
+    def what_was_noticed_is_in_force(self) -> None:
+        """No change waits for anything but time, once hosts carry out their orders."""
+        for _ in range(4):
+            self.farm.run()
+            self.farm.tick(1.0)
+        self.farm.run()
+        farm = self.farm.broker.farm
+        for record in farm.records.values():
+            if farm.quarantine.remaining_s(record.script, self.farm.now) <= 0.0:
+                assert record.next is None, record.script
 
     def farm_holds_what_the_machine_thinks(self) -> None:
         thought = {
