@@ -92,7 +92,7 @@ def _row(
     ]
     faults = "; ".join(verdict.faults)
     return (
-        f"{crime.name:34} {crime.fate.value:5} {gone:>9} {slower:6.1f} x "
+        f"{crime.name:34} {crime.fate.value:6} {gone:>9} {slower:6.1f} x "
         f"{grown_mib:6.1f} MiB {' '.join(misses)} {faults}".rstrip()
         + "\n"
     ), not misses

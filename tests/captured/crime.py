@@ -13,6 +13,7 @@ class Fate(Enum):
     GONE = "gone"  # it breaks a rule: killed and replaced
     LATE = "late"  # it is silent about something: killed when no honest host would be
     FREE = "free"  # it harms nobody but itself, and may go on
+    EITHER = "either"  # it harms nobody, and is killed if it is seen
 
 
 @dataclass(frozen=True, slots=True)

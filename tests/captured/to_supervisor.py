@@ -69,14 +69,15 @@ def board_is_always_new(captive: Captive, run: Run) -> None:
     number = 0
     while time.monotonic() < end:
         number += 1
-        captive.slot.begin(number, run.script, time.monotonic_ns(), _MOST)
+        now_ns = time.monotonic_ns()
+        captive.slot.begin(number, run.script, now_ns, now_ns + _SECOND_NS)
         captive.attend(1)
     captive.slot.end()
 
 
-@crime(Fate.FREE)
+@crime(Fate.EITHER)
 def board_of_garbage(captive: Captive, run: Run) -> None:
-    """The whole page is random."""
+    """The whole page is random: seen whole, it breaks rules; it seldom is."""
     captive.say(run.front, done(run.id))
     page = captive.slot._page
     end = time.monotonic() + WHILE_S
@@ -90,8 +91,8 @@ def board_of_garbage(captive: Captive, run: Run) -> None:
 def board_counts_absurdly(captive: Captive, run: Run) -> None:
     """Counts of requests that cannot be."""
     captive.say(run.front, done(run.id))
-    captive.slot._words[256] = _MOST
-    captive.slot._words[257] = _MOST
+    captive.slot._words[256] = _MOST  # that ended
+    captive.slot._words[258] = _MOST  # that began
     end = time.monotonic() + WHILE_S
     while time.monotonic() < end:
         captive.attend(50)

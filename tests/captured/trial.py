@@ -17,6 +17,8 @@ GONE_S = 60.0
 
 FREE_S = 30.0
 
+_HARMLESS = {Fate.FREE, Fate.EITHER}
+
 
 @dataclass
 class Verdict:
@@ -46,14 +48,15 @@ class Pool:
             [pid] = den.hosts(self._farm, self.name)
             with den.Watched(pid) as host:
                 self._commit_once(crime, host, verdict)
-                if crime.fate is Fate.FREE:
-                    self._renew(host, verdict)
+                if crime.fate in _HARMLESS:
+                    self._renew(crime, host, verdict)
         return verdict
 
-    def _renew(self, host: den.Watched, verdict: Verdict) -> None:
+    def _renew(self, crime: Crime, host: den.Watched, verdict: Verdict) -> None:
         """Have the host end: what it has begun is not the next crime's."""
         if host.has_ended(0.0):
-            verdict.faults.append("its host died of what harms nobody")
+            if crime.fate is Fate.FREE:
+                verdict.faults.append("its host died of what harms nobody")
             return
         with contextlib.suppress(OSError):
             self._ask("honest", b"x" * LEAVE_BYTES)
@@ -66,7 +69,7 @@ class Pool:
         )
         began = time.monotonic()
         asking.start()
-        if crime.fate is Fate.FREE:
+        if crime.fate in _HARMLESS:
             asking.join(FREE_S)
         else:
             if before.has_ended(GONE_S):
