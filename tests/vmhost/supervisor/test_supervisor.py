@@ -289,6 +289,8 @@ def test_a_broker_that_returns_hears_which_hosts_died_meanwhile_and_of_what(
     run_task(two, first)
     two.router.close()
     two.heard.clear()
+    # before it notices that, a word to the old broker would be lost with the connection
+    until(lambda: "broker lost" in two.log.read_text(), "the loss is noticed")
     two.ask(first, "attempt", "crash")
     until(lambda: f"host={first.host} lost" in two.log.read_text(), "a death")
     two.router = two.bind()
