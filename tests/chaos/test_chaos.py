@@ -1,4 +1,4 @@
-"""A minute of what the farm withstands, on counts and order alone.
+"""A minute of what the farm withstands, on counts and order alone: `make test-all`.
 
 `make chaos` does everything else as well, and for as long as one likes.
 """
