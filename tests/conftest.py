@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-from vmhost.lua.dialect import Dialect
+from luafarm.dialects import Dialect
 
 SHORT: Final = (Dialect.LUAJIT21, Dialect.LUA55)
 """The default and the newest: if these two agree, the others hardly ever differ."""

@@ -31,6 +31,7 @@ from typing import Final, NoReturn, cast
 import msgpack
 from setproctitle import setproctitle
 
+from luafarm.dialects import Dialect
 from luafarm.names import HostId
 from luafarm.process import prctl
 from vmhost import report
@@ -38,7 +39,6 @@ from vmhost.deaths import EXIT_FAILED, EXIT_LACKING
 from vmhost.host.config import HostConfig, unpack
 from vmhost.host.services.table import OPERATIONS
 from vmhost.lua import state
-from vmhost.lua.dialect import Dialect
 from vmhost.sandbox import confine
 from vmhost.sandbox.confine import Confinement
 from vmhost.sandbox.layers import Layer, lacking

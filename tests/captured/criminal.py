@@ -13,6 +13,7 @@ from typing import NoReturn
 import setproctitle
 
 from luafarm.config import configure
+from luafarm.dialects import Dialect
 from luafarm.process import logs
 from tests.captured.births import BIRTHS, held
 from tests.captured.captive import Captive
@@ -22,7 +23,6 @@ from vmhost.host import loop as host
 from vmhost.host.config import HostConfig
 from vmhost.host.services.table import OPERATIONS
 from vmhost.lua import state
-from vmhost.lua.dialect import Dialect
 from vmhost.sandbox.layers import Layer
 from vmhost.scoreboard import HostSlot
 from vmhost.supervisor import loop

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.hostile import bystander, siege
 from tests.hostile.catalogue import Ground, attacks
 from tests.hostile.siege import Siege
 from tests.servers import nginx
-from vmhost.lua.dialect import Dialect
 
 pytestmark = [
     pytest.mark.process,

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bench import daemon
+from luafarm.dialects import UNSOUND, Dialect
 from tests.farm.farms import up
-from vmhost.lua.dialect import UNSOUND, Dialect
 
 pytestmark = [pytest.mark.process, pytest.mark.dialects(*Dialect, scope="module")]
 

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from luafarm.dialects import Dialect
 from tests.hostile import catalogue, colony, siege
 from tests.hostile.catalogue import DIALECTS, Attack, Ground
 from tests.hostile.trial import Pool, Verdict
-from vmhost.lua.dialect import Dialect
 
 _SHOWN = 5
 PROMISE_S = 3.0

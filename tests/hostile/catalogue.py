@@ -24,7 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from vmhost.lua.dialect import UNSOUND, Dialect
+from luafarm.dialects import UNSOUND, Dialect
 
 SCRIPTS: Final = Path(__file__).with_name("scripts")
 LIBRARY: Final = Path(__file__).with_name("library")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from bench import daemon
+from luafarm.dialects import Dialect
 from tests.farm.farms import LUAFARM, Farm, directory, hosts_of
 from tests.hostile import catalogue
 from tests.hostile.catalogue import Ground
-from vmhost.lua.dialect import Dialect
 
 SECRET: Final = "the secret of another tenant"
 CPU_S: Final = 0.3  # of a load and a request

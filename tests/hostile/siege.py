@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from luafarm.dialects import Dialect
 from tests.farm.client import TIMEOUT_S, Reply
 from tests.farm.farms import Farm
 from tests.hostile import bystander, colony
@@ -16,7 +17,6 @@ from tests.hostile.catalogue import Attack, Ground
 from tests.hostile.trial import Pool, Verdict
 from tests.servers import nginx
 from tests.servers.server import Application, Running
-from vmhost.lua.dialect import Dialect
 
 BYSTANDER = "bystander"
 PROMISE_MS = 250.0

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import (
     Script,
     attack_on_every_sandboxed_dialect,
@@ -11,7 +12,6 @@ from tests.vmhost.states import (
     every_sandboxed_dialect,
     params,
 )
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 
 

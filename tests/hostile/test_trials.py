@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.farm.farms import until
 from tests.hostile import colony
 from tests.hostile.catalogue import DIALECTS, Attack, Ground, attacks
 from tests.hostile.trial import Pool, Verdict
-from vmhost.lua.dialect import Dialect
 
 pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(1500)]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from bench import procfs
+from luafarm.dialects import Dialect
 from tests.farm.client import Reply, ask
 from tests.farm.farms import Farm, hosts_of, until
 from tests.hostile.catalogue import Attack, Expected, Ground
 from tests.hostile.colony import CPU_S, GRACE_S
-from vmhost.lua.dialect import Dialect
 
 SPENT_S: Final = CPU_S + GRACE_S + 0.5
 """CPU time in which a host stops an attack on it, and does what it does itself."""

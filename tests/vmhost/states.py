@@ -7,11 +7,11 @@ from typing import Final
 import pytest
 
 from luafarm.config.settings import Compat
+from luafarm.dialects import UNSOUND, Dialect
 from tests.loglines import decode
 from vmhost.host.services import body as bodies
 from vmhost.host.services import files, flush, sleep
 from vmhost.host.services.table import OPERATIONS
-from vmhost.lua.dialect import UNSOUND, Dialect
 from vmhost.lua.limits import StateLimits
 from vmhost.lua.operation import DONE, ERROR, Step
 from vmhost.lua.state import LuaState

@@ -2,8 +2,6 @@
 
 from luafarm.dialects import NO_JIT, REFUSED, UNSOUND, Dialect
 
-__all__ = ["REFUSED", "UNSOUND", "Dialect", "DialectError", "choose"]
-
 
 class DialectError(ValueError):
     """This dialect cannot be used here; the text is the reason."""

@@ -28,8 +28,9 @@ from functools import cache
 from typing import Any, Final
 
 from luafarm.config.settings import Compat
+from luafarm.dialects import Dialect
 from vmhost.lua import alarmword, prelude
-from vmhost.lua.dialect import Dialect, choose
+from vmhost.lua.dialect import choose
 from vmhost.lua.limits import StateLimits
 from vmhost.lua.operation import (
     BUILTIN,

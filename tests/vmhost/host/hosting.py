@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import zmq
 
+from luafarm.dialects import Dialect
 from luafarm.names import Epoch, HostId, Machine, Pool, Script
 from luafarm.wire import codec
 from luafarm.wire.messages import (
@@ -37,7 +38,6 @@ from vmhost.host import loop
 from vmhost.host.config import HostConfig
 from vmhost.host.services.table import OPERATIONS
 from vmhost.lua import state
-from vmhost.lua.dialect import Dialect
 from vmhost.sandbox import confine
 from vmhost.sandbox.confine import Confinement
 from vmhost.sandbox.layers import Layer

@@ -2,11 +2,11 @@
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import Op, Script, every_sandboxed_dialect
 from vmhost.host.alarm import NUMBERS, Alarm
 from vmhost.host.services.table import OPERATIONS
 from vmhost.lua.alarmword import alarm_word
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 from vmhost.lua.state import LuaState
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from luafarm.dialects import UNSOUND, Dialect
 from luafarm.wire import codec
 from luafarm.wire.messages import (
     DoneRow,
@@ -29,7 +30,6 @@ from tests.vmhost.host.hosting import (
     pair,
     run,
 )
-from vmhost.lua.dialect import UNSOUND, Dialect
 
 pytestmark = pytest.mark.process
 

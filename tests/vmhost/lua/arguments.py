@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import Script, params
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 
 SLOW_S: Final = 0.05

@@ -4,12 +4,12 @@ import warnings
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.vmhost.lua import arguments
 from tests.vmhost.states import (
     Script,
     attack_on_every_sandboxed_dialect,
 )
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 
 EDGES = [

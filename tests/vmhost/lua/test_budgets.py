@@ -2,6 +2,7 @@
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import (
     Op,
     Script,
@@ -11,7 +12,6 @@ from tests.vmhost.states import (
     params,
 )
 from vmhost.host.services.table import OPERATIONS
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 from vmhost.lua.state import RESERVE_BYTES, LuaState
 

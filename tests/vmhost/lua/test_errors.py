@@ -2,13 +2,13 @@
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import (
     Script,
     attack_on_every_dialect,
     every_dialect,
     params,
 )
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 
 NAME = b"/srv/www/a/rather/long/directory/name/so/that/lua/cuts/it/off/page.lua"

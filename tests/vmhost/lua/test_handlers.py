@@ -3,8 +3,8 @@
 import pytest
 
 from luafarm.config.settings import Compat
+from luafarm.dialects import Dialect
 from tests.vmhost.states import Script, every_dialect, params
-from vmhost.lua.dialect import Dialect
 
 
 @every_dialect

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import (
     SANDBOXED,
     Script,
@@ -16,7 +17,6 @@ from tests.vmhost.states import (
     pair,
     params,
 )
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 
 PLAIN = "\n-- next"

@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import Op, Script, every_dialect, params
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 from vmhost.lua.operation import Step
 

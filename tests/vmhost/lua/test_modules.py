@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import Op, Script, evaluate, every_dialect
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.state import MESSAGE_BYTES
 
 # ---- luafarm -------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import (
     Op,
     Script,
@@ -13,7 +14,6 @@ from tests.vmhost.states import (
     params,
 )
 from vmhost.host.services.table import OPERATIONS
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 from vmhost.lua.state import LuaState
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import lupa
 import pytest
 
+from luafarm.dialects import REFUSED, UNSOUND, Dialect
 from tests.vmhost.states import (
     Script,
     attack_on_every_sandboxed_dialect,
@@ -18,7 +19,6 @@ from tests.vmhost.states import (
 )
 from vmhost.host.services.table import OPERATIONS
 from vmhost.lua import prelude, state
-from vmhost.lua.dialect import REFUSED, UNSOUND, Dialect
 
 AUDIT = """
 local T = TRUSTED

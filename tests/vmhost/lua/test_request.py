@@ -3,8 +3,8 @@
 import pytest
 
 from luafarm.config.settings import Compat
+from luafarm.dialects import Dialect
 from tests.vmhost.states import Op, Script, every_dialect, params
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 
 DEFAULT = ["Status: 200 OK", "Content-Type: text/html", "X-Powered-By: Lua"]

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import (
     Op,
     Script,
@@ -12,7 +13,6 @@ from tests.vmhost.states import (
     every_dialect,
     every_sandboxed_dialect,
 )
-from vmhost.lua.dialect import Dialect
 
 COUNTED = "count = (count or 0) + 1\nreturn { name = ..., value = 5 }"
 

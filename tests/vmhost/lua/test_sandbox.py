@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from luafarm.dialects import REFUSED, UNSOUND, Dialect
 from tests.vmhost.states import (
     SANDBOXED,
     Op,
@@ -15,7 +16,7 @@ from tests.vmhost.states import (
     params,
 )
 from vmhost.host.services.table import OPERATIONS
-from vmhost.lua.dialect import REFUSED, UNSOUND, Dialect, DialectError, choose
+from vmhost.lua.dialect import DialectError, choose
 from vmhost.lua.limits import StateLimits
 from vmhost.lua.state import LuaState
 

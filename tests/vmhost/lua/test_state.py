@@ -4,9 +4,9 @@ import gc
 
 import pytest
 
+from luafarm.dialects import UNSOUND, Dialect
 from tests.vmhost.states import EVERY, Op, every_dialect, params
 from vmhost.host.services.table import OPERATIONS
-from vmhost.lua.dialect import UNSOUND, Dialect
 from vmhost.lua.limits import StateLimits
 from vmhost.lua.state import MESSAGE_BYTES, LuaState, prepare
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import Script, every_dialect, params
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 
 
@@ -186,7 +186,7 @@ def test_c_modules_load_through_cpath(dialect: Dialect) -> None:
     # In a process of its own: the first import of lupa's library decides.
     code = f"""
 from tests.vmhost.lua.test_trusted import run
-from vmhost.lua.dialect import Dialect
+from luafarm.dialects import Dialect
 print(run("con:puts(require('lfs').attributes('/').mode)", Dialect("{dialect}"),
     cpath="{folder}/?.so"))
 """

@@ -6,13 +6,13 @@ from typing import Final
 
 import pytest
 
+from luafarm.dialects import Dialect
 from tests.vmhost.states import (
     Script,
     attack_on_every_dialect,
     every_dialect,
     params,
 )
-from vmhost.lua.dialect import Dialect
 from vmhost.lua.limits import StateLimits
 
 MIB: Final = 1 << 20
