@@ -40,11 +40,13 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-@pytest.mark.process
-def test_a_child_dies_with_its_parent_and_leaves_ctrl_c_to_it(tmp_path: Path) -> None:
-    (tmp_path / "sleeper.py").write_text(CHILD)
-    report = tmp_path / "report"
-    path = os.pathsep.join([str(HOME), str(tmp_path)])
+def parent_of_sleeper(place: Path) -> tuple["subprocess.Popen[bytes]", int, str]:
+    """Start a parent whose child is place/sleeper.py; return what the child reports.
+
+    Returns the parent, the child's pid, and the report.
+    """
+    report = place / "report"
+    path = os.pathsep.join([str(HOME), str(place)])
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT.format(module="sleeper", argument=str(report))],
         env={**environment(), "PYTHONPATH": path},
@@ -55,7 +57,14 @@ def test_a_child_dies_with_its_parent_and_leaves_ctrl_c_to_it(tmp_path: Path) ->
     with parent.stdout:
         pid = int(parent.stdout.readline())
     until(lambda: report.exists() and report.read_text() != "", "the child runs")
-    assert report.read_text() == "True True True"
+    return parent, pid, report.read_text()
+
+
+@pytest.mark.process
+def test_a_child_dies_with_its_parent_and_leaves_ctrl_c_to_it(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text(CHILD)
+    parent, pid, report = parent_of_sleeper(tmp_path)
+    assert report == "True True True"
     os.kill(pid, signal.SIGINT)
     assert is_alive(pid)
     parent.kill()
@@ -90,19 +99,8 @@ def test_a_child_that_gives_up_root_still_dies_with_its_parent(tmp_path: Path) -
         ".split()[:4], file=report, flush=True)\n"
         "time.sleep(600)\n"
     )
-    report = tmp_path / "report"
-    path = os.pathsep.join([str(HOME), str(tmp_path)])
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT.format(module="sleeper", argument=str(report))],
-        env={**environment(), "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert parent.stdout is not None
-    with parent.stdout:
-        pid = int(parent.stdout.readline())
-    until(lambda: report.exists() and report.read_text() != "", "the child runs")
-    dropped, *uids = report.read_text().split()
+    parent, pid, report = parent_of_sleeper(tmp_path)
+    dropped, *uids = report.split()
     assert dropped == "True"
     assert len(set(uids)) == 1
     assert uids[0] != "0"
