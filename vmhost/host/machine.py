@@ -14,7 +14,7 @@ begun, a closing comes after the loads before it.
 
 from typing import Final
 
-from luafarm.ends import Closing, closing
+from luafarm.ends import Closing
 from luafarm.errors import ProtocolError
 from luafarm.keys.badges import Badges
 from luafarm.names import HostId
@@ -144,12 +144,12 @@ class HostMachine:
             case Fence():
                 old = self._generations.fence(message.script, message.epoch)
                 if old is not None:
-                    self._queue.add(Close(old, "replaced"))
+                    self._queue.add(Close(old, Closing.REPLACED))
                 self.peers.tell(peer, Fenced(message.script, message.epoch))
             case TakeInventory():
                 kept, out = self._generations.choose()
                 for held in out:
-                    self._queue.add(Close(held, "replaced"))
+                    self._queue.add(Close(held, Closing.REPLACED))
                 rows = [held.row(now_ns) for held in kept]
                 self.peers.tell(peer, Inventory(tuple(rows)))
             case Source():
@@ -202,7 +202,7 @@ class HostMachine:
         """Have all states closed and nothing else done: the host ends."""
         self._stopped_ns = now_ns + HOOKS_NS
         out = self._generations.clear()
-        self._closings.extend([Close(held, "stopped") for held in out])
+        self._closings.extend([Close(held, Closing.STOPPED) for held in out])
 
     def _run(self, peer: Peer, row: RunRow, now_ns: int) -> Run | None:
         """Return a run with the state that it starts with; None: it is refused."""
@@ -246,7 +246,7 @@ class HostMachine:
         if not out:
             self.peers.tell_brokers(Gone(order.script, order.epoch, Closing.DROPPED))
             return None
-        self._closings.extend([Close(held, "dropped") for held in out])
+        self._closings.extend([Close(held, Closing.DROPPED) for held in out])
         return self._follow_up(now_ns)
 
     def _follow_up(self, now_ns: int) -> Work | None:
@@ -298,7 +298,7 @@ class HostMachine:
         self.memory.keep(held, memory_bytes)
         self.memory.check()
 
-    def ended(self, held: Held, reason: str, *, has_hook: bool) -> None:
+    def ended(self, held: Held, reason: Closing, *, has_hook: bool) -> None:
         """Take note that a state must not be used any more."""
         if held.limits.fresh:
             close = Close(held, reason, has_hook=has_hook, is_last=False)
@@ -319,7 +319,7 @@ class HostMachine:
         replaced = self._generations.add(held)
         self._tell_loaded(held, log)
         if replaced is not None:
-            self._closings.append(Close(replaced, "replaced"))
+            self._closings.append(Close(replaced, Closing.REPLACED))
 
     def failed(self, load: Load, error: ScriptError, log: bytes) -> None:
         """Tell that the state could not be made; an older one stays in service."""
@@ -349,15 +349,15 @@ class HostMachine:
         if close.is_last:
             self._spent.pop(held, None)
             log, held.preface = held.preface + log, b""
-            reason = closing(close.reason)
-            self.peers.tell_brokers(Gone(held.script, held.epoch, reason, log))
+            gone = Gone(held.script, held.epoch, close.reason, log)
+            self.peers.tell_brokers(gone)
         else:
             held.preface = log  # with the next run; this one has taken what was there
             self._spent[held] = None
 
     # ---- what follows --------------------------------------------------------------
 
-    def _retire(self, held: Held, reason: str, *, has_hook: bool) -> None:
+    def _retire(self, held: Held, reason: Closing, *, has_hook: bool) -> None:
         """Take a state out of service and have it closed next."""
         self._remove(held)
         self._closings.append(Close(held, reason, has_hook=has_hook))
@@ -365,7 +365,7 @@ class HostMachine:
     def _remove(self, held: Held) -> None:
         old = self._generations.remove(held)
         if old is not None:
-            self._queue.add(Close(old, "replaced"))
+            self._queue.add(Close(old, Closing.REPLACED))
 
     def _tell_loaded(self, held: Held, log: bytes = b"") -> None:
         """Tell that a state is there, and what it has used so far."""

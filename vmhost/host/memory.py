@@ -9,10 +9,10 @@ then it cannot be loaded here.
 
 from typing import Final
 
+from luafarm.ends import Closing
 from vmhost.host.held import Held
 from vmhost.host.work import Close, Collect
 
-MEMORY: Final = "memory"
 FULL: Final = 0.9  # of the host's memory: nothing more is loaded
 
 
@@ -78,6 +78,6 @@ class Memory:
                 return Collect(held)
         self._to_collect = []
         if self._may_close and self.is_full:
-            return Close(max(self._held, key=_size), MEMORY)
+            return Close(max(self._held, key=_size), Closing.MEMORY)
         self.is_short = False
         return None

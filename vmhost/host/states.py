@@ -10,6 +10,7 @@ import os
 import time
 from typing import Final, assert_never
 
+from luafarm.ends import Closing, closing
 from luafarm.names import TERM_SHIFT
 from luafarm.wire import codec
 from luafarm.wire.loglines import encode
@@ -36,7 +37,6 @@ from vmhost.lua.operation import DONE, ERROR, BrokenStateError, Step
 from vmhost.lua.state import LuaState
 
 SHUTDOWN_NS: Final = 1_000_000_000  # for a `shutdown` hook
-BROKEN: Final = "broken"  # `LuaState.must_close` of a state that broke its protocol
 
 _GOES_ON: Final = ("", CANCELLED)  # whatever else stopped a run, its state is closed
 _GENERATION: Final = (1 << TERM_SHIFT) - 1
@@ -136,7 +136,8 @@ class LuaStates:
         end_ns = self._finish(run, step, stop, now_ns, has_waited)
         if state.must_close or stop not in _GOES_ON or held.limits.fresh:
             has_hook = not state.must_close and stop != WALL
-            self._machine.ended(held, state.must_close or stop, has_hook=has_hook)
+            reason = closing(state.must_close or stop)
+            self._machine.ended(held, reason, has_hook=has_hook)
         else:
             self._machine.kept(held, state.memory_bytes)
         return end_ns
@@ -258,7 +259,8 @@ class LuaStates:
         state.collect()
         self._end(time.monotonic_ns())
         if state.must_close:
-            self._machine.ended(held, state.must_close, has_hook=False)
+            reason = closing(state.must_close)
+            self._machine.ended(held, reason, has_hook=False)
         else:
             self._machine.collected(collect, state.memory_bytes)
 
@@ -319,7 +321,7 @@ class LuaStates:
         """Free a state; raise BrokenStateError when that is what it was."""
         if state is None:
             return
-        is_broken = state.must_close == BROKEN
+        is_broken = state.must_close == Closing.BROKEN
         state.close()
         if is_broken:
             self._mail.send()

@@ -8,6 +8,7 @@ are plain classes, not dataclasses: one is made for every request.
 
 from typing import Final
 
+from luafarm.ends import Closing
 from luafarm.wire.messages import SAFE, RunRow
 from vmhost.host.held import Held
 from vmhost.host.peers import Peer
@@ -49,7 +50,12 @@ class Close:
     """Close a state, if there is one; `closed` must follow."""
 
     def __init__(
-        self, held: Held, reason: str, *, has_hook: bool = True, is_last: bool = True
+        self,
+        held: Held,
+        reason: Closing,
+        *,
+        has_hook: bool = True,
+        is_last: bool = True,
     ) -> None:
         self.held: Final = held
         self.reason: Final = reason

@@ -294,7 +294,7 @@ def test_with_a_new_state_that_breaks_the_old_one_goes_as_well(farm: Driver) -> 
     farm.runs(row(1, epoch=2))
     run = farm.take_run()
     farm.finish(run)
-    farm.machine.ended(run.held, "memory", has_hook=False)
+    farm.machine.ended(run.held, Closing.MEMORY, has_hook=False)
     assert [(c.held.epoch, c.reason, c.has_hook) for c in farm.close()] == [
         (2, "memory", False),
         (1, "replaced", True),

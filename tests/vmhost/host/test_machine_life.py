@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from luafarm.ends import Closing
 from luafarm.names import Epoch, Machine, RequestId, Script
 from luafarm.wire.messages import (
     PROTOCOL,
@@ -191,7 +192,7 @@ class Life(RuleBasedStateMachine):
                 if fate == "good":
                     machine.collected(task, min(size, held.memory_bytes))
                 else:
-                    machine.ended(held, "memory", has_hook=False)
+                    machine.ended(held, Closing.MEMORY, has_hook=False)
             case work.Close(held=held):
                 self.there.discard(held)
                 machine.closed(task, b"")
@@ -212,7 +213,7 @@ class Life(RuleBasedStateMachine):
             machine.not_made(run)
         elif fate == "bad" or held.limits.fresh:
             self.there.add(held)
-            machine.ended(held, "cpu", has_hook=False)
+            machine.ended(held, Closing.CPU, has_hook=False)
         else:
             machine.kept(held, size)
             self.is_weighed = True

@@ -2,7 +2,7 @@
 
 import pytest
 
-from luafarm.ends import Closing
+from luafarm.ends import Budget, Closing
 from luafarm.names import Epoch, Script
 from luafarm.wire.messages import Drop, Fence, Gone, LoadFailed, Outcome
 from tests.vmhost.host.hostdriver import (
@@ -15,7 +15,7 @@ from tests.vmhost.host.hostdriver import (
     row,
 )
 from vmhost.host.machine import HOOKS_NS
-from vmhost.host.memory import FULL, MEMORY
+from vmhost.host.memory import FULL
 from vmhost.host.work import Close, Collect, Load, Refill
 
 C = Script(b"/c")
@@ -71,7 +71,11 @@ def test_where_collecting_is_not_enough_the_largest_states_are_closed(
         assert isinstance(collect, Collect)
         farm.machine.collected(collect, collect.held.memory_bytes)
     [close] = farm.close()
-    assert (close.held.script, close.reason, close.has_hook) == (C, MEMORY, True)
+    assert (close.held.script, close.reason, close.has_hook) == (
+        C,
+        Closing.MEMORY,
+        True,
+    )
     assert farm.told() == [Gone(C, Epoch(1), Closing.MEMORY)]
     assert farm.machine.memory.used_bytes == 700
     farm.runs(row(2, C))
@@ -91,7 +95,7 @@ def test_with_the_largest_state_its_older_generation_goes_as_well(
         assert isinstance(collect, Collect)
         farm.machine.collected(collect, collect.held.memory_bytes)
     reasons = [(close.held.epoch, close.reason) for close in farm.close()]
-    assert reasons == [(2, MEMORY), (1, "replaced")]
+    assert reasons == [(2, Closing.MEMORY), (1, "replaced")]
     assert farm.machine.memory.used_bytes == 0
 
 
@@ -102,7 +106,7 @@ def test_a_state_that_does_not_survive_its_collection_is_closed_without_its_hook
     serve(farm, A, MAX_BYTES + 1)
     collect = farm.take()
     assert isinstance(collect, Collect)
-    farm.machine.ended(collect.held, "memory", has_hook=False)
+    farm.machine.ended(collect.held, Closing.MEMORY, has_hook=False)
     [close] = farm.close()
     assert (close.held, close.has_hook) == (collect.held, False)
 
@@ -139,7 +143,7 @@ def test_no_state_is_closed_for_one_that_is_to_be_loaded(farm: Driver) -> None:
     farm.rest()
     [failed] = farm.told()
     assert isinstance(failed, LoadFailed)
-    assert (failed.script, failed.error.budget) == (B, MEMORY)
+    assert (failed.script, failed.error.budget) == (B, Budget.MEMORY)
     assert "use up its" in failed.error.message
 
 
@@ -151,7 +155,7 @@ def fresh(farm: Driver) -> Close:
     farm.runs(row(1))
     run = farm.take_run()
     farm.finish(run)
-    farm.machine.ended(run.held, "", has_hook=True)
+    farm.machine.ended(run.held, Closing.FRESH, has_hook=True)
     close = farm.take()
     assert isinstance(close, Close)
     assert not close.is_last
