@@ -53,7 +53,7 @@ class Peer(Protocol):
     def drain(self) -> None:
         """Close once what is in is answered."""
 
-    def make_room(self, now: float) -> bool:
+    def make_way(self, now: float) -> bool:
         """Close if nothing has gone on for a while and the client can bear it."""
         ...
 
@@ -194,7 +194,7 @@ class Connections:
     def _is_full(self) -> bool:
         """Return whether no more may be taken in; stop accepting if so.
 
-        Somebody waits, so those that can be spared make room for him.
+        Somebody waits, so those that can be spared make way for him.
         """
         if len(self._peers) < self._max_connections:
             return False
@@ -206,7 +206,7 @@ class Connections:
             )
         self._stop_accepting()
         now = time.monotonic()
-        spare = (peer for peer in list(self._peers) if peer.make_room(now))
+        spare = (peer for peer in list(self._peers) if peer.make_way(now))
         for _ in islice(spare, self._accepts):
             pass
         return True
@@ -257,9 +257,9 @@ class Connections:
             if taken is None:
                 return
             mark, connection = taken
-            self._hear(mark, connection)
+            self._adopt(mark, connection)
 
-    def _hear(self, mark: bytes, connection: socket.socket) -> None:
+    def _adopt(self, mark: bytes, connection: socket.socket) -> None:
         for _, listener in self._ears:
             if listener.mark == mark:
                 self._take_in(connection, listener)

@@ -108,7 +108,7 @@ class Peer:
         self._handle(self._connection.expired(now, outbox.is_paused), now)
         self._outlet.settle()
 
-    def make_room(self, now: float) -> bool:
+    def make_way(self, now: float) -> bool:
         """Do not close: a web server that keeps connections means to use them."""
         return False
 

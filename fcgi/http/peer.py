@@ -253,7 +253,7 @@ class HttpPeer:
         self._handle(self.connection.expired(now, outbox.is_paused))
         self._after()
 
-    def make_room(self, now: float) -> bool:
+    def make_way(self, now: float) -> bool:
         """Close if nothing has gone on for a while; return whether."""
         outbox = self._outbox
         if outbox is None or not (outbox.is_empty and self.connection.is_spare(now)):

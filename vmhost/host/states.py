@@ -166,7 +166,7 @@ class LuaStates:
         else:
             done = self._failed_row(held, request, step, stop, used_ns // 1000)
         self._machine.finish(run, done, end_ns, used_ns)
-        self._end(end_ns)
+        self._end()
         return end_ns
 
     def _failed_row(
@@ -179,7 +179,7 @@ class LuaStates:
         outcome = Outcome.BUDGET if error.budget else Outcome.ERROR
         return request, outcome, b"", b"", log, codec.encode_error(error), used_us
 
-    def _end(self, now_ns: int) -> None:
+    def _end(self) -> None:
         """End the task, once all that it said is in the sockets."""
         self._mail.send()
         self._deadlines.end()
@@ -234,7 +234,7 @@ class LuaStates:
             error = failure(step, held, stop, held.limits.load_wall_ms)
             machine.failed(load, error, log_of(step))
             self._dispose(held, state)
-        self._end(time.monotonic_ns())
+        self._end()
 
     def _refill(self, refill: Refill) -> None:
         """Make one fresh state ahead of its run."""
@@ -249,7 +249,7 @@ class LuaStates:
         else:
             machine.not_refilled()
             self._dispose(held, state)
-        self._end(time.monotonic_ns())
+        self._end()
 
     def _collect(self, collect: Collect) -> None:
         """Collect the garbage of a state."""
@@ -257,7 +257,7 @@ class LuaStates:
         state = self._states[held]
         self._begin(held, time.monotonic_ns())
         state.collect()
-        self._end(time.monotonic_ns())
+        self._end()
         if state.must_close:
             reason = closing(state.must_close)
             self._machine.ended(held, reason, has_hook=False)
@@ -274,10 +274,10 @@ class LuaStates:
         self._machine.closed(close, log)
         self._dispose(held, state)
 
-    def _begin(self, held: Held, now_ns: int) -> int:
-        """Begin what is no run, with the budget of loading; return its alarm."""
+    def _begin(self, held: Held, now_ns: int) -> None:
+        """Begin what is no run, with the budget of loading."""
         until_ns = now_ns + held.load_wall_ns
-        return self._deadlines.begin(0, held.script, held.load_budget, now_ns, until_ns)
+        self._deadlines.begin(0, held.script, held.load_budget, now_ns, until_ns)
 
     def _make(self, held: Held, now_ns: int) -> tuple[LuaState | None, Step, str]:
         """Return a new state, the last step of loading it, and why that was stopped."""
@@ -337,7 +337,7 @@ class LuaStates:
         stop = ""
         if step[0] > ERROR:
             step, stop = self._attend(state, step, until_ns)
-        self._end(time.monotonic_ns())
+        self._end()
         log = log_of(step)
         if step[0] == ERROR or stop:
             error = failure(step, held, stop, SHUTDOWN_NS // 1_000_000)
