@@ -123,7 +123,9 @@ class Host:
 
     def __init__(self, config: HostConfig, link: Link, slot: HostSlot) -> None:
         self.wakes = threading.Event()  # the main thread, when it is to look sooner
-        self.alarm = Alarm(alarm_word().say, self.wakes.set)
+        word = alarm_word()
+        word.say(0)  # a process forked from one that had alarms says none of theirs
+        self.alarm = Alarm(word.say, self.wakes.set)
         self._link = link
         badges = Badges(config.badges) if config.secret_key else None
         self._machine = HostMachine(

@@ -190,7 +190,7 @@ class HostMachine:
 
     def has_spare(self) -> bool:
         """Whether there is something to do while nothing else is wanted."""
-        return bool(self._spent)
+        return bool(self._spent) and not self._closings
 
     def spare(self) -> Refill:
         """Return what is to be done while nothing else is wanted."""
