@@ -12,22 +12,30 @@ local function answer(con, text)
   con:puts("<p class='note'>" .. text .. "</p>")
 end
 
+local function refuse(con, status, why)
+  con:status(status)
+  con:header("Content-Type", "text/plain; charset=utf-8")
+  con:puts(why .. "\n")
+end
+
 function main(env, con)
-  local query = luafarm.parse(env.QUERY_STRING)
+  local query, too_much = luafarm.parse(env.QUERY_STRING)
+  if not query then return refuse(con, 414, too_much) end
   local name = query.name or ""
 
   local media = (env.CONTENT_TYPE or ""):match("^[^; ]*")
-  if env.REQUEST_METHOD == "POST" and media ~= FORM then
-    con:status(415)
-    con:header("Content-Type", "text/plain; charset=utf-8")
-    con:puts("Please send " .. FORM .. ".\n")
-    return
+  local is_post = env.REQUEST_METHOD == "POST"
+  if is_post and media ~= FORM then return refuse(con, 415, "Please send " .. FORM .. ".") end
+  local form
+  if is_post then
+    form, too_much = luafarm.parse(con:gets())  -- gets gives nil for no body
+    if not form then return refuse(con, 413, too_much) end
   end
 
   con:puts(page.open("Forms"))
   if name ~= "" then answer(con, "Hello, " .. escape(name) .. "!") end
-  if env.REQUEST_METHOD == "POST" then
-    local text = luafarm.parse(con:gets()).text or ""  -- gets gives nil for no body
+  if form then
+    local text = form.text or ""
     local _, words = text:gsub("%S+", "")
     answer(con, words .. " words, backwards: " .. escape(text:reverse()))
   end

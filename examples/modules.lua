@@ -8,7 +8,8 @@ local greeting = require("lib.greeting")
 local page = require("lib.page")
 
 function main(env, con)
-  local name = luafarm.parse(env.QUERY_STRING).name
+  local query = luafarm.parse(env.QUERY_STRING) or {}  -- nil when it is too long
+  local name = query.name
   con:puts(page.open("Modules"))
   con:puts("<p class='big'>" .. luafarm.escape_html(greeting.to(name)) .. "</p>")
   con:puts("<table>")

@@ -9,7 +9,7 @@ local page = require("lib.page")
 local KINDS = { ["301"] = 301, ["302"] = 302, ["303"] = 303, ["307"] = 307, ["308"] = 308 }
 
 function main(env, con)
-  local query = luafarm.parse(env.QUERY_STRING)
+  local query = luafarm.parse(env.QUERY_STRING) or {}  -- nil when it is too long
   if query.from then
     con:puts(page.open("Arrived"))
     con:puts("<p class='note'>You came by way of " .. luafarm.escape_html(query.from)

@@ -13,7 +13,8 @@ for _, section in ipairs(catalogue) do
 end
 
 function main(env, con)
-  local file = luafarm.parse(env.QUERY_STRING).file or "source.lua"
+  local query = luafarm.parse(env.QUERY_STRING) or {}  -- nil when it is too long
+  local file = query.file or "source.lua"
   local text = allowed[file] and luafarm.read(file)
   if not text then
     con:status(404)

@@ -184,6 +184,21 @@ def test_form_greets_and_turns_round(site: Site) -> None:
     assert "0 words" in site.post("/form.lua", "").text
 
 
+def test_form_says_that_there_is_too_much_of_it(site: Site) -> None:
+    long = site.post("/form.lua", "text=" + "x" * (1 << 20))
+    assert (long.status, long.headers["Content-Type"]) == (413, TEXT)
+    assert "limits.bytes" in long.text
+    many = site.ask("/form.lua?" + "a&" * 1100)
+    assert many.status == 414
+    assert "limits.pairs" in many.text
+
+
+@pytest.mark.parametrize("name", ["modules", "redirect", "source"])
+def test_a_query_with_too_much_in_it_counts_as_none(site: Site, name: str) -> None:
+    asked, plain = (site.ask(f"/{name}.lua{q}") for q in ("?" + "a&" * 1100, ""))
+    assert (asked.status, asked.body) == (plain.status, plain.body)
+
+
 def test_form_takes_forms_only(site: Site) -> None:
     assert site.ask("/form.lua", "POST", "x").status == 415
     odd = {"Content-Type": "application/json"}
