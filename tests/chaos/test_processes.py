@@ -15,17 +15,41 @@ import pytest
 from tests.chaos import processes
 from tests.farm.farms import until
 
-WAITS = "import sys; sys.stdin.read()"
+# Opens a file for each line that it reads, and says what became of it.
+OPENS = """
+import sys
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        open("/dev/null").close()
+        print("opened", flush=True)
+    except OSError as error:
+        print(error.strerror, flush=True)
+"""
 
 
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-c", WAITS]
+    command = [sys.executable, "-c", OPENS]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
     ) as process:
+        assert process.stdout
+        # Before, it may still have files open that Python starts with.
+        assert process.stdout.readline() == b"ready\n"
         yield process
         process.kill()
+
+
+def what_opening_gives(child: "subprocess.Popen[bytes]") -> bytes:
+    assert child.stdin
+    assert child.stdout
+    child.stdin.write(b"open\n")
+    child.stdin.flush()
+    return child.stdout.readline()
 
 
 def state(pid: int) -> str:
@@ -56,18 +80,16 @@ def test_a_process_that_is_gone_is_no_error(
 def test_a_process_can_open_nothing_more_and_gets_its_limit_back(
     child: "subprocess.Popen[bytes]",
 ) -> None:
-    until(lambda: bool(processes.fds(child.pid)), "it runs")
     before = resource.prlimit(child.pid, resource.RLIMIT_NOFILE)
     with processes.without_descriptors(child.pid):
-        limit, _ = resource.prlimit(child.pid, resource.RLIMIT_NOFILE)
-        assert limit == max(processes.fds(child.pid)) + 1
+        assert what_opening_gives(child) == b"Too many open files\n"
+    assert what_opening_gives(child) == b"opened\n"
     assert resource.prlimit(child.pid, resource.RLIMIT_NOFILE) == before
 
 
 def test_processes_of_another_session_are_not_found(
     child: "subprocess.Popen[bytes]",
 ) -> None:
-    until(lambda: bool(processes.titled(child.pid, sys.executable)), "it runs")
     assert processes.titled(child.pid, sys.executable) == [child.pid]
     assert processes.titled(os.getpid(), sys.executable) == []
     assert processes.titled(child.pid, "luafarm-") == []
