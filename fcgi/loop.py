@@ -22,6 +22,7 @@ from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
 from luafarm.process import limits, privileges, rundir
+from luafarm.process.pulse import Pulse
 from luafarm.process.sockets import Listening
 
 logger = logging.getLogger("luafarm.front")
@@ -44,7 +45,7 @@ def load_keys(settings: Settings) -> curve.Keys | None:
     return curve.load(Path(keys), "fcgi", rundir.machine(settings)) if keys else None
 
 
-def run(settings: Settings, family: Family) -> int:
+def run(settings: Settings, family: Family, pulse: Pulse) -> int:
     """Serve until TERM or INT, or until USR2 asks to leave to the others; exit code."""
     listening = Listening(settings.front)
     if not listening.fastcgi and listening.http is None:
@@ -56,7 +57,8 @@ def run(settings: Settings, family: Family) -> int:
         rundir.prepare(settings.paths, settings.security.user)
     broker = rundir.broker_endpoint(settings)
     privileges.drop(settings.security)
-    return uvloop.run(_Front(settings, family, listening).serve(broker, keys))
+    front = _Front(settings, family, listening, pulse)
+    return uvloop.run(front.serve(broker, keys))
 
 
 class _Front:
@@ -67,10 +69,12 @@ class _Front:
         settings: Settings,
         family: Family,
         listening: Listening,
+        pulse: Pulse,
     ) -> None:
         self._settings = settings
         self._family = family
         self._listening = listening
+        self._pulse = pulse
         self._changed = asyncio.Event()  # a signal came
         self._is_stopping = False
         self._is_retiring = False
@@ -103,13 +107,21 @@ class _Front:
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)
+        self._beat()
         await self._wait_for_farm(service)
         connections.listen(ears)
-        family.say_ready(knows_farm=service.knows_farm)
+        self._pulse.serves("serving", knows_farm=service.knows_farm)
         logger.info("serving listen=%s http=%s", front.listen, front.http)
         await self._changed.wait()
+        self._pulse.stops()
         await self._end(connections, service)
         return 0
+
+    def _beat(self) -> None:
+        """Say that this loop turns, now and every second."""
+        loop = asyncio.get_running_loop()
+        self._pulse.beat(loop.time())
+        loop.call_later(self._pulse.every_s, self._beat)
 
     def _stop(self) -> None:
         self._is_stopping = True

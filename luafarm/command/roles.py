@@ -123,6 +123,11 @@ class Roles:
         """Whether the way to the end has begun."""
         return self._is_stopping
 
+    @property
+    def is_renewing(self) -> bool:
+        """Whether children are still to be replaced by fresh ones."""
+        return bool(self._renewing) or any(r.fresh for r in self._roles.values())
+
     def begin(self, now: float) -> list[Action]:
         """Start everything."""
         return [self._start(role, now) for role in self._roles.values()]

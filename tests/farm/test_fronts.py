@@ -53,7 +53,9 @@ FRESH = {
 
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Farm]:
-    with up(f"[front]\nprocesses = {FRONTS}\n") as running:
+    # a broker that hangs is not to be replaced while fronts are
+    settings = f"[front]\nprocesses = {FRONTS}\n[roles]\nwatchdog = 0\n"
+    with up(settings) as running:
         running.write("counter.lua", COUNTER)
         running.write("slow.lua", SLOW)
         until(lambda: len(fronts(running)) == FRONTS, "every front is known")

@@ -24,6 +24,7 @@ from luafarm.keys import curve
 from luafarm.keys.zap import ZapHandler
 from luafarm.names import HostId
 from luafarm.process import privileges, rundir
+from luafarm.process.pulse import Pulse
 from luafarm.wire.messages import (
     HostLost,
     HostUp,
@@ -47,15 +48,16 @@ from vmhost.supervisor.provision import HostBasis, new_host_id
 logger = logging.getLogger("luafarm.vmhost")
 
 _REPORT_EVERY_S: Final = 1.0
+_LATE_S: Final = 30.0  # a pool without a VM host by then holds up the others no more
 _MOST_UNTOLD: Final = 256  # dead hosts that a broker hears of when it returns
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
+def run(settings: Settings, pulse: Pulse, zygote: str = "vmhost.zygote") -> int:
     """Run this machine's supervisor until it is told to stop; return the exit code.
 
-    zygote: the module that is run as the zygote. Raise SettingsError when something is
-    wrong with the settings.
+    pulse: where to say that it lives. zygote: the module that is run as the zygote.
+    Raise SettingsError when something is wrong with the settings.
     """
     plans = plan.pools(settings, os.cpu_count() or 1)
     machine = rundir.machine(settings)
@@ -86,7 +88,7 @@ def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
     basis.empty.mkdir(mode=0o700, exist_ok=True)
     listening.sweep(run_dir / "h")
     try:
-        return _Loop(settings, plans, basis, broker, keys).run()
+        return _Loop(settings, plans, basis, broker, keys, pulse).run()
     finally:
         claim.release()
 
@@ -101,8 +103,10 @@ class _Loop:
         basis: HostBasis,
         broker: str,
         keys: curve.Keys | None,
+        pulse: Pulse,
     ) -> None:
         machine = basis.machine
+        self._pulse = pulse
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         # before the first server binds (RFC 27)
         self._zap: ZapHandler | None = None
@@ -138,6 +142,8 @@ class _Loop:
         self._untold: deque[HostLost] = deque(maxlen=_MOST_UNTOLD)
         self._caught: list[int] = []
         self._exit_code: int | None = None
+        self._has_said = False  # that it serves
+        self._late_at = time.monotonic() + _LATE_S
         self._wakeup, self._wakeup_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def run(self) -> int:
@@ -158,6 +164,7 @@ class _Loop:
 
     def _turn(self) -> None:
         now = time.monotonic()
+        self._pulse.beat(now)
         # what keeps waking this loop must not put off the look at the scoreboards
         self._look_due = min(self._look_due, self._machine.next_due(now))
         due = min(self._look_due, self._report_due)
@@ -179,6 +186,7 @@ class _Loop:
         if now >= self._report_due:
             self._report_due = now + _REPORT_EVERY_S
             self._processes.listen_again()
+            self._live()
             self._report()
 
     def _read(self, fd: int) -> list[Event]:
@@ -197,6 +205,7 @@ class _Loop:
                 )
             else:
                 logger.info("stopping: running requests may finish")
+                self._pulse.stops()
                 found.append(events.StopWanted())
         return found
 
@@ -259,6 +268,19 @@ class _Loop:
             layers=tuple(layer.name for layer in child.layers if layer.holds),
             missing=tuple(x.sentence for x in child.layers if not x.holds),
         )
+
+    def _live(self) -> None:
+        """Say how many hosts serve, and from when on every pool has one that does."""
+        machine = self._machine
+        text = f"{len(machine.serving())} VM hosts serve"
+        if self._has_said:
+            self._pulse.tell(text)
+        elif machine.serves_all() or (
+            # a manager would end what serves a part at least
+            machine.serving() and time.monotonic() >= self._late_at
+        ):
+            self._has_said = True
+            self._pulse.serves(text)
 
     def _report(self) -> None:
         if not self._broker.is_welcome:

@@ -106,6 +106,11 @@ class Supervisor:
         """Return the hosts that are announced and not lost."""
         return [seat.host for seat in self._seats if seat.is_announced]
 
+    def serves_all(self) -> bool:
+        """Return whether each pool has a host that serves, or is refused for good."""
+        serving = {id(seat.pool) for seat in self._seats if seat.is_announced}
+        return all(p.is_refused or id(p) in serving for p in self._pools)
+
     def next_due(self, now: float) -> float:
         """Return when `Looked` must come next."""
         due = now + TICK_S

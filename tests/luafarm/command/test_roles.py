@@ -182,6 +182,21 @@ def test_fronts_are_renewed_one_after_the_other_and_each_overlaps() -> None:
     assert roles.next_due() is None
 
 
+def test_a_renewal_lasts_until_the_last_fresh_one_serves_or_one_fails() -> None:
+    roles = two()
+    seen = [roles.is_renewing]
+    roles.renew(["a", "b"], 1.0)
+    seen.append(roles.is_renewing)
+    roles.serves(4, 2.0)
+    seen.append(roles.is_renewing)
+    roles.serves(5, 3.0)
+    seen.append(roles.is_renewing)
+    roles.renew(["a", "b"], 4.0)
+    roles.fails(6)
+    seen.append(roles.is_renewing)
+    assert seen == [False, True, True, False, False]
+
+
 def test_a_fresh_front_that_ends_leaves_the_old_ones_where_they_are() -> None:
     roles = two()
     roles.renew(["a", "b"], 1.0)
