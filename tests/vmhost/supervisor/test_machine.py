@@ -655,3 +655,36 @@ def test_the_story_tells_what_was_done_and_why() -> None:
     assert now == started.now
     assert isinstance(event, events.Exited)
     assert any(isinstance(action, TellLost) for action in actions)
+
+
+# ---- whether the machine serves ----------------------------------------------------
+
+
+def test_a_machine_serves_when_each_pool_has_a_host_that_does() -> None:
+    started = play(pool("a", hosts=2), pool("b"))
+    seen = [started.machine.serves_all()]
+    started.feed(events.ZygoteWarm())
+    forks = {a.host: a.plan.pool for a in started.done if isinstance(a, Fork)}
+    for host in forks:
+        started.feed(events.Forked(host))
+    seen.append(started.machine.serves_all())
+    first, _, last = forks
+    started.feed(events.Ready(first))
+    seen.append(started.machine.serves_all())
+    started.feed(events.Ready(last))
+    seen.append(started.machine.serves_all())
+    assert seen == [False, False, False, True]
+    assert list(forks.values()) == ["a", "a", "b"]
+
+
+def test_a_pool_that_is_refused_holds_up_no_other() -> None:
+    started = play(pool("a"), pool("b", required=("seccomp",)))
+    started.feed(events.ZygoteWarm())
+    first, last = [a.host for a in started.done if isinstance(a, Fork)]
+    for host in (first, last):
+        started.feed(events.Forked(host))
+    started.feed(events.Ready(first))
+    seen = [started.machine.serves_all()]
+    started.feed(events.Sealed(last, (), ("seccomp: no",)))
+    seen.append(started.machine.serves_all())
+    assert seen == [False, True]
