@@ -28,6 +28,7 @@ from luafarm.process.sockets import Listening
 logger = logging.getLogger("luafarm.front")
 
 POLL_S: Final = 0.01
+PAUSE_S: Final = 1.0  # between two polls: more is a process that was stopped
 READY_S: Final = 2.0
 """Until then a front that starts waits for what the broker knows, and leaves new
 connections to other fronts, which know already."""
@@ -142,18 +143,17 @@ class _Front:
 
     async def _end(self, connections: Connections, service: Service) -> None:
         """Finish what was begun, within the time that there is."""
-        loop = asyncio.get_running_loop()
-        patience_s = self._settings.vmhost.stop_timeout
-        began = loop.time()
+        left_s = self._settings.vmhost.stop_timeout
         if self._is_retiring and not self._is_stopping:
             logger.info("retiring: idle connections go to the other fronts")
             connections.retire()
-            close_at = began + RETIRE_SHARE * patience_s
-            await self._drain(connections, service, close_at, until_stopped=True)
+            left_s -= await self._drain(
+                connections, service, RETIRE_SHARE * left_s, until_stopped=True
+            )
         if connections or service.outstanding or not self._is_retiring:
             logger.info("stopping: finishing %d requests", service.outstanding)
         connections.drain()
-        await self._drain(connections, service, began + patience_s, until_stopped=False)
+        await self._drain(connections, service, left_s, until_stopped=False)
         left = service.outstanding
         connections.close()
         service.close()
@@ -165,13 +165,22 @@ class _Front:
         self,
         connections: Connections,
         service: Service,
-        deadline: float,
+        seconds: float,
         *,
         until_stopped: bool,
-    ) -> None:
+    ) -> float:
+        """Wait until all is answered, so long at most; return how long that took.
+
+        While this process stood still nothing could be answered: that counts little.
+        """
         loop = asyncio.get_running_loop()
+        spent_s, looked_at = 0.0, loop.time()
         # polled: an event would tie service and listeners for the sake of the end
         while service.outstanding or connections:
-            if loop.time() >= deadline or (until_stopped and self._is_stopping):
-                return
+            now = loop.time()
+            spent_s += min(now - looked_at, PAUSE_S)
+            looked_at = now
+            if spent_s >= seconds or (until_stopped and self._is_stopping):
+                break
             await asyncio.sleep(POLL_S)
+        return spent_s

@@ -226,6 +226,14 @@ class Roles:
                     actions.append(Kill(child))
         return actions
 
+    def paused(self, seconds: float) -> None:
+        """Give all that have to end by some time that in which this did not run."""
+        for role in self._roles.values():
+            if role.state is _State.STOPPING:
+                role.due += seconds
+            for child in role.others:
+                role.others[child] += seconds
+
     def next_due(self) -> float | None:
         """Return when `tick` has something to do next."""
         waiting = {_State.PAUSED, _State.STOPPING}

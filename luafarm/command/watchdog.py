@@ -32,9 +32,9 @@ class Watchdog:
 
     def starts(self, child: int, now: float) -> None:
         """Take note of a child that was started."""
+        if not self._dues:
+            self._looked_at = now  # until now there was nothing to look at
         if self._limit_s:
-            if not self._dues:
-                self._looked_at = now  # until now there was nothing to look at
             self._dues[child] = now + max(START_S, self._limit_s)
 
     def beats(self, child: int, now: float) -> None:
@@ -46,9 +46,14 @@ class Watchdog:
         """Watch a child no more: it has been asked to end, or has ended."""
         self._dues.pop(child, None)
 
+    def pause_s(self, now: float) -> float:
+        """Return for how long whoever looks stood still before this look; mostly 0."""
+        since_s = now - self._looked_at
+        return since_s if since_s >= LOOK_S + GAP_S else 0.0
+
     def look(self, now: float) -> list[int]:
         """Return the children that are silent for too long, each once."""
-        if now - self._looked_at >= LOOK_S + GAP_S:
+        if self.pause_s(now):
             for child, due in self._dues.items():
                 self._dues[child] = max(due, now + self._limit_s)
         self._looked_at = now

@@ -40,7 +40,7 @@ from vmhost.supervisor import actions, events, listening, plan, rights
 from vmhost.supervisor.actions import Action
 from vmhost.supervisor.brokerlink import BrokerLink
 from vmhost.supervisor.events import Event
-from vmhost.supervisor.machine import Patience, Supervisor
+from vmhost.supervisor.machine import Supervisor
 from vmhost.supervisor.notices import Notices
 from vmhost.supervisor.processes import Processes
 from vmhost.supervisor.provision import HostBasis, new_host_id
@@ -48,6 +48,7 @@ from vmhost.supervisor.provision import HostBasis, new_host_id
 logger = logging.getLogger("luafarm.vmhost")
 
 _REPORT_EVERY_S: Final = 1.0
+_PAUSE_S: Final = 1.0  # a turn that takes longer: this process did not run
 _LATE_S: Final = 30.0  # a pool without a VM host by then holds up the others no more
 _MOST_UNTOLD: Final = 256  # dead hosts that a broker hears of when it returns
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -127,7 +128,7 @@ class _Loop:
         vmhost = settings.vmhost
         self._machine = Supervisor(
             plans,
-            Patience(
+            plan.Patience(
                 grace_s=vmhost.grace,
                 start_s=vmhost.start_timeout,
                 stop_s=vmhost.stop_timeout,
@@ -137,6 +138,7 @@ class _Loop:
         )
         self._poller = zmq.Poller()
         self._polled: set[int] = set()
+        self._turned_at = time.monotonic()
         self._look_due = 0.0
         self._report_due = 0.0
         self._untold: deque[HostLost] = deque(maxlen=_MOST_UNTOLD)
@@ -171,6 +173,9 @@ class _Loop:
         self._watch_fds()
         ready = self._poller.poll(math.ceil(max(0.0, due - now) * 1000))
         happened: list[Event] = []
+        turned_at, self._turned_at = self._turned_at, time.monotonic()
+        if self._turned_at - turned_at >= _PAUSE_S:
+            happened.append(events.Paused(self._turned_at - turned_at))
         for source, _ in ready:
             if isinstance(source, int):
                 happened += self._read(source)

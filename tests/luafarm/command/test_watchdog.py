@@ -115,6 +115,13 @@ def test_looks_that_are_a_little_late_forgive_nothing(watchdog: Watchdog) -> Non
     assert watchdog.look(now) == [ONE, TWO]
 
 
+def test_a_pause_is_what_a_look_comes_too_late(watchdog: Watchdog) -> None:
+    assert watchdog.pause_s(9.5 + LOOK_S + GAP_S - 0.01) == 0.0
+    assert watchdog.pause_s(29.5) == 20.0
+    watchdog.look(29.5)
+    assert watchdog.pause_s(30.0) == 0.0
+
+
 def test_without_a_limit_nobody_is_watched() -> None:
     watchdog = Watchdog(0.0)
     watchdog.starts(ONE, 0.0)
