@@ -298,6 +298,19 @@ def test_new_settings_count_after_a_renewal(farm: Farm) -> None:
     assert ask(farm.socket, "/ping").body == b"pong"
 
 
+def test_a_front_that_starts_survives_that_logs_are_reopened(farm: Farm) -> None:
+    old = set(farm.titled("luafarm-front"))
+    parent = farm.daemons["up"].pid
+    kill(parent, signal.SIGHUP)
+
+    def is_renewed() -> bool:
+        kill(parent, signal.SIGUSR1)  # passed on to whoever is there, as soon as it is
+        return renewed(farm, old)
+
+    until(is_renewed, "every front is another")
+    assert "killed by SIGUSR1" not in farm.log()
+
+
 def test_wrong_settings_change_nothing(farm: Farm) -> None:
     text = farm.config.read_text()
     before = farm.titled("luafarm-front")
