@@ -19,7 +19,8 @@ from luafarm.config import configure
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
-from luafarm.process import descriptors, limits, logs, privileges, rundir
+from luafarm.process import descriptors, limits, logs, privileges, pulse, rundir
+from luafarm.process.pulse import Pulse
 
 TITLE: Final = "luafarm-broker"
 
@@ -50,7 +51,7 @@ def next_term(file: Path, wall_clock_s: float) -> int:
     return term
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings, watched: Pulse) -> None:
     run = rundir.prepare(settings.paths, settings.security.user)
     claim = rundir.Claim(run, "broker")
     endpoint = rundir.broker_endpoint(settings)
@@ -64,7 +65,9 @@ def _serve(settings: Settings) -> None:
     term = next_term(run / "broker.term", time.time())
     record = os.environ.get(RECORD, "")
     try:
-        loop = Loop(settings, endpoint, term, keys, Path(record) if record else None)
+        loop = Loop(
+            settings, endpoint, term, keys, Path(record) if record else None, watched
+        )
     except zmq.ZMQError as error:
         raise SettingsError(f'[broker] endpoint = "{endpoint}": {error}') from None
     loop.catch_signals()
@@ -78,12 +81,13 @@ def _serve(settings: Settings) -> None:
 def main() -> None:
     """Run the broker; exit code 0 when it was stopped, 2 when it cannot start."""
     descriptors.occupy()
-    settings = configure.for_role(sys.argv[1:])
+    watched, arguments = pulse.take(sys.argv[1:], os.environ)
+    settings = configure.for_role(arguments)
     setproctitle(TITLE)
     try:
         logs.setup(settings.log, TITLE, privileges.ids(settings.security))
         limits.raise_files()
-        _serve(settings)
+        _serve(settings, watched)
     except SettingsError as error:
         configure.refuse(error)
 

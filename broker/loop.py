@@ -35,6 +35,7 @@ from luafarm.keys import curve
 from luafarm.keys.zap import ZapHandler
 from luafarm.names import Script
 from luafarm.process import rundir
+from luafarm.process.pulse import Pulse
 from luafarm.wire.messages import (
     PROTOCOL,
     Drop,
@@ -62,14 +63,18 @@ class Loop:
         term: int,
         keys: curve.Keys | None = None,
         record: Path | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         """Bind the endpoint. Raise zmq.ZMQError or OSError when that cannot be.
 
-        record: file for what fronts and hosts report (`broker.recorder`).
+        record: file for what fronts and hosts report (`broker.recorder`). pulse: where
+        to say that it lives.
         """
         now = time.monotonic()
         self.broker = Broker(settings, term, now, cores=os.cpu_count() or 1)
         self._settings = settings
+        self._pulse = Pulse() if pulse is None else pulse
+        self._has_said = False  # that it serves
         self._events: deque[ev.Event] = deque()
         self._recorder = Recorder(record) if record is not None else None
         self._poller = zmq.Poller()
@@ -129,6 +134,7 @@ class Loop:
         try:
             while not self._is_stopping:
                 self._pass()
+            self._pulse.stops()
         except Exception:
             for when, event, orders in self.broker.story:
                 logger.warning(
@@ -190,7 +196,19 @@ class Loop:
             self._callers.tick()
             self._hosts.tick(now)
             self._script_log.tick(now)
+            self._live(now)
         self._work()
+
+    def _live(self, now: float) -> None:
+        """Say that this loop turns, and from when on it decides."""
+        self._pulse.beat(now)
+        farm = self.broker.farm
+        text = f"{len(farm.roster.hosts)} VM hosts, {len(self.broker.fronts)} fronts"
+        if self._has_said:
+            self._pulse.tell(text)
+        elif farm.bulletin.is_open:
+            self._has_said = True
+            self._pulse.serves(text)
 
     def _realign(self) -> None:
         aliases = self._library.take_aliases()
@@ -208,6 +226,7 @@ class Loop:
 
     def _preload(self) -> None:
         for path in preloads(self._settings, self.broker.farm.pools):
+            self._pulse.beat(time.monotonic())
             found, _ = self._library.find(path)
             if found is not None and found.is_whole:
                 self._events.append(ev.Preloaded(found))
@@ -224,6 +243,7 @@ class Loop:
         while self._events:
             event = self._events.popleft()
             now = time.monotonic()
+            self._pulse.beat(now)  # many events may take long
             if self._recorder is not None:
                 self._recorder.record(event, now)
             for action in self.broker.handle(event, now):

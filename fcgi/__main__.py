@@ -2,6 +2,7 @@
 
 # Impure.
 
+import os
 import sys
 
 import setproctitle
@@ -9,7 +10,7 @@ import setproctitle
 from fcgi import family, loop
 from luafarm.config import configure
 from luafarm.errors import SettingsError
-from luafarm.process import descriptors, logs, privileges
+from luafarm.process import descriptors, logs, privileges, pulse
 
 TITLE = "luafarm-front"
 
@@ -17,13 +18,14 @@ TITLE = "luafarm-front"
 def main() -> int:
     """Run a front with the settings of the command line; return the exit code."""
     descriptors.occupy()
-    mine, arguments = family.parse(sys.argv[1:])
+    watched, arguments = pulse.take(sys.argv[1:], os.environ)
+    mine, arguments = family.parse(arguments)
     settings = configure.for_role(arguments)
     title = mine.title(TITLE)
     setproctitle.setproctitle(title)
     try:
         logs.setup(settings.log, title, privileges.ids(settings.security))
-        return loop.run(settings, mine)
+        return loop.run(settings, mine, watched)
     except SettingsError as error:
         configure.refuse(error)
 

@@ -1,22 +1,19 @@
 """What a front has in common with the other fronts of its machine.
 
-Their parent hands it down: the front's number among them, a pipe to say that it serves,
-and both ends of the queue through which idle connections change hands. A front that was
-started without a parent has none of it.
+Their parent hands it down: the front's number among them, and both ends of the queue
+through which idle connections change hands. A front that was started without a parent
+has none of it.
 """
 
 # Impure.
 
 import argparse
-import contextlib
 import errno
 import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-
-from luafarm.fronts import BLIND, SERVES
 
 _BUSY: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS})
 
@@ -27,19 +24,11 @@ class Family:
 
     number: int = 1  # from 1
     count: int = 1
-    ready: int = -1  # where to say that it serves; -1: nobody asks
     handover: tuple[int, int] | None = None  # ends to give to and to take from
 
     def title(self, title: str) -> str:
         """Return the process title of this front."""
         return title if self.count == 1 else f"{title} {self.number}"
-
-    def say_ready(self, *, knows_farm: bool) -> None:
-        """Tell the parent that this front takes connections from now on."""
-        if self.ready >= 0:
-            with contextlib.suppress(OSError):  # the parent has ended
-                os.write(self.ready, SERVES if knows_farm else BLIND)
-            os.close(self.ready)
 
 
 def parse(argv: Sequence[str]) -> tuple[Family, list[str]]:
@@ -47,10 +36,9 @@ def parse(argv: Sequence[str]) -> tuple[Family, list[str]]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--number", type=int, default=1)
     parser.add_argument("--count", type=int, default=1)
-    parser.add_argument("--ready", type=int, default=-1)
     parser.add_argument("--handover", type=_pair)
     given, rest = parser.parse_known_args(argv)
-    return Family(given.number, given.count, given.ready, given.handover), rest
+    return Family(given.number, given.count, given.handover), rest
 
 
 def _pair(text: str) -> tuple[int, int]:

@@ -22,11 +22,13 @@ from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
 from luafarm.process import limits, privileges, rundir
+from luafarm.process.pulse import Pulse
 from luafarm.process.sockets import Listening
 
 logger = logging.getLogger("luafarm.front")
 
 POLL_S: Final = 0.01
+PAUSE_S: Final = 1.0  # between two polls: more is a process that was stopped
 READY_S: Final = 2.0
 """Until then a front that starts waits for what the broker knows, and leaves new
 connections to other fronts, which know already."""
@@ -44,7 +46,7 @@ def load_keys(settings: Settings) -> curve.Keys | None:
     return curve.load(Path(keys), "fcgi", rundir.machine(settings)) if keys else None
 
 
-def run(settings: Settings, family: Family) -> int:
+def run(settings: Settings, family: Family, pulse: Pulse) -> int:
     """Serve until TERM or INT, or until USR2 asks to leave to the others; exit code."""
     listening = Listening(settings.front)
     if not listening.fastcgi and listening.http is None:
@@ -56,7 +58,8 @@ def run(settings: Settings, family: Family) -> int:
         rundir.prepare(settings.paths, settings.security.user)
     broker = rundir.broker_endpoint(settings)
     privileges.drop(settings.security)
-    return uvloop.run(_Front(settings, family, listening).serve(broker, keys))
+    front = _Front(settings, family, listening, pulse)
+    return uvloop.run(front.serve(broker, keys))
 
 
 class _Front:
@@ -67,10 +70,12 @@ class _Front:
         settings: Settings,
         family: Family,
         listening: Listening,
+        pulse: Pulse,
     ) -> None:
         self._settings = settings
         self._family = family
         self._listening = listening
+        self._pulse = pulse
         self._changed = asyncio.Event()  # a signal came
         self._is_stopping = False
         self._is_retiring = False
@@ -103,13 +108,21 @@ class _Front:
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)
+        self._beat()
         await self._wait_for_farm(service)
         connections.listen(ears)
-        family.say_ready(knows_farm=service.knows_farm)
+        self._pulse.serves("serving", knows_farm=service.knows_farm)
         logger.info("serving listen=%s http=%s", front.listen, front.http)
         await self._changed.wait()
+        self._pulse.stops()
         await self._end(connections, service)
         return 0
+
+    def _beat(self) -> None:
+        """Say that this loop turns, now and every second."""
+        loop = asyncio.get_running_loop()
+        self._pulse.beat(loop.time())
+        loop.call_later(self._pulse.every_s, self._beat)
 
     def _stop(self) -> None:
         self._is_stopping = True
@@ -130,18 +143,17 @@ class _Front:
 
     async def _end(self, connections: Connections, service: Service) -> None:
         """Finish what was begun, within the time that there is."""
-        loop = asyncio.get_running_loop()
-        patience_s = self._settings.vmhost.stop_timeout
-        began = loop.time()
+        left_s = self._settings.vmhost.stop_timeout
         if self._is_retiring and not self._is_stopping:
             logger.info("retiring: idle connections go to the other fronts")
             connections.retire()
-            close_at = began + RETIRE_SHARE * patience_s
-            await self._drain(connections, service, close_at, until_stopped=True)
+            left_s -= await self._drain(
+                connections, service, RETIRE_SHARE * left_s, until_stopped=True
+            )
         if connections or service.outstanding or not self._is_retiring:
             logger.info("stopping: finishing %d requests", service.outstanding)
         connections.drain()
-        await self._drain(connections, service, began + patience_s, until_stopped=False)
+        await self._drain(connections, service, left_s, until_stopped=False)
         left = service.outstanding
         connections.close()
         service.close()
@@ -153,13 +165,22 @@ class _Front:
         self,
         connections: Connections,
         service: Service,
-        deadline: float,
+        seconds: float,
         *,
         until_stopped: bool,
-    ) -> None:
+    ) -> float:
+        """Wait until all is answered, so long at most; return how long that took.
+
+        While this process stood still nothing could be answered: that counts little.
+        """
         loop = asyncio.get_running_loop()
+        spent_s, looked_at = 0.0, loop.time()
         # polled: an event would tie service and listeners for the sake of the end
         while service.outstanding or connections:
-            if loop.time() >= deadline or (until_stopped and self._is_stopping):
-                return
+            now = loop.time()
+            spent_s += min(now - looked_at, PAUSE_S)
+            looked_at = now
+            if spent_s >= seconds or (until_stopped and self._is_stopping):
+                break
             await asyncio.sleep(POLL_S)
+        return spent_s

@@ -11,7 +11,6 @@ outlives each of them.
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from luafarm.config.options import toml_list
@@ -20,11 +19,6 @@ from luafarm.process import children
 from luafarm.process.sockets import Listening
 
 MODULE: Final = "fcgi"
-
-SERVES: Final = b"+"
-BLIND: Final = b"-"
-"""What a front writes to its parent once it takes connections: whether it knows the
-farm, or has heard nothing from it yet."""
 
 _MOST: Final = 4
 _CORES_EACH: Final = 4
@@ -55,14 +49,6 @@ def names(front: Front) -> tuple[str, ...]:
     return tuple([f"{MODULE}-{n}" for n in range(1, number + 1)])
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A front that was started; `ready` is where it says SERVES or BLIND."""
-
-    child: children.Child
-    ready: int
-
-
 class Fronts:
     """The listening sockets and the handover of one machine's fronts."""
 
@@ -72,34 +58,28 @@ class Fronts:
         give, take = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._handover = (give, take)
 
-    def start(self, name: str, arguments: Sequence[str]) -> Started:
-        """Start a front; `arguments` are for its settings."""
+    def start(self, name: str, arguments: Sequence[str]) -> children.Watched:
+        """Start a front; `arguments` are for its settings.
+
+        By its pulse it says when it takes connections.
+        """
         listening = self._listening
         listen = [f"fd:{sock.fileno()}" for sock in listening.fastcgi]
         http = f"fd:{listening.http.fileno()}" if listening.http is not None else ""
         give, take = [sock.fileno() for sock in self._handover]
-        ready, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         sockets = [*listening.fastcgi, *filter(None, [listening.http])]
-        try:
-            child = children.start(
-                MODULE,
-                [
-                    *arguments,
-                    *("--set", f"front.listen={toml_list(listen)}"),
-                    *("--set", f"front.http={http}"),
-                    *("--number", str(self.names.index(name) + 1)),
-                    *("--count", str(len(self.names))),
-                    *("--ready", str(told)),
-                    *("--handover", f"{give},{take}"),
-                ],
-                sockets=[*[sock.fileno() for sock in sockets], give, take, told],
-            )
-        except OSError:
-            os.close(ready)
-            raise
-        finally:
-            os.close(told)
-        return Started(child, ready)
+        return children.start_watched(
+            MODULE,
+            [
+                *arguments,
+                *("--set", f"front.listen={toml_list(listen)}"),
+                *("--set", f"front.http={http}"),
+                *("--number", str(self.names.index(name) + 1)),
+                *("--count", str(len(self.names))),
+                *("--handover", f"{give},{take}"),
+            ],
+            sockets=[*[sock.fileno() for sock in sockets], give, take],
+        )
 
     def close(self) -> None:
         """Take no more connections; fronts that run go on with theirs."""

@@ -20,7 +20,16 @@ from luafarm.config.configure import Configuration, Given
 from luafarm.config.options import toml_list
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
-from luafarm.process import children, descriptors, logs, privileges, rundir, sockets
+from luafarm.process import (
+    children,
+    descriptors,
+    logs,
+    notify,
+    privileges,
+    rundir,
+    sockets,
+)
+from luafarm.process.pulse import Pulse
 
 DEFAULT_POOL: Final = "default"
 DEFAULT_LISTEN: Final = "127.0.0.1:9000"
@@ -83,7 +92,8 @@ def _up(arguments: argparse.Namespace) -> int:
     # before any role: fronts of a second farm would find the broker of the first
     claim = rundir.Claim(rundir.prepare(settings.paths, settings.security.user), "farm")
     try:
-        return up.Farm(configuration, given, configured, is_whole=True).run()
+        pulse = Pulse(manager=notify.take(os.environ))
+        return up.Farm(configuration, given, configured, pulse, is_whole=True).run()
     finally:
         claim.release()
 
@@ -150,14 +160,15 @@ def _fcgi(arguments: argparse.Namespace) -> int:
     settings = configuration.settings
     logs.setup(settings.log, "luafarm-fcgi", privileges.ids(settings.security))
     given = passed_on(configuration, arguments)
-    return up.Farm(configuration, given, configured, is_whole=False).run()
+    pulse = Pulse(manager=notify.take(os.environ))
+    return up.Farm(configuration, given, configured, pulse, is_whole=False).run()
 
 
 def _role(role: str, arguments: argparse.Namespace) -> int:
     configuration = _configuration(arguments)
     preflight.check(configuration, role)
     command = children.command(role, passed_on(configuration, arguments))
-    children.ignore_hangup()
+    children.ignore_signals()
     os.execve(sys.executable, command, children.environment(os.environ))  # noqa: S606
 
 

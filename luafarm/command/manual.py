@@ -34,6 +34,7 @@ _ABOUT: Final = {
     "script": "Overrides for some scripts: any number of [[script]] tables, of which "
     "the first with a matching pattern counts.",
     "compat": "What luafcgid's own configuration file sets, under its names.",
+    "roles": "The processes that `luafarm up` and `luafarm fcgi` start.",
     "log": "The log of every process.",
     "security": "Keys for several machines, and the user to become.",
 }

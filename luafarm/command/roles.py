@@ -123,6 +123,11 @@ class Roles:
         """Whether the way to the end has begun."""
         return self._is_stopping
 
+    @property
+    def is_renewing(self) -> bool:
+        """Whether children are still to be replaced by fresh ones."""
+        return bool(self._renewing) or any(r.fresh for r in self._roles.values())
+
     def begin(self, now: float) -> list[Action]:
         """Start everything."""
         return [self._start(role, now) for role in self._roles.values()]
@@ -220,6 +225,14 @@ class Roles:
                     role.others[child] = now + self._patience_s
                     actions.append(Kill(child))
         return actions
+
+    def paused(self, seconds: float) -> None:
+        """Give all that have to end by some time that in which this did not run."""
+        for role in self._roles.values():
+            if role.state is _State.STOPPING:
+                role.due += seconds
+            for child in role.others:
+                role.others[child] += seconds
 
     def next_due(self) -> float | None:
         """Return when `tick` has something to do next."""

@@ -17,11 +17,13 @@ from typing import Final
 from luafarm import fronts
 from luafarm.command import asking, greeting, probe
 from luafarm.command.roles import Action, End, Kill, Retire, Roles, Start, Stop
+from luafarm.command.watchdog import Watchdog
 from luafarm.config.configure import Configuration
 from luafarm.config.settings import Front
 from luafarm.errors import SettingsError
 from luafarm.fronts import Fronts
 from luafarm.process import children
+from luafarm.process.pulse import BLIND, SERVES, Pulse
 
 ROLES: Final = ("broker", "vmhost", "fcgi")
 
@@ -30,6 +32,7 @@ _SLOW_START_S: Final = 15.0
 _STOP_MARGIN_S: Final = 5.0  # beyond what the roles themselves allow to finish
 _PASSED_ON: Final = (signal.SIGHUP, signal.SIGUSR1)
 _STATUS_TIMEOUT_S: Final = 0.2  # signals wait for this long at most
+_PULSE_BYTES: Final = 4096
 
 logger = logging.getLogger("luafarm.up")
 
@@ -37,8 +40,8 @@ logger = logging.getLogger("luafarm.up")
 class Farm:
     """Roles as child processes, and the signals that reach this process.
 
-    configured: reads the configuration again, for HUP. is_whole: broker and VM hosts
-    are children as well; otherwise only the fronts are.
+    configured: reads the configuration again, for HUP. pulse: that of this process.
+    is_whole: broker and VM hosts are children as well; otherwise only the fronts are.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Farm:
         configuration: Configuration,
         arguments: Sequence[str],
         configured: Callable[[], Configuration],
+        pulse: Pulse,
         *,
         is_whole: bool,
     ) -> None:
@@ -61,11 +65,14 @@ class Farm:
         )
         self._children: dict[int, children.Child] = {}
         self._names: dict[int, str] = {}  # roles of the children
-        self._unready: dict[
-            int, int
-        ] = {}  # descriptors of fronts that do not serve yet
+        self._pulses: dict[int, int] = {}  # children by the ends of their pipes
+        self._unready: set[int] = set()  # fronts that do not serve yet
+        self._pulse = pulse
+        self._watchdog = Watchdog(settings.roles.watchdog)
         self._signals: list[int] = []
         self._is_ready = False
+        self._is_slow = False  # to become ready, which a manager has not been told
+        self._is_reloading = False
         self._code: int | None = None
 
     def run(self) -> int:
@@ -77,15 +84,18 @@ class Farm:
             while self._code is None:
                 self._wait(wakeup)
                 self._take_signals()
-                self._hear_fronts()
+                self._hear_children()
                 self._reap()
                 now = time.monotonic()
+                self._end_silent(now)
                 self._do(self._roles.tick(now))
+                self._live(now)
                 if not self._is_ready and not self._roles.is_stopping:
                     self._look_whether_ready()
                     if now > slow and not self._is_ready:
                         logger.warning("not ready after %.0f s", now - started)
                         slow = float("inf")
+                        self._is_slow = True
         return self._code
 
     @contextlib.contextmanager
@@ -110,15 +120,19 @@ class Farm:
                 signal.signal(number, handler)
             self._kill_all()
             self._fronts.close()
+            for fd in self._pulses:
+                os.close(fd)
             os.close(receiver)
             os.close(sender)
 
     def _wait(self, wakeup: int) -> None:
-        due = self._roles.next_due()
-        timeout = None if due is None else max(0.0, due - time.monotonic())
+        now = time.monotonic()
+        dues = (self._roles.next_due(), self._watchdog.next_look())
+        waits = [due - now for due in dues if due is not None]
+        timeout = max(0.0, min([*waits, self._pulse.every_s]))
         if not self._is_ready and not self._roles.is_stopping:
             timeout = _READY_EVERY_S
-        select.select([wakeup, *self._unready], [], [], timeout)
+        select.select([wakeup, *self._pulses], [], [], timeout)
         with contextlib.suppress(BlockingIOError):
             os.read(wakeup, 4096)
 
@@ -133,6 +147,7 @@ class Farm:
             else:
                 if not self._roles.is_stopping:
                     logger.info("stopping; once more to stop at once")
+                    self._pulse.stops()
                 self._do(self._roles.stop(time.monotonic()))
 
     def _pass_on(self, number: int) -> None:
@@ -154,23 +169,54 @@ class Farm:
         ):
             logger.warning("HUP: listeners and their number count at the next start")
         logger.info("HUP: fronts are replaced one after the other")
+        self._pulse.reloads()
+        self._is_reloading = True
         self._pass_on(signal.SIGHUP)
         self._do(self._roles.renew(self._fronts.names, time.monotonic()))
 
-    def _hear_fronts(self) -> None:
-        """Take note of fronts that have come to serve."""
-        for fd, number in list(self._unready.items()):
+    def _hear_children(self) -> None:
+        """Take note of children that live, and of fronts that have come to serve."""
+        for fd, number in list(self._pulses.items()):
             try:
-                said = os.read(fd, 1)
+                said = os.read(fd, _PULSE_BYTES)
             except BlockingIOError:
                 continue
-            os.close(fd)
-            del self._unready[fd]
-            if said == fronts.BLIND and self._roles.is_fresh(number):
-                logger.error("HUP: no broker tells a fresh front of the farm")
-                self._do(self._roles.fails(number))
-            elif said:
-                self._do(self._roles.serves(number, time.monotonic()))
+            if not said:  # it has ended, and is reaped
+                os.close(fd)
+                del self._pulses[fd]
+                continue
+            self._watchdog.beats(number, time.monotonic())
+            if number in self._unready and (SERVES in said or BLIND in said):
+                self._unready.remove(number)
+                self._hear_serving(number, knows_farm=SERVES in said)
+
+    def _hear_serving(self, number: int, *, knows_farm: bool) -> None:
+        if not knows_farm and self._roles.is_fresh(number):
+            logger.error("HUP: no broker tells a fresh front of the farm")
+            self._do(self._roles.fails(number))
+        else:
+            self._do(self._roles.serves(number, time.monotonic()))
+
+    def _end_silent(self, now: float) -> None:
+        """End what stands still; what follows is decided when it has ended."""
+        self._roles.paused(self._watchdog.pause_s(now))
+        for number in self._watchdog.look(now):
+            role, limit_s = self._names[number], self._settings.roles.watchdog
+            logger.error("role=%s has been silent for %g s: killed", role, limit_s)
+            self._children[number].kill()
+
+    def _live(self, now: float) -> None:
+        """Say that this loop turns, and what a service manager waits for."""
+        self._pulse.beat(now)
+        if self._roles.is_stopping:
+            return
+        if self._is_slow and not self._unready:
+            self._is_slow = False
+            # a manager would end what serves a part at least
+            self._pulse.serves("not all VM hosts serve")
+        if self._is_reloading and not self._roles.is_renewing:
+            self._is_reloading = False
+            self._pulse.serves("serving")
 
     def _reap(self) -> None:
         for number, child in list(self._children.items()):
@@ -178,6 +224,8 @@ class Farm:
             if code is None:
                 continue
             del self._children[number]
+            self._watchdog.leaves(number)
+            self._unready.discard(number)
             role = self._names.pop(number)
             is_current = self._roles.is_current(number)
             is_fresh = self._roles.is_fresh(number)
@@ -200,11 +248,14 @@ class Farm:
                 case Start(role, number):
                     self._start(role, number)
                 case Retire(number):
+                    self._watchdog.leaves(number)
                     self._children[number].send_signal(signal.SIGUSR2)
                 case Stop(number):
+                    self._watchdog.leaves(number)
                     self._children[number].terminate()
                 case Kill(number):
                     logger.warning("role=%s killed", self._names[number])
+                    self._watchdog.leaves(number)
                     self._children[number].kill()
                 case End(code):
                     self._code = code
@@ -213,10 +264,12 @@ class Farm:
         self._names[number] = role
         if role in self._fronts.names:
             started = self._fronts.start(role, self._arguments)
-            self._children[number] = started.child
-            self._unready[started.ready] = number
+            self._unready.add(number)
         else:
-            self._children[number] = children.start(role, self._arguments)
+            started = children.start_watched(role, self._arguments)
+        self._children[number] = started.child
+        self._pulses[started.pulse] = number
+        self._watchdog.starts(number, time.monotonic())
 
     def _look_whether_ready(self) -> None:
         if self._unready:
@@ -225,6 +278,8 @@ class Farm:
             return
         self._is_ready = True
         self._roles.ready()
+        self._is_slow = False
+        self._pulse.serves("serving")
         if self._is_whole:
             greeting.show(self._settings)
         else:

@@ -18,6 +18,8 @@ from luafarm.config.settings import PoolSettings, Settings
 from luafarm.dialects import NO_JIT, UNSOUND, Dialect
 from luafarm.errors import SettingsError
 
+WATCHDOG_LEAST_S: Final = 2.0  # two beats of `luafarm.process.pulse`
+
 _UID_RANGE: Final = re.compile(r"(\d{1,10})-(\d{1,10})", re.ASCII)
 _STATUS: Final = re.compile(r"[1-9]\d\d(?: [\x20-\x7e]*)?", re.ASCII)
 
@@ -47,6 +49,7 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
     _check_broker(checker)
     _check_endpoints(checker)
     _check_vmhost(checker)
+    _check_roles(checker)
     for name, pool in settings.pool.items():
         _check_pool(checker, f"pool.{name}", pool)
     _check_roots(checker)
@@ -133,6 +136,16 @@ def _check_vmhost(checker: _Checker) -> None:
         if match is None or not 0 < int(match[1]) <= int(match[2]) < 2**32 - 1:
             reason = "FIRST-LAST belongs here, such as 61184-65519, without 0"
             checker.refuse("vmhost", "uid_range", vmhost.uid_range, reason)
+
+
+def _check_roles(checker: _Checker) -> None:
+    limit_s = checker.settings.roles.watchdog
+    if 0.0 < limit_s < WATCHDOG_LEAST_S:
+        reason = (
+            f"a loop that turns says so each second: at least {WATCHDOG_LEAST_S:g} s, "
+            "so that one that is late is not taken for one that hangs, or 0 for never"
+        )
+        checker.refuse("roles", "watchdog", limit_s, reason)
 
 
 def _check_pool(checker: _Checker, section: str, pool: PoolSettings) -> None:

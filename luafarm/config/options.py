@@ -29,6 +29,7 @@ SECTIONS: Final[dict[str, type]] = {
     "pool": settings.PoolSettings,
     "script": settings.ScriptSettings,
     "compat": settings.Compat,
+    "roles": settings.Roles,
     "log": settings.Log,
     "security": settings.Security,
 }

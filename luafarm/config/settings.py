@@ -1,7 +1,7 @@
 """Every setting of luafarm: one frozen dataclass a section, one documented field each.
 
 The TOML file has the same shape: `[front]`, `[broker]`, `[vmhost]`, `[pool.NAME]`,
-`[[script]]`, `[compat]`, `[log]`, `[security]`, `[paths]`. `setting(default, text)`
+`[[script]]`, `[compat]`, `[roles]`, `[log]`, `[security]`, `[paths]`. `setting(default, text)`
 carries the sentence that the manual, `config/luafarm.toml` and error messages use.
 Sizes are bytes and durations are seconds; the file may say "8 MiB" and "500 ms".
 Reading, checking and merging files, environment and command line: `luafarm.config.configure`.
@@ -189,6 +189,13 @@ class Compat:
 
 
 @dataclass(frozen=True, slots=True)
+class Roles:
+    """[roles]"""
+
+    watchdog: float = setting(3.0, "A broker, supervisor or front that `luafarm up` or `luafarm fcgi` started, and whose loop has stood still for this long, is killed and started again; 0: never. Under systemd, `WatchdogSec=` does the same for what it started.", unit="s", most=3600)
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """[log]"""
 
@@ -216,5 +223,6 @@ class Settings:
     pool: dict[str, PoolSettings] = field(default_factory=dict)
     script: tuple[ScriptSettings, ...] = ()
     compat: Compat = field(default_factory=Compat)
+    roles: Roles = field(default_factory=Roles)
     log: Log = field(default_factory=Log)
     security: Security = field(default_factory=Security)

@@ -7,11 +7,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from luafarm.process import prctl
+from luafarm.process import prctl, pulse
 
 Child = subprocess.Popen[bytes]
+
+_HANDLED: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What a role is told by signals that would end one that does not handle them yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A role that was started; `pulse` is where it says that it lives."""
+
+    child: Child
+    pulse: int
 
 
 def command(module: str, arguments: Sequence[str]) -> list[str]:
@@ -54,9 +67,29 @@ def start(
     )
 
 
-def ignore_hangup() -> None:
-    """Ignore HUP until the role that this process becomes handles it."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def start_watched(
+    module: str, arguments: Sequence[str], sockets: Collection[int] = ()
+) -> Watched:
+    """Start a role as `start` does, with a pipe to this process as its pulse."""
+    heard, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        child = start(
+            module,
+            [*arguments, *pulse.option(told)],
+            sockets=[*sockets, told],
+        )
+    except OSError:
+        os.close(heard)
+        raise
+    finally:
+        os.close(told)
+    return Watched(child, heard)
+
+
+def ignore_signals() -> None:
+    """Ignore what would end this process until the role that it becomes handles it."""
+    for number in _HANDLED:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _tie(parent: int) -> Callable[[], None]:
@@ -66,6 +99,6 @@ def _tie(parent: int) -> Callable[[], None]:
         if not prctl.tie(parent, signal.SIGKILL):
             os._exit(1)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        ignore_hangup()
+        ignore_signals()
 
     return tie

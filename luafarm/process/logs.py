@@ -2,7 +2,8 @@
 
 A line is `time title level text`; continuation lines are indented, control characters
 are made visible, so that nothing that is logged can forge a line. Lines are written
-with one `write` each and never buffered: what is logged before a crash is there.
+with one `write` each and never buffered: what is logged before a crash is there. If
+nobody reads them, lines are left out (`luafarm.process.sink`), and how many is told.
 
 A file in a directory where strangers may write is refused: they could put a link to
 another file in its place, which we may write and they may not.
@@ -24,9 +25,12 @@ from typing import Final
 from luafarm import strangers
 from luafarm.config.settings import Log
 from luafarm.errors import SettingsError
+from luafarm.process.sink import Sink
 from luafarm.wire.loglines import printable
 
 _MODE: Final = 0o640
+
+_LEFT_OUT: Final = "%d lines were left out: nobody read the log"
 
 _GROUPS: Final = ("adm", "syslog")
 """Who writes the system's logs may write ours: `/var/log` is theirs on some systems."""
@@ -72,13 +76,17 @@ class _Handler(logging.Handler):
             except OSError as error:
                 reason = f'[log] file = "{file}": {error.strerror}'
                 raise SettingsError(reason) from None
+        self._sink = Sink(self._fd)
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = self.format(record).encode("utf-8", "backslashreplace") + b"\n"
-        try:
-            os.write(self._fd, line)
-        except OSError:
-            return  # the disk is full or nobody reads: there is nowhere to say so
+        text = self.format(record)
+        if self._sink.left_out:
+            # before the first line that finds room again
+            told = logging.makeLogRecord(record.__dict__)
+            told.levelno, told.levelname = logging.WARNING, "WARNING"
+            told.msg, told.args, told.exc_info = _LEFT_OUT, (self._sink.left_out,), None
+            text = f"{self.format(told)}\n{text}"
+        self._sink.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def reopen(self) -> None:
         """Write to the file that now has the name, if it can be opened."""
@@ -95,13 +103,15 @@ class _Handler(logging.Handler):
         os.close(fd)
 
     def close(self) -> None:
+        self._sink.close()
         if self._file:
             os.close(self._fd)
             self._file = ""
         super().close()
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        # O_NONBLOCK is for a FIFO that has the name
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         file = Path(self._file)
         if self._owner is not None:
             # only what is made here is given away: no file that a link leads to

@@ -15,6 +15,7 @@ import setproctitle
 from luafarm.config import configure
 from luafarm.dialects import Dialect
 from luafarm.process import logs
+from luafarm.process.pulse import Pulse
 from tests.captured.births import BIRTHS, held
 from tests.captured.captive import Captive
 from tests.captured.catalogue import CRIMES
@@ -64,7 +65,7 @@ def main() -> int:
     settings = configure.for_role(sys.argv[1:])
     setproctitle.setproctitle("luafarm-supervisor")
     logs.setup(settings.log, "luafarm-supervisor")
-    return loop.run(settings, MODULE)
+    return loop.run(settings, Pulse(), MODULE)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,14 @@ class Director:
     def _act(self, planned: Planned) -> None:
         began = time.monotonic()
         done = FAULTS[planned.kind](self._stage, planned, self._is_over.wait)
-        act = Act(planned.kind, began, time.monotonic(), done.victims, done.note)
+        act = Act(
+            planned.kind,
+            began,
+            time.monotonic(),
+            done.victims,
+            done.note,
+            done.unreplaced,
+        )
         self.acts.append(act)
         self._tell(act)
 

@@ -13,7 +13,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from bench import procfs
 from tests.chaos import client, processes
+from tests.chaos.kinds import REPLACED_S
 from tests.chaos.mix import SANDBOXED_POOL
 from tests.chaos.output import Output
 from tests.chaos.record import Order
@@ -32,10 +34,11 @@ class Done:
 
     victims: int = 1
     note: str = ""
+    unreplaced: tuple[str, ...] = ()  # processes that hung on, and nobody replaced
 
 
-Wait = Callable[[float], object]
-"""How a fault lets its span pass; a wait is cut short when the suite ends."""
+Wait = Callable[[float], bool]
+"""How a fault lets its span pass; True: the suite ends, and cut it short."""
 
 Fault = Callable[[Stage, Planned, Wait], Done]
 
@@ -119,6 +122,21 @@ def _stop(
     return Done(len(pids) if victims is None else victims, f"pid {list(pids)}")
 
 
+def _hang(
+    pids: Sequence[int], planned: Planned, wait: Wait, victims: int | None = None
+) -> Done:
+    """Let roles hang: they go on after a while, or, if that is long, never."""
+    unreplaced: list[str] = []
+    with processes.stopped(list(pids)):
+        if not wait(planned.span_s) and planned.span_s >= REPLACED_S:
+            # longer than that: the machine is busy, and the claim has no times
+            with contextlib.suppress(AssertionError):
+                until(lambda: not any(map(processes.hangs, pids)), "", START_S)
+            unreplaced = [procfs.title(pid) for pid in pids if processes.hangs(pid)]
+    count = len(pids) if victims is None else victims
+    return Done(count, f"pid {list(pids)}", tuple(unreplaced))
+
+
 @_fault
 def stop_host(stage: Stage, planned: Planned, wait: Wait) -> Done:
     """Let one VM host hang."""
@@ -129,19 +147,19 @@ def stop_host(stage: Stage, planned: Planned, wait: Wait) -> Done:
 def stop_supervisor(stage: Stage, planned: Planned, wait: Wait) -> Done:
     """Let the supervisor hang."""
     hosts = len(stage.titled("vmhost "))
-    return _stop(stage.titled("supervisor"), planned, wait, hosts)
+    return _hang(stage.titled("supervisor"), planned, wait, hosts)
 
 
 @_fault
 def stop_broker(stage: Stage, planned: Planned, wait: Wait) -> Done:
     """Let the broker hang."""
-    return _stop(stage.titled("broker"), planned, wait)
+    return _hang(stage.titled("broker"), planned, wait)
 
 
 @_fault
 def stop_front(stage: Stage, planned: Planned, wait: Wait) -> Done:
     """Let a front hang."""
-    return _stop(_picked(stage.titled("front"), planned), planned, wait)
+    return _hang(_picked(stage.titled("front"), planned), planned, wait)
 
 
 @_fault

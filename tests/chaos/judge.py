@@ -49,6 +49,7 @@ class Claim(Enum):
     FRESH = "nothing old is served after a deploy was acknowledged"
     ERRORS = "a request fails only as the fault may cost it"
     SERVED = "warm scripts are served while something hangs"
+    REPLACED = "a role that hangs is replaced"
     LEFT = "nothing is left over"
 
 
@@ -93,6 +94,11 @@ def judge(trial: Trial) -> list[Verdict]:
     verdicts += _executions(trial, found.origins)
     verdicts += _unexcused(trial.acts, found.failed)
     verdicts += _unserved(trial)
+    verdicts += [
+        Verdict(Claim.REPLACED, f"{title} hangs for ever", None, act.ended, (act,))
+        for act in trial.acts
+        for title in act.unreplaced
+    ]
     end = max((act.ended for act in trial.acts), default=0.0)
     end = max([end, *[seen.ended for seen in trial.seen]])
     verdicts += [Verdict(Claim.LEFT, what, None, end, ()) for what in trial.left]

@@ -60,8 +60,12 @@ def _of(*failures: Failure) -> frozenset[Failure]:
     return frozenset(failures)
 
 
-_LONG = (3.0, 10.0)  # around the 5 s after which what hangs is to be replaced
+REPLACED_S = 5.0
+"""What hangs for this long is to have been replaced: it is not told to go on."""
+
+_LONG = (3.0, 10.0)  # around the time after which what hangs is replaced
 _PATIENCE_S = 4.5
+_ROLE_PATIENCE_S = 1.9  # 3 s since the last beat, and one comes each second
 _SHORT = (2.0, 4.0)
 
 _ALL = (
@@ -111,7 +115,7 @@ _ALL = (
         "stop_supervisor",
         "the supervisor hangs",
         span_s=_LONG,
-        patience_s=_PATIENCE_S,
+        patience_s=_ROLE_PATIENCE_S,
         is_served=True,
         unsafe=_of(_502, _CUT),
         safe=_of(_CUT),
@@ -122,7 +126,7 @@ _ALL = (
         "stop_front",
         "a front hangs",
         span_s=_LONG,
-        patience_s=_PATIENCE_S,
+        patience_s=_ROLE_PATIENCE_S,
         unsafe=_of(_502, _CUT),
         safe=_of(_502, _CUT),
         aftermath_s=2.0,
@@ -183,7 +187,7 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 
 WITHSTOOD = (
     "kill_host,kill_hosts,kill_zygote,kill_broker,"
-    "stop_host,starve_memory,cut_broker_link,stall_output,"
+    "stop_host,stop_supervisor,stop_broker,starve_memory,cut_broker_link,stall_output,"
     "hup,reopen,reload,flip,rename,in_place,delete"
 )
 """What the farm withstands without breaking a promise; docs/reliability.md."""

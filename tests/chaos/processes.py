@@ -40,13 +40,30 @@ def send(pid: int, number: signal.Signals) -> bool:
 
 @contextlib.contextmanager
 def stopped(pids: list[int]) -> Iterator[None]:
-    """Let processes hang while the block runs."""
-    held = [pid for pid in pids if send(pid, signal.SIGSTOP)]
-    try:
+    """Let processes hang while the block runs; they may be killed meanwhile."""
+    with contextlib.ExitStack() as stack:
+        for pid in pids:
+            # a number may be another's by the end of the block
+            with contextlib.suppress(ProcessLookupError):
+                held = os.pidfd_open(pid)
+                stack.callback(os.close, held)
+                signal.pidfd_send_signal(held, signal.SIGSTOP)
+                stack.callback(_go_on, held)
         yield
-    finally:
-        for pid in reversed(held):
-            send(pid, signal.SIGCONT)
+
+
+def _go_on(held: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(held, signal.SIGCONT)
+
+
+def hangs(pid: int) -> bool:
+    """Return whether a process is there and stopped."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "T"
 
 
 @contextlib.contextmanager

@@ -77,6 +77,7 @@ class Act:
     ended: float
     victims: int = 1
     note: str = ""
+    unreplaced: tuple[str, ...] = ()  # processes that hung on, and nobody replaced
 
     def __str__(self) -> str:
         """Return it as a part of a line."""

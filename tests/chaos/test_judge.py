@@ -89,6 +89,18 @@ def test_the_reply_to_another_request_is_wrong() -> None:
     assert claims(verdicts(seen, runs=(ran(seen),))) == [Claim.BODY]
 
 
+def test_a_role_that_nobody_replaces_is_wrong_by_itself() -> None:
+    replaced = Act("stop_broker", 5.0, 12.0)
+    hangs = replace(replaced, unreplaced=("luafarm-broker",))
+    seen = reply(GET)
+    assert verdicts(seen, acts=(replaced,), runs=(ran(seen),)) == []
+    (found,) = verdicts(seen, acts=(hangs,), runs=(ran(seen),))
+    assert (found.claim, found.what) == (
+        Claim.REPLACED,
+        "luafarm-broker hangs for ever",
+    )
+
+
 # ---- runs --------------------------------------------------------------------------
 
 
@@ -196,7 +208,7 @@ def test_a_safe_request_may_fail_by_the_second_fault_that_takes_its_host() -> No
 
 
 def test_what_hangs_for_so_short_that_nobody_replaces_it_costs_nothing() -> None:
-    short, long = Act("stop_front", 8.0, 10.5), Act("stop_front", 2.0, 10.5)
+    short, long = Act("stop_front", 9.0, 10.5), Act("stop_front", 2.0, 10.5)
     assert claims(verdicts(failed(POST, 502), acts=(short,))) == [Claim.ERRORS]
     assert verdicts(failed(POST, 502), acts=(long,)) == []
 

@@ -60,7 +60,7 @@ def test_a_process_hangs_while_it_is_stopped_and_goes_on_after(
     child: "subprocess.Popen[bytes]",
 ) -> None:
     with processes.stopped([child.pid]):
-        until(lambda: state(child.pid) == "T", "it hangs")
+        until(lambda: processes.hangs(child.pid), "it hangs")
     until(lambda: state(child.pid) in "SR", "it goes on")
 
 
@@ -73,8 +73,19 @@ def test_a_process_that_is_gone_is_no_error(
     assert processes.fds(child.pid) == []
     assert processes.resident_kib(child.pid) == 0
     assert processes.cut(child.pid, lambda own, peer: True) == 0
+    assert not processes.hangs(child.pid)
     with processes.stopped([child.pid]):
         pass
+
+
+def test_a_process_that_hangs_may_be_killed_meanwhile(
+    child: "subprocess.Popen[bytes]",
+) -> None:
+    with processes.stopped([child.pid]):
+        until(lambda: processes.hangs(child.pid), "it hangs")
+        assert processes.send(child.pid, signal.SIGKILL)
+        child.wait()
+        assert not processes.hangs(child.pid)
 
 
 def test_a_process_can_open_nothing_more_and_gets_its_limit_back(

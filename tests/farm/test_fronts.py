@@ -53,7 +53,9 @@ FRESH = {
 
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Farm]:
-    with up(f"[front]\nprocesses = {FRONTS}\n") as running:
+    # a broker that hangs is not to be replaced while fronts are
+    settings = f"[front]\nprocesses = {FRONTS}\n[roles]\nwatchdog = 0\n"
+    with up(settings) as running:
         running.write("counter.lua", COUNTER)
         running.write("slow.lua", SLOW)
         until(lambda: len(fronts(running)) == FRONTS, "every front is known")
@@ -294,6 +296,19 @@ def test_new_settings_count_after_a_renewal(farm: Farm) -> None:
     farm.config.write_text(text.replace("[front]", '[front]\nping_path = "/ping"'))
     renew(farm)
     assert ask(farm.socket, "/ping").body == b"pong"
+
+
+def test_a_front_that_starts_survives_that_logs_are_reopened(farm: Farm) -> None:
+    old = set(farm.titled("luafarm-front"))
+    parent = farm.daemons["up"].pid
+    kill(parent, signal.SIGHUP)
+
+    def is_renewed() -> bool:
+        kill(parent, signal.SIGUSR1)  # passed on to whoever is there, as soon as it is
+        return renewed(farm, old)
+
+    until(is_renewed, "every front is another")
+    assert "killed by SIGUSR1" not in farm.log()
 
 
 def test_wrong_settings_change_nothing(farm: Farm) -> None:

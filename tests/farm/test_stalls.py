@@ -11,7 +11,8 @@ pytestmark = pytest.mark.process
 
 
 def test_a_supervisor_that_was_silent_gets_its_hosts_back() -> None:
-    with up(hosts=2) as farm:
+    # it must be found and replaced by nobody meanwhile
+    with up("[roles]\nwatchdog = 0\n", hosts=2) as farm:
         script = farm.write("hello.lua", "function main(e, c) c:puts('hello') end")
         assert ask(farm.socket, script).body == b"hello"
         [supervisor] = farm.titled("luafarm-supervisor")

@@ -28,28 +28,11 @@ def test_a_front_without_a_parent_is_the_only_one() -> None:
 
 def test_what_the_parent_says_is_taken_from_between_the_settings() -> None:
     argv = ["--config", "x", "--number", "2", "--count", "3", "--set", "a.b=c"]
-    argv += ["--ready", "7", "--handover", "8,9"]
+    argv += ["--handover", "8,9"]
     mine, rest = family.parse(argv)
-    assert mine == Family(2, 3, 7, (8, 9))
+    assert mine == Family(2, 3, (8, 9))
     assert rest == ["--config", "x", "--set", "a.b=c"]
     assert mine.title("luafarm-front") == "luafarm-front 2"
-
-
-@pytest.mark.parametrize(("knows", "said"), [(True, b"+"), (False, b"-")])
-def test_the_parent_hears_once_whether_the_farm_is_known(
-    knows: bool, said: bytes
-) -> None:
-    receiver, sender = os.pipe()
-    Family(ready=sender).say_ready(knows_farm=knows)
-    assert os.read(receiver, 10) == said
-    assert os.read(receiver, 10) == b""  # closed
-    os.close(receiver)
-
-
-def test_a_parent_that_has_ended_is_no_fault() -> None:
-    receiver, sender = os.pipe()
-    os.close(receiver)
-    Family(ready=sender).say_ready(knows_farm=True)
 
 
 def test_what_was_sent_before_and_after_reaches_the_front_that_takes_it(

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from bench import daemon
-from luafarm.config.settings import Front
+from luafarm.config.settings import Front, Roles
+from luafarm.process import pulse
 from tests.servers import farm, nginx
 from tests.servers.client import ask
 from tests.servers.conftest import INSTALL
@@ -71,6 +72,28 @@ def test_the_roles_of_one_machine_meet_in_one_directory() -> None:
 def test_only_the_parent_is_told_to_stop_and_tells_its_children() -> None:
     for unit in SERVICES:
         assert values(unit, "KillMode") == ["mixed"], unit.name
+
+
+def test_systemd_is_told_by_what_it_started_and_nobody_else() -> None:
+    for unit in SERVICES:
+        assert values(unit, "Type") == ["notify"], unit.name
+        assert values(unit, "NotifyAccess") == ["main"], unit.name
+
+
+def test_a_service_that_hangs_is_killed_and_started_again() -> None:
+    for unit in SERVICES:
+        # what is stopped takes no other signal, and would live for TimeoutStopSec
+        assert values(unit, "WatchdogSignal") == ["SIGKILL"], unit.name
+        assert values(unit, "Restart") == ["on-failure"], unit.name
+        (limit,) = values(unit, "WatchdogSec")
+        assert float(limit) >= 2 * pulse.EVERY_S, unit.name
+
+
+def test_the_roles_themselves_are_back_5_s_after_they_hang() -> None:
+    for name in ("luafarm-broker.service", "luafarm-vmhost.service"):
+        (limit,) = values(UNITS / name, "WatchdogSec")
+        assert float(limit) == Roles().watchdog, name
+        assert values(UNITS / name, "RestartSec") == ["200ms"], name
 
 
 def test_every_connection_of_a_front_may_be_open() -> None:

@@ -24,6 +24,7 @@ from luafarm.keys import curve
 from luafarm.keys.zap import ZapHandler
 from luafarm.names import HostId
 from luafarm.process import privileges, rundir
+from luafarm.process.pulse import Pulse
 from luafarm.wire.messages import (
     HostLost,
     HostUp,
@@ -39,7 +40,7 @@ from vmhost.supervisor import actions, events, listening, plan, rights
 from vmhost.supervisor.actions import Action
 from vmhost.supervisor.brokerlink import BrokerLink
 from vmhost.supervisor.events import Event
-from vmhost.supervisor.machine import Patience, Supervisor
+from vmhost.supervisor.machine import Supervisor
 from vmhost.supervisor.notices import Notices
 from vmhost.supervisor.processes import Processes
 from vmhost.supervisor.provision import HostBasis, new_host_id
@@ -47,15 +48,17 @@ from vmhost.supervisor.provision import HostBasis, new_host_id
 logger = logging.getLogger("luafarm.vmhost")
 
 _REPORT_EVERY_S: Final = 1.0
+_PAUSE_S: Final = 1.0  # a turn that takes longer: this process did not run
+_LATE_S: Final = 30.0  # a pool without a VM host by then holds up the others no more
 _MOST_UNTOLD: Final = 256  # dead hosts that a broker hears of when it returns
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
+def run(settings: Settings, pulse: Pulse, zygote: str = "vmhost.zygote") -> int:
     """Run this machine's supervisor until it is told to stop; return the exit code.
 
-    zygote: the module that is run as the zygote. Raise SettingsError when something is
-    wrong with the settings.
+    pulse: where to say that it lives. zygote: the module that is run as the zygote.
+    Raise SettingsError when something is wrong with the settings.
     """
     plans = plan.pools(settings, os.cpu_count() or 1)
     machine = rundir.machine(settings)
@@ -86,7 +89,7 @@ def run(settings: Settings, zygote: str = "vmhost.zygote") -> int:
     basis.empty.mkdir(mode=0o700, exist_ok=True)
     listening.sweep(run_dir / "h")
     try:
-        return _Loop(settings, plans, basis, broker, keys).run()
+        return _Loop(settings, plans, basis, broker, keys, pulse).run()
     finally:
         claim.release()
 
@@ -101,8 +104,10 @@ class _Loop:
         basis: HostBasis,
         broker: str,
         keys: curve.Keys | None,
+        pulse: Pulse,
     ) -> None:
         machine = basis.machine
+        self._pulse = pulse
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         # before the first server binds (RFC 27)
         self._zap: ZapHandler | None = None
@@ -123,7 +128,7 @@ class _Loop:
         vmhost = settings.vmhost
         self._machine = Supervisor(
             plans,
-            Patience(
+            plan.Patience(
                 grace_s=vmhost.grace,
                 start_s=vmhost.start_timeout,
                 stop_s=vmhost.stop_timeout,
@@ -133,11 +138,14 @@ class _Loop:
         )
         self._poller = zmq.Poller()
         self._polled: set[int] = set()
+        self._turned_at = time.monotonic()
         self._look_due = 0.0
         self._report_due = 0.0
         self._untold: deque[HostLost] = deque(maxlen=_MOST_UNTOLD)
         self._caught: list[int] = []
         self._exit_code: int | None = None
+        self._has_said = False  # that it serves
+        self._late_at = time.monotonic() + _LATE_S
         self._wakeup, self._wakeup_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def run(self) -> int:
@@ -158,12 +166,16 @@ class _Loop:
 
     def _turn(self) -> None:
         now = time.monotonic()
+        self._pulse.beat(now)
         # what keeps waking this loop must not put off the look at the scoreboards
         self._look_due = min(self._look_due, self._machine.next_due(now))
         due = min(self._look_due, self._report_due)
         self._watch_fds()
         ready = self._poller.poll(math.ceil(max(0.0, due - now) * 1000))
         happened: list[Event] = []
+        turned_at, self._turned_at = self._turned_at, time.monotonic()
+        if self._turned_at - turned_at >= _PAUSE_S:
+            happened.append(events.Paused(self._turned_at - turned_at))
         for source, _ in ready:
             if isinstance(source, int):
                 happened += self._read(source)
@@ -179,6 +191,7 @@ class _Loop:
         if now >= self._report_due:
             self._report_due = now + _REPORT_EVERY_S
             self._processes.listen_again()
+            self._live()
             self._report()
 
     def _read(self, fd: int) -> list[Event]:
@@ -197,6 +210,7 @@ class _Loop:
                 )
             else:
                 logger.info("stopping: running requests may finish")
+                self._pulse.stops()
                 found.append(events.StopWanted())
         return found
 
@@ -259,6 +273,19 @@ class _Loop:
             layers=tuple(layer.name for layer in child.layers if layer.holds),
             missing=tuple(x.sentence for x in child.layers if not x.holds),
         )
+
+    def _live(self) -> None:
+        """Say how many hosts serve, and from when on every pool has one that does."""
+        machine = self._machine
+        text = f"{len(machine.serving())} VM hosts serve"
+        if self._has_said:
+            self._pulse.tell(text)
+        elif machine.serves_all() or (
+            # a manager would end what serves a part at least
+            machine.serving() and time.monotonic() >= self._late_at
+        ):
+            self._has_said = True
+            self._pulse.serves(text)
 
     def _report(self) -> None:
         if not self._broker.is_welcome:

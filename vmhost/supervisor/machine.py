@@ -13,7 +13,6 @@ latest.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 from luafarm.ends import Death
@@ -37,7 +36,7 @@ from vmhost.supervisor.actions import (
     TellLost,
 )
 from vmhost.supervisor.events import Event
-from vmhost.supervisor.plan import PoolPlan
+from vmhost.supervisor.plan import Patience, PoolPlan
 from vmhost.supervisor.seat import FIRST_PAUSE_S, STEADY_S, Phase, PoolLife, Seat
 
 TICK_S: Final = 0.25  # deadlines are the kernel timers' first; this is what is behind
@@ -47,18 +46,7 @@ RECYCLED: Final = 2  # times the limits of a host's requests and age, by which t
 # supervisor replaces it; at the limits the broker does, which saves its states first
 _STORY: Final = 200  # events that the machine remembers
 _ERRORS_SAID: Final = 1000  # of a dead host's standard error, in the log
-
 _ALARMING: Final = {Death.SECCOMP, Death.CRASH}
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long the supervisor waits for what, in seconds ([vmhost] settings)."""
-
-    grace_s: float  # over a task's deadline
-    start_s: float  # for a host to be ready
-    stop_s: float  # for running requests when the farm stops
-    spawn_max_s: float  # longest pause before a seat is filled again
 
 
 class _Zygote:
@@ -106,6 +94,11 @@ class Supervisor:
         """Return the hosts that are announced and not lost."""
         return [seat.host for seat in self._seats if seat.is_announced]
 
+    def serves_all(self) -> bool:
+        """Return whether each pool has a host that serves, or is refused for good."""
+        serving = {id(seat.pool) for seat in self._seats if seat.is_announced}
+        return all(p.is_refused or id(p) in serving for p in self._pools)
+
     def next_due(self, now: float) -> float:
         """Return when `Looked` must come next."""
         due = now + TICK_S
@@ -143,6 +136,8 @@ class Supervisor:
                 return [Announce(host) for host in self.serving()]
             case events.StopWanted():
                 return self._stop(now)
+            case events.Paused(seconds):
+                return self._paused(seconds)
             case _:
                 seat = self._seat_of(event.host)
                 return [] if seat is None else self._react_of(seat, event, now)
@@ -307,6 +302,14 @@ class Supervisor:
         return actions
 
     # ---- time ----------------------------------------------------------------------
+
+    def _paused(self, seconds: float) -> list[Action]:
+        """Give those whose time was running the time in which nothing here ran."""
+        for seat in self._seats:
+            seat.postpone(seconds)
+        if self._zygote.is_there:
+            self._zygote.due += seconds
+        return []
 
     def _look(
         self, readings: tuple[tuple[HostId, Reading], ...], now: float

@@ -23,6 +23,16 @@ DEFAULT_UIDS: Final = range(61184, 65520)  # systemd's range for dynamic users
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the supervisor waits for what, in seconds ([vmhost] settings)."""
+
+    grace_s: float  # over a task's deadline
+    start_s: float  # for a host to be ready
+    stop_s: float  # for running requests when the farm stops
+    spawn_max_s: float  # longest pause before a seat is filled again
+
+
+@dataclass(frozen=True, slots=True)
 class PoolPlan:
     """One pool on this machine."""
 

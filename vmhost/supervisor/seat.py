@@ -111,6 +111,11 @@ class Seat:
         self._watched = None
         self._signs = None
 
+    def postpone(self, seconds: float) -> None:
+        """Give the host so much more time for what it has to do by `due`."""
+        if self.phase in {Phase.ORDERED, Phase.STARTING, Phase.LEAVING}:
+            self.due += seconds
+
     def vacate(self, now: float, pause_s: float) -> None:
         """Take note that the host is no more; another may come after a pause."""
         self.phase = Phase.EMPTY

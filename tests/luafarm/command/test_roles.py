@@ -182,6 +182,21 @@ def test_fronts_are_renewed_one_after_the_other_and_each_overlaps() -> None:
     assert roles.next_due() is None
 
 
+def test_a_renewal_lasts_until_the_last_fresh_one_serves_or_one_fails() -> None:
+    roles = two()
+    seen = [roles.is_renewing]
+    roles.renew(["a", "b"], 1.0)
+    seen.append(roles.is_renewing)
+    roles.serves(4, 2.0)
+    seen.append(roles.is_renewing)
+    roles.serves(5, 3.0)
+    seen.append(roles.is_renewing)
+    roles.renew(["a", "b"], 4.0)
+    roles.fails(6)
+    seen.append(roles.is_renewing)
+    assert seen == [False, True, True, False, False]
+
+
 def test_a_fresh_front_that_ends_leaves_the_old_ones_where_they_are() -> None:
     roles = two()
     roles.renew(["a", "b"], 1.0)
@@ -326,3 +341,27 @@ def test_every_life_ends_once_with_everything_ended(
     while life.alive:
         life.exit(min(life.alive), 0, now)
     assert len(life.ends) == 1
+
+
+# ---- pauses of the one who decides -------------------------------------------------
+
+
+def test_who_is_to_end_is_given_the_time_in_which_nothing_ran() -> None:
+    roles = two()
+    roles.renew(["a"], 1.0)
+    roles.serves(4, 2.0)
+    roles.paused(60.0)
+    assert roles.tick(61.9 + PATIENCE_S) == []
+    assert roles.tick(62.0 + PATIENCE_S) == [Kill(2)]
+    roles.exited(2, KILLED, 73.0)
+    roles.stop(80.0)
+    roles.paused(60.0)
+    assert roles.tick(139.9 + PATIENCE_S) == []
+    assert roles.tick(140.0 + PATIENCE_S) == [Kill(4), Kill(3)]
+
+
+def test_a_role_is_started_again_no_later_for_a_pause() -> None:
+    roles = begun()
+    roles.exited(BROKER, KILLED, 1.0)
+    roles.paused(60.0)
+    assert roles.tick(1.0 + FIRST_PAUSE_S) == [Start("broker", 4)]

@@ -389,6 +389,12 @@ def test_a_wrong_file_is_refused_with_the_place_and_the_reason(
             + HERE,
         ),
         (
+            "[roles]\nwatchdog = 1",
+            '[roles] watchdog = "1 s": a loop that turns says so each second: at least '
+            "2 s, so that one that is late is not taken for one that hangs, or 0 for "
+            f"never {HERE}",
+        ),
+        (
             "[broker]\nstates = 10\n[[script]]\npattern = '*'\nclones = 11",
             f"[[script]] 1 clones = 11: more than [broker] states = 10 {HERE}",
         ),

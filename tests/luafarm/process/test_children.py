@@ -26,18 +26,32 @@ CHILD = """
 import os, signal, sys, time
 from pathlib import Path
 blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+told = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+deaf = all(signal.getsignal(number) is signal.SIG_IGN for number in told)
 same_group = os.getpgid(0) == os.getpgid(os.getppid())
-Path(sys.argv[1]).write_text(f"{blocked} {hangup} {same_group}")
+Path(sys.argv[1]).write_text(f"{blocked} {deaf} {same_group}")
 time.sleep(600)
 """
 
 
-def is_alive(pid: int) -> bool:
+BEATER = """
+import os, sys, time
+from luafarm.process import pulse
+mine, rest = pulse.take(sys.argv[1:], os.environ)
+assert rest == ["--set", "a.b=c"]
+mine.beat(time.monotonic())
+time.sleep(600)
+"""
+
+
+def state(pid: int) -> str:
     with contextlib.suppress(OSError):
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state != "Z"
-    return False
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
+
+
+def is_alive(pid: int) -> bool:
+    return state(pid) not in {"Z", ""}
 
 
 def parent_of_sleeper(place: Path) -> tuple["subprocess.Popen[bytes]", int, str]:
@@ -70,6 +84,40 @@ def test_a_child_dies_with_its_parent_and_leaves_ctrl_c_to_it(tmp_path: Path) ->
     parent.kill()
     parent.wait()
     until(lambda: not is_alive(pid), "the child is gone")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_what_a_child_is_told_before_it_listens_does_not_end_it(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "sleeper.py").write_text(CHILD)
+    parent, pid, _ = parent_of_sleeper(tmp_path)
+    os.kill(pid, number)
+    os.kill(pid, signal.SIGSTOP)  # stopped: whatever came before has been delivered
+    until(lambda: state(pid) in {"T", "Z", ""}, "the child has taken the signals")
+    assert is_alive(pid)
+    parent.kill()
+    parent.wait()
+
+
+@pytest.mark.process
+def test_a_watched_child_says_by_its_pipe_that_it_lives_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beater.py").write_text(BEATER)
+    path = os.pathsep.join([str(HOME), str(tmp_path)])
+    monkeypatch.setenv("PYTHONPATH", path)
+    started = children.start_watched("beater", ["--set", "a.b=c"])
+    os.set_blocking(started.pulse, True)
+    try:
+        assert os.read(started.pulse, 100) == b"."
+        started.child.kill()
+        assert os.read(started.pulse, 100) == b""
+    finally:
+        os.close(started.pulse)
+        started.child.kill()
+        started.child.wait()
 
 
 @pytest.mark.process

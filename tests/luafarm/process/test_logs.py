@@ -179,3 +179,27 @@ def test_without_a_file_lines_go_to_standard_error(
     logs.setup(Log(), "t")
     logger.error("seen")
     assert capfd.readouterr().err.endswith("t error seen\n")
+
+
+def test_how_many_lines_found_no_reader_is_told(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    heard = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    logs.setup(Log(file=str(fifo)), "t")
+    tried = 10_000  # more than a pipe takes
+    for _ in range(tried):
+        logger.info("before")
+    before = os.read(heard, 1 << 20)
+    logger.info("after")
+    after = os.read(heard, 1 << 20).decode()
+    written = before.count(b"\n")
+    assert f" t warning {tried - written} lines were left out: nobody read" in after
+    assert after.endswith(" t info after\n")
+    os.close(heard)
+
+
+def test_a_fifo_that_nobody_reads_is_refused_as_a_log(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(SettingsError, match="No such device"):
+        logs.setup(Log(file=str(fifo)), "t")

@@ -12,6 +12,7 @@ import setproctitle
 from luafarm.config import configure
 from luafarm.errors import SettingsError
 from luafarm.process import logs
+from luafarm.process.pulse import Pulse
 from vmhost.supervisor import loop
 
 
@@ -21,7 +22,7 @@ def main() -> int:
     setproctitle.setproctitle("luafarm-supervisor")
     logs.setup(settings.log, "luafarm-supervisor")
     try:
-        return loop.run(settings, sys.argv[1])
+        return loop.run(settings, Pulse(), sys.argv[1])
     except SettingsError as error:
         configure.refuse(error)
 

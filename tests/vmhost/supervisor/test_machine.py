@@ -32,10 +32,9 @@ from vmhost.supervisor.machine import (
     RECYCLED,
     TICK_S,
     ZYGOTE_S,
-    Patience,
     Supervisor,
 )
-from vmhost.supervisor.plan import LONGEST_S, PoolPlan
+from vmhost.supervisor.plan import LONGEST_S, Patience, PoolPlan
 from vmhost.supervisor.seat import (
     AHEAD_S,
     FIRST_PAUSE_S,
@@ -655,3 +654,76 @@ def test_the_story_tells_what_was_done_and_why() -> None:
     assert now == started.now
     assert isinstance(event, events.Exited)
     assert any(isinstance(action, TellLost) for action in actions)
+
+
+# ---- pauses of the supervisor itself -----------------------------------------------
+
+
+def test_a_host_that_starts_is_given_the_time_in_which_nothing_ran() -> None:
+    started = play()
+    started.feed(events.ZygoteWarm())
+    (host,) = [a.host for a in started.done if isinstance(a, Fork)]
+    started.feed(events.Forked(host))
+    started.now += 60.0
+    assert started.feed(events.Paused(60.0)) == []
+    assert started.look(PATIENCE.start_s - 0.1) == []
+    assert started.look(0.1) == [KillHost(host)]
+
+
+def test_a_host_that_leaves_is_given_the_time_in_which_nothing_ran() -> None:
+    started = warm(pool(longest_s=2.0))
+    host = only_host(started)
+    assert started.feed(events.RecycleWanted(host, "it is time")) == [Drain(host)]
+    started.now += 60.0
+    assert started.feed(events.Paused(60.0)) == []
+    readings = {host: IDLE}
+    assert started.look(PATIENCE.stop_s - 0.1, readings) == []
+    assert started.look(0.1, readings) == [KillHost(host)]
+
+
+def test_a_zygote_that_starts_is_given_the_time_in_which_nothing_ran() -> None:
+    started = play()
+    started.now += 60.0
+    assert started.feed(events.Paused(60.0)) == []
+    assert started.look(ZYGOTE_S - 0.1) == []
+    assert started.look(0.1) == [KillZygote()]
+
+
+def test_an_empty_seat_is_filled_no_later_for_a_pause() -> None:
+    started = warm()
+    started.die(only_host(started))
+    started.now += 60.0
+    assert isinstance(started.feed(events.Paused(60.0))[0], Fork)
+
+
+# ---- whether the machine serves ----------------------------------------------------
+
+
+def test_a_machine_serves_when_each_pool_has_a_host_that_does() -> None:
+    started = play(pool("a", hosts=2), pool("b"))
+    seen = [started.machine.serves_all()]
+    started.feed(events.ZygoteWarm())
+    forks = {a.host: a.plan.pool for a in started.done if isinstance(a, Fork)}
+    for host in forks:
+        started.feed(events.Forked(host))
+    seen.append(started.machine.serves_all())
+    first, _, last = forks
+    started.feed(events.Ready(first))
+    seen.append(started.machine.serves_all())
+    started.feed(events.Ready(last))
+    seen.append(started.machine.serves_all())
+    assert seen == [False, False, False, True]
+    assert list(forks.values()) == ["a", "a", "b"]
+
+
+def test_a_pool_that_is_refused_holds_up_no_other() -> None:
+    started = play(pool("a"), pool("b", required=("seccomp",)))
+    started.feed(events.ZygoteWarm())
+    first, last = [a.host for a in started.done if isinstance(a, Fork)]
+    for host in (first, last):
+        started.feed(events.Forked(host))
+    started.feed(events.Ready(first))
+    seen = [started.machine.serves_all()]
+    started.feed(events.Sealed(last, (), ("seccomp: no",)))
+    seen.append(started.machine.serves_all())
+    assert seen == [False, True]

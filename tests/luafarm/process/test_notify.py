@@ -1,0 +1,120 @@
+"""What a service manager is told: a socket of ours in systemd's place."""
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from luafarm.process import notify
+
+
+@pytest.fixture(params=["path", "abstract"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give an address as the environment names it."""
+    if request.param == "path":
+        return str(tmp_path / "notify")
+    return f"@luafarm-test-{os.getpid()}"
+
+
+@pytest.fixture
+def manager(address: str) -> Iterator[socket.socket]:
+    """Listen there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(address.replace("@", "\0", 1))
+        sock.setblocking(False)
+        yield sock
+
+
+def told(manager: socket.socket) -> list[str]:
+    found: list[str] = []
+    while True:
+        try:
+            found.append(manager.recv(4096).decode())
+        except BlockingIOError:
+            return found
+
+
+def test_the_life_of_a_service(manager: socket.socket, address: str) -> None:
+    service = notify.take({"NOTIFY_SOCKET": address})
+    assert service is not None
+    service.ready("4 VM hosts serve")
+    service.status("4 VM hosts serve")  # said already
+    service.status("3 VM hosts serve")
+    service.alive()
+    service.reloading()
+    service.ready("serving")
+    service.stopping()
+    first, status, alive, reloading, again, stopping = told(manager)
+    assert first == "READY=1\nSTATUS=4 VM hosts serve"
+    assert status == "STATUS=3 VM hosts serve"
+    assert alive == "WATCHDOG=1"
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
+    assert again == "READY=1\nSTATUS=serving"
+    assert stopping == "STOPPING=1\nSTATUS=stopping"
+
+
+def test_what_it_is_told_is_kept_from_those_that_it_starts(address: str) -> None:
+    environment = {
+        "NOTIFY_SOCKET": address,
+        "WATCHDOG_USEC": "3000000",
+        "WATCHDOG_PID": str(os.getpid()),
+        "HOME": "/",
+    }
+    service = notify.take(environment)
+    assert service is not None
+    assert service.watchdog_s == 3.0
+    assert environment == {"HOME": "/"}
+
+
+@pytest.mark.parametrize(
+    ("usec", "pid"),
+    [("3000000", "1"), ("", str(os.getpid())), ("soon", str(os.getpid()))],
+)
+def test_a_watchdog_that_is_not_for_this_process_wants_nothing(
+    usec: str, pid: str
+) -> None:
+    service = notify.take(
+        {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}
+    )
+    assert service is not None
+    assert service.watchdog_s == 0.0
+
+
+@pytest.mark.parametrize("address", ["", "vsock:2:1234", "relative"])
+def test_an_address_of_another_kind_is_no_manager(address: str) -> None:
+    assert notify.take({"NOTIFY_SOCKET": address} if address else {}) is None
+
+
+def test_a_manager_that_is_gone_is_no_fault(tmp_path: Path) -> None:
+    notify.Manager(str(tmp_path / "nobody")).ready("serving")
+
+
+def test_a_manager_that_hangs_holds_up_nobody_and_hears_it_later(
+    tmp_path: Path,
+) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(address)
+        sock.setblocking(False)
+        service = notify.Manager(address)
+        for number in range(1000):  # more than its queue holds
+            service.status(f"number {number}")
+        service.ready("serving")
+        taken = told(sock)
+        assert taken[0] == "STATUS=number 0"
+        for _ in range(3):
+            service.alive()
+            taken += told(sock)
+        assert "READY=1\nSTATUS=serving" in taken
+
+
+def test_a_status_is_one_line(manager: socket.socket, address: str) -> None:
+    service = notify.take({"NOTIFY_SOCKET": address})
+    assert service is not None
+    service.status("a\nREADY=1\n" + "b" * 1000)
+    (line,) = told(manager)
+    assert "\n" not in line
+    assert len(line) < 300
