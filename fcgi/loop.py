@@ -104,10 +104,14 @@ class _Front:
         gc.freeze()  # what is here stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)
         await self._wait_for_farm(service)
-        connections.listen(ears)
-        family.say_ready(knows_farm=service.knows_farm)
-        logger.info("serving listen=%s http=%s", front.listen, front.http)
-        await self._changed.wait()
+        if self._is_stopping and not service.is_ready():
+            # what waits could not be served here: it is left to whoever comes next
+            logger.info("stopping before it served")
+        else:
+            connections.listen(ears)
+            family.say_ready(knows_farm=service.knows_farm)
+            logger.info("serving listen=%s http=%s", front.listen, front.http)
+            await self._changed.wait()
         await self._end(connections, service)
         return 0
 
@@ -142,6 +146,7 @@ class _Front:
             logger.info("stopping: finishing %d requests", service.outstanding)
         connections.drain()
         await self._drain(connections, service, began + patience_s, until_stopped=False)
+        service.give_up()
         left = service.outstanding
         connections.close()
         service.close()
