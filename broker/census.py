@@ -8,6 +8,7 @@ are blamed for when it goes, in `broker.liability`.
 
 from typing import Final
 
+from broker import guilt
 from broker.actions import Forget
 from broker.allocation import Allocation
 from broker.convergence import Convergence, load_error
@@ -24,8 +25,9 @@ from luafarm.wire.messages import HostLost
 MACHINE_SILENCE_S: Final = 5.0
 """A supervisor that is silent for this long is gone, and its VM hosts with it."""
 
-_BLAMELESS: Final = frozenset({Death.STOPPED, Death.SILENT})
-"""Why hosts go without a script being to blame."""
+_LOST_LOADS: Final = 2
+"""A generation whose loading ended as often for reasons that may not be its own is
+tried once more; the load after that has to succeed."""
 
 _ORDERLY: Final = frozenset({Closing.DROPPED, Closing.REPLACED, Closing.STOPPED})
 """Why states go without having failed."""
@@ -109,14 +111,11 @@ class Census:
         if host is None:
             return
         record = self._farm.records.get(lost.script)
-        is_fault = (
-            record is not None and host.has(record) and lost.reason not in _BLAMELESS
-        )
-        is_served = is_fault and not lost.running and self._reject(host, lost)
-        if is_fault and not is_served:
-            why = f"host={lost.host} died of it: {lost.reason}"
-            self._liability.blame(lost.script, why)
-        if is_fault and record is not None:
+        is_its = record is not None and host.has(record)
+        if is_its and record is not None and not guilt.is_blameless(lost.reason):
+            if lost.running or not self._reject(host, lost):
+                why = f"host={lost.host} died of it: {lost.reason}"
+                self._liability.blame(record, lost.reason, why)
             record.kills += 1
             record.last_stop = f"{lost.reason}: {lost.detail}"
         self._forget(host, lost)
@@ -125,12 +124,16 @@ class Census:
         """Do not load at once again what was fatal to load.
 
         Return whether the last good generation is served instead. A first load that
-        died of something else than its budget may do better on another host.
+        died of something else than its budget may do better on another host, and so may
+        one whose host somebody else may have killed.
         """
         loading = host.loads.get(lost.script)
         if loading is None or not loading.sent:
             return False
         record, generation = loading.record, loading.generation
+        if guilt.is_doubtful(lost.reason) and generation.lost_loads < _LOST_LOADS:
+            generation.lost_loads += 1
+            return False
         budget = lost.reason.budget
         if generation is record.next:
             if record.current is None and not budget:

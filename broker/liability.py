@@ -1,19 +1,20 @@
 """What scripts do to others, and what follows: few VM hosts for a while, or none.
 
 Which budget stops a script is up to its visitors, so that lowers its share
-(`broker.restraint`). A death of its VM host is its own doing, and has it refused
-(`broker.quarantine`). Both end by themselves, and with a change of its files.
+(`broker.restraint`). A death of its VM host, as far as it answers for it
+(`broker.guilt`), has it refused (`broker.quarantine`). Both end by themselves, and with
+a change of its files.
 """
 
 # Compiled.
 
+from broker import guilt
 from broker.allocation import Allocation
 from broker.convergence import Convergence
 from broker.farm import Farm
 from broker.resolve import shown
 from broker.tables import Record
-from luafarm.ends import EXHAUSTING
-from luafarm.names import Script
+from luafarm.ends import EXHAUSTING, Death
 from luafarm.wire.messages import StopRow, Verdict
 
 
@@ -53,13 +54,19 @@ class Liability:
         self._step.log("warning", f"{text}; see [broker] restraint_stops")
         self._allocation.restrain(record)
 
-    def blame(self, script: Script, why: str) -> None:
-        """Count against a script what it did; refuse it when that was too often."""
-        farm = self._farm
-        record = farm.records.get(script)
-        if record is None:
-            return
-        if not farm.quarantine.blame(script, why, self._step.now):
+    def blame(self, record: Record, reason: Death, why: str) -> None:
+        """Weigh the death of a host that ran a script; refuse that after too many.
+
+        A budget that took a kill to enforce is a stop as well. The row is to be tended
+        afterwards.
+        """
+        farm, script = self._farm, record.script
+        weight, record.trust = guilt.weigh(reason, record.trust)
+        if not weight:
+            self._step.count("excused_deaths")
+        if not farm.quarantine.blame(script, why, self._step.now, weight):
+            if reason.budget in EXHAUSTING:
+                self.restrain(record, reason.budget, 1)
             return
         after_s = farm.quarantine.remaining_s(script, self._step.now)
         text = f"script={shown(script)} is refused for {after_s:.0f} s: {why}"

@@ -146,6 +146,8 @@ class Loop:
 
     def stop(self) -> None:
         """End `run` soon; may be called from a signal handler or another thread."""
+        if self._is_stopping:
+            return  # the pipe may be closed
         os.write(self._wake_write, b"x")
         # last: once it is set `run` may close the pipe. At worst it waits for a tick
         self._is_stopping = True

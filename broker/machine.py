@@ -14,7 +14,7 @@ takes over what the hosts hold, and only then tells fronts anything.
 
 from typing import Final, assert_never
 
-from broker import invariants
+from broker import guilt, invariants
 from broker.actions import Action, Tell
 from broker.adoption import Adoption
 from broker.allocation import Allocation
@@ -208,6 +208,7 @@ class Broker:
         at = self._step.now - min(max(row.last_us, 0) / 1e6, _MOST_AGO_S)
         record.requests += row.requests
         record.errors += row.errors
+        record.trust = guilt.earn(record.trust, row.requests)
         record.heat.add(requests, farm.fading.at(at))
         record.waited.add(row.waited_us / 1e6, farm.fading.at(at))
         weight = 1.0 - 0.8 ** min(requests, 50.0)

@@ -1,7 +1,8 @@
 """Scripts that keep killing VM hosts are not loaded for a while.
 
 Too many deaths within the window, and the script is refused; after that one more is
-enough for the next pause, which is twice as long. A changed file is a new chance, and
+enough for the next pause, which is twice as long. What a death counts is weighed in
+`broker.guilt`. A changed file is a new chance, and
 so is a long time without a death. What budgets stop without a death is another matter:
 `broker.restraint`.
 """
@@ -14,11 +15,12 @@ from luafarm.config.settings import Broker
 from luafarm.names import Script
 
 _MAX_SUSPECTS: Final = 4096
+_MOST_DEATHS: Final = 4  # kept for each whole one that is too many: a quarter each
 
 
 class _Suspect:
     def __init__(self) -> None:
-        self.deaths: list[float] = []  # when; no more than count
+        self.deaths: list[tuple[float, float]] = []  # when, and what each counts
         self.times = 0  # how often it was quarantined
         self.until = 0.0
         self.last = 0.0
@@ -40,10 +42,13 @@ class Quarantine:
         """Return the number of scripts under which something died."""
         return len(self._suspects)
 
-    def blame(self, script: Script, why: str, now: float) -> bool:
-        """Count a death; return whether the script is quarantined because of it."""
+    def blame(self, script: Script, why: str, now: float, weight: float = 1.0) -> bool:
+        """Count a death; return whether the script is quarantined because of it.
+
+        weight: what it counts, 1 being a whole one.
+        """
         limit = self._settings.quarantine_deaths
-        if not limit:
+        if not limit or weight <= 0.0:
             return False
         suspect = self._suspects.pop(script, None) or _Suspect()
         self._suspects[script] = suspect
@@ -53,10 +58,10 @@ class Quarantine:
             suspect.times = 0
         suspect.last = now
         since = now - self._settings.quarantine_window
-        suspect.deaths = [at for at in suspect.deaths if at > since][-limit:]
-        suspect.deaths.append(now)
+        recent = [death for death in suspect.deaths if death[0] > since]
+        suspect.deaths = [*recent, (now, weight)][-limit * _MOST_DEATHS :]
         enough = 1 if suspect.times else limit
-        if suspect.until > now or len(suspect.deaths) < enough:
+        if suspect.until > now or sum([w for _, w in suspect.deaths]) < enough:
             return False
         pause = self._settings.quarantine * 2.0 ** min(suspect.times, 32)
         suspect.until = now + min(pause, self._settings.quarantine_max)

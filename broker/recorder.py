@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from broker.events import Event, Reported, StateLoaded
+from luafarm.errors import SettingsError
 
 logger = logging.getLogger(f"luafarm.{__name__}")
 
@@ -26,9 +27,12 @@ class Recorder:
     """Appends to the file; gives up, with one line in the log, when it cannot."""
 
     def __init__(self, file: Path) -> None:
-        """Open the file. Raise OSError."""
+        """Open the file. Raise SettingsError."""
         self._file = file
-        self._stream = file.open("a", buffering=_BUFFER, encoding="ascii")
+        try:
+            self._stream = file.open("a", buffering=_BUFFER, encoding="ascii")
+        except OSError as error:
+            raise SettingsError(f"LUAFARM_RECORD={file}: {error.strerror}") from None
         self._works = True
 
     def record(self, event: Event, now: float) -> None:

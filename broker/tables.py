@@ -65,6 +65,8 @@ class Generation:
         self.unfollowed = 0
         #: what nobody follows may have changed
         self.is_doubted = False
+        #: loads of it that ended with their VM host, maybe by somebody else's doing
+        self.lost_loads = 0
 
     def forget(self) -> None:
         """Depend on nothing but the script: what it uses is about to be told."""
@@ -234,6 +236,8 @@ class Record:
         self.last_stop = ""
         #: VM hosts that died of it
         self.kills = 0
+        #: runs that ended well and excuse deaths, as `broker.guilt` counts them
+        self.trust = 0.0
         self.load_s = 0.0
         self.kib = 0
         self.service_s = 0.0

@@ -110,10 +110,14 @@ class _Front:
         gc.set_threshold(*GC_THRESHOLDS)
         self._beat()
         await self._wait_for_farm(service)
-        connections.listen(ears)
-        self._pulse.serves("serving", knows_farm=service.knows_farm)
-        logger.info("serving listen=%s http=%s", front.listen, front.http)
-        await self._changed.wait()
+        if self._is_stopping and not service.is_ready():
+            # what waits could not be served here: it is left to whoever comes next
+            logger.info("stopping before it served")
+        else:
+            connections.listen(ears)
+            self._pulse.serves("serving", knows_farm=service.knows_farm)
+            logger.info("serving listen=%s http=%s", front.listen, front.http)
+            await self._changed.wait()
         self._pulse.stops()
         await self._end(connections, service)
         return 0
@@ -154,6 +158,7 @@ class _Front:
             logger.info("stopping: finishing %d requests", service.outstanding)
         connections.drain()
         await self._drain(connections, service, left_s, until_stopped=False)
+        service.give_up()
         left = service.outstanding
         connections.close()
         service.close()

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import logging
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,9 +22,11 @@ from fcgi.cgi import pages, params, reply, scriptname
 from fcgi.cgi.refusal import STATUS, Refusal
 from fcgi.loop import load_keys
 from fcgi.service import Service
+from luafarm import output
 from luafarm.config import configure
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
+from luafarm.output import OutputError
 from luafarm.process import logs, rundir
 from luafarm.wire.messages import Place, ScriptError, Verdict
 
@@ -44,6 +45,7 @@ class ConsoleExchange:
         self.pending: Pending | None = None
         self.error: ScriptError | None = None
         self.refusal: Refusal | None = None
+        self.unprinted: OutputError | None = None
         self.done = asyncio.Event()
         self._url = url
         self._method = method
@@ -55,16 +57,16 @@ class ConsoleExchange:
         """Print a whole reply; see `Exchange`."""
         parsed = self._heads.parse(head, is_trusted=True)
         head, body = reply.whole(parsed, body, self._method)
-        _print(head + body, stderr)
+        self._print(head + body, stderr)
         self.done.set()
 
     def part(self, head: bytes, chunk: bytes, stderr: bytes) -> None:
         """Print a piece of a reply; see `Exchange`."""
-        _print(self._stream.opening(head) + self._stream.body(chunk), stderr)
+        self._print(self._stream.opening(head) + self._stream.body(chunk), stderr)
 
     def finish(self, stderr: bytes) -> None:
         """End a reply that was printed in parts."""
-        _print(b"", stderr)
+        self._print(b"", stderr)
         self.done.set()
 
     def refuse(
@@ -85,9 +87,20 @@ class ConsoleExchange:
                 error=error,
                 show_errors=True,
             )
-            _print(head + body, b"")
-        _print(b"", stderr)
+            self._print(head + body, b"")
+        self._print(b"", stderr)
         self.done.set()
+
+    def _print(self, reply_bytes: bytes, stderr: bytes) -> None:
+        if stderr:
+            output.say(stderr)
+        if self.unprinted is None:
+            try:
+                output.put(reply_bytes)
+            except OutputError as error:
+                # the rest of the reply is for nobody: there is nothing to wait for
+                self.unprinted = error
+                self.done.set()
 
     def read_body(self, stream: int, offset: int, max_bytes: int) -> bytes:
         """Return bytes of the request body."""
@@ -114,7 +127,12 @@ def main() -> int:
     # the exchange prints what the script says; the log would say it twice
     logging.getLogger("luafarm.script").setLevel(logging.CRITICAL)
     arguments.script = arguments.script.absolute()
-    return uvloop.run(_once(settings, arguments))
+    try:
+        return uvloop.run(_once(settings, arguments))
+    except OutputError as error:
+        if error.is_gone:
+            return output.GONE
+        return _failed(f"luafarm: {error}")
 
 
 async def _once(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -149,7 +167,7 @@ async def _check(settings: Settings, script: Path, service: Service) -> int:
 def _checked(script: Path, place: Place) -> int:
     match place.verdict:
         case Verdict.READY:
-            sys.stdout.write(f"{script}: loads\n")
+            output.put(f"{script}: loads\n")
             return 0
         case Verdict.MISSING:
             return _failed(f"{script}: {_NO_SCRIPT}")
@@ -190,6 +208,8 @@ async def _run(
     arrived = arrival.admit_pairs(exchange, pairs, inline, len(body), limits, now)
     service.submit(exchange, arrived)
     await exchange.done.wait()
+    if exchange.unprinted is not None:
+        raise exchange.unprinted
     if exchange.refusal is Refusal.NOT_FOUND:
         return _failed(f"{arguments.script}: {_NO_SCRIPT}")
     return 0 if exchange.refusal is None else 1
@@ -226,16 +246,8 @@ def _parameters(
 
 
 def _failed(text: str) -> int:
-    sys.stderr.write(f"{text}\n")
+    output.say(text)
     return 1
-
-
-def _print(reply_bytes: bytes, stderr: bytes) -> None:
-    sys.stdout.buffer.write(reply_bytes)
-    sys.stdout.buffer.flush()
-    if stderr:
-        sys.stderr.buffer.write(stderr)
-        sys.stderr.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -131,6 +131,10 @@ class Service:
         """Requests without an answer."""
         return self._dispatch.outstanding
 
+    def give_up(self) -> None:
+        """Refuse what no VM host has got: there is no time left for it."""
+        self._act(self._dispatch.give_up())
+
     def close(self) -> None:
         """Close every socket."""
         self._tick_handle.cancel()

@@ -44,6 +44,10 @@ class Death(StrEnum):
         return _budget(self.value)
 
 
+OUTSIDE: Final = frozenset({Death.KILLED, Death.STOPPED})
+"""Ends of a VM host that come from outside the farm, unless it was told to end."""
+
+
 class Closing(StrEnum):
     """Why a state is no more, or the order for one."""
 

@@ -39,16 +39,21 @@ class Cause:
     detail: str
 
 
-def cause(code: int, killed_for: Cause | None, errors: str) -> Cause:
+def cause(
+    code: int, killed_for: Cause | None, errors: str, *, is_running: bool = False
+) -> Cause:
     """Return why a process ended.
 
     code: its exit code, or the negative number of the signal. killed_for: why the
-    supervisor ended it, if it did. errors: the end of its standard error.
+    supervisor ended it, if it did. errors: the end of its standard error. is_running:
+    its scoreboard says that something runs; who ends as asked ends that first.
     """
     if killed_for is not None and code in {-signal.SIGKILL, -signal.SIGTERM, 0}:
         return killed_for
     if code < 0:
         return _by_signal(-code)
+    if code == 0 and is_running:
+        return Cause(Death.FAILED, "what it ran ended its process")
     if code == 0:
         return Cause(Death.STOPPED, "ended as asked")
     if code == EXIT_LACKING:

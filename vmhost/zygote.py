@@ -199,7 +199,9 @@ def main() -> None:
         # it reads files, which a host cannot; remembered for these very arguments
         state.prepare(Dialect(dialect), OPERATIONS, c_modules=False)
     serve = importlib.import_module("vmhost.host.loop").serve
-    run(channel, cast("Serve", serve))
+    # the supervisor is gone, and SIGKILL on its way to us
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        run(channel, cast("Serve", serve))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ _RETRY_S: Final = 1  # what is busy now may be free then
 _WHY: Final[dict[Refusal, str]] = {
     Refusal.MALFORMED: "The request could not be read.",
     Refusal.BAD_LENGTH: "The length of the request's body is not a number.",
+    Refusal.BODY_CUT: "The request's body ended before its length said so.",
     Refusal.BAD_PATH: "The request does not name a script by a usable path.",
     Refusal.NOT_FOUND: "There is no such script.",
     Refusal.RECEIVE_TIMEOUT: "The request did not arrive whole in time.",

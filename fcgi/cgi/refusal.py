@@ -22,6 +22,7 @@ class Refusal(Enum):
 
     MALFORMED = "malformed"  # parameters that are no pairs, streams out of order
     BAD_LENGTH = "bad-length"  # CONTENT_LENGTH that is no number
+    BODY_CUT = "body-cut"  # fewer bytes than CONTENT_LENGTH says
     BAD_PATH = "bad-path"  # SCRIPT_FILENAME absent, relative, with NUL or `..`
     NOT_FOUND = "not-found"
     RECEIVE_TIMEOUT = "receive-timeout"  # begun, never sent whole
@@ -42,6 +43,7 @@ class Refusal(Enum):
 STATUS: Final[dict[Refusal, str]] = {
     Refusal.MALFORMED: "400 Bad Request",
     Refusal.BAD_LENGTH: "400 Bad Request",
+    Refusal.BODY_CUT: "400 Bad Request",
     Refusal.BAD_PATH: "400 Bad Request",
     Refusal.NOT_FOUND: "404 Not Found",
     Refusal.RECEIVE_TIMEOUT: "408 Request Timeout",

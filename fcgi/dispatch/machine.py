@@ -332,6 +332,15 @@ class Dispatch:
         for entry in self._backlog.entries():
             entry.asked = -1.0
 
+    def give_up(self) -> list[Action]:
+        """Refuse all that waits: the front ends, and nobody has begun any of it."""
+        actions: list[Action] = []
+        for entry in self._backlog.entries():
+            while entry.queue:
+                pending = self._binding.pop(entry)
+                actions.append(Refuse(pending, Refusal.UNAVAILABLE))
+        return actions
+
     @property
     def queued(self) -> int:
         """Requests that wait."""

@@ -143,9 +143,8 @@ class Request:
             self.refuse(Refusal.MALFORMED)  # 6.2: PARAMS, then STDIN
         if start == end:
             self.open &= ~STDIN_OPEN
+            self._check_length()
             self.body = self._finish(records.STDIN, self.body_spooled, events)
-            if self.content_length > self.body_bytes:
-                self.complete = False
         elif self.refusal is None:
             if self.content_length >= 0:
                 # 6.2: it receives at most CONTENT_LENGTH bytes
@@ -172,6 +171,18 @@ class Request:
             self.data_bytes += end - start
             if self._collect(records.DATA, data[start:end], limits, events):
                 self.data_spooled = True
+
+    def _check_length(self) -> None:
+        """Refuse a body that was cut short (6.2): no script takes it for a whole one.
+
+        nginx says the length of the first request, and sends no body, for what it asks
+        on its own: error pages and `auth_request`, always by GET.
+        """
+        if self.content_length <= self.body_bytes:
+            return
+        self.complete = False
+        if self.body_bytes or self.method not in {b"GET", b"HEAD"}:
+            self.refuse(Refusal.BODY_CUT)
 
     def _collect(
         self, stream: int, piece: bytes, limits: Limits, events: list["Event"]
@@ -221,8 +232,8 @@ def whole_get(data: bytes, limits: Limits, now: float) -> Request | None:
     request = Request(1, records.RESPONDER, bool(data[10] & records.KEEP_CONN), now)
     request.params = data[24:stop]
     request.end_params(limits)
-    request.complete = request.content_length <= 0
     request.open = 0
+    request._check_length()
     request.stage = RUNNING
     return request
 

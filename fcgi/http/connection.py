@@ -243,8 +243,12 @@ class Connection:
         self.has_more = not left and (self._request is None or self._reader is not None)
 
     def _give_up_rest(self, events: list[Event]) -> None:
-        """Drop what will never be whole."""
-        if self._is_half_closed and not self.closing:
+        """Refuse a body that will never be whole (RFC 9112, 8); drop half a head."""
+        if not self._is_half_closed or self.closing:
+            return
+        if self._request is not None and self._reader is not None:
+            self._turn_away(self._request, Refusal.BODY_CUT, events)
+        else:
             self._close(events)
 
     def _read_head(self, now: float, events: list[Event]) -> bool:

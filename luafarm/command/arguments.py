@@ -3,10 +3,11 @@
 # Impure.
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Final, NoReturn
 
-from luafarm import version
+from luafarm import output, version
 from luafarm.config import configure
 
 DONE: Final = 0
@@ -29,6 +30,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        # argparse keeps to itself that nothing could be printed
+        if file is sys.stdout:
+            output.put(message)
+        else:
+            output.say(message.rstrip("\n"))
 
 
 _Commands = argparse._SubParsersAction

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from luafarm import output
 from luafarm.command import asking, manual, once, preflight, report, up
 from luafarm.command.arguments import DONE, FAILED, WRONG, parser
 from luafarm.config import configure
@@ -38,18 +39,31 @@ DEFAULT_LISTEN: Final = "127.0.0.1:9000"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     descriptors.occupy()
-    arguments = parser().parse_args(argv)
     try:
-        return _run(arguments)
+        code = _code(argv)
+        output.flush()
+    except output.OutputError as error:
+        if error.is_gone:
+            return output.GONE
+        output.say(f"luafarm: {error}")
+        return FAILED
+    return code
+
+
+def _code(argv: Sequence[str] | None) -> int:
+    try:
+        return _run(parser().parse_args(argv))
+    except SystemExit as ended:  # of the parser, which has printed something
+        return ended.code if isinstance(ended.code, int) else FAILED
     except SettingsError as error:
-        sys.stderr.write(f"luafarm: configuration: {error}\n")
+        output.say(f"luafarm: configuration: {error}")
         return WRONG
     except asking.NoAnswerError as error:
-        sys.stderr.write(f"luafarm: {error}\n")
+        output.say(f"luafarm: {error}")
         return FAILED
-    except BrokenPipeError:  # the reader of a table has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+    except OSError as error:  # the world's: a disk that is full, a file that is gone
+        output.say(f"luafarm: {error.filename or 'failed'}: {error.strerror or error}")
+        return FAILED
     except KeyboardInterrupt:
         return FAILED
 
@@ -70,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> int:
             return _config(arguments)
         case "keygen":
             for path in curve.keygen(arguments.directory, arguments.names):
-                sys.stdout.write(f"{path}\n")
+                output.put(f"{path}\n")
             return DONE
         case role:
             return _role(role, arguments)
@@ -176,13 +190,13 @@ def _status(arguments: argparse.Namespace) -> int:
     settings = _configuration(arguments).settings
     text = asking.status(settings, arguments.timeout)
     if arguments.json:
-        sys.stdout.write(text.decode() + "\n")
+        output.put(text + b"\n")
         return DONE
     parts = report.Parts.ALL
     if arguments.scripts or arguments.hosts:
         parts = report.Parts.SCRIPTS if arguments.scripts else report.Parts.HOSTS
     width = shutil.get_terminal_size().columns
-    sys.stdout.write(report.render(text, parts, width))
+    output.put(report.render(text, parts, width))
     return DONE
 
 
@@ -193,14 +207,13 @@ def _reload(arguments: argparse.Namespace) -> int:
         settings, path, arguments.timeout, wait=arguments.wait, tell=_tell
     )
     if error:
-        sys.stderr.write(f"luafarm: {error}\n")
+        output.say(f"luafarm: {error}")
         return FAILED
     return DONE
 
 
 def _tell(text: str) -> None:
-    sys.stderr.write(f"luafarm: {text}\n")
-    sys.stderr.flush()
+    output.say(f"luafarm: {text}")
 
 
 def _config(arguments: argparse.Namespace) -> int:
@@ -216,7 +229,7 @@ def _config(arguments: argparse.Namespace) -> int:
             place = f"{name}.{option.name}"
             origin = configuration.origins.get(place, f"default{groups.get(place, '')}")
             lines.append(f"{option.name} = {shown}  # {origin}" if shown else "")
-    sys.stdout.write("\n".join(lines) + "\n")
+    output.put("\n".join(lines) + "\n")
     return DONE
 
 

@@ -2,11 +2,11 @@
 
 # Impure.
 
-import os
-import sys
+import logging
 import textwrap
 from typing import Final
 
+from luafarm import output
 from luafarm.command import nginx
 from luafarm.config import endpoints
 from luafarm.config.settings import Settings
@@ -20,11 +20,15 @@ place of what is there. Apache, lighttpd and HAProxy: config/ of the sources.
 """
 
 
+logger = logging.getLogger("luafarm.up")
+
+
 def show(settings: Settings) -> None:
-    """Print the greeting to standard output."""
-    # paths as the bytes that they are, whatever the terminal's encoding thinks of them
-    sys.stdout.buffer.write(os.fsencode(text(settings)))
-    sys.stdout.buffer.flush()
+    """Print the greeting, if standard output takes it; the farm serves anyway."""
+    try:
+        output.put(text(settings))
+    except output.OutputError as error:
+        logger.warning("serving; the greeting could not be printed: %s", error)
 
 
 def text(settings: Settings) -> str:

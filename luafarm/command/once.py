@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from luafarm import output
 from luafarm.command import asking, manual, preflight, probe
 from luafarm.config import checks, configure
 from luafarm.config.settings import Log, Paths, PoolSettings, Security, Settings
@@ -40,13 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what `luafarm run` or `luafarm check` was asked; return the exit code."""
     script: Path = arguments.script.absolute()
     if script.is_dir():
-        sys.stderr.write(
+        output.say(
             f"luafarm: {arguments.script} is a directory: `luafarm up "
-            f"{arguments.script}` serves it; {arguments.command} takes one script\n"
+            f"{arguments.script}` serves it; {arguments.command} takes one script"
         )
         return 1
     if not script.is_file():
-        sys.stderr.write(f"luafarm: {arguments.script}: no such file\n")
+        output.say(f"luafarm: {arguments.script}: no such file")
         return 1
     configuration = configure.load(arguments.config, arguments.sets)
     configure.tell(configuration)
@@ -58,14 +59,21 @@ def run(arguments: argparse.Namespace) -> int:
         preflight.check_trusted(replace(configuration, settings=private))
         file = Path(directory) / "luafarm.toml"
         text = manual.effective(private)
-        file.write_text(text, encoding="utf-8", errors="surrogateescape")
+        _write(file, text.encode("utf-8", "surrogateescape"))
         order = _order(arguments, script)
         if body is not None:
             data = Path(directory) / "body"
-            data.write_bytes(body)
+            _write(data, body)
             order += ["--data-file", str(data)]
         with _farm(private, file):
             return _serve(file, order)
+
+
+def _write(file: Path, data: bytes) -> None:
+    try:
+        file.write_bytes(data)
+    except OSError as error:  # which does not name the file when the disk is full
+        raise OSError(error.errno, error.strerror, str(file)) from None
 
 
 def _private(settings: Settings, script: Path, directory: Path) -> Settings:
@@ -151,7 +159,8 @@ def _wait(settings: Settings, farm: list[children.Child]) -> None:
                 return
         time.sleep(_EVERY_S)
     said = Path(settings.log.file)
-    sys.stderr.write(said.read_text(errors="replace") if said.exists() else "")
+    if said.exists():
+        output.say(said.read_text(errors="replace").rstrip("\n"))
     raise asking.NoAnswerError("the private farm did not start")
 
 
@@ -159,7 +168,7 @@ def _serve(file: Path, order: list[str]) -> int:
     command = children.command("fcgi.once", ["--config", str(file), *order])
     environment = children.environment(_environment())
     done = subprocess.run(command, env=environment, check=False)
-    return done.returncode if done.returncode in {0, 1, 2} else 1
+    return done.returncode if done.returncode in {0, 1, 2, output.GONE} else 1
 
 
 def _environment() -> dict[str, str]:

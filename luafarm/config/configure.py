@@ -18,14 +18,13 @@ import difflib
 import os
 import re
 import stat
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn, TypeVar, cast
 
-from luafarm import strangers
+from luafarm import output, strangers
 from luafarm.config import checks
 from luafarm.config.options import SECTIONS, Option, Value, heading, options
 from luafarm.config.settings import (
@@ -110,7 +109,7 @@ def for_role(argv: Sequence[str]) -> Settings:
 
 def refuse(error: SettingsError) -> NoReturn:
     """Say what is wrong with the configuration in one line and exit with 2."""
-    sys.stderr.write(f"luafarm: configuration: {error}\n")
+    output.say(f"luafarm: configuration: {error}")
     raise SystemExit(EXIT_SETTINGS)
 
 
@@ -135,7 +134,7 @@ def load(
 def tell(configuration: Configuration) -> None:
     """Tell whoever typed a command of files that strangers may write."""
     for note in configuration.notes:
-        sys.stderr.write(f"luafarm: configuration: {note}\n")
+        output.say(f"luafarm: configuration: {note}")
 
 
 def command_line(place: str, text: str, option: str) -> Given:

@@ -107,7 +107,7 @@ class Broker:
     file_memory: int = setting(64 * MIB, "Memory of the broker for the files that the scripts of one pool asked for, be they there or not; a script has at most a 32nd of it. Changes of further files count after `luafarm reload`.", unit="bytes", least=MIB)
     max_source: int = setting(4 * MIB, "Size of one script, module or file that a script reads.", unit="bytes", least=1, most=32 * MIB)
     takeover: float = setting(1.0, "A broker that starts listens to the farm for at most this long before it decides.", unit="s")
-    quarantine_deaths: int = setting(3, "A script is quarantined when this many VM hosts died under it within `quarantine_window`; 0: never.")
+    quarantine_deaths: int = setting(3, "A script is quarantined when this many VM hosts died under it within `quarantine_window`; 0: never. A death that others may have caused (a signal from outside) counts a quarter, and runs that ended well since the last change of the file excuse deaths: ten runs one from outside, a hundred one by a budget, a thousand a crash.")
     quarantine_window: float = setting(60.0, "See `quarantine_deaths` and `restraint_stops`.", unit="s", least=0.1)
     quarantine: float = setting(30.0, "First quarantine; it doubles with each further one up to `quarantine_max`, and ends when the file changes.", unit="s", least=0.1)
     quarantine_max: float = setting(900.0, "Longest quarantine.", unit="s", least=0.1)

@@ -6,6 +6,7 @@ The processes that this one starts inherit them, as they would inherit open ones
 """
 
 import os
+import sys
 from typing import Final
 
 STANDARD: Final = (0, 1, 2)
@@ -22,3 +23,10 @@ def occupy() -> None:
         except OSError:
             # the lowest free number is this one: those below are open by now
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    # Python has no file for a descriptor that was closed when it started
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, "r", closefd=False)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)

@@ -8,6 +8,7 @@ an ipc endpoint steals the path of the first without an error.
 
 # Impure.
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -143,8 +144,9 @@ class Claim:
                 f"a {role} already runs there (process {pid or 'unknown'}); give this "
                 "farm a run directory of its own",
             ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        # on a full disk nobody reads who it is; the lock is none of its bytes
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0))
 
     def release(self) -> None:
         """Let another process have the role."""

@@ -391,6 +391,83 @@ def test_hosts_that_were_stopped_or_replaced_are_nobodys_fault() -> None:
     assert paper.ask(A).verdict == Verdict.READY
 
 
+def in_between(paper: Paper, path: Any, runs: int) -> None:
+    """Have a script run well so many times, wherever it is."""
+    paper.use(path, paper.places[path].hosts[0], requests=runs)
+
+
+def test_three_kills_from_outside_take_no_script_away_that_runs_well() -> None:
+    paper = farm("h1", "h2", "h3", "h4")
+    for _ in range(30):
+        paper.ask(A)
+        in_between(paper, A, 20)
+        killed(paper, A, "killed")
+        paper.tick(1.0)
+    assert paper.ask(A).verdict == Verdict.READY
+    assert paper.count("excused_deaths") == 30
+
+
+def test_kills_from_outside_count_little_while_nothing_is_known_of_the_script() -> None:
+    paper = farm("h1", "h2", "h3", "h4")
+    for _ in range(11):
+        assert paper.ask(A).verdict == Verdict.READY
+        killed(paper, A, "killed")
+    assert paper.ask(A).verdict == Verdict.READY
+    killed(paper, A, "killed")
+    assert paper.ask(A).verdict == Verdict.REFUSED
+
+
+def test_a_script_that_is_killed_whenever_it_runs_is_refused_whatever_its_past() -> (
+    None
+):
+    paper = farm("h1", "h2", "h3", "h4")
+    paper.ask(A)
+    in_between(paper, A, 1_000_000)
+    deaths = 0
+    while paper.ask(A).verdict == Verdict.READY:
+        killed(paper, A, "killed")
+        deaths += 1
+        assert deaths < 100
+    assert deaths == 15 + 12
+
+
+def test_one_that_crashes_a_host_each_time_is_refused_at_the_third_death() -> None:
+    paper = farm("h1", "h2", "h3", "h4")
+    for reason in ("crash", "abort"):
+        paper.ask(A)
+        in_between(paper, A, 100)
+        killed(paper, A, reason)
+    assert paper.ask(A).verdict == Verdict.READY
+    killed(paper, A, "seccomp")
+    assert paper.ask(A).verdict == Verdict.REFUSED
+
+
+def test_visitors_whose_requests_take_a_kill_to_end_leave_the_script_to_the_others() -> (  # noqa: E501
+    None
+):
+    paper = farm("h1", "h2", "h3", "h4")
+    for _ in range(20):
+        paper.ask(A)
+        in_between(paper, A, 100)
+        killed(paper, A, "wall")
+        paper.tick(5.0)
+    assert paper.ask(A).verdict == Verdict.READY
+    assert paper.broker.farm.restraint.left_s(A, paper.now) > 0.0
+
+
+def test_trust_is_in_the_content_that_ran() -> None:
+    paper = farm("h1", "h2", "h3", "h4")
+    paper.ask(A)
+    in_between(paper, A, 1_000_000)
+    paper.write(A)
+    paper.settle()
+    paper.run()
+    for _ in range(3):
+        paper.ask(A)
+        killed(paper, A)
+    assert paper.ask(A).verdict == Verdict.REFUSED
+
+
 def test_a_state_closed_by_an_error_is_loaded_again_by_the_next_request() -> None:
     paper = farm("h1")
     paper.ask(A)

@@ -547,6 +547,23 @@ def test_loading_that_kills_its_host_is_a_failure_of_the_new_generation_only() -
     assert len(paper.broker.farm.quarantine) == 0
 
 
+def test_a_deploy_survives_two_kills_from_outside_while_it_loads_and_no_third() -> None:
+    paper = farm("h1", "h2", "h3", "h4")
+    paper.write(A)
+    paper.settle()
+    record = paper.broker.farm.records[A]
+    failures = []
+    for _ in range(3):
+        (host,) = record.loads
+        del paper.hosts[host]
+        lost = HostLost(host, RequestId(0), (), A, Death.KILLED, "killed by SIGKILL")
+        paper.play(ev.HostLeft(lost))
+        failures.append(record.failure is not None)
+    assert failures == [False, False, True]
+    paper.run()
+    assert paper.ask(A).verdict == Verdict.READY
+
+
 def test_an_order_whose_sources_are_gone_is_given_again_in_time() -> None:
     paper = farm()
     paper.miss(B)

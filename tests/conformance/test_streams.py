@@ -43,11 +43,14 @@ def test_c04_a_script_gets_at_most_content_length(site: Site) -> None:
         assert client.answer().body == b"Hello World"
 
 
-def test_c05_a_body_cut_short_is_seen_short(site: Site) -> None:
+def test_c05_a_body_cut_short_is_refused_and_the_connection_in_step(site: Site) -> None:
+    pairs = {**site.pairs("echo.lua", 100), "REQUEST_METHOD": "POST"}
     with connected(site.address) as client:
-        client.send(wire.req(site.pairs("echo.lua", 100), b"short"))
+        client.send(wire.req(pairs, b"short", keep=True))
+        assert client.answer().status == 400
+        client.send(site.post("echo.lua", b"whole"))
         answer = client.answer()
-    assert (answer.status, answer.body) == (200, b"short")
+    assert (answer.status, answer.body) == (200, b"whole")
 
 
 def test_c06_an_unread_body_leaves_the_connection_in_step(site: Site) -> None:

@@ -362,6 +362,48 @@ def test_the_end_answers_what_was_asked_of_every_front() -> None:
         assert farm.titled("luafarm-") == []
 
 
+@pytest.mark.parametrize("moment", ["while it starts", "when it serves"])
+def test_a_front_that_is_stopped_cuts_nothing_that_waits_for_it(moment: str) -> None:
+    """No broker is there: it takes what waits only after a while, for a refusal."""
+    with directory() as place, socket.socket(socket.AF_UNIX) as listener:
+        address = str(place / "front.sock")
+        listener.bind(address)
+        listener.listen(16)
+        arguments = ["--set", 'front.listen=["fd:0"]']
+        arguments += ["--set", "vmhost.stop_timeout=500ms"]
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(connected(address)) for _ in range(9)]
+            for client in clients:
+                client.send(place / "www/none.lua", method="POST", body=b"x")
+            log = place / "log"
+            process = stack.enter_context(
+                daemon.running(fcgi(place, *arguments), log, stdin=listener.fileno())
+            )
+            if moment == "while it starts":
+                process.wait_until(
+                    lambda: len(titled(process.pid, "luafarm-front")) == 2, "it starts"
+                )
+            else:
+                process.wait_until(lambda: "serving" in log.read_text(), "it serves")
+            process.process.terminate()
+            assert process.process.wait(TIMEOUT_S) == 0
+            # what no front has taken waits on, unread, for the next one
+            listener.setblocking(False)
+            left = 0
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        assert connection.recv(1 << 16).startswith(b"\1\1")
+                    left += 1
+            answered = 0
+            for client in clients:
+                reply = client.receive()
+                answered += (reply.status, reply.whole) == (503, True)
+            assert left + answered == len(clients), log.read_text()
+            assert "unanswered" not in log.read_text()
+
+
 # ---- the sockets -------------------------------------------------------------------
 
 

@@ -1,12 +1,13 @@
 """Scripts that kill VM hosts are refused, those that budgets stop get few of them."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.farm.client import Reply, ask
-from tests.farm.farms import Farm, hosts_of, until, up
+from tests.farm.farms import Farm, hosts_of, kill, until, up
 
 pytestmark = pytest.mark.process
 
@@ -176,3 +177,69 @@ def test_the_back_off_ends_and_is_longer_the_next_time() -> None:
         until(lambda: farm.log().count(died) >= 4, "the deaths are told")
         # two at first, then one more is enough, twice
         assert farm.log().count(died) == 4
+
+
+QUICK = """
+function main(env, con)
+  local until_then = os.clock() + 0.002
+  while os.clock() < until_then do end
+  con:puts("ok")
+end
+"""
+
+
+def test_kills_from_outside_under_load_refuse_no_script_that_runs_well() -> None:
+    with up("", hosts=2) as farm:
+        script = farm.write("quick.lua", QUICK)
+        assert ask(farm.socket, script).status == 200
+        statuses: list[int] = []
+        over = threading.Event()
+
+        def visit() -> None:
+            while not over.is_set():
+                statuses.append(ask(farm.socket, script).status)
+
+        visitors = [threading.Thread(target=visit) for _ in range(4)]
+        for visitor in visitors:
+            visitor.start()
+        try:
+            for _ in range(12):
+                served = len(statuses)
+                until(lambda served=served: len(statuses) > served + 50, "it serves")  # type: ignore[misc]
+                before = hosts_of(farm)
+                for host in before:
+                    kill(host)
+                until(
+                    lambda before=before: len(set(hosts_of(farm)) - set(before)) == 2,  # type: ignore[misc]
+                    "the hosts are replaced",
+                )
+        finally:
+            over.set()
+            for visitor in visitors:
+                visitor.join()
+        status = farm.status()
+        assert status["counts"].get("hosts_lost", 0) >= 20
+        assert (status["quarantined"], status["quarantines"]) == ([], 0)
+        assert "is refused for" not in farm.log()
+        # a GET whose host died twice is 502; nothing else may come of it
+        assert set(statuses) <= {200, 502}
+        assert statuses.count(200) > len(statuses) * 0.9
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["os.exit(0)", "os.exit(1)", "os.execute('kill -SEGV $PPID') while true do end"],
+)
+def test_a_script_that_ends_its_process_whenever_it_runs_is_refused(
+    ending: str,
+) -> None:
+    quarantine = '[broker]\nquarantine = "600 s"\nquarantine_window = "300 s"\n'
+    with up(quarantine, hosts=2, pool='trust = "trusted"') as farm:
+        script = farm.write("ends.lua", f"function main() {ending} end")
+        until(
+            lambda: "retry-after" in ask(farm.socket, script).headers, "it is refused"
+        )
+        [refused] = farm.status()["quarantined"]
+        assert refused["script"] == str(script)
+        # the fourth may have been on its way
+        assert 3 <= farm.script("ends.lua")["kills"] <= 4

@@ -51,6 +51,13 @@ def test_a_host_that_died_otherwise_before_the_kill_arrived_tells_its_own_story(
     assert cause(-signal.SIGSEGV, ours, "").reason == Death.CRASH
 
 
+def test_a_script_that_ends_the_process_is_told_from_a_host_that_ends_as_asked() -> (
+    None
+):
+    assert cause(0, None, "", is_running=True).reason == Death.FAILED
+    assert cause(0, None, "", is_running=False).reason == Death.STOPPED
+
+
 def test_a_drained_host_ended_as_asked() -> None:
     ours = Cause(Death.STOPPED, "recycled")
     assert cause(0, ours, "") == ours

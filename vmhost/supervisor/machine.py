@@ -3,8 +3,8 @@
 Every pool has a fixed number of seats (`vmhost.supervisor.seat`); an empty one is
 filled by having the zygote fork a host. A host that is late, silent or accused is
 killed, one that is to be replaced is drained; whatever ended, its seat is filled again,
-at once when a script or an order ended it and after pauses that double when it failed
-by itself.
+at once when a script, an order or somebody else ended it, and after pauses that double
+when it failed by itself. A pool whose hosts keep dying is slowed, whoever ends them.
 
 Nothing here reads a clock, a socket or a scoreboard: `now` (monotonic seconds) comes in
 with each event, readings with `Looked`, which the loop sends by `next_due` at the
@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from luafarm.ends import Death
+from luafarm.ends import OUTSIDE, Death
 from luafarm.names import HostId, Pool, RequestId, Script
 from luafarm.wire.messages import HostLost
 from vmhost import deaths
@@ -275,7 +275,10 @@ class Supervisor:
         return [KillHost(seat.host)]
 
     def _exited(self, seat: Seat, event: events.Exited, now: float) -> list[Action]:
-        cause = deaths.cause(event.code, seat.killed_for, event.errors)
+        is_running = event.task is not None
+        cause = deaths.cause(
+            event.code, seat.killed_for, event.errors, is_running=is_running
+        )
         asked = cause.reason == Death.STOPPED and seat.killed_for is not None
         actions: list[Action] = []
         if seat.is_announced:
@@ -294,7 +297,9 @@ class Supervisor:
         if not asked and pool.count_death(now):
             text = f"pool={pool.plan.pool} VM hosts keep dying: restarts slowed"
             actions.append(Say(Level.WARNING, text))
-        blameless = asked or event.task is not None
+        # what others ended is no sign that the next one would fail as well
+        ended = seat.is_announced and cause.reason in OUTSIDE
+        blameless = asked or ended or event.task is not None
         longest = self._patience.spawn_max_s
         seat.vacate(now, seat.pause_s(now, blameless=blameless, longest_s=longest))
         if all(life.is_refused for life in self._pools):

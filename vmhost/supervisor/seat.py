@@ -126,7 +126,7 @@ class Seat:
     def pause_s(self, now: float, *, blameless: bool, longest_s: float) -> float:
         """Return how long the seat stays empty after a death now.
 
-        blameless: the host was asked to end, or a script brought it down.
+        blameless: the host was asked to end, or a script or somebody else ended it.
         """
         lived = self.ready_at is not None and now - self.ready_at >= STEADY_S
         if lived:

@@ -610,3 +610,19 @@ def test_fronts_start_hunting_at_different_hosts() -> None:
     dispatch.place(place(ONE, A, B), 0.0)
     pending = request()
     assert shown(dispatch.arrive(pending, 0.0)) == [("send", B, pending)]
+
+
+def test_a_front_that_ends_refuses_what_waits_and_nothing_that_runs() -> None:
+    dispatch = front(A)
+    first, second, third = request(), request(), request(TWO)
+    for pending in (first, second, third):
+        dispatch.arrive(pending, 0.0)
+    dispatch.place(place(ONE, A, asked=ONE), 0.0)
+    assert shown(dispatch.give_up()) == shown(
+        [
+            Refuse(second, Refusal.UNAVAILABLE),
+            Refuse(third, Refusal.UNAVAILABLE),
+        ]
+    )
+    dispatch.check()
+    assert (dispatch.queued, dispatch.running) == (0, 1)

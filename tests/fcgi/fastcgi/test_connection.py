@@ -211,11 +211,48 @@ def test_stdin_beyond_content_length_is_cut() -> None:
         assert request.complete
 
 
-def test_stdin_short_of_content_length_is_told() -> None:
-    request = Play().one(req(post(100), b"short"))
-    assert (request.content_length, request.body_bytes) == (100, 5)
-    assert not request.complete
+@pytest.mark.parametrize("body", [b"", b"short", b"x" * 99])
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+@pytest.mark.parametrize("data", [None, b"of a Filter"])
+def test_stdin_short_of_content_length_is_refused(
+    body: bytes, chunk: int, data: bytes | None
+) -> None:
+    role = 1 if data is None else 3
+    sent = req(post(100), body, role=role, chunk=chunk, data=data)
+    *_, request = Play().give(sent)
+    assert isinstance(request, Request)
+    assert request.refusal is Refusal.BODY_CUT
+    assert (request.body, request.complete) == (b"", False)
+
+
+def test_a_spooled_body_that_is_cut_short_is_refused_as_well() -> None:
+    *pieces, request = Play().give(req(post(120), b"b" * 110, chunk=20))
+    assert pieces
+    assert all(isinstance(piece, Chunk) for piece in pieces)
+    assert isinstance(request, Request)
+    assert request.refusal is Refusal.BODY_CUT
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_get_without_a_body_is_served_whatever_length_its_web_server_names(
+    method: str,
+) -> None:
+    pairs = {**post(100), "REQUEST_METHOD": method}
+    request = Play().one(req(pairs, b""))
+    assert (request.refusal, request.body, request.complete) == (None, b"", False)
+    assert Play().one(req(pairs, b"part")).refusal is Refusal.BODY_CUT
+
+
+def test_an_authorizer_gets_no_body_and_misses_none() -> None:
+    request = Play().one(begin(role=2) + stream(wire.PARAMS, 1, wire.blob(post(100))))
     assert request.refusal is None
+
+
+def test_an_abort_before_the_end_of_stdin_is_no_refusal() -> None:
+    play = Play()
+    begun = begin(flags=1) + stream(wire.PARAMS, 1, wire.blob(post(100)))
+    play.give(begun + rec(wire.STDIN, 1, b"part"))
+    assert not [e for e in play.give(rec(wire.ABORT, 1)) if isinstance(e, Request)]
 
 
 @pytest.mark.parametrize("length", ["abc", "5x", "+4", " 4", "4 ", "-2", "0x1", "1.0"])

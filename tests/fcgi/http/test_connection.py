@@ -684,13 +684,24 @@ def test_a_half_closed_request_whose_answer_has_begun_is_answered_to_its_end() -
     assert machine.end(request)
 
 
-@pytest.mark.parametrize(
-    "sent", [b"", GET[:-2], post(b"a", b"Content-Length: 2"), chunked(b"1\r\na")]
-)
-def test_what_is_not_whole_when_its_half_ends_is_dropped(sent: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", GET[:-2]])
+def test_half_a_head_is_dropped_when_its_half_ends(sent: bytes) -> None:
     machine = Connection(LIMITS, 0.0)
     assert machine.receive(sent, 0.0) == []
     assert machine.eof(0.0) == []
+    machine.check()
+    assert machine.closing == CLOSE
+
+
+@pytest.mark.parametrize("sent", [post(b"a", b"Content-Length: 2"), chunked(b"1\r\na")])
+def test_a_body_that_is_not_whole_when_its_half_ends_is_refused(sent: bytes) -> None:
+    machine = Connection(LIMITS, 0.0)
+    assert machine.receive(sent, 0.0) == []
+    [request] = machine.eof(0.0)
+    machine.check()
+    assert isinstance(request, Request)
+    assert (request.refusal, request.body) == (Refusal.BODY_CUT, b"")
+    assert machine.reply(request, HEAD, b"", DATE)
     machine.check()
     assert machine.closing == CLOSE
 

@@ -383,6 +383,43 @@ def test_a_host_that_lived_is_replaced_at_once_and_ends_the_doubling() -> None:
     assert any(isinstance(a, Fork) for a in actions)
 
 
+@pytest.mark.parametrize("code", [-9, -15, 0, -2])
+def test_an_idle_host_that_is_ended_from_outside_comes_back_at_once(code: int) -> None:
+    started = warm()
+    for _ in range(FLAP_DEATHS - 1):
+        actions = started.die(only_host(started), code)
+        assert any(isinstance(a, Fork) for a in actions)
+        started.serve()
+    # and no faster than this, so that a loop of kills takes no processor
+    died = started.now
+    started.die(only_host(started), code)
+    while not started.machine.serving():
+        started.now = started.machine.next_due(started.now)
+        started.serve()
+    assert started.now - died == pytest.approx(FLAP_PAUSE_S)
+
+
+def test_one_that_is_killed_before_it_is_ready_is_not_forked_in_a_loop() -> None:
+    started = play()
+    started.feed(events.ZygoteWarm())
+    found: list[float] = []
+    for _ in range(4):
+        died = started.now
+        (fork,) = [
+            a
+            for a in started.done
+            if isinstance(a, Fork) and a.host not in started.answered
+        ]
+        started.answered.add(fork.host)
+        started.feed(events.Forked(fork.host))
+        before = len(started.done)
+        started.die(fork.host)
+        while not any(isinstance(a, Fork) for a in started.done[before:]):
+            started.look(started.machine.next_due(started.now) - started.now)
+        found.append(round(started.now - died, 3))
+    assert found == [0.1, 0.2, 0.4, 0.8]
+
+
 def test_a_pool_whose_hosts_keep_dying_is_slowed_and_that_is_said_once() -> None:
     started = warm(pool("a", 4))
     said: list[str] = []
