@@ -68,11 +68,12 @@ bench-quick: .venv-wheel/.ready ## count the main paths, compare with the kept f
 	tests/servers/packages.sh guard
 	$(WHEEL_BIN)/python -m bench.guard
 
-bench-live: .venv-wheel/.ready ## deploys under load, and little room as simulated
+bench-live: .venv-wheel/.ready ## deploys, little room and overload, on a live farm
 	tests/servers/packages.sh bench
 	$(WHEEL_BIN)/python -m bench.live deploys
 	$(WHEEL_BIN)/python -m bench.live zipf
 	$(WHEEL_BIN)/python -m bench.live mix
+	$(WHEEL_BIN)/python -m bench.live overload --seconds 20
 
 simulate: .venv-wheel/.ready ## judge the policies by simulation, against their targets
 	$(WHEEL_BIN)/python -m bench.simulate

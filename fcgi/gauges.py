@@ -23,6 +23,7 @@ class Gauges:
             ("accepted", self.accepted),
             ("connections", self.connections),
             ("errors", self.errors),
+            ("overloaded", self._dispatch.overloaded),
             ("pid", os.getpid()),
             ("queued", self._dispatch.queued),
             ("requests", self.requests),

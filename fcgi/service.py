@@ -53,6 +53,7 @@ logger = logging.getLogger("luafarm.front")
 
 TICK_S: Final = 0.1
 REPORT_S: Final = 1.0  # a report with nothing to say, as a sign of life
+CALM_S: Final = 60.0  # without overload: then it is worth a line again
 _ID_BLOCK: Final = struct.Struct("=512Q")
 
 
@@ -78,6 +79,7 @@ class Service:
             queue=settings.front.queue,
             queue_per_script=settings.front.queue_per_script,
             queue_timeout_s=settings.front.queue_timeout,
+            queue_target_s=settings.front.queue_target,
             remembered=settings.broker.missing,
         )
         self.gauges = Gauges(self._dispatch)
@@ -87,6 +89,8 @@ class Service:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
         self._last_report = 0.0
+        self._overloaded = 0  # requests, of which the log was told
+        self._overloaded_at = -CALM_S
         self.knows_farm = False  # a broker has told everything
         self._broker = Broker(self._context, broker, self._news)
         self._hosts = VmHosts(self._context, settings, self, self._broker.say)
@@ -198,11 +202,25 @@ class Service:
         now = time.monotonic()
         self._act(self._dispatch.tick(now))
         self._answers.tick(now)
+        self._tell_of_overload(now)
         uses, stops = self._dispatch.take_uses(now), self._answers.take_stops()
         if uses or stops or now - self._last_report >= REPORT_S:
             self._last_report = now
             self._broker.say(Report(uses, self.gauges.rows(), stops))
         self._tick_handle = self._loop.call_later(TICK_S, self._tick)
+
+    def _tell_of_overload(self, now: float) -> None:
+        """Say once that requests are refused, until there was none for a while."""
+        overloaded = self._dispatch.overloaded
+        if overloaded == self._overloaded:
+            return
+        if now - self._overloaded_at > CALM_S:
+            logger.warning(
+                "requests are refused as more come than can be served within [front] "
+                "queue_target, or queue_timeout; luafarm status counts them: overloaded"
+            )
+        self._overloaded = overloaded
+        self._overloaded_at = now
 
     # ---- the broker ----------------------------------------------------------------
 

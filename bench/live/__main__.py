@@ -3,6 +3,7 @@
 deploys   100 deploys at one a second, and 20 broken ones, under load
 zipf      200 scripts, room for 50 states, against the simulator on the same trace
 mix       quick scripts among slow ones, against an ideal queue with the same arrivals
+overload  three times what the farm can do (--seconds 20): what visitors get, how soon
 """
 
 import argparse
@@ -18,10 +19,11 @@ from typing import Any
 
 from bench import nginx
 from bench.daemon import DaemonError
-from bench.live import mix, zipf
+from bench.live import mix, overload, zipf
 from bench.live.deploys import DeployError, Deploys
 from bench.peers.luafarm import Luafarm, beside
-from bench.peers.peer import Room, Served
+from bench.peers.peer import Peer, Room, Served
+from bench.peers.phpfpm import PhpFpm
 
 
 @contextmanager
@@ -100,16 +102,33 @@ def mixed(luafarm: str, seconds: float) -> bool:
     return not outcome.failed and outcome.ratio <= mix.TARGET
 
 
+def overloaded(peer: Peer, times: float, seconds: float) -> bool:
+    """Ask for more than a server can do; print what came of it."""
+    with tempfile.TemporaryDirectory(prefix="luafarm-live-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        with peer.serve(Room(directory, 4, 1)) as served:
+            overload.write(served.root)
+            outcome = overload.run(served.port, peer.suffix, times, seconds)
+    print(f"{peer.name}, {times:g} times its capacity for {seconds:g} s")
+    print(outcome)
+    return not outcome.failed
+
+
 def main() -> int:
     """Run what was asked for; 0 when nothing was seen that must not be."""
     parser = argparse.ArgumentParser(prog="python -m bench.live")
-    parser.add_argument("what", choices=["deploys", "zipf", "mix"])
+    parser.add_argument("what", choices=["deploys", "zipf", "mix", "overload"])
     parser.add_argument("--luafarm", default=str(beside(Path(sys.executable))))
     parser.add_argument("--deploys", type=int, default=100)
     parser.add_argument("--broken", type=int, default=20)
     parser.add_argument("--every", type=float, default=1.0, help="seconds")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of zipf and mix")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="of zipf, mix and overload"
+    )
     parser.add_argument("--rate", type=float, default=100.0, help="of zipf")
+    parser.add_argument("--times", type=float, default=3.0, help="of overload")
+    parser.add_argument("--php", action="store_true", help="overload php-fpm instead")
     chosen = parser.parse_args()
     absent = nginx.missing()
     if absent:
@@ -119,6 +138,10 @@ def main() -> int:
         if chosen.what == "zipf":
             shape = zipf.Shape(seconds=chosen.seconds, rate=chosen.rate)
             good = little_room(chosen.luafarm, shape)
+        elif chosen.what == "overload":
+            farmed = Luafarm(tuple(chosen.luafarm.split()))
+            peer: Peer = PhpFpm() if chosen.php else farmed
+            good = overloaded(peer, chosen.times, chosen.seconds)
         elif chosen.what == "mix":
             good = mixed(chosen.luafarm, chosen.seconds)
         else:

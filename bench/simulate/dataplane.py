@@ -39,6 +39,7 @@ class Front:
             queue=_ENDLESS,
             queue_per_script=_ENDLESS,
             queue_timeout_s=float(_ENDLESS),
+            queue_target_s=float(_ENDLESS),
             remembered=_ENDLESS,
         )
         self._runs: dict[Hashable, Pending] = {}  # without an answer

@@ -10,6 +10,8 @@ from heapq import heappop, heappush
 from typing import Final
 
 from fcgi.dispatch.tables import Entry
+from luafarm.names import HostId, Script
+from luafarm.wire.messages import Pressure
 
 PRESSURE_S: Final = 0.001  # first report of pressure; then doubling
 PRESSURE_MAX_S: Final = 0.032  # uncapped, one refused clone would starve a script
@@ -54,3 +56,25 @@ class Alarms:
             entry.pressure_s = min(entry.pressure_s * 2, PRESSURE_MAX_S)
             heappush(self._heap, (now + entry.pressure_s, path))
         return pressed
+
+
+def pressure(entry: Entry, idle: tuple[HostId, ...], now: float) -> Pressure:
+    """Return what the broker is told of a script whose queue is not empty.
+
+    Requests that are refused, as too many wait, count as if they waited as well, for as
+    long as that is so: else none would ever wait for as long as a state takes to load.
+    """
+    stand = entry.stand
+    total_s = sum([now - p.arrival for p in entry.queue])
+    waited_s = now - entry.queue[0].arrival
+    if stand.is_over:
+        waited_s = max(waited_s, now - stand.over_since)
+    told = Pressure(
+        Script(entry.script),
+        int(waited_s * 1e6),
+        len(entry.queue) + stand.turned_away,
+        int((total_s + stand.turned_away * waited_s) * 1e6),
+        idle,
+    )
+    stand.turned_away = 0
+    return told

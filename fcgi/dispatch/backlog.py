@@ -10,7 +10,7 @@ Goyal, Vin and Cheng, Start-time Fair Queueing (SIGCOMM 1996).
 # Compiled.
 
 from fcgi.dispatch.hosts import has_room
-from fcgi.dispatch.tables import Entry, Host, Pending
+from fcgi.dispatch.tables import UNKNOWN_S, Entry, Host, Pending
 
 
 class Backlog:
@@ -27,7 +27,7 @@ class Backlog:
         """Return the scripts that wait."""
         return list(self._entries.values())
 
-    def add(self, entry: Entry, pending: Pending) -> bool:
+    def add(self, entry: Entry, pending: Pending, now: float) -> bool:
         """Queue a request by its arrival; False when the queue is full."""
         queue = entry.queue
         if self.queued >= self._limit or len(queue) >= self._limit_per_script:
@@ -35,7 +35,10 @@ class Backlog:
         if not queue:
             self._entries[entry.script] = entry
             entry.tag = max(entry.tag, self._virtual)
+            entry.stand.served = now
             for host in entry.hosts:
+                if not host.waiting:
+                    host.stand.served = now
                 host.waiting[entry.script] = entry
         if not queue or queue[-1].arrival <= pending.arrival:
             queue.append(pending)
@@ -57,6 +60,21 @@ class Backlog:
             if best is None or entry.tag < best.tag:
                 best = entry
         return best
+
+    def ahead(self, entry: Entry, host: Host) -> float:
+        """Return the work, in seconds, before a request of a script that came now.
+
+        Its own script's, and as much of each other script that waits for this host:
+        those that wait are served in turn.
+        """
+        cost = entry.est if entry.est >= 0 else UNKNOWN_S
+        ahead = len(entry.queue) * cost
+        turn = ahead + cost
+        for other in host.waiting.values():
+            if other is not entry:
+                cost = other.est if other.est >= 0 else UNKNOWN_S
+                ahead += min(len(other.queue) * cost, turn)
+        return ahead
 
     def pop(self, entry: Entry) -> Pending:
         """Take the oldest request of a script that waits."""
@@ -80,8 +98,7 @@ class Backlog:
     def set_hosts(self, entry: Entry, hosts: list[Host]) -> None:
         """Exchange the hosts of a script, waiting or not."""
         if entry.queue:
-            for host in entry.hosts:
-                host.waiting.pop(entry.script, None)
+            self._leave(entry)
             for host in hosts:
                 host.waiting[entry.script] = entry
         entry.hosts = hosts
@@ -90,11 +107,20 @@ class Backlog:
         self.queued -= 1
         if not entry.queue:
             del self._entries[entry.script]
-            for host in entry.hosts:
-                host.waiting.pop(entry.script, None)
+            entry.stand.end()
+            self._leave(entry)
+
+    def _leave(self, entry: Entry) -> None:
+        for host in entry.hosts:
+            host.waiting.pop(entry.script, None)
+            if not host.waiting:
+                host.stand.end()
 
     def check(self) -> None:
         """Raise AssertionError if the tables disagree with each other."""
+        for entry in self._entries.values():
+            for host in entry.hosts:
+                assert host.waiting
         assert self.queued == sum(len(e.queue) for e in self._entries.values())
         for script, entry in self._entries.items():
             assert script == entry.script

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from fcgi.cgi.refusal import Refusal, of_error
 from fcgi.dispatch.actions import Action, Refuse, Send, Tell
+from fcgi.dispatch.admission import Admission, note_served
 from fcgi.dispatch.alarms import Alarms
 from fcgi.dispatch.backlog import Backlog
 from fcgi.dispatch.catalogue import Catalogue
@@ -30,6 +31,7 @@ class Binding:
         catalogue: Catalogue,
         hosts: Hosts,
         alarms: Alarms,
+        admission: Admission,
     ) -> None:
         """ids: of attempts to run a request."""
         self._ids = ids
@@ -37,6 +39,7 @@ class Binding:
         self._catalogue = catalogue
         self._hosts = hosts
         self._alarms = alarms
+        self._admission = admission
 
     def begin(self, pending: Pending, now: float) -> list[Action]:
         """Bind a request that has just come, behind those that wait."""
@@ -46,6 +49,8 @@ class Binding:
             host = choose(entry, now)
             if host is not None:
                 return [self._send(pending, entry, host, now)]
+        if entry.verdict == Verdict.READY and not self._admission.admits(entry, now):
+            return [self._admission.refuse(pending, entry)]
         return self._hold(pending, entry, now)
 
     def again(self, pending: Pending, now: float) -> list[Action]:
@@ -112,6 +117,8 @@ class Binding:
         return Send(pending)
 
     def _send_next(self, entry: Entry, host: Host, now: float) -> Send:
+        note_served(entry.stand, now)
+        note_served(host.stand, now)
         pending = self.pop(entry)
         send = self._send(pending, entry, host, now)
         self._backlog.charge(entry, pending.cost)
@@ -124,9 +131,9 @@ class Binding:
             entry.verdict = verdict = Verdict.READY
         if entry.known and verdict != Verdict.READY:
             return [_refusal(pending, entry, now)]
-        if not self._backlog.add(entry, pending):
+        if not self._backlog.add(entry, pending, now):
             self._catalogue.rest(entry)
-            return [Refuse(pending, Refusal.OVERLOADED, retry_after_s=1)]
+            return [self._admission.refuse(pending, entry)]
         self._catalogue.rest(entry)
         if not entry.hosts:
             return self.ask(entry, now)

@@ -20,7 +20,8 @@ from typing import Final
 
 from fcgi.cgi.refusal import Refusal, hard_stop
 from fcgi.dispatch.actions import Action, CancelRun, Refuse, Tell
-from fcgi.dispatch.alarms import Alarms
+from fcgi.dispatch.admission import Admission, note_work
+from fcgi.dispatch.alarms import Alarms, pressure
 from fcgi.dispatch.backlog import Backlog
 from fcgi.dispatch.binding import Binding
 from fcgi.dispatch.catalogue import Catalogue
@@ -36,8 +37,8 @@ from fcgi.dispatch.tables import LEARN, Entry, Pending
 from fcgi.dispatch.usage import Usage
 from luafarm.aliases import Alias
 from luafarm.ends import TIME, Budget
-from luafarm.names import HostId, RequestId, Script
-from luafarm.wire.messages import SAFE, Accuse, Place, Pressure, UseRow, Verdict
+from luafarm.names import HostId, RequestId
+from luafarm.wire.messages import SAFE, Accuse, Place, UseRow, Verdict
 
 ASK_AGAIN_S: Final = 0.25  # a Miss without a useful answer is repeated: nothing comes
 # of it while the broker is new, or does not know yet that a host is lost
@@ -57,6 +58,7 @@ class Dispatch:
         queue: int,
         queue_per_script: int,
         queue_timeout_s: float,
+        queue_target_s: float,
         remembered: int,
     ) -> None:
         """ids: of attempts to run a request. number: of this front, from 0."""
@@ -66,8 +68,14 @@ class Dispatch:
         self._catalogue = Catalogue(remembered)
         self._hosts = Hosts()
         self._alarms = Alarms()
+        self._admission = Admission(self._backlog, queue_target_s, queue_timeout_s)
         self._binding = Binding(
-            ids, self._backlog, self._catalogue, self._hosts, self._alarms
+            ids,
+            self._backlog,
+            self._catalogue,
+            self._hosts,
+            self._alarms,
+            self._admission,
         )
         self._usage = Usage()
         self.rerun: int = 0  # requests sent once more because their host died
@@ -110,6 +118,10 @@ class Dispatch:
         service_s = service_us * 1e-6
         if not host.runs:
             time_trip(host, now - pending.sent - service_s)
+        if host.waiting:
+            note_work(host, service_s, now)
+        else:
+            host.measured_from = 0.0
         if entry.est < 0:
             entry.est = service_s
         else:
@@ -293,18 +305,8 @@ class Dispatch:
 
     def wake(self, now: float) -> list[Action]:
         """Report pressure that has come due."""
-        actions: list[Action] = []
-        for entry in self._alarms.due(self._catalogue.entries, now):
-            total = sum([now - p.arrival for p in entry.queue])
-            pressure = Pressure(
-                Script(entry.script),
-                int((now - entry.queue[0].arrival) * 1e6),
-                len(entry.queue),
-                int(total * 1e6),
-                self._hosts.idle(),
-            )
-            actions.append(Tell(pressure))
-        return actions
+        due = self._alarms.due(self._catalogue.entries, now)
+        return [Tell(pressure(entry, self._hosts.idle(), now)) for entry in due]
 
     def tick(self, now: float) -> list[Action]:
         """Give up what waited or ran too long, ask again; call every 100 ms or so."""
@@ -312,7 +314,7 @@ class Dispatch:
         for entry in self._backlog.entries():
             while entry.queue and entry.queue[0].arrival + self._queue_timeout_s <= now:
                 late = self._binding.pop(entry)
-                actions.append(Refuse(late, Refusal.OVERLOADED, retry_after_s=1))
+                actions.append(self._admission.refuse(late, entry))
             if entry.queue and not entry.hosts and now - entry.asked >= ASK_AGAIN_S:
                 entry.asked = -1.0
                 actions += self._binding.ask(entry, now)
@@ -345,6 +347,11 @@ class Dispatch:
     def queued(self) -> int:
         """Requests that wait."""
         return self._backlog.queued
+
+    @property
+    def overloaded(self) -> int:
+        """Requests that were refused because too many waited."""
+        return self._admission.refused
 
     @property
     def running(self) -> int:

@@ -88,6 +88,29 @@ class Pending:
         )
 
 
+class Stand:
+    """How a queue has stood lately; see `fcgi.dispatch.admission`."""
+
+    def __init__(self) -> None:
+        self.over_since: float = -1.0  # longer than the target; < 0: it is not
+        self.is_over: bool = False  # for so long that it is no burst
+        self.served: float = 0.0  # when one left it, or it began; 0: nothing waits
+        self.pause: float = 0.0  # longest time without, since it was short
+        self.turned_away: int = 0  # since then, or pressure was told: refused
+
+    def clear(self) -> None:
+        """Take note that it is short."""
+        self.over_since = -1.0
+        self.is_over = False
+        self.pause = 0.0
+        self.turned_away = 0
+
+    def end(self) -> None:
+        """Take note that nothing waits any more."""
+        self.clear()
+        self.served = 0.0
+
+
 class Host:
     """A VM host as one front sees it."""
 
@@ -102,6 +125,11 @@ class Host:
         self.window: float = WINDOW_S  # expected work that may wait here, seconds
         self.best_trip: float = 3600.0  # shortest round trip of a lone run
         self.waiting: dict[bytes, Entry] = {}  # all and only backlogged scripts here
+        self.stand: Stand = Stand()  # of all that waits here
+        self.share: float = 1.0  # seconds that its runs took, in a second of waiting
+        self.measured_from: float = 0.0  # 0: nothing waited since, it is not measured
+        self.measured_s: float = 0.0  # what runs took since then
+        self.measured_at: float = 0.0  # when the share was
 
 
 class Use:
@@ -133,6 +161,7 @@ class Entry:
         self.refused_until: float = 0.0
         self.queue: deque[Pending] = deque()
         self.est: float = -1.0  # moving average of its service time; < 0: unknown
+        self.stand: Stand = Stand()  # of its queue
         self.tag: float = 0.0  # virtual start time of its next request (fair queueing)
         self.asked: float = -1.0  # when the broker was asked; < 0: it was not
         self.is_watched: bool = False  # an alarm will look at its queue

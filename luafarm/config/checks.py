@@ -78,6 +78,11 @@ def _check_front(checker: _Checker) -> None:
     if front.max_param > front.max_params:
         reason = f"more than max_params = {front.max_params} takes in all"
         checker.refuse("front", "max_param", front.max_param, reason)
+    if checker.is_given("front.queue_target") and (
+        front.queue_target > front.queue_timeout
+    ):
+        reason = f"nobody waits longer than queue_timeout = {front.queue_timeout:g} s"
+        checker.refuse("front", "queue_target", front.queue_target, reason)
     for name, path in (
         ("ping_path", front.ping_path),
         ("status_path", front.status_path),

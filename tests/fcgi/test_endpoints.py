@@ -47,6 +47,7 @@ def test_the_status_page_has_a_line_for_each_count_in_order() -> None:
         queue=1,
         queue_per_script=1,
         queue_timeout_s=1.0,
+        queue_target_s=1.0,
         remembered=1,
     )
     gauges = Gauges(dispatch)

@@ -75,7 +75,11 @@ def front(*hosts: HostId, remembered: int = 4096, **limits: int) -> Dispatch:
     ids = count(1)
     given = {"number": 0, "queue": 2048, "queue_per_script": 1024, **limits}
     dispatch = Dispatch(
-        lambda: next(ids), queue_timeout_s=10.0, remembered=remembered, **given
+        lambda: next(ids),
+        queue_timeout_s=10.0,
+        queue_target_s=0.1,
+        remembered=remembered,
+        **given,
     )
     for host in hosts:
         assert dispatch.host_up(host)

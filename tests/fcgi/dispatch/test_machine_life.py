@@ -27,6 +27,7 @@ class Life(RuleBasedStateMachine):
             queue=12,
             queue_per_script=8,
             queue_timeout_s=10.0,
+            queue_target_s=0.01,
             remembered=2,
         )
         self.names = count()

@@ -90,6 +90,7 @@ async def stage(**front: object) -> AsyncIterator[Stage]:
         queue=given.queue,
         queue_per_script=given.queue_per_script,
         queue_timeout_s=given.queue_timeout,
+        queue_target_s=given.queue_target,
         remembered=1,
     )
     gauges = Gauges(dispatch)

@@ -475,6 +475,11 @@ def test_a_wrong_file_is_refused_with_the_place_and_the_reason(
             f"{HERE}",
         ),
         (
+            "[front]\nqueue_target = 2\nqueue_timeout = 1.5",
+            '[front] queue_target = "2 s": nobody waits longer than queue_timeout = '
+            f"1.5 s {HERE}",
+        ),
+        (
             "[front]\nmax_params = '64 KiB'",
             '[front] max_param = "128 KiB": more than max_params = 65536 takes in all '
             "(from default)",
