@@ -10,8 +10,8 @@ from tests.servers import nginx
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
 
-SEED = 1
-SECONDS = 60.0
+SEED = 210  # all kinds come, the kills first: a busy machine gets less far
+SECONDS = 70.0
 
 
 def test_whatever_dies_or_is_deployed_every_request_gets_what_is_its() -> None:
