@@ -47,7 +47,6 @@ three times what the farm can do it is then twice the target."""
 
 MEASURE_S: Final = 0.02  # a host's rate is known from no less of its time
 MEASURE_WEIGHT: Final = 0.5  # of the newest measurement
-STALE_S: Final = 1.0  # a rate from before tells nothing: other fronts, other work
 LEAST_SHARE: Final = 1 / 64
 PAUSE_S: Final = 0.1  # between two requests that are served; longer is an outage
 _GOLDEN: Final = 0.618_033_988_749_895
@@ -120,8 +119,6 @@ def note_served(stand: Stand, now: float) -> None:
 def note_work(host: Host, service_s: float, now: float) -> None:
     """Learn from a run that ended, while others wait, how fast a host works for us."""
     if not host.measured_from:
-        if now - host.measured_at > STALE_S:
-            host.share = 1.0
         host.measured_from = now
         host.measured_s = 0.0
         return
@@ -130,7 +127,7 @@ def note_work(host: Host, service_s: float, now: float) -> None:
     if elapsed >= MEASURE_S:
         share = min(max(host.measured_s / elapsed, LEAST_SHARE), 1.0)
         host.share += MEASURE_WEIGHT * (share - host.share)
-        host.measured_from = host.measured_at = now
+        host.measured_from = now
         host.measured_s = 0.0
 
 

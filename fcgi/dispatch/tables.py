@@ -129,7 +129,6 @@ class Host:
         self.share: float = 1.0  # seconds that its runs took, in a second of waiting
         self.measured_from: float = 0.0  # 0: nothing waited since, it is not measured
         self.measured_s: float = 0.0  # what runs took since then
-        self.measured_at: float = 0.0  # when the share was
 
 
 class Use:

@@ -82,7 +82,7 @@ class Front:
     send_timeout: float = setting(60.0, "A client that takes no byte of its reply for this long is disconnected.", unit="s", least=0.01)
     queue: int = setting(2048, "Requests that wait in each front; more are answered 503 with Retry-After.", least=1)
     queue_per_script: int = setting(1024, "Requests of one script that wait; more are answered 503 with Retry-After.", least=1)
-    queue_target: float = setting(0.1, "Longest wait for a VM host, or as long as three requests of the script take one if that is more: once a queue was longer for half of that time, requests that would wait longer are answered 503 with Retry-After at once. A burst may wait five times as long.", unit="s", least=0.001)
+    queue_target: float = setting(0.25, "Longest wait for a VM host, or as long as three requests of the script take one if that is more: once a queue was longer for half of that time, requests that would wait longer are answered 503 with Retry-After at once. A burst may wait five times as long.", unit="s", least=0.001)
     queue_timeout: float = setting(10.0, "A request that could not be started within this is answered 503 with Retry-After.", unit="s", least=0.01)
     ping_path: str = setting("", "SCRIPT_NAME that the front answers itself with `pong`; empty: none.")
     status_path: str = setting("", "SCRIPT_NAME that the front answers itself with its status; empty: none.")

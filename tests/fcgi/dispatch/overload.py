@@ -1,4 +1,4 @@
-"""A farm in simulated time around one front's decisions: what its clients would see.
+"""A farm in simulated time around its fronts' decisions: what its clients would see.
 
 Hosts share processors evenly, as the kernel does it, so that a run takes longer while
 others compute; what a host reports is the CPU time, as VM hosts do.
@@ -47,6 +47,7 @@ class Fate:
 
 @dataclass
 class Run:
+    front: Dispatch
     fate: Fate
     request: RequestId
     left_s: float
@@ -54,11 +55,12 @@ class Run:
 
 @dataclass
 class Farm:
-    """One front, its VM hosts and their processors."""
+    """Fronts that take turns with what comes, VM hosts and their processors."""
 
     hosts: int = 4
     cores: float = 2.0
-    dispatch: Dispatch = field(init=False)
+    number: int = 1  # of fronts
+    fronts: list[Dispatch] = field(default_factory=list)
     now: float = 0.0
     fates: list[Fate] = field(default_factory=list)
     running: dict[HostId, Run] = field(default_factory=dict)
@@ -66,21 +68,23 @@ class Farm:
     is_stopped: bool = False  # nothing computes
 
     def __post_init__(self) -> None:
-        """Know all hosts, and that they are ready."""
+        """Let all fronts know all hosts, and that they are ready."""
         ids = count(1)
-        self.dispatch = Dispatch(
-            lambda: next(ids),
-            number=0,
-            queue=100_000,
-            queue_per_script=100_000,
-            queue_timeout_s=TIMEOUT_S,
-            queue_target_s=TARGET_S,
-            remembered=100,
-        )
-        for name in self.names():
-            self.dispatch.host_up(name)
-            self.dispatch.host_ready(name, 0.0)
-            self.behind[name] = []
+        self.behind = {name: [] for name in self.names()}
+        for number in range(self.number):
+            front = Dispatch(
+                lambda: next(ids),
+                number=number,
+                queue=100_000,
+                queue_per_script=100_000,
+                queue_timeout_s=TIMEOUT_S,
+                queue_target_s=TARGET_S,
+                remembered=100,
+            )
+            for name in self.names():
+                front.host_up(name)
+                front.host_ready(name, 0.0)
+            self.fronts.append(front)
 
     def names(self) -> tuple[HostId, ...]:
         return tuple(HostId(f"h{n}") for n in range(self.hosts))
@@ -100,9 +104,10 @@ class Farm:
                 0,
                 None,
             )
-            self.act(self.dispatch.place(place, self.now))
+            for front in self.fronts:
+                self.act(front, front.place(place, self.now))
 
-    def act(self, actions: list[Action]) -> None:
+    def act(self, front: Dispatch, actions: list[Action]) -> None:
         for action in actions:
             match action:
                 case Send(pending=pending):
@@ -110,7 +115,7 @@ class Farm:
                     assert isinstance(fate, Fate)
                     assert pending.host is not None
                     name = pending.host.name
-                    run = Run(fate, pending.id, fate.ask.work_s)
+                    run = Run(front, fate, pending.id, fate.ask.work_s)
                     if name in self.running:
                         self.behind[name].append(run)
                     else:
@@ -165,9 +170,10 @@ class Farm:
         if self.behind[name]:
             self.start(name, self.behind[name].pop(0))
         service_us = round(run.fate.ask.work_s * 1e6)
-        self.dispatch.finish(name, run.request, service_us, self.now, ok=True)
-        self.act(self.dispatch.fill(name, self.now))
-        self.dispatch.check()
+        front = run.front
+        front.finish(name, run.request, service_us, self.now, ok=True)
+        self.act(front, front.fill(name, self.now))
+        front.check()
 
     def play(self, asks: list[Ask], *events: tuple[float, Callable[[], None]]) -> None:
         """Let these come in their order, and call these; return when all are over."""
@@ -183,16 +189,18 @@ class Farm:
             at, number, what = heapq.heappop(agenda)
             self.pass_time(at)
             if isinstance(what, Fate):
-                ask = what.ask
-                pending = Pending(what, ask.script, SAFE, b"", b"", 0, 0, self.now)
-                self.act(self.dispatch.arrive(pending, self.now))
-                self.dispatch.check()
+                script = what.ask.script
+                pending = Pending(what, script, SAFE, b"", b"", 0, 0, self.now)
+                front = self.fronts[number % self.number]
+                self.act(front, front.arrive(pending, self.now))
+                front.check()
             elif callable(what):
                 what()
             else:
-                self.act(self.dispatch.wake(self.now))
-                self.act(self.dispatch.tick(self.now))
-                if agenda or self.dispatch.outstanding:
+                for front in self.fronts:
+                    self.act(front, front.wake(self.now))
+                    self.act(front, front.tick(self.now))
+                if agenda or any(front.outstanding for front in self.fronts):
                     heapq.heappush(agenda, (self.now + TICK_S, -1, None))
 
 

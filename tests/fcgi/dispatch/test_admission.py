@@ -319,6 +319,25 @@ def test_time_that_others_take_of_a_host_counts() -> None:
     assert let_in * 3 * WORK_S < 2.5 * TARGET_S
 
 
+def test_a_burst_is_judged_by_the_rate_that_was_seen_last() -> None:
+    bench = busy(A)
+    bench.ask(START)
+    now = START
+    for _ in range(20):
+        bench.ask(now)
+        now += 3 * WORK_S
+        bench.end(A, now)
+    for _ in range(2):
+        bench.end(A, now)
+    now += 30.0
+    [sent] = bench.ask(now)
+    assert isinstance(sent, Send)
+    let_in = 0
+    while not refused(bench.ask(now)):
+        let_in += 1
+    assert let_in == pytest.approx(BURST * TARGET_S / (3 * WORK_S), abs=2)
+
+
 def test_the_broker_hears_of_the_refused_as_of_waiting_ones() -> None:
     bench = busy(A)
     now = over(bench)

@@ -90,6 +90,18 @@ def test_the_same_for_other_scripts(work_s: float) -> None:
     assert share(waits(served(farm)), 0.98) <= 2.0 * target
 
 
+@pytest.mark.parametrize("number", [2, 4])
+def test_fronts_that_do_not_see_each_other_take_no_more_than_one(number: int) -> None:
+    farm = Farm(number=number)
+    farm.place(ONE)
+    farm.play(random_asks(1, ONE, WORK_S, 3 * CAPACITY, 0.0, SECONDS))
+    good = served(farm)
+    assert goodput(farm, 0.0, SECONDS) >= 0.99
+    assert all(fate.refused == fate.ask.at for fate in refused(farm))
+    assert share(waits(good), 0.98) <= 2.5 * TARGET_S
+    assert max(fate.ended for fate in good) <= SECONDS + 0.4
+
+
 def test_all_is_normal_soon_after_a_burst() -> None:
     farm = Farm()
     farm.place(ONE)
