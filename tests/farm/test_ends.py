@@ -191,6 +191,16 @@ def test_the_body_of_a_run_without_standard_input_is_empty(place: Path) -> None:
     assert ended(run) == (0, "")
 
 
+@pytest.mark.parametrize("data", ["@/dev/zero", "-"])
+def test_a_body_without_an_end_is_refused(place: Path, data: str) -> None:
+    script = str(place / "www/a.lua")
+    sets = ["--set", "front.max_body=1MiB"]
+    run = shell(place, "</dev/zero", "run", script, "--data", data, *sets)
+    output, _ = run.communicate(timeout=120)
+    assert output.startswith(b"Status: 413 ")
+    assert run.returncode == 1
+
+
 def test_what_cannot_be_recorded_ends_the_broker_as_wrongly_configured(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
