@@ -61,7 +61,7 @@ class Liability:
         afterwards.
         """
         farm, script = self._farm, record.script
-        weight, record.trust = guilt.weigh(reason, record.trust)
+        weight, record.credit = guilt.weigh(reason, record.credit)
         if not weight:
             self._step.count("excused_deaths")
         if not farm.quarantine.blame(script, why, self._step.now, weight):

@@ -143,7 +143,7 @@ class Renewal:
         was_refused = farm.quarantine.remaining_s(record.script, self._step.now) > 0.0
         farm.quarantine.pardon(record.script)
         farm.restraint.pardon(record.script)
-        record.trust = 0.0
+        record.credit = 0.0
         if was_refused:
             self._step.log(
                 "info", f"script={shown(record.script)} changed: no more refused"
@@ -180,7 +180,7 @@ class Renewal:
             farm.drop(state)
         farm.quarantine.pardon(script)
         farm.restraint.pardon(script)
-        record.trust = 0.0
+        record.credit = 0.0
         farm.bulletin.refuse(record, Verdict.MISSING, None, 0.0)
         # what is left of it, if anything, is found out by whoever watches the path
         barrier = Barrier(script, b"")

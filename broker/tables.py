@@ -236,8 +236,8 @@ class Record:
         self.last_stop = ""
         #: VM hosts that died of it
         self.kills = 0
-        #: runs that ended well and excuse deaths, as `broker.guilt` counts them
-        self.trust = 0.0
+        #: runs that ended well and excuse deaths: see `broker.guilt`
+        self.credit = 0.0
         self.load_s = 0.0
         self.kib = 0
         self.service_s = 0.0

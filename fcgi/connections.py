@@ -16,10 +16,8 @@ own are left to it: it takes care of them, and may be just about to use one.
 # Impure.
 
 import asyncio
-import contextlib
 import errno
 import logging
-import os
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -41,6 +39,8 @@ with 16 they cost two thirds to nine tenths of what they cost with 1 or 4 (2 cor
 
 _TAKES: Final = 16  # connections taken from other fronts in one pass
 _FIRST_S: Final = 1.0  # for the first request of a connection taken in at the end
+_COMPLAIN_S: Final = 60.0  # between two complaints that nobody can be accepted
+_SHORT: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _RETIRE_S: Final = 0.005  # how often a front that retires looks for idle connections
 
 
@@ -108,7 +108,7 @@ class Connections:
         self._is_draining = False
         self._was_full = False  # and said so; half of them may close before it is again
         self._retiring: asyncio.TimerHandle | None = None
-        self._spare = os.open(os.devnull, os.O_RDONLY)  # given up to answer EMFILE
+        self._complained_at = -_COMPLAIN_S  # that none can be accepted
         self._sweeper = loop.call_later(1.0, self._sweep)
 
     def __len__(self) -> int:
@@ -143,7 +143,6 @@ class Connections:
         self._stop_retiring()
         self._sweeper.cancel()
         self.channels.close()
-        os.close(self._spare)
         if self._handover is not None:
             self._handover.close()
 
@@ -172,7 +171,7 @@ class Connections:
         except ConnectionAbortedError:
             return True
         except OSError as error:
-            self._accept_failed(sock, error)
+            self._accept_failed(error)
             return False
         self._gauges.accepted += 1
         if not listener.is_allowed(connection, address):
@@ -205,22 +204,33 @@ class Connections:
                 self._max_connections,
             )
         self._stop_accepting()
-        now = time.monotonic()
+        self._make_way(time.monotonic())
+        return True
+
+    def _make_way(self, now: float) -> None:
         spare = (peer for peer in list(self._peers) if peer.make_way(now))
         for _ in islice(spare, self._accepts):
             pass
-        return True
 
-    def _accept_failed(self, sock: socket.socket, error: OSError) -> None:
-        if error.errno not in {errno.EMFILE, errno.ENFILE}:
-            logger.error("accept: %s", error)
+    def _accept_failed(self, error: OSError) -> None:
+        """Leave it to the kernel's queue, or others, who cannot be accepted now.
+
+        Until a connection closes, or the next look: a listener that is asked on and on
+        would take a processor, and who is accepted to be closed has lost a request.
+        """
+        self._stop_accepting()
+        now = time.monotonic()
+        self._make_way(now)
+        if now - self._complained_at < _COMPLAIN_S:
             return
-        # without a free descriptor the listener would spin: take one and refuse
-        logger.warning("out of file descriptors; raise LimitNOFILE (ulimit -n)")
-        os.close(self._spare)
-        with contextlib.suppress(OSError):
-            sock.accept()[0].close()
-        self._spare = os.open(os.devnull, os.O_RDONLY)
+        self._complained_at = now
+        hint = "; raise LimitNOFILE (ulimit -n)" if error.errno in _SHORT else ""
+        logger.warning(
+            "accept: %s: with %d connections no more are accepted until one closes%s",
+            error.strerror,
+            len(self._peers),
+            hint,
+        )
 
     def _start_accepting(self) -> None:
         self._is_accepting = True

@@ -233,7 +233,8 @@ def whole_get(data: bytes, limits: Limits, now: float) -> Request | None:
     request.params = data[24:stop]
     request.end_params(limits)
     request.open = 0
-    request._check_length()
+    if request.content_length > 0:
+        request._check_length()
     request.stage = RUNNING
     return request
 

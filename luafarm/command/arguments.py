@@ -23,6 +23,7 @@ ROLES: Final = {
 
 _STATUS_TIMEOUT_S: Final = 2.0
 _RELOAD_TIMEOUT_S: Final = 30.0
+_LONGEST_TIMEOUT_S: Final = 86_400
 
 
 class _Parser(argparse.ArgumentParser):
@@ -187,7 +188,7 @@ def _add_timeout(command: _Parser, default_s: float) -> None:
     command.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=float,
+        type=_seconds,
         default=default_s,
         help=f"how long to wait for the broker (default: {default_s:g})",
     )
@@ -198,6 +199,18 @@ def _header(text: str) -> str:
     if not colon or not name.strip():
         raise argparse.ArgumentTypeError(f"{text}: write NAME: VALUE")
     return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 < seconds <= _LONGEST_TIMEOUT_S:
+        raise argparse.ArgumentTypeError(
+            f"{text}: seconds belong here, more than 0 and at most {_LONGEST_TIMEOUT_S}"
+        )
+    return seconds
 
 
 def _count(text: str) -> int:

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     configuration = configure.load(arguments.config, arguments.sets)
     configure.tell(configuration)
     settings = configuration.settings
-    body = _body(arguments)
+    body = _body(arguments, settings.front.max_body + 1)  # a byte more is refused
     with tempfile.TemporaryDirectory(prefix="luafarm-") as directory:
         private = _private(settings, script, Path(directory))
         checks.check(private, {})
@@ -114,15 +114,16 @@ def _order(arguments: argparse.Namespace, script: Path) -> list[str]:
     return order
 
 
-def _body(arguments: argparse.Namespace) -> bytes | None:
+def _body(arguments: argparse.Namespace, most: int) -> bytes | None:
     data: str | None = getattr(arguments, "data", None)
     if data is None:
         return None
     if data == "-":
-        return sys.stdin.buffer.read()
+        return sys.stdin.buffer.read(most)
     if data.startswith("@"):
         try:
-            return Path(data[1:]).read_bytes()
+            with Path(data[1:]).open("rb") as file:
+                return file.read(most)
         except OSError as error:
             raise SettingsError(f"--data {data}: {error.strerror}") from None
     return os.fsencode(data)

@@ -19,7 +19,9 @@ from luafarm.config.options import options
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
-from luafarm.process import privileges, rundir, trusted
+from luafarm.process import limits, privileges, rundir, trusted
+
+_HOSTS: Final = 4  # of a pool that does not say how many: no fewer on one processor
 
 _ROLES: Final = ("broker", "vmhost", "fcgi")
 
@@ -27,6 +29,9 @@ _ROLES: Final = ("broker", "vmhost", "fcgi")
 def check(configuration: Configuration, *roles: str) -> None:
     """Raise SettingsError when these roles cannot start here."""
     settings = configuration.settings
+    short = limits.shortage(sum(p.hosts or _HOSTS for p in settings.pool.values()))
+    if short:
+        raise SettingsError(short)
     try:
         if "broker" in roles:
             _check_roots(settings)

@@ -34,6 +34,9 @@ from luafarm.config.settings import (
 )
 from luafarm.errors import SettingsError
 
+_MOST_BYTES: Final = 1 << 20
+"""Of a configuration file: ten thousand scripts with settings of their own."""
+
 FILES: Final = (Path("luafarm.toml"), Path("/etc/luafarm/luafarm.toml"))
 """Where the configuration file is looked for when none is named."""
 
@@ -207,7 +210,10 @@ def _others_may_write(file: Path, stream: BinaryIO) -> str:
 
 def _from_file(file: Path, stream: BinaryIO) -> list[Given]:
     try:
-        document = tomllib.load(stream)
+        text = stream.read(_MOST_BYTES + 1)  # /dev/zero has no end
+        if len(text) > _MOST_BYTES:
+            raise SettingsError(f"{file}: more than {_MOST_BYTES} bytes")
+        document = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: {error}") from None
     base = file.absolute().parent

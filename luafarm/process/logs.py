@@ -16,6 +16,7 @@ import grp
 import logging
 import os
 import signal
+import stat
 import sys
 import time
 from pathlib import Path
@@ -89,7 +90,11 @@ class _Handler(logging.Handler):
         self._sink.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def reopen(self) -> None:
-        """Write to the file that now has the name, if it can be opened."""
+        """Write to the file that now has the name, if it can be opened.
+
+        What rotates logs makes that file as root. A process that is still root gives it
+        to the owner, so that those that it passes the signal on to can open it.
+        """
         if not self._file:
             return
         try:
@@ -98,6 +103,8 @@ class _Handler(logging.Handler):
             reason = f"log_file={self._file} not reopened: {error.strerror}"
             logging.getLogger("luafarm.logs").warning(reason)
             return
+        if self._owner is not None:
+            _give(fd, Path(self._file), *self._owner)
         # dup2 exchanges it at once: safe even in a signal handler amid a write
         os.dup2(fd, self._fd, inheritable=False)
         os.close(fd)
@@ -121,6 +128,17 @@ class _Handler(logging.Handler):
                     os.fchown(fd, *self._owner)
                 return fd
         return os.open(file, flags, _MODE)
+
+
+def _give(fd: int, file: Path, uid: int, gid: int) -> None:
+    """Give a file of root's to the owner of the log, unless a link has led to it."""
+    found = os.fstat(fd)
+    is_plain = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+    if os.geteuid() != 0 or found.st_uid != 0 or not is_plain:
+        return
+    with contextlib.suppress(OSError):  # without CAP_CHOWN it stays root's
+        if os.path.samestat(found, file.lstat()):
+            os.fchown(fd, uid, gid)
 
 
 def _circle(owner: tuple[int, int] | None) -> strangers.Circle:

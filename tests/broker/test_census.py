@@ -455,7 +455,7 @@ def test_visitors_whose_requests_take_a_kill_to_end_leave_the_script_to_the_othe
     assert paper.broker.farm.restraint.left_s(A, paper.now) > 0.0
 
 
-def test_trust_is_in_the_content_that_ran() -> None:
+def test_credit_is_of_the_content_that_ran() -> None:
     paper = farm("h1", "h2", "h3", "h4")
     paper.ask(A)
     in_between(paper, A, 1_000_000)

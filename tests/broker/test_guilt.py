@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker import guilt
-from broker.guilt import DOUBT, MOST_TRUST, earn, weigh
+from broker.guilt import DOUBT, MOST_CREDIT, earn, weigh
 from luafarm.ends import Death
 
 OWN = (Death.CRASH, Death.ABORT, Death.SECCOMP, Death.FAILED)
@@ -29,7 +29,7 @@ def test_what_somebody_else_may_have_done_counts_little(reason: Death) -> None:
 
 
 @pytest.mark.parametrize("reason", BLAMELESS)
-def test_what_no_script_does_counts_nothing_and_costs_no_trust(reason: Death) -> None:
+def test_what_no_script_does_counts_nothing_and_costs_no_credit(reason: Death) -> None:
     assert weigh(reason, 0.0) == (0.0, 0.0)
     assert weigh(reason, 500.0) == (0.0, 500.0)
 
@@ -41,21 +41,21 @@ def test_ten_runs_excuse_a_doubtful_death_and_a_hundred_one_by_a_budget() -> Non
     assert weigh(Death.CRASH, 1000.0) == (0.0, 0.0)
 
 
-def excused(reason: Death, trust: float) -> int:
-    """Return how many deaths in a row the trust excuses."""
+def excused(reason: Death, credit: float) -> int:
+    """Return how many deaths in a row the credit excuses."""
     number = 0
     while True:
-        weight, trust = weigh(reason, trust)
+        weight, credit = weigh(reason, credit)
         if weight:
             return number
         number += 1
 
 
 def test_a_past_of_any_length_excuses_few_deaths() -> None:
-    trust = earn(0.0, 10**9)
-    assert excused(Death.CRASH, trust) == 1
-    assert excused(Death.CPU, trust) == 10
-    assert excused(Death.KILLED, trust) == 15
+    credit = earn(0.0, 10**9)
+    assert excused(Death.CRASH, credit) == 1
+    assert excused(Death.CPU, credit) == 10
+    assert excused(Death.KILLED, credit) == 15
 
 
 @given(
@@ -64,19 +64,19 @@ def test_a_past_of_any_length_excuses_few_deaths() -> None:
         max_size=60,
     )
 )
-def test_trust_is_earned_by_runs_alone_and_never_below_nothing(
+def test_credit_is_earned_by_runs_alone_and_never_below_nothing(
     life: list[int | Death],
 ) -> None:
-    trust = 0.0
+    credit = 0.0
     for event in life:
         if isinstance(event, Death):
-            weight, left = weigh(event, trust)
-            assert 0.0 <= left <= trust
+            weight, left = weigh(event, credit)
+            assert 0.0 <= left <= credit
             assert weight in {0.0, DOUBT, 1.0}
-            # what counts costs no trust: nothing is paid for twice
-            assert not weight or left == trust
+            # what counts costs no credit: nothing is paid for twice
+            assert not weight or left == credit
             assert not (guilt.is_blameless(event) and weight)
-            trust = left
+            credit = left
         else:
-            trust = earn(trust, event)
-        assert 0.0 <= trust <= MOST_TRUST
+            credit = earn(credit, event)
+        assert 0.0 <= credit <= MOST_CREDIT

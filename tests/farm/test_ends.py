@@ -4,12 +4,16 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import luafarm
 from bench import daemon
+from luafarm.config.settings import Security
+from luafarm.process import privileges
 from tests.farm.client import ask
 from tests.farm.farms import LUAFARM, directory, hosts_of, kill, until, up
 
@@ -187,6 +191,16 @@ def test_the_body_of_a_run_without_standard_input_is_empty(place: Path) -> None:
     assert ended(run) == (0, "")
 
 
+@pytest.mark.parametrize("data", ["@/dev/zero", "-"])
+def test_a_body_without_an_end_is_refused(place: Path, data: str) -> None:
+    script = str(place / "www/a.lua")
+    sets = ["--set", "front.max_body=1MiB"]
+    run = shell(place, "</dev/zero", "run", script, "--data", data, *sets)
+    output, _ = run.communicate(timeout=120)
+    assert output.startswith(b"Status: 413 ")
+    assert run.returncode == 1
+
+
 def test_what_cannot_be_recorded_ends_the_broker_as_wrongly_configured(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,3 +226,38 @@ def test_a_zygote_whose_supervisor_dies_ends_without_a_word() -> None:
                 "the hosts are back",
             )
         assert "Traceback" not in farm.log()
+
+
+def nobody_reads() -> bool:
+    """Say whether the user without rights can read this Python and luafarm."""
+    ours = [Path(sys.executable), Path(os.__file__), Path(luafarm.__file__)]
+    return privileges.first_unreadable(Security(user="nobody"), ours) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up root")
+@pytest.mark.skipif(not nobody_reads(), reason="nobody else can read this Python")
+def test_a_log_that_is_rotated_as_root_is_gone_on_with_after_root_is_given_up() -> None:
+    with directory() as logs:
+        file = logs / "luafarm.log"
+        settings = f'[security]\nuser = "nobody"\n[log]\nfile = "{file}"\n'
+        with up(settings, hosts=1, files={"a.lua": SCRIPT}) as farm:
+            old = logs / "luafarm.log.1"
+            file.rename(old)
+            file.touch(0o640)  # as `create 0640 root root` of logrotate
+            kill(farm.daemons["up"].pid, signal.SIGUSR1)
+
+            def is_everywhere() -> bool:
+                [front] = farm.titled("luafarm-front")
+                [broker] = farm.titled("luafarm-broker")
+                [supervisor] = farm.titled("luafarm-supervisor")
+                return all(
+                    any(
+                        fd.samefile(file)
+                        for fd in Path(f"/proc/{pid}/fd").iterdir()
+                        if fd.exists()
+                    )
+                    for pid in (front, broker, supervisor, farm.daemons["up"].pid)
+                )
+
+            until(is_everywhere, "all write to the new file")
+            assert "not reopened" not in old.read_text() + file.read_text()

@@ -58,6 +58,10 @@ def test_the_version_says_whether_modules_are_compiled(
         "keygen",
         "status --scripts --hosts",
         "status --timeout soon",
+        "status --timeout nan",
+        "status --timeout inf",
+        "reload --timeout 0",
+        "reload --timeout -1",
         "config --nonsense",
     ],
 )

@@ -171,6 +171,11 @@ def test_relative_paths_start_at_the_file_that_says_them(tmp_path: Path) -> None
     assert settings.log.file == str(Path.cwd() / "here.log")
 
 
+def test_a_file_without_an_end_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"^/dev/zero: more than 1048576 bytes$"):
+        configure.load(Path("/dev/zero"))
+
+
 def test_the_file_in_the_current_directory_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

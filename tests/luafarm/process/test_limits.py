@@ -51,3 +51,16 @@ def test_connections_that_do_not_fit_are_fewer_and_it_is_said() -> None:
 
 def test_a_very_low_limit_leaves_half_for_connections() -> None:
     assert after(200, 300, "connections(4096)")[:2] == ["150", "300"]
+
+
+def test_the_lowest_limits_leave_what_a_front_needs_for_itself() -> None:
+    assert after(64, 64, "connections(4096)")[:2] == ["24", "64"]
+    assert after(41, 41, "connections(4096)")[:2] == ["1", "41"]
+
+
+def test_a_limit_below_what_the_farm_needs_is_told_with_what_it_needs() -> None:
+    short = "a process may open 55 files here; with 4 VM hosts it needs at least 56 "
+    assert after(30, 55, "shortage(4) or None")[0] != "None"
+    said = after(55, 55, "shortage(4)")
+    assert " ".join(said[:-2]).startswith(short.strip())
+    assert after(30, 56, "shortage(4) or None")[0] == "None"

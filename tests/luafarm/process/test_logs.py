@@ -126,6 +126,29 @@ def test_a_file_that_is_made_belongs_to_the_user_of_the_roles(tmp_path: Path) ->
     assert other.stat().st_uid == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_that_rotation_made_is_given_to_the_user_of_the_roles(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "x.log"
+    logs.setup(Log(file=str(file)), "t", (4711, 4712))
+    file.rename(tmp_path / "x.log.1")
+    file.touch(0o640)
+    signal.raise_signal(signal.SIGUSR1)
+    assert (file.stat().st_uid, file.stat().st_gid) == (4711, 4712)
+    logger.info("after")
+    assert "after" in file.read_text()
+    # one that has a second name, or another owner, is somebody's
+    for owner in (0, 4713):
+        file.unlink()
+        file.touch(0o640)
+        os.chown(file, owner, -1)
+        if owner == 0:
+            (tmp_path / "second").hardlink_to(file)
+        signal.raise_signal(signal.SIGUSR1)
+        assert file.stat().st_uid == owner
+
+
 def test_a_file_that_cannot_be_opened_is_wrong_configuration() -> None:
     with pytest.raises(SettingsError, match=r"\[log\] file = .*: No such file"):
         logs.setup(Log(file="/no/such/x.log"), "t")
