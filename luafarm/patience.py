@@ -5,8 +5,8 @@
 from typing import Final
 
 LEAST_S: Final = 0.01
-"""Mostly a host of its own lane is free again before. What is lent at once is taken
-from the quick: their tail grows fourfold (simulated)."""
+"""Mostly a host of its own lane is free again before, and what is lent at once costs
+the quick a twentieth of their tail (simulated)."""
 
 MOST_S: Final = 0.1
 """Whoever takes longer mostly waits as well, and keeps no processor from the others."""
