@@ -12,19 +12,15 @@ from typing import Final
 from broker.cloning import LEAST_WAIT_S, WORTH_RATIO, CloneAllowance, wanted
 from broker.events import Pressed
 from broker.farm import Farm
+from broker.lanes import Lanes
 from broker.resolve import shown
-from broker.tables import QUICK, SLOW, Generation, Host, Record, State
+from broker.tables import SLOW, Generation, Host, Record, State
 from luafarm.names import HostId, Pool, Script
+from luafarm.patience import patience_s
 
 YOUNG_S: Final = 1.0
 """After this time a state that nobody used can be a victim after all: the request that
 it was loaded for went away."""
-
-SLOW_S: Final = 0.004
-"""A script whose mean service time is longer moves to the slow lane."""
-
-QUICK_S: Final = 0.002
-"""And back, when it is shorter than this: 2:1, so that none moves to and fro."""
 
 FULL: Final = 0.9
 """Part of a host's memory that its states may take, as they were after loading."""
@@ -38,6 +34,7 @@ class Allocation:
         self._step = farm.step
         self._cores = cores
         self._budget = CloneAllowance(farm.settings.broker.clone_cpu_share)
+        self._lanes = Lanes(farm, self.make_space)
         #: scripts that need a first state and found no space or no host, in order
         self._wanting: dict[Pool, dict[Script, Record]] = {}
         #: scripts with fewer than `min_clones` states for want of space or hosts
@@ -58,6 +55,17 @@ class Allocation:
             return False
         farm.begin(record, host, generation, background=not record.askers)
         return True
+
+    def place_beside(self, record: Record, generation: Generation) -> None:
+        """Order a first state on an idle host, as the one under way may never come."""
+        farm = self._farm
+        if len(record.loads) >= farm.most_states(record):
+            return
+        now, idle = self._step.now, record.idle
+        host = farm.roster.choose(record, idle, now, must_idle=True)
+        host = host or farm.roster.choose_lent(record, idle, now)
+        if host is not None and self.make_space(record, None):
+            farm.begin(record, host, generation, background=False)
 
     def retry(self) -> None:
         """Give space or hosts that turned up to those who wait for them."""
@@ -217,10 +225,13 @@ class Allocation:
         self, record: Record, generation: Generation, event: Pressed, waiting_s: float
     ) -> bool:
         farm = self._farm
-        if len(_hosts(record)) >= self._most(record):
+        running = {host.id for host in farm.closings.of(record.script).values()}
+        if len(_hosts(record) | running) >= self._most(record):
             self._step.count("clones_at_limit")
             return False
         host = farm.roster.choose(record, event.idle, self._step.now, must_idle=True)
+        if host is None and event.waited_s >= patience_s(record.service_s):
+            host = farm.roster.choose_lent(record, event.idle, self._step.now)
         if host is None:
             return False
         if not self._budget.allows(record.load_s, self.cores(), self._step.now):
@@ -235,12 +246,24 @@ class Allocation:
         return True
 
     def _most(self, record: Record) -> int:
-        """Return how many hosts a script may take: some are left to the others."""
+        """Return how many hosts a script may take: some are left to the others.
+
+        One whose requests may never end leaves one also to scripts yet to come; one of
+        which is known that they end soon gives hosts back before others miss them.
+        """
         farm = self._farm
         hosts = farm.roster.size(record)
         has_others = len(farm.records) - len(farm.remembered) > 1
-        fair = hosts - max(1, hosts // 4) if has_others and hosts > 2 else hosts
-        return min(farm.most_states(record), max(fair, 1))
+        if not record.is_known() or record.is_long(self._step.now):
+            left = max(1, hosts // 4)
+        elif not has_others or hosts <= 2:
+            left = 0
+        elif record.lane == SLOW:
+            left = hosts // 4
+        else:
+            left = max(1, hosts // 4)
+        more = sum(not farm.roster.is_allowed(record, s.host) for s in record.states)
+        return min(farm.most_states(record), max(hosts - left, 1) + more)
 
     def cores(self) -> int:
         """Return the cores of the farm; those of other machines by their hosts."""
@@ -252,7 +275,7 @@ class Allocation:
         And drop what is above the most of one that is restrained.
         """
         farm = self._farm
-        self._trim(record)
+        self._trim(record, farm.most_states(record))
         least = farm.least_states(record)
         self._short.pop(record.script, None)
         if record.current is None or not record.states:
@@ -276,11 +299,16 @@ class Allocation:
 
     def review_lane(self, record: Record) -> None:
         """Move a script whose requests have become slow, or quick."""
-        is_restrained = self._farm.is_restrained(record)
-        if record.lane == QUICK and (is_restrained or record.service_s > SLOW_S):
-            self._relane(record, SLOW)
-        elif record.lane == SLOW and record.service_s < QUICK_S and not is_restrained:
-            self._relane(record, QUICK)
+        self._lanes.review(record)
+
+    def move(self, record: Record) -> None:
+        """Bring a script into its lane, if it has changed that."""
+        self._lanes.move(record)
+
+    def running(self, host: Host, record: Record | None, requests: int) -> None:
+        """Note what a host runs, and how many requests it has begun, as reported."""
+        if self._lanes.running(host, record, requests) and record is not None:
+            self._trim(record, self._most(record))
 
     def restrain(self, record: Record) -> None:
         """Leave few of the slow lane's hosts to a script, from now on."""
@@ -288,57 +316,23 @@ class Allocation:
             if not loading.sent:
                 self._farm.end(loading)
         self.review_lane(record)
-        self._trim(record)
+        self._trim(record, self._farm.most_states(record))
 
-    def _trim(self, record: Record) -> None:
-        """Drop the states that are too many since the script is restrained."""
-        excess = record.states[self._farm.most_states(record) :]
+    def _trim(self, record: Record, most: int) -> None:
+        """Drop the states that are more than a script may have from now on."""
+        excess = record.states[most:]
         for state in excess:
             if record.script not in state.host.loads:
                 self._farm.drop(state)
         if excess:
             self._farm.bulletin.publish(record)
 
-    def _relane(self, record: Record, lane: int) -> None:
-        self._step.count("lane_changes")
-        self._farm.relane(record, lane)
-        record.is_moving = True
-        self._farm.bulletin.publish(record)
-        self.move(record)
-
-    def move(self, record: Record) -> None:
-        """Bring a script into its lane: load it there, then drop what is elsewhere."""
-        farm = self._farm
-        if not record.is_moving or record.next is not None or record.current is None:
-            return
-        outside = [
-            s for s in record.states if not farm.roster.is_in_lane(record, s.host)
-        ]
-        inside = [s for s in farm.bulletin.servable(record) if s not in outside]
-        if not outside or inside:
-            record.is_moving = False
-            for state in outside:
-                if record.script not in state.host.loads:
-                    farm.drop(state)
-            farm.bulletin.publish(record)
-            return
-        under_way = [x.host for x in record.loads.values()]
-        if any(farm.roster.is_in_lane(record, host) for host in under_way):
-            return
-        host = farm.roster.choose(record, (), self._step.now, must_idle=False)
-        if host is None or not farm.roster.is_in_lane(record, host):
-            return
-        if len(_hosts(record)) >= record.policy.clones:
-            farm.drop(outside[-1])
-            farm.bulletin.publish(record)
-        if self.make_space(record, None):
-            farm.begin(record, host, record.current, background=True)
-
     # -- time ------------------------------------------------------------------------
 
     def grow_up(self) -> None:
-        """Let states that nobody came for be victims."""
+        """Let states that nobody came for be victims; have hosts cleared."""
         farm = self._farm
+        self._lanes.clear()
         while farm.young:
             state = next(iter(farm.young))
             if self._step.now - state.loaded_at < YOUNG_S:

@@ -66,18 +66,22 @@ class Bulletin:
     def served(self, record: Record) -> Place:
         """Return where a script is served."""
         limits = record.policy.limits
+        hosts = [s.host for s in self.servable(record)]
+        home = [h for h in hosts if self._roster.is_at_home(record, h)]
+        lent = [h for h in hosts if h not in home] if home else []
         return Place(
             b"",
             record.script,
             record.pool,
             Verdict.READY,
             record.current.epoch if record.current is not None else Epoch(0),
-            tuple([s.host.id for s in self.servable(record)]),
+            tuple([host.id for host in (home or hosts) + lent]),
             limits.wall_ms,
             limits.reply_bytes,
             loglines.longest(limits.log_bytes, limits.log_lines),
             0,
             None,
+            len(lent),
         )
 
     def unserved(
@@ -107,7 +111,7 @@ class Bulletin:
     def publish(self, record: Record) -> None:
         """Tell all fronts where a script is served, and answer those that wait."""
         place = self.served(record)
-        told = (int(place.verdict), place.hosts, place.epoch)
+        told = (int(place.verdict), place.hosts, place.epoch, place.lent)
         if told != record.told and (place.hosts or record.told is not None):
             record.told = told
             self.tell(place)
@@ -123,7 +127,7 @@ class Bulletin:
     ) -> None:
         """Tell all fronts why a script is not served, and answer those that wait."""
         place = self.unserved(record.script, record.pool, verdict, error, after_s)
-        record.told = (int(verdict), (), Epoch(0))
+        record.told = (int(verdict), (), Epoch(0), 0)
         self.tell(place)
         self.answer(record, place)
 
@@ -185,6 +189,7 @@ class Bulletin:
             place.log_bytes,
             place.retry_after_s,
             place.error,
+            place.lent,
         )
         self._step.out.append(Tell(front, answer))
 

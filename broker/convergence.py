@@ -24,6 +24,7 @@ EMPTY: Final = bytes.fromhex("cae66941d9efbd404e4d88758ea67670")
 REFUSED_S: Final = 0.5
 """For this time a host that refused a load gets no other one."""
 
+_STUCK_S: Final = 0.5  # fronts that wait ask four times a second
 _SAY_AGAIN_S: Final = 60.0
 _FIRST_RETRY_S: Final = 1.0
 _MOST_RETRIES: Final = 6
@@ -62,7 +63,7 @@ class Convergence:
             farm.begin(record, state.host, current, background=True)
         if record.askers and not record.states:
             if record.loads:
-                self._hurry(record)
+                self._hurry(record, current)
             else:
                 self._allocation.place(record, current)
         self._allocation.move(record)
@@ -81,7 +82,7 @@ class Convergence:
                 farm.end(loading)
         if record.loads:
             # the canary, or something of no use any more whose end brings us back
-            self._hurry(record)
+            self._hurry(record, generation)
         elif record.states:
             loadable = self._loadable(record, record.states)
             if loadable:
@@ -100,10 +101,20 @@ class Convergence:
             self._refused[record.script] = min(later)
         return [state for state in states if self.may_load(state)]
 
-    def _hurry(self, record: Record) -> None:
-        """Load at once what stands in a backlog, if a request waits for it."""
-        if record.askers and not any(x.sent for x in record.loads.values()):
-            self._farm.send(next(iter(record.loads.values())))
+    def _hurry(self, record: Record, generation: Generation) -> None:
+        """Load at once what stands in a backlog, if a request waits for it.
+
+        Elsewhere as well if nothing came of it: it may stand behind a run without end.
+        """
+        if not record.askers:
+            return
+        loads = record.loads.values()
+        if not any(x.sent for x in loads):
+            self._farm.send(next(iter(loads)))
+        elif not record.states:
+            late = self._step.now - max(_STUCK_S, 2.0 * record.load_s)
+            if all(x.since < late for x in loads):
+                self._allocation.place_beside(record, generation)
 
     def answer_tickets(self, script: Script) -> None:
         """Answer those who wait for a change of this script that is in force."""

@@ -26,7 +26,7 @@ from broker.missing import Missing
 from broker.policies import policy, pool_paths
 from broker.quarantine import Quarantine
 from broker.restraint import Restraint
-from broker.roster import Roster
+from broker.roster import Roster, is_home
 from broker.step import Step
 from broker.tables import (
     SLOW,
@@ -92,7 +92,9 @@ class Farm:
         record = self.records.get(script)
         if record is None:
             mine = policy(self.settings, self.pools[pool], script)
-            record = self.records[script] = Record(script, pool, mine)
+            is_pinned = mine.clones == 1 < self.settings.broker.clones
+            record = Record(script, pool, mine, is_pinned=is_pinned)
+            self.records[script] = record
         self.remembered.pop(script, None)
         return record
 
@@ -265,9 +267,9 @@ class Farm:
 
     def _stand(self, record: Record, state: State) -> None:
         """Put a state into the hunting order: its own lane first, older ones first."""
-        if state.host.lane == record.lane:
+        if is_home(record, state.host):
             for i, other in enumerate(record.states):
-                if other.host.lane != record.lane:
+                if not is_home(record, other.host):
                     record.states.insert(i, state)
                     return
         record.states.append(state)

@@ -236,12 +236,11 @@ class Broker:
         for row in event.report.hosts:
             host = self.farm.roster.hosts.get(row.host)
             if host is not None and host.up.machine == event.machine:
-                host.requests = row.requests
                 host.rss_kib = row.rss_kib
-                script = Script(row.running)
-                record = self.farm.records.get(script)
+                record = self.farm.records.get(Script(row.running))
                 is_given = record is not None and host.has(record)
-                host.running = script if is_given else b""
+                given = record if is_given else None
+                self.allocation.running(host, given, row.requests)
                 self._recycling.review(host)
 
     def _fenced(self, event: FenceRaised) -> None:

@@ -1,9 +1,17 @@
 """The VM hosts of the farm, and which of them gets a new state.
 
-The hosts of a pool form two lanes on each machine, so that a quick script never stands
-behind a slow one: half of them are for scripts that are slow on average. While a pool
-has no slow script its quick ones may spill over, after their own lane is used up. A
-pool with a single host on a machine has no lanes there.
+The hosts of a pool form two lanes on each machine, so that a quick script seldom stands
+behind a slow one: half of them are for scripts that are slow on average. Lanes are
+where a script is at home, not where it has to stay: hosts of the other lane that idle
+are lent to requests that have waited for a while (`luafarm.patience`). Only one host of
+the quick lane is kept from everything that is not known to be quick, so that there
+always is one that begins a quick request at once. Fronts need no rule for that: no such
+script has a state there. A pool with a single host on a machine has no lanes there.
+
+Of a script that has not run yet nobody knows what it is. Its first state is put into
+the quick lane, as most are quick, but not on the host that is kept: it could run for
+ever. A script that may have one state only, unlike others, is put just there, as its
+state cannot be moved later; if it is slow after all, another host is kept.
 
 Among many hosts a few are compared, chosen by a counter that walks round: the best of
 eight is as good as the best of a thousand, and costs the same whatever the farm's size.
@@ -13,7 +21,7 @@ eight is as good as the best of a thousand, and costs the same whatever the farm
 
 from typing import Final
 
-from broker.tables import QUICK, SLOW, Host, Record
+from broker.tables import KEPT, QUICK, SLOW, Host, Record
 from luafarm.names import HostId, Machine, Pool
 from luafarm.wire.messages import HostUp
 
@@ -24,6 +32,7 @@ _BUSY_HALF_LIFE_S: Final = 2.0
 _LOADING_S: Final = 0.01  # about what a load under way takes
 _STATE_S: Final = 0.0001  # only evens out what is equal otherwise
 _NEIGHBOUR_S: Final = 0.5  # a machine that is lost should not take all states along
+_HELD_S: Final = 10.0  # a run that has lasted from report to report may well never end
 
 
 class Roster:
@@ -35,13 +44,15 @@ class Roster:
         self.unknown = 0
         #: by machine, then all of its hosts of a pool in order of joining
         self._machines: dict[Machine, dict[Pool, dict[HostId, Host]]] = {}
-        #: how many of them are in each lane
+        #: how many of them are in each lane; those that are kept are of the quick one
         self._lanes: dict[tuple[Machine, Pool], list[int]] = {}
         #: known hosts that may be given states, by pool and lane
         self._offered: dict[tuple[Pool, int], list[Host]] = {}
         self._slow_scripts: dict[Pool, int] = {}
         #: walks round: where the next comparison begins
         self._first = 0
+        #: hosts that were chosen to be kept since `take_cleared`
+        self._cleared: list[Host] = []
 
     def join(self, up: HostUp, now: float) -> Host:
         """Add a host; it gets no state before `know`."""
@@ -52,11 +63,12 @@ class Roster:
         pools = self._machines.setdefault(up.machine, {})
         pools.setdefault(up.pool, {})[up.host] = host
         self._count(host, 1)
+        self._keep(up.machine, up.pool)
         return host
 
     def _count(self, host: Host, change: int) -> None:
         lanes = self._lanes.setdefault((host.up.machine, host.pool), [0, 0])
-        lanes[host.lane] += change
+        lanes[SLOW if host.lane == SLOW else QUICK] += change
 
     def of_machine(self, machine: Machine) -> list[Host]:
         """Return the hosts of a machine."""
@@ -68,6 +80,7 @@ class Roster:
         host.is_known = True
         self.unknown -= 1
         self._offer(host)
+        self._keep(host.up.machine, host.pool)
 
     def _offer(self, host: Host) -> None:
         lane = self._offered.setdefault((host.pool, host.lane), [])
@@ -79,6 +92,7 @@ class Roster:
         host.is_retiring = True
         host.retiring_since = now
         self._withdraw(host)
+        self._keep(host.up.machine, host.pool)
 
     def leave(self, host: Host) -> None:
         """Take the host out of all lists."""
@@ -95,6 +109,7 @@ class Roster:
         if not pools:
             del self._machines[machine]
         self._withdraw(host)
+        self._keep(machine, host.pool)
 
     def _withdraw(self, host: Host) -> None:
         if host.place < 0:
@@ -121,7 +136,7 @@ class Roster:
         if not is_second or not (lanes[QUICK] - 1).bit_count() % 2:
             return SLOW
         last = next(reversed(self._machines[up.machine][up.pool].values()))
-        if last.lane == SLOW or last.states or last.loads:
+        if last.lane != QUICK or last.states or last.loads:
             return SLOW
         self._change_lane(last, SLOW)
         return QUICK
@@ -139,30 +154,85 @@ class Roster:
         """Note that a script of this pool became slow (1) or is no longer (-1)."""
         self._slow_scripts[pool] = self._slow_scripts.get(pool, 0) + change
 
-    def lanes(self, record: Record) -> list[int]:
-        """Return the lanes where the script may live, best first."""
-        pool = record.pool
-        if (pool, SLOW) not in self._offered or (pool, QUICK) not in self._offered:
-            return [QUICK, SLOW]
-        if record.lane == SLOW:
-            return [SLOW]
-        return [QUICK] if self._slow_scripts.get(pool, 0) else [QUICK, SLOW]
+    # -- hosts that are kept for quick scripts -----------------------------------------
 
-    def is_in_lane(self, record: Record, host: Host) -> bool:
-        """Say whether this host is where the script may live."""
-        return host.lane in self.lanes(record)
+    def _keep(self, machine: Machine, pool: Pool) -> None:
+        """Keep a host of two or more; slow scripts are to leave it."""
+        members = self._machines.get(machine, {}).get(pool, {}).values()
+        if len(members) < 2 or any(h.lane == KEPT and h.place >= 0 for h in members):
+            return
+        host = _freest([h for h in members if h.lane == QUICK])
+        if host is not None:
+            self._change_lane(host, KEPT)
+            self._cleared.append(host)
+
+    def hand_over(self, host: Host) -> None:
+        """Keep another host than this one: what is slow here does not leave."""
+        members = self._machines[host.up.machine][host.pool].values()
+        for lane in (QUICK, SLOW):
+            other = _freest([h for h in members if h.lane == lane])
+            if other is not None:
+                self._change_lane(host, lane)
+                self._change_lane(other, KEPT)
+                self._cleared.append(other)
+                return
+
+    def take_cleared(self) -> list[Host]:
+        """Return the hosts that slow scripts are to leave since the last call."""
+        cleared, self._cleared = self._cleared, []
+        return [host for host in cleared if host.lane == KEPT]
+
+    # -- lanes of a script -------------------------------------------------------------
+
+    def _has(self, pool: Pool, lane: int) -> bool:
+        return (pool, lane) in self._offered
+
+    def home(self, record: Record) -> list[int]:
+        """Return the lanes where the script is at home, best first."""
+        pool = record.pool
+        has_quick, has_slow = self._has(pool, QUICK), self._has(pool, SLOW)
+        if not has_quick and not has_slow:
+            return [KEPT]
+        if record.lane == SLOW:
+            return [SLOW] if has_slow else [QUICK]
+        lanes = [QUICK] if has_quick else []
+        if record.is_pinned or (record.is_known() and record.states):
+            lanes.insert(0, KEPT)  # there no other script keeps it waiting
+        elif record.is_known():
+            lanes.append(KEPT)
+        if not lanes or not self._slow_scripts.get(pool):
+            lanes.append(SLOW)
+        return lanes
+
+    def lent(self, record: Record) -> list[int]:
+        """Return the lanes that are lent to the script, for requests that waited."""
+        if record.lane == SLOW:
+            return [QUICK]
+        return [SLOW] if self._slow_scripts.get(record.pool) else []
+
+    def is_allowed(self, record: Record, host: Host) -> bool:
+        """Say whether the script may have a state on this host."""
+        return host.lane in self.home(record) or host.lane in self.lent(record)
+
+    def is_at_home(self, record: Record, host: Host) -> bool:
+        """Say whether the script is at home on this host."""
+        return is_home(record, host) or host.lane in self.home(record)
 
     def size(self, record: Record) -> int:
-        """Return how many hosts the script may live on."""
-        return sum(
-            len(self._offered.get((record.pool, n), ())) for n in self.lanes(record)
-        )
+        """Return how many hosts a script may take, if nobody else wants any.
+
+        A quick one has enough of its own: half of them are as many as processors.
+        """
+        lanes = self.home(record)
+        if record.lane == SLOW:
+            lanes = list({*lanes, *self.lent(record)})
+        return sum(len(self._offered.get((record.pool, n), ())) for n in lanes)
 
     def pool_size(self, pool: Pool) -> int:
         """Return how many hosts of the pool can be given states."""
-        return len(self._offered.get((pool, QUICK), ())) + len(
-            self._offered.get((pool, SLOW), ())
-        )
+        return sum(len(self._offered.get((pool, n), ())) for n in (QUICK, SLOW, KEPT))
+
+    # -- choosing ----------------------------------------------------------------------
 
     def choose(
         self, record: Record, idle: tuple[HostId, ...], now: float, *, must_idle: bool
@@ -173,22 +243,35 @@ class Roster:
         one will not do: on a busy host a clone adds nothing.
         """
         self._first += 1
-        lanes = self.lanes(record)
-        best: Host | None = None
-        if idle:
-            for lane in lanes:
-                best = self._best_idle(record, idle, lane, now)
-                if best is not None:
-                    return best
-        if must_idle:
-            return None
-        for lane in lanes:
-            best = self._best_of(record, self._offered.get((record.pool, lane)), now)
+        lanes = self.home(record)
+        best = self._best_idle(record, idle, lanes, now)
+        if best is None and not must_idle:
+            best = self._best_of(record, lanes, now)
+            if best is None or best.held:
+                lent = self.lent(record)
+                other = self._best_idle(record, idle, lent, now)
+                best = other or best or self._best_of(record, lent, now)
+            if best is None and record.lane != SLOW:
+                best = self._best_of(record, [KEPT], now)  # all others have no memory
+        return best
+
+    def choose_lent(
+        self, record: Record, idle: tuple[HostId, ...], now: float
+    ) -> Host | None:
+        """Return the best idle host that is lent to this script, or None."""
+        return self._best_idle(record, idle, self.lent(record), now)
+
+    def _best_idle(
+        self, record: Record, idle: tuple[HostId, ...], lanes: list[int], now: float
+    ) -> Host | None:
+        """Return the best of the idle hosts, of the first lane that has one."""
+        for lane in lanes if idle else []:
+            best = self._best_idle_in(record, idle, lane, now)
             if best is not None:
                 return best
         return None
 
-    def _best_idle(
+    def _best_idle_in(
         self, record: Record, idle: tuple[HostId, ...], lane: int, now: float
     ) -> Host | None:
         best: Host | None = None
@@ -198,6 +281,8 @@ class Roster:
             host = self.hosts.get(idle[(self._first + i) % len(idle)])
             if host is None or host.lane != lane or not _can_take(record, host, now):
                 continue
+            if host.held:
+                continue  # by a run of a front that this one does not see
             burden = self._burden(record, host, now)
             if best is None or burden < least:
                 best, least = host, burden
@@ -206,7 +291,16 @@ class Roster:
                 break
         return best
 
-    def _best_of(
+    def _best_of(self, record: Record, lanes: list[int], now: float) -> Host | None:
+        """Return the best host, idle or not, of the first lane that has one."""
+        for lane in lanes:
+            hosts = self._offered.get((record.pool, lane))
+            best = self._best_among(record, hosts, now)
+            if best is not None:
+                return best
+        return None
+
+    def _best_among(
         self, record: Record, hosts: list[Host] | None, now: float
     ) -> Host | None:
         if not hosts:
@@ -234,6 +328,8 @@ class Roster:
         """
         burden = len(host.loads) * _LOADING_S + len(host.states) * _STATE_S
         burden += host.busy.now(now / _BUSY_HALF_LIFE_S)
+        if host.held:
+            burden += _HELD_S
         if len(self._machines) > 1 and record.states:
             machine = host.up.machine
             for state in record.states:
@@ -258,7 +354,36 @@ class Roster:
         assert sorted(h.id for h in listed) == sorted(self.hosts)
         for (machine, pool), lanes in self._lanes.items():
             members = self._machines[machine][pool].values()
-            assert lanes == [sum(h.lane == n for h in members) for n in (QUICK, SLOW)]
+            slow = sum(host.lane == SLOW for host in members)
+            assert lanes == [len(members) - slow, slow]
+            kept = sum(host.lane == KEPT and host.place >= 0 for host in members)
+            can_be = _freest([host for host in members if host.lane == QUICK])
+            assert kept or len(members) < 2 or can_be is None
+
+
+def is_home(record: Record, host: Host) -> bool:
+    """Say whether a host is of the script's own lane."""
+    return (host.lane == SLOW) == (record.lane == SLOW)
+
+
+def cannot_leave(record: Record) -> bool:
+    """Say whether a script's state stays where it is: there can be no second one."""
+    return record.policy.clones == 1
+
+
+def _freest(hosts: list[Host]) -> Host | None:
+    """Return the host with the fewest slow scripts, all of which can leave."""
+    best: Host | None = None
+    least = 0
+    for host in hosts:
+        if host.place < 0 or host.held:
+            continue
+        slow = [s.record for s in host.states.values() if s.record.lane == SLOW]
+        if any(cannot_leave(record) for record in slow):
+            continue
+        if best is None or len(slow) < least:
+            best, least = host, len(slow)
+    return best
 
 
 def _can_take(record: Record, host: Host, now: float) -> bool:

@@ -7,11 +7,12 @@ import os
 import time
 
 from broker.machine import Broker
-from broker.tables import SLOW, Generation, Host, Record
+from broker.tables import KEPT, QUICK, SLOW, Generation, Host, Record
 from luafarm.names import TERM_SHIFT
 
 _MOST_SCRIPTS = 10_000
 _MOST_EVICTIONS = 50
+_LANES = {QUICK: "quick", SLOW: "slow", KEPT: "kept"}
 
 
 def status(
@@ -94,7 +95,7 @@ def _host(host: Host, now: float) -> dict[str, object]:
         "machine": host.up.machine,
         "pid": host.up.pid,
         "uid": host.up.uid,
-        "lane": "slow" if host.lane == SLOW else "quick",
+        "lane": _LANES[host.lane],
         "ready": host.is_known,
         "retiring": host.is_retiring,
         "states": len(host.states),
@@ -139,7 +140,7 @@ def _script(broker: Broker, record: Record, now: float) -> dict[str, object]:
         "service_ms": round(record.service_s * 1000, 3),
         "load_ms": round(record.load_s * 1000, 3),
         "kib": record.kib,
-        "lane": "slow" if record.lane == SLOW else "quick",
+        "lane": _LANES[record.lane],
         "files": len(record.watched),
         "unfollowed": sum([g.unfollowed for g in record.generations()]),
         "states": [s.host.id for s in record.states],

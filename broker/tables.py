@@ -17,6 +17,14 @@ from luafarm.wire.messages import Dependency, HostUp, Limits, ScriptError
 
 QUICK = 0
 SLOW = 1
+KEPT = 2
+"""Of a host only: one of the quick lane where no slow script ever runs."""
+
+LONG_S: Final = 2.0
+"""A request that takes longer may well never end."""
+
+_LONG_MEMORY_S: Final = 60.0
+"""For this time a script is known for its last such request."""
 
 MAX_BUDGETS = 16
 """That are counted for one script: their names come from VM hosts."""
@@ -185,6 +193,8 @@ class Host:
         self.joined_at = 0.0
         self.joined_s = 0.0  # the same, as the time that the broker has watched
         self.requests = 0
+        #: reports of its machine in a row that found it at the same run as before
+        self.held = 0
         self.rss_kib = 0
         self.first_rss_kib = 0  # as it was reported first
         self.running = b""
@@ -204,10 +214,14 @@ class Host:
 class Record:
     """A script as the broker knows it."""
 
-    def __init__(self, script: Script, pool: Pool, policy: Policy) -> None:
+    def __init__(
+        self, script: Script, pool: Pool, policy: Policy, *, is_pinned: bool = False
+    ) -> None:
         self.script = script
         self.pool = pool
         self.policy = policy
+        #: has one state at most, unlike other scripts: what it keeps there counts
+        self.is_pinned = is_pinned
         #: the generation that is served; None: none ever loaded
         self.current: Generation | None = None
         #: a newer one of which the first state is being loaded
@@ -225,8 +239,8 @@ class Record:
         self.watched: dict[Key, None] = {}
         #: what its pool is charged for the questions of its generations
         self.question_bytes = 0
-        #: what fronts were told last: (verdict, hosts, epoch); None: nothing
-        self.told: tuple[int, tuple[HostId, ...], Epoch] | None = None
+        #: what fronts were told last: (verdict, hosts, epoch, lent); None: nothing
+        self.told: tuple[int, tuple[HostId, ...], Epoch, int] | None = None
         self.heat = Heat()
         self.waited = Heat()
         self.errors = 0
@@ -240,8 +254,11 @@ class Record:
         self.credit = 0.0
         self.load_s = 0.0
         self.kib = 0
+        #: mean time of its requests; 0: none has ended yet
         self.service_s = 0.0
         self.lane = QUICK
+        #: when a request of it was last seen to take longer than LONG_S; < 0: never
+        self.long_at = -_LONG_MEMORY_S
         #: loads in a row during which files changed
         self.stale_loads = 0
         #: changed its lane and has states in the other one
@@ -254,6 +271,14 @@ class Record:
         failed = self.failure.generation if self.failure is not None else None
         held = (self.current, self.next, failed)
         return [generation for generation in held if generation is not None]
+
+    def is_known(self) -> bool:
+        """Say whether it is known how long its requests take."""
+        return self.service_s > 0.0
+
+    def is_long(self, now: float) -> bool:
+        """Say whether its requests took longer than LONG_S of late."""
+        return now - self.long_at < _LONG_MEMORY_S
 
     def stopped(self, budget: Budget, times: int, last: str) -> None:
         """Count what a budget stopped."""

@@ -9,7 +9,7 @@ Goyal, Vin and Cheng, Start-time Fair Queueing (SIGCOMM 1996).
 
 # Compiled.
 
-from fcgi.dispatch.hosts import has_room
+from fcgi.dispatch.hosts import has_room, is_out_of_patience
 from fcgi.dispatch.tables import UNKNOWN_S, Entry, Host, Pending
 
 
@@ -39,7 +39,7 @@ class Backlog:
             for host in entry.hosts:
                 if not host.waiting:
                     host.stand.served = now
-                host.waiting[entry.script] = entry
+            self._wait_at_hosts(entry)
         if not queue or queue[-1].arrival <= pending.arrival:
             queue.append(pending)
         else:
@@ -76,6 +76,19 @@ class Backlog:
                 ahead += min(len(other.queue) * cost, turn)
         return ahead
 
+    def next_lent(self, host: Host, now: float) -> Entry | None:
+        """Return the script that an idle host serves next, of those it is lent to.
+
+        Only one whose requests have waited for longer than they take.
+        """
+        best: Entry | None = None
+        for entry in host.patient.values():
+            if not is_out_of_patience(entry, now):
+                continue
+            if best is None or entry.tag < best.tag:
+                best = entry
+        return best
+
     def pop(self, entry: Entry) -> Pending:
         """Take the oldest request of a script that waits."""
         pending = entry.queue.popleft()
@@ -95,13 +108,20 @@ class Backlog:
         self._virtual = entry.tag
         entry.tag += cost
 
-    def set_hosts(self, entry: Entry, hosts: list[Host]) -> None:
+    def set_hosts(self, entry: Entry, hosts: list[Host], lent: list[Host]) -> None:
         """Exchange the hosts of a script, waiting or not."""
         if entry.queue:
             self._leave(entry)
-            for host in hosts:
-                host.waiting[entry.script] = entry
         entry.hosts = hosts
+        entry.lent = lent
+        if entry.queue:
+            self._wait_at_hosts(entry)
+
+    def _wait_at_hosts(self, entry: Entry) -> None:
+        for host in entry.hosts:
+            host.waiting[entry.script] = entry
+        for host in entry.lent:
+            host.patient[entry.script] = entry
 
     def _taken(self, entry: Entry) -> None:
         self.queued -= 1
@@ -115,6 +135,8 @@ class Backlog:
             host.waiting.pop(entry.script, None)
             if not host.waiting:
                 host.stand.end()
+        for host in entry.lent:
+            host.patient.pop(entry.script, None)
 
     def check(self) -> None:
         """Raise AssertionError if the tables disagree with each other."""
@@ -132,3 +154,5 @@ class Backlog:
                 assert not pending.cancelled
             for host in entry.hosts:
                 assert host.waiting.get(script) is entry, script
+            for host in entry.lent:
+                assert host.patient.get(script) is entry, script

@@ -15,7 +15,7 @@ from fcgi.dispatch.alarms import Alarms
 from fcgi.dispatch.backlog import Backlog
 from fcgi.dispatch.catalogue import Catalogue
 from fcgi.dispatch.conduct import begin_anew
-from fcgi.dispatch.hosts import MAX_RUNS, Hosts, bind, choose
+from fcgi.dispatch.hosts import MAX_RUNS, Hosts, bind, choose, is_out_of_patience
 from fcgi.dispatch.tables import Entry, Host, Pending
 from luafarm.names import RequestId
 from luafarm.wire.messages import Miss, Verdict
@@ -73,6 +73,20 @@ class Binding:
             if entry is None:
                 break
             actions.append(self._send_next(entry, host, now))
+        if host.patient and not host.runs:
+            entry = self._backlog.next_lent(host, now)
+            if entry is not None:
+                actions.append(self._send_next(entry, host, now))
+        return actions
+
+    def lend(self, entry: Entry, now: float) -> list[Action]:
+        """Give what has waited for a while to the idle hosts that are lent to it."""
+        actions: list[Action] = []
+        for host in entry.lent:
+            if not entry.queue or not is_out_of_patience(entry, now):
+                break
+            if host.ready and not host.runs and not host.waiting:
+                actions.append(self._send_next(entry, host, now))
         return actions
 
     def settle(self, entry: Entry, now: float) -> list[Action]:
@@ -109,8 +123,14 @@ class Binding:
 
     def without(self, entry: Entry, host: Host) -> None:
         """Take note that a host has no state of a script."""
-        self._backlog.set_hosts(entry, [h for h in entry.hosts if h is not host])
+        hosts = [h for h in entry.hosts if h is not host]
+        lent = [h for h in entry.lent if h is not host]
+        self.place(entry, hosts, lent)
         self._catalogue.rest(entry)
+
+    def place(self, entry: Entry, hosts: list[Host], lent: list[Host]) -> None:
+        """Take these hosts for a script; without others it is at home where lent."""
+        self._backlog.set_hosts(entry, hosts or lent, lent if hosts else [])
 
     def _send(self, pending: Pending, entry: Entry, host: Host, now: float) -> Send:
         bind(pending, entry, host, RequestId(self._ids()), now)

@@ -20,6 +20,7 @@ from fcgi.dispatch.tables import (
     Pending,
 )
 from luafarm.names import HostId, RequestId
+from luafarm.patience import patience_s
 
 MAX_RUNS: Final = 64  # outstanding on one host; fewer than HostLost.begun can name
 OVERDUE_S: Final = 5.0  # beyond its budget and the supervisor's grace
@@ -51,9 +52,10 @@ class Hosts:
             host.ready = False
         return host
 
-    def named(self, names: tuple[HostId, ...]) -> list[Host]:
-        """Return those of these hosts that are known, in their order."""
-        return [self._hosts[name] for name in names if name in self._hosts]
+    def hunted(self, names: tuple[HostId, ...], number: int) -> list[Host]:
+        """Return those of these hosts that are known, in the order of this front."""
+        hosts = [self._hosts[name] for name in names if name in self._hosts]
+        return hunt(hosts, number) if number and len(hosts) > 1 else hosts
 
     def are_ready(self) -> bool:
         """Return whether every host has said Welcome."""
@@ -112,11 +114,15 @@ class Hosts:
     def check(self, entries: dict[bytes, Entry]) -> None:
         """Raise AssertionError if the tables disagree with each other."""
         for entry in entries.values():
-            for host in entry.hosts:
+            assert entry.hosts or not entry.lent
+            for host in [*entry.hosts, *entry.lent]:
                 assert self._hosts.get(host.name) is host, host.name
         for host in self._hosts.values():
             for path in host.waiting:
                 assert host in entries[path].hosts, path
+                assert entries[path].queue, path
+            for path in host.patient:
+                assert host in entries[path].lent, path
                 assert entries[path].queue, path
             for pending in host.runs.values():
                 assert pending.host is host
@@ -149,6 +155,11 @@ def choose(entry: Entry, now: float) -> Host | None:
         if host.ready and (not host.runs or has_room(host, entry, now)):
             return host
     return None
+
+
+def is_out_of_patience(entry: Entry, now: float) -> bool:
+    """Say whether the oldest request of a queue may go to a host that is lent to it."""
+    return now - entry.queue[0].arrival >= patience_s(entry.est)
 
 
 def has_room(host: Host, entry: Entry, now: float) -> bool:

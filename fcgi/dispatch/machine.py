@@ -29,7 +29,6 @@ from fcgi.dispatch.hosts import (
     OVERDUE_S,
     SILENT_S,
     Hosts,
-    hunt,
     release,
     time_trip,
 )
@@ -44,6 +43,7 @@ ASK_AGAIN_S: Final = 0.25  # a Miss without a useful answer is repeated: nothing
 # of it while the broker is new, or does not know yet that a host is lost
 MOST_LOSSES: Final = 3  # hosts lost with a run as their next: one that hides what it
 # ran, and ends of it, would have the same run again and again
+LEAST_LEARNT_S: Final = 2.0  # of a run that its client gave up
 MAX_SERVICE_US: Final = 86_400_000_000  # a day, the longest budget: hosts say anything
 
 
@@ -122,6 +122,8 @@ class Dispatch:
             note_work(host, service_s, now)
         else:
             host.measured_from = 0.0
+        if pending.cancelled and service_s < max(entry.est, LEAST_LEARNT_S):
+            return pending  # its client left before the end: it may take any time
         if entry.est < 0:
             entry.est = service_s
         else:
@@ -142,7 +144,7 @@ class Dispatch:
             return []
         entry = pending.entry
         assert entry is not None
-        if host in entry.hosts:
+        if host in entry.hosts or host in entry.lent:
             self._binding.without(entry, host)
         pending.absences += 1
         if pending.absences > 1:
@@ -152,7 +154,7 @@ class Dispatch:
     def fill(self, name: HostId, now: float) -> list[Action]:
         """Give a host what waits for it, as far as it has room."""
         host = self._hosts.find(name)
-        if host is None or not host.waiting or not host.ready:
+        if host is None or not (host.waiting or host.patient) or not host.ready:
             return []
         return self._binding.fill(host, now)
 
@@ -209,7 +211,7 @@ class Dispatch:
         if host is None:
             return []
         for entry in list(self._catalogue.entries.values()):
-            if host in entry.hosts:
+            if host in entry.hosts or host in entry.lent:
                 self._binding.without(entry, host)
         actions: list[Action] = []
         started = frozenset(begun)
@@ -251,14 +253,14 @@ class Dispatch:
         entry.log_bytes = max(entry.log_bytes, place.log_bytes)
         entry.error = place.error
         entry.refused_until = now + place.retry_after_s
-        hosts = self._hosts.named(place.hosts)
-        if self._number and len(hosts) > 1:
-            hosts = hunt(hosts, self._number)
+        home = max(len(place.hosts) - max(place.lent, 0), 0)
+        hosts = self._hosts.hunted(place.hosts[:home], self._number)
+        lent = self._hosts.hunted(place.hosts[home:], self._number)
         if hosts or place.verdict != Verdict.READY or not entry.queue:
             entry.asked = -1.0  # else the answer was of no use: ask again, not at once
         if hosts and not entry.hosts:
             entry.placed = now
-        self._backlog.set_hosts(entry, hosts)
+        self._binding.place(entry, hosts, lent)
         actions: list[Action] = []
         if place.asked and place.asked != place.script:
             actions += self._redirect(place.asked, entry, now)
@@ -284,7 +286,7 @@ class Dispatch:
                 entry.known = False
                 entry.verdict = Verdict.READY
                 entry.asked = -1.0
-                self._backlog.set_hosts(entry, [])
+                self._backlog.set_hosts(entry, [], [])
                 if entry.queue:
                     actions += self._binding.ask(entry, now)
                 else:
@@ -305,8 +307,12 @@ class Dispatch:
 
     def wake(self, now: float) -> list[Action]:
         """Report pressure that has come due."""
-        due = self._alarms.due(self._catalogue.entries, now)
-        return [Tell(pressure(entry, self._hosts.idle(), now)) for entry in due]
+        actions: list[Action] = []
+        for entry in self._alarms.due(self._catalogue.entries, now):
+            actions += self._binding.lend(entry, now)
+            if entry.queue:
+                actions.append(Tell(pressure(entry, self._hosts.idle(), now)))
+        return actions
 
     def tick(self, now: float) -> list[Action]:
         """Give up what waited or ran too long, ask again; call every 100 ms or so."""

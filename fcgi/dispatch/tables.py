@@ -125,6 +125,7 @@ class Host:
         self.window: float = WINDOW_S  # expected work that may wait here, seconds
         self.best_trip: float = 3600.0  # shortest round trip of a lone run
         self.waiting: dict[bytes, Entry] = {}  # all and only backlogged scripts here
+        self.patient: dict[bytes, Entry] = {}  # the same, to which it is only lent
         self.stand: Stand = Stand()  # of all that waits here
         self.share: float = 1.0  # seconds that its runs took, in a second of waiting
         self.measured_from: float = 0.0  # 0: nothing waited since, it is not measured
@@ -152,6 +153,7 @@ class Entry:
         self.verdict: Verdict = Verdict.READY
         self.epoch: int = 0
         self.hosts: list[Host] = []  # in hunting order
+        self.lent: list[Host] = []  # further ones, for requests that waited for a while
         self.placed: float = 0.0  # when there began to be any; before it was cold
         self.wall_s: float = 0.0
         self.reply_bytes: int = 0  # most that a run of it may answer, ever told

@@ -19,6 +19,7 @@ Row = Mapping[str, object]
 _UNKNOWN: Final = "-"
 _EVICTIONS: Final = 5  # that people are shown
 _POLLED: Final = 5
+_LANES: Final = {"slow": " (slow lane)", "kept": " (kept for quick scripts)"}
 
 
 class Parts(Enum):
@@ -120,7 +121,7 @@ def _host_is(host: Row) -> str:
         return "retiring"
     if not host.get("ready"):
         return "starting"
-    lane = " (slow lane)" if host.get("lane") == "slow" else ""
+    lane = _LANES.get(str(host.get("lane")), "")
     running = _plain(str(host.get("running") or ""))
     return (f"running {running.rpartition('/')[2]}" if running else "idle") + lane
 

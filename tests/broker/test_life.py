@@ -14,7 +14,7 @@ from broker import events as ev
 from luafarm.config.settings import PoolSettings, ScriptSettings
 from luafarm.ends import Budget, Closing
 from luafarm.names import TERM_SHIFT, HostId, Script
-from luafarm.wire.messages import Verdict
+from luafarm.wire.messages import HostRow, MachineReport, Verdict
 from tests.broker.paper import FRONT, TERM, Held, Paper, PaperHost, script, settings
 
 SCRIPTS = [script(name) for name in "abcdef"]
@@ -42,7 +42,10 @@ class FarmLife(RuleBasedStateMachine):
         self.farm = Paper(
             settings(
                 PoolSettings(root=("/r",), state_requests=40, state_age=30.0),
-                (ScriptSettings(pattern="c.lua", min_clones=2),),
+                (
+                    ScriptSettings(pattern="c.lua", min_clones=2),
+                    ScriptSettings(pattern="d.lua", clones=1),
+                ),
                 states=5,
                 clones=3,
                 missing=2,
@@ -144,6 +147,19 @@ class FarmLife(RuleBasedStateMachine):
         place = self.farm.places.get(path)
         if place is not None and place.hosts:
             self.farm.use(path, place.hosts[0], requests, busy_us * requests)
+
+    @precondition(lambda self: any(h.states for h in self.farm.hosts.values()))
+    @rule(n=picks)
+    def a_run_does_not_end(self, n: int) -> None:
+        """Let the supervisor of a host find it at the same run again and again."""
+        holding = [h.up.host for h in self.farm.hosts.values() if h.states]
+        name = self.pick(holding, n)
+        path = min(self.farm.hosts[name].states)
+        machine = self.farm.hosts[name].up.machine
+        members = [h for h, m in self.farm.hosts.items() if m.up.machine == machine]
+        rows = [HostRow(h, 1, 0, path if h == name else b"") for h in members]
+        for _ in range(3):
+            self.farm.play(ev.MachineReported(machine, MachineReport(tuple(rows))))
 
     @rule()
     def front_joins(self) -> None:

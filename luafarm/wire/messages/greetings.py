@@ -6,7 +6,7 @@ from typing import Final
 from luafarm.names import Machine
 from luafarm.wire.messages.packed import Packed
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 
 
 class Role(IntEnum):

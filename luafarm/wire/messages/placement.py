@@ -86,6 +86,7 @@ class Place(Packed, frozen=True, tag=23):
     log_bytes: int  # most that comes with one, see `loglines.longest`
     retry_after_s: int
     error: ScriptError | None
+    lent: int = 0  # the last of `hosts`, only for requests that have waited a while
 
 
 class Snapshot(Packed, frozen=True, tag=24):

@@ -100,6 +100,7 @@ class Life(RuleBasedStateMachine):
             1 << 16,
             1,
             None,
+            data.draw(st.integers(0, len(chosen))),
         )
         self.act(self.dispatch.place(message, self.now))
 
