@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from luafarm.ends import Death
+from luafarm.gaps import Gaps
 from luafarm.names import HostId, Pool, RequestId, Script
 from luafarm.wire.messages import HostLost
 from vmhost import deaths
@@ -91,6 +92,7 @@ class Supervisor:
             for number in range(1, pool.plan.hosts + 1):
                 self._seats.append(Seat(pool, number, len(self._seats)))
         self._zygote = _Zygote()
+        self._gaps = Gaps(TICK_S)
         self._is_stopping = False
         self._has_ended = False
         self._exit_code = 0
@@ -313,6 +315,11 @@ class Supervisor:
     ) -> list[Action]:
         seen = dict(readings)
         actions: list[Action] = []
+        gap_s = self._gaps.tick(now)
+        if gap_s:  # who spoke meanwhile was not heard, and may have hung as well
+            self._zygote.due += gap_s
+            for seat in self._seats:
+                seat.renew(gap_s, now)
         for pool in self._pools:
             pool.calm(now)
         for seat in self._seats:

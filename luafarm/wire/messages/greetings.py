@@ -6,7 +6,7 @@ from typing import Final
 from luafarm.names import Machine
 from luafarm.wire.messages.packed import Packed
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 
 
 class Role(IntEnum):
@@ -26,7 +26,7 @@ class Hello(Packed, frozen=True, tag=1):
     role: Role
     name: str
     machine: Machine
-    incarnation: int = 0  # of a supervisor: a random number that its process chose
+    incarnation: int = 0  # a random number that a supervisor's or front's process chose
 
 
 class AnyHello(Packed, frozen=True, forbid_unknown_fields=False, tag=1):

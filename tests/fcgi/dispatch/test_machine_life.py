@@ -33,14 +33,18 @@ class Life(RuleBasedStateMachine):
         self.now = 0.0
         self.hosts: dict[HostId, dict[RequestId, Pending]] = {}
         self.ready: set[HostId] = set()
+        self.away: set[HostId] = set()
         self.open: dict[Pending, None] = {}  # in order of arrival
         self.starts: dict[Pending, int] = {}
+        self.counted: set[RequestId] = set()  # attempts
+        self.came: dict[HostId, int] = {}  # the last run that a host had before it left
 
     def act(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
                 case Send(pending=pending):
                     assert pending in self.open
+                    assert not pending.begun, "a second run of a reply that has begun"
                     assert pending.host is not None
                     assert pending.host.name in self.ready
                     self.hosts[pending.host.name][pending.id] = pending
@@ -70,6 +74,8 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data())
     def host_ready(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.hosts)))
+        if name in self.away:
+            return  # `come_back` is what happens to it
         self.ready.add(name)
         self.act(self.dispatch.host_ready(name, self.now))
 
@@ -106,13 +112,25 @@ class Life(RuleBasedStateMachine):
         return [(h, r) for h, runs in self.hosts.items() for r in runs]
 
     @precondition(lambda self: self.running())
+    @rule(data=st.data())
+    def part(self, data: st.DataObject) -> None:
+        """Have a host send a part of a reply."""
+        name, request = data.draw(st.sampled_from(self.running()))
+        pending = self.dispatch.run(name, request)
+        if name not in self.away and pending is not None:
+            pending.begun = True
+            pending.part_bytes += 1
+
+    @precondition(lambda self: self.running())
     @rule(data=st.data(), service_us=st.sampled_from([5, 60, 20_000]))
     def finish(self, data: st.DataObject, service_us: int) -> None:
         name, request = data.draw(st.sampled_from(self.running()))
+        if name in self.away:
+            return
         expected = self.hosts[name].pop(request)
         found = self.dispatch.finish(name, request, service_us, self.now, ok=True)
         assert found is expected
-        self.starts[expected] += 1
+        self.start(expected)
         if not expected.cancelled:
             del self.open[expected]
         self.act(self.dispatch.fill(name, self.now))
@@ -121,6 +139,9 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data())
     def absent(self, data: st.DataObject) -> None:
         name, request = data.draw(st.sampled_from(self.running()))
+        run = self.dispatch.run(name, request)
+        if name in self.away or run is None or run.begun:
+            return
         del self.hosts[name][request]
         self.act(self.dispatch.absent(name, request, self.now))
 
@@ -134,11 +155,95 @@ class Life(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.hosts)))
         runs = self.hosts.pop(name)
         self.ready.discard(name)
+        self.away.discard(name)
         ids = tuple(runs)[:begun]
         for request in ids:
-            self.starts[runs[request]] += 1
+            self.start(runs[request])
         running = ids[-1] if ids else RequestId(0)
         self.act(self.dispatch.host_lost(name, running, ids, budget, self.now))
+
+    def start(self, pending: Pending) -> None:
+        """Count a run that a host has begun, unless it was counted already."""
+        if pending.id not in self.counted:
+            self.counted.add(pending.id)
+            self.starts[pending] += 1
+
+    @precondition(lambda self: self.hosts)
+    @rule(data=st.data())
+    def lose_without_a_word(self, data: st.DataObject) -> None:
+        """End a host of which nobody knows what it had begun: it may be all."""
+        name = data.draw(st.sampled_from(sorted(self.hosts)))
+        for pending in self.hosts.pop(name).values():
+            self.start(pending)
+        self.ready.discard(name)
+        self.away.discard(name)
+        nobody = RequestId(0)
+        self.act(self.dispatch.host_lost(name, nobody, None, Budget.NONE, self.now))
+
+    @precondition(lambda self: self.hosts)
+    @rule(data=st.data())
+    def broker_says_that_it_is_lost(self, data: st.DataObject) -> None:
+        """Have the broker hear nothing of a host whose connection to here lives."""
+        name = data.draw(st.sampled_from(sorted(self.hosts)))
+        self.dispatch.losses.unlisted(name)
+
+    @precondition(lambda self: self.hosts)
+    @rule(data=st.data(), unsent=st.integers(0, 2))
+    def connection_breaks(self, data: st.DataObject, unsent: int) -> None:
+        name = data.draw(st.sampled_from(sorted(self.hosts)))
+        if name not in self.ready or name in self.away:
+            return
+        self.away.add(name)
+        self.ready.discard(name)
+        waiting = [r for r in self.hosts[name] if r > self.came.get(name, 0)]
+        tail = tuple(waiting[len(waiting) - unsent :]) if unsent else ()
+        for request in tail:
+            del self.hosts[name][request]
+        self.act(self.dispatch.losses.away(name, tail, self.now))
+
+    @precondition(lambda self: self.away)
+    @rule(data=st.data())
+    def nobody_reaches_it_for_long(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.away)))
+        for pending in self.hosts[name].values():
+            self.start(pending)
+        self.act(self.dispatch.losses.unreached(name, self.now))
+
+    @precondition(lambda self: self.away)
+    @rule(
+        data=st.data(),
+        over=st.integers(0, 3),
+        never=st.integers(0, 2),
+        hole=st.booleans(),
+        is_known=st.booleans(),
+    )
+    def come_back(
+        self, data: st.DataObject, over: int, never: int, hole: bool, is_known: bool
+    ) -> None:
+        """Have a host tell over another connection what came, and what goes on."""
+        name = data.draw(st.sampled_from(sorted(self.away)))
+        runs = self.hosts[name]
+        wanted = self.dispatch.losses.wanted(name) or ()
+        fresh = [r for r in runs if r > self.came.get(name, 0)]
+        lost = fresh[max(len(fresh) - never, 0) :] if is_known else fresh
+        came = [r for r in runs if r not in lost]
+        if not is_known:
+            came, over = [], 0
+        ended, going = came[:over], came[over:]
+        for request in [*ended, *([] if is_known else list(runs))]:
+            self.start(runs[request])
+        received = self.dispatch.losses.sent(name) - len(lost) if is_known else -1
+        rows: dict[RequestId, int] = {}
+        for request in going:
+            if request not in wanted and not data.draw(st.booleans()):
+                continue  # it waited there, and was dropped
+            run = runs[request]
+            rows[request] = (run.part_bytes if run.begun else -1) + hole
+        self.hosts[name] = {r: runs[r] for r in rows}
+        self.came[name] = max([self.came.get(name, 0), *runs], default=0)
+        self.away.discard(name)
+        self.ready.add(name)
+        self.act(self.dispatch.losses.recalled(name, received, rows, self.now))
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
