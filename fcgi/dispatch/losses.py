@@ -132,7 +132,7 @@ class Losses:
         for pending in over:
             if pending.cancelled:
                 continue
-            if 0 <= received < pending.serial:  # it never came
+            if 0 <= received < pending.serial and not pending.begun:  # it never came
                 actions += self._binding.again(pending, now)
             else:
                 actions += self._once_more(pending, now)

@@ -131,7 +131,7 @@ class ZmtpLink:
         while True:
             sock = _new_socket(endpoint)
             try:
-                await asyncio.wait_for(self._connect(sock, endpoint), _CONNECT_S)
+                await self._connect(sock, endpoint)
                 connection = self._new_stream(sock.fileno())
                 connection.open()
             except OSError as error:  # a timeout among them
@@ -165,7 +165,8 @@ class ZmtpLink:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             keepalive.keep(sock)
             address = parse_host_port(endpoint.removeprefix(_TCP))
-            await self._loop.sock_connect(sock, address)
+            connecting = self._loop.sock_connect(sock, address)
+            await asyncio.wait_for(connecting, _CONNECT_S)
 
     def _wake(self) -> None:
         """Take what has come in, unless a further share is asked for already."""

@@ -10,7 +10,7 @@ from fcgi.dispatch.machine import Dispatch
 from fcgi.dispatch.tables import Pending
 from luafarm.ends import Budget
 from luafarm.names import RequestId
-from luafarm.wire.messages import SAFE
+from luafarm.wire.messages import SAFE, Verdict
 from tests.fcgi.dispatch.test_machine import (
     ONE,
     A,
@@ -185,6 +185,18 @@ def test_a_client_that_left_while_its_host_was_away_wants_nothing() -> None:
     assert dispatch.losses.wanted(A) == (kept.id,)
     assert shown(back(dispatch)) == [("answer", Refusal.HOST_LOST, kept)]
     assert dispatch.running == 0
+    dispatch.check()
+
+
+def test_what_is_forgotten_while_a_run_is_away_is_so_again_after_it() -> None:
+    dispatch, [pending] = running(SAFE)
+    cut(dispatch)
+    dispatch.losses.unlisted(A)
+    dispatch.losses.unlisted(B)
+    dispatch.place(place(ONE, verdict=Verdict.MISSING), 1.1)
+    for number in range(5000):
+        dispatch.place(place(b"/%d" % number, verdict=Verdict.MISSING), 1.1)
+    assert shown(back(dispatch)) == [("answer", Refusal.NOT_FOUND, pending)]
     dispatch.check()
 
 

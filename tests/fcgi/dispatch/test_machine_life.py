@@ -2,8 +2,15 @@
 
 from itertools import count
 
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from fcgi.dispatch.actions import Action, CancelRun, Refuse, Send
 from fcgi.dispatch.machine import Dispatch
@@ -13,6 +20,24 @@ from luafarm.names import Epoch, HostId, Pool, RequestId, Script
 from luafarm.wire.messages import SAFE, Place, Verdict
 
 SCRIPTS = [b"/s/a.lua", b"/s/b.lua", b"/s/c.lua"]
+
+
+def placed(
+    script: bytes, asked: bytes, *hosts: HostId, verdict: Verdict = Verdict.READY
+) -> Place:
+    return Place(
+        asked,
+        Script(script),
+        Pool("p"),
+        verdict,
+        Epoch(1),
+        hosts,
+        1000,
+        1 << 20,
+        1 << 16,
+        1,
+        None,
+    )
 
 
 class Life(RuleBasedStateMachine):
@@ -39,6 +64,27 @@ class Life(RuleBasedStateMachine):
         self.counted: set[RequestId] = set()  # attempts
         self.came: dict[HostId, int] = {}  # the last run that a host had before it left
 
+    @initialize(is_warm=st.booleans())
+    def begin(self, is_warm: bool) -> None:
+        """Begin with nothing, or with two hosts that have all scripts."""
+        if not is_warm:
+            return
+        for _ in range(2):
+            self.come_and_serve_all()
+
+    @precondition(lambda self: len(self.hosts) < 4)
+    @rule()
+    def come_and_serve_all(self) -> None:
+        """Have a new host serve all scripts, beside those that are there."""
+        name = HostId(f"h{next(self.names)}")
+        self.hosts[name] = {}
+        assert self.dispatch.host_up(name)
+        self.ready.add(name)
+        self.act(self.dispatch.host_ready(name, self.now))
+        names = sorted(self.hosts)
+        for script in SCRIPTS:
+            self.act(self.dispatch.place(placed(script, script, *names), self.now))
+
     def act(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
@@ -55,7 +101,16 @@ class Life(RuleBasedStateMachine):
                 case _:
                     pass
 
-    @rule(script=st.sampled_from(SCRIPTS), safe=st.booleans(), extra=st.booleans())
+    @rule(
+        script=st.sampled_from(SCRIPTS),
+        safe=st.booleans(),
+        extra=st.booleans(),
+        count=st.integers(1, 3),
+    )
+    def arrive_some(self, script: bytes, safe: bool, extra: bool, count: int) -> None:
+        for _ in range(count):
+            self.arrive(script, safe, extra)
+
     def arrive(self, script: bytes, safe: bool, extra: bool) -> None:
         path = script + b"/info" if extra else script
         flags = SAFE if safe else 0
@@ -82,7 +137,7 @@ class Life(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         script=st.sampled_from(SCRIPTS),
-        verdict=st.sampled_from(list(Verdict)),
+        verdict=st.sampled_from([*list(Verdict), *[Verdict.READY] * 6]),
         extra=st.booleans(),
     )
     def place(
@@ -93,19 +148,7 @@ class Life(RuleBasedStateMachine):
             names = st.sampled_from(sorted(self.hosts))
             chosen = data.draw(st.lists(names, unique=True))
         asked = script + b"/info" if extra else script
-        message = Place(
-            asked,
-            Script(script),
-            Pool("p"),
-            verdict,
-            Epoch(1),
-            tuple(chosen),
-            1000,
-            1 << 20,
-            1 << 16,
-            1,
-            None,
-        )
+        message = placed(script, asked, *chosen, verdict=verdict)
         self.act(self.dispatch.place(message, self.now))
 
     def running(self) -> list[tuple[HostId, RequestId]]:
@@ -148,16 +191,22 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.hosts)
     @rule(
         data=st.data(),
-        begun=st.integers(0, 3),
-        budget=st.sampled_from([Budget.WALL, Budget.NONE]),
+        begun=st.sampled_from([None, 0, 1, 2, 3]),
+        budget=st.sampled_from([Budget.WALL, Budget.NONE, Budget.NONE]),
+        is_busy=st.booleans(),
     )
-    def lose(self, data: st.DataObject, begun: int, budget: Budget) -> None:
+    def lose(
+        self, data: st.DataObject, begun: int | None, budget: Budget, is_busy: bool
+    ) -> None:
+        """End a host; begun: runs that its scoreboard names, None: nobody knows."""
+        if is_busy:
+            self.arrive(SCRIPTS[0], data.draw(st.booleans()), extra=False)
         name = data.draw(st.sampled_from(sorted(self.hosts)))
         runs = self.hosts.pop(name)
         self.ready.discard(name)
         self.away.discard(name)
-        ids = tuple(runs)[:begun]
-        for request in ids:
+        ids = None if begun is None else tuple(runs)[:begun]
+        for request in runs if ids is None else ids:
             self.start(runs[request])
         running = ids[-1] if ids else RequestId(0)
         self.act(self.dispatch.host_lost(name, running, ids, budget, self.now))
@@ -170,57 +219,47 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.hosts)
     @rule(data=st.data())
-    def lose_without_a_word(self, data: st.DataObject) -> None:
-        """End a host of which nobody knows what it had begun: it may be all."""
-        name = data.draw(st.sampled_from(sorted(self.hosts)))
-        for pending in self.hosts.pop(name).values():
-            self.start(pending)
-        self.ready.discard(name)
-        self.away.discard(name)
-        nobody = RequestId(0)
-        self.act(self.dispatch.host_lost(name, nobody, None, Budget.NONE, self.now))
-
-    @precondition(lambda self: self.hosts)
-    @rule(data=st.data())
     def broker_says_that_it_is_lost(self, data: st.DataObject) -> None:
         """Have the broker hear nothing of a host whose connection to here lives."""
         name = data.draw(st.sampled_from(sorted(self.hosts)))
         self.dispatch.losses.unlisted(name)
 
-    @precondition(lambda self: self.hosts)
-    @rule(data=st.data(), unsent=st.integers(0, 2))
-    def connection_breaks(self, data: st.DataObject, unsent: int) -> None:
-        name = data.draw(st.sampled_from(sorted(self.hosts)))
-        if name not in self.ready or name in self.away:
-            return
+    @precondition(lambda self: self.ready)
+    @rule(data=st.data(), unsent=st.integers(0, 2), busy=st.integers(0, 3))
+    def connection_breaks(self, data: st.DataObject, unsent: int, busy: int) -> None:
+        for _ in range(busy):  # so that there is something to lose, mostly
+            self.arrive(SCRIPTS[0], data.draw(st.booleans()), extra=False)
+        name = data.draw(st.sampled_from(sorted(self.ready)))
         self.away.add(name)
         self.ready.discard(name)
         waiting = [r for r in self.hosts[name] if r > self.came.get(name, 0)]
         tail = tuple(waiting[len(waiting) - unsent :]) if unsent else ()
+        tail = tuple([r for r in tail if not self.hosts[name][r].begun])
         for request in tail:
             del self.hosts[name][request]
         self.act(self.dispatch.losses.away(name, tail, self.now))
 
     @precondition(lambda self: self.away)
-    @rule(data=st.data())
-    def nobody_reaches_it_for_long(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), is_long=st.sampled_from([True, False, False, False]))
+    def nobody_reaches_it_for_long(self, data: st.DataObject, is_long: bool) -> None:
+        if not is_long:
+            self.come_back(data)
+            return
         name = data.draw(st.sampled_from(sorted(self.away)))
         for pending in self.hosts[name].values():
             self.start(pending)
         self.act(self.dispatch.losses.unreached(name, self.now))
 
     @precondition(lambda self: self.away)
-    @rule(
-        data=st.data(),
-        over=st.integers(0, 3),
-        never=st.integers(0, 2),
-        hole=st.booleans(),
-        is_known=st.booleans(),
-    )
-    def come_back(
-        self, data: st.DataObject, over: int, never: int, hole: bool, is_known: bool
-    ) -> None:
+    @rule(data=st.data())
+    def it_is_there_again(self, data: st.DataObject) -> None:
+        self.come_back(data)
+
+    def come_back(self, data: st.DataObject) -> None:
         """Have a host tell over another connection what came, and what goes on."""
+        over = data.draw(st.integers(0, 3))
+        never = data.draw(st.integers(0, 2))
+        hole, is_known = data.draw(st.booleans()), data.draw(st.booleans())
         name = data.draw(st.sampled_from(sorted(self.away)))
         runs = self.hosts[name]
         wanted = self.dispatch.losses.wanted(name) or ()
@@ -228,7 +267,7 @@ class Life(RuleBasedStateMachine):
         lost = fresh[max(len(fresh) - never, 0) :] if is_known else fresh
         came = [r for r in runs if r not in lost]
         if not is_known:
-            came, over = [], 0
+            came = []
         ended, going = came[:over], came[over:]
         for request in [*ended, *([] if is_known else list(runs))]:
             self.start(runs[request])
@@ -252,7 +291,10 @@ class Life(RuleBasedStateMachine):
         del self.open[pending]
         self.act(self.dispatch.cancel(pending))
 
-    @rule(script=st.sampled_from(SCRIPTS), with_hosts=st.booleans())
+    @rule(
+        script=st.sampled_from(SCRIPTS),
+        with_hosts=st.sampled_from([True, True, True, False]),
+    )
     def snapshot(self, script: bytes, with_hosts: bool) -> None:
         hosts = tuple(self.hosts) if with_hosts else ()
         message = Place(
@@ -294,3 +336,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=300, stateful_step_count=40)
