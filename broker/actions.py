@@ -7,6 +7,7 @@ from luafarm.wire.messages import (
     Aliases,
     Dependency,
     HostLost,
+    HostUnlisted,
     HostUp,
     Limits,
     Place,
@@ -50,7 +51,7 @@ class Tell:
     """Send a message to this front; to all of them when it is empty."""
 
     front: bytes
-    message: Place | HostUp | HostLost | Snapshot | Aliases
+    message: Place | HostUp | HostLost | HostUnlisted | Snapshot | Aliases
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class Adoption:
         if host is None:
             return
         self.news_at = self._step.now
+        host.is_reached = True
         told = {row.script: row.epoch for row in event.states}
         if not self._suspicion.admits(host, event.states):
             return

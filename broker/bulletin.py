@@ -19,6 +19,7 @@ from luafarm.wire import loglines
 from luafarm.wire.messages import (
     Aliases,
     HostLost,
+    HostUnlisted,
     HostUp,
     Place,
     ScriptError,
@@ -140,7 +141,7 @@ class Bulletin:
         self._aliases = aliases
         self.tell(Aliases(aliases))
 
-    def tell(self, message: Place | HostUp | HostLost | Aliases) -> None:
+    def tell(self, message: Place | HostUp | HostLost | HostUnlisted | Aliases) -> None:
         """Tell all fronts."""
         if self.is_open:
             self._step.out.append(Tell(b"", message))

@@ -18,12 +18,13 @@ from broker.liability import Liability
 from broker.recycling import Recycling
 from broker.suspicion import Suspicion
 from broker.tables import Host, Record
-from luafarm.ends import EXHAUSTING, Closing, Death
-from luafarm.names import HostId, Machine, RequestId, Script
-from luafarm.wire.messages import HostLost
+from luafarm.ends import EXHAUSTING, Closing
+from luafarm.names import HostId, Machine, Script
+from luafarm.wire.messages import HostLost, HostUnlisted
 
 MACHINE_SILENCE_S: Final = 5.0
-"""A supervisor that is silent for this long is gone, and its VM hosts with it."""
+"""A supervisor that is silent for this long hangs, or is gone with its VM hosts; those
+that the broker reaches itself serve on, the others get nothing new."""
 
 _LOST_LOADS: Final = 2
 """A generation whose loading ended as often for reasons that may not be its own is
@@ -57,6 +58,8 @@ class Census:
         self._liability = liability
         #: when each supervisor was heard last
         self.machines: dict[Machine, float] = {}
+        #: machines with hosts whose supervisor has been silent for too long
+        self._silent: set[Machine] = set()
         #: since when each has been heard, of one supervisor and never silent for long
         self._met: dict[Machine, float] = {}
         #: scripts with an order that could not be sent, to be given again
@@ -90,6 +93,7 @@ class Census:
     def _hear(self, machine: Machine) -> None:
         if machine not in self.machines:
             self.meet(machine)
+            self._silent.discard(machine)
         self.machines[machine] = self._step.now
 
     def is_fresh(self, machine: Machine, now: float) -> bool:
@@ -120,6 +124,12 @@ class Census:
             record.last_stop = f"{lost.reason}: {lost.detail}"
         self._forget(host, lost)
 
+    def unreached(self, name: HostId) -> None:
+        """Take note that the connection to a host is lost."""
+        host = self._farm.roster.hosts.get(name)
+        if host is not None:
+            host.is_reached = False
+
     def _reject(self, host: Host, lost: HostLost) -> bool:
         """Do not load at once again what was fatal to load.
 
@@ -149,7 +159,7 @@ class Census:
         self._convergence.reject(record, generation, error)
         return record.current is not None
 
-    def _forget(self, host: Host, lost: HostLost) -> None:
+    def _forget(self, host: Host, news: HostLost | HostUnlisted) -> None:
         farm = self._farm
         self._step.count("hosts_lost")
         farm.roster.leave(host)
@@ -168,7 +178,7 @@ class Census:
             if self._recycling.is_hot(record):
                 hot.append(record)
             farm.lose(state)
-        farm.bulletin.tell(lost)
+        farm.bulletin.tell(news)
         self._step.out.append(Forget(host.id))
         for script in farm.fences.lost(host.id):
             self._convergence.answer_tickets(script)
@@ -199,10 +209,10 @@ class Census:
         self._hear(machine)
         for host in self._farm.roster.of_machine(machine):
             if host.id not in named:
-                self._forget_silent(host, "its supervisor does not have it")
+                self._unlist(host)
 
     def tick(self) -> None:
-        """Give orders again; lose the hosts of machines that are silent."""
+        """Give orders again; unlist hosts of which nobody is heard."""
         unsent, self._unsent = self._unsent, {}
         for record in unsent.values():
             self._convergence.tend(record)
@@ -212,16 +222,31 @@ class Census:
                 continue
             del self.machines[machine]
             del self._met[machine]
+            self._silent.add(machine)
+            text = f"its supervisor was silent for {MACHINE_SILENCE_S:.0f} s"
             self._step.log(
-                "warning", f"machine={machine} is silent: its hosts are lost"
+                "warning",
+                f"machine={machine} {text}; its VM hosts serve on while they answer",
             )
-            for host in self._farm.roster.of_machine(machine):
-                text = f"its supervisor was silent for {MACHINE_SILENCE_S:.0f} s"
-                self._forget_silent(host, text)
+        for machine in list(self._silent):
+            hosts = self._farm.roster.of_machine(machine)
+            for host in hosts:
+                if not host.is_reached or host.accused_at:
+                    self._unlist(host)
+            if not hosts:
+                self._silent.discard(machine)
 
-    def _forget_silent(self, host: Host, why: str) -> None:
-        nobody, nothing = RequestId(0), Script(b"")
-        self._forget(host, HostLost(host.id, nobody, (), nothing, Death.SILENT, why))
+    def renew(self) -> None:
+        """Hear all supervisors as if for the first time: this broker was stopped."""
+        for machine in self.machines:
+            self.machines[machine] = self._step.now
+
+    def _unlist(self, host: Host) -> None:
+        """Forget a host of which nobody says how it ended.
+
+        What it runs is not told to be over: it may live, and fronts may reach it.
+        """
+        self._forget(host, HostUnlisted(host.id))
 
     def accused(self, event: Accused) -> None:
         """Have a host killed that breaks the protocol."""

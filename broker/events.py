@@ -127,6 +127,13 @@ class HostLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class HostUnreached:
+    """The connection to a VM host is lost; `Inventoried` follows when it is again."""
+
+    host: HostId
+
+
+@dataclass(frozen=True, slots=True)
 class Accused:
     """A front says that a host breaks the protocol."""
 
@@ -226,6 +233,7 @@ Event = (
     | HostJoined
     | Inventoried
     | HostLeft
+    | HostUnreached
     | Accused
     | SupervisorChanged
     | MachineReported

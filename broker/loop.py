@@ -14,14 +14,14 @@ import signal
 import time
 from collections import deque
 from pathlib import Path
-from typing import Final, assert_never
+from typing import assert_never
 
 import zmq
 
 from broker import actions as act
 from broker import events as ev
 from broker.library.tree import Library
-from broker.machine import Broker
+from broker.machine import TICK_S, Broker
 from broker.peers import zmqlink
 from broker.peers.callers import NAME, Callers
 from broker.peers.hosts import Hosts
@@ -49,8 +49,6 @@ from luafarm.wire.messages import (
 )
 
 logger = logging.getLogger(f"luafarm.{__name__}")
-
-TICK_S: Final = 0.1
 
 
 class Loop:

@@ -29,6 +29,7 @@ from broker.events import (
     FrontLeft,
     HostJoined,
     HostLeft,
+    HostUnreached,
     Inventoried,
     LoadFailed,
     MachineReported,
@@ -53,9 +54,11 @@ from broker.story import Story
 from broker.suspicion import Suspicion
 from broker.tables import Key, State
 from luafarm.config.settings import Settings
+from luafarm.gaps import Gaps
 from luafarm.names import Script
 from luafarm.wire.messages import UseRow
 
+TICK_S: Final = 0.1  # between two `Ticked`
 FRONT_SILENCE_S: Final = 10.0
 
 _MOST_EARLY: Final = 10_000  # questions that wait until fronts may be told anything
@@ -114,6 +117,7 @@ class Broker:
         self._takeover_s = settings.broker.takeover
         self._opens_at = now + self._takeover_s
         self._early: list[Missed | Preloaded] = []
+        self._gaps = Gaps(TICK_S)
         self.story = Story()
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -157,6 +161,8 @@ class Broker:
                 self._adoption.inventoried(event)
             case HostLeft():
                 self.census.left(event.lost)
+            case HostUnreached(host):
+                self.census.unreached(host)
             case Accused():
                 self.census.accused(event)
             case FrontJoined():
@@ -269,6 +275,11 @@ class Broker:
     # -- time ------------------------------------------------------------------------
 
     def _ticked(self) -> None:
+        if self._gaps.tick(self._step.now):
+            # who spoke meanwhile was not heard: nobody is accused of that
+            self.census.renew()
+            for front in self.fronts.values():
+                front.heard_at = self._step.now
         self.allocation.grow_up()
         self.allocation.top_up_short()
         self._suspicion.tick()

@@ -68,9 +68,13 @@ class Supervisors:
         holder = self._holders.get(machine)
         return None if holder is None else holder.peer
 
-    def forget_silent(self, now: float) -> None:
-        """Free the names of those that have been silent for too long."""
+    def forget_silent(self, now: float, fresh: float = 0.0) -> None:
+        """Free the names of those that have been silent for too long.
+
+        fresh: before it nobody could be heard, because who listens was stopped.
+        """
         for machine, holder in list(self._holders.items()):
+            holder.heard_at = max(holder.heard_at, fresh)
             if self._is_silent(holder, now):
                 del self._holders[machine]
 

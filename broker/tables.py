@@ -165,6 +165,8 @@ class Host:
         self.lane = lane
         #: told its inventory: may be given states
         self.is_known = False
+        #: the broker's own connection to it lives
+        self.is_reached = False
         #: in the list of those that may be given states; -1: not there
         self.place = -1
         #: gets nothing new, as it is replaced soon

@@ -61,13 +61,18 @@ class Answers:
         number, outcome, head, body, log, error, service_us = row
         request = RequestId(number)
         if outcome == Outcome.ABSENT:
-            self._run(name, request, "an answer")
+            run = self._run(name, request, "an answer")
+            if run is None:
+                return
+            if run.begun:
+                raise ProtocolError("no state for a run of which it sent a part")
             self._act(self._dispatch.absent(name, request, now))
             return
         is_ok = outcome == Outcome.OK
         pending = self._dispatch.finish(name, request, service_us, now, ok=is_ok)
         if pending is None:
-            raise ProtocolError("an answer to a request that it does not have")
+            self._run(name, request, "an answer")
+            return
         if pending.cancelled:
             return
         try:
@@ -95,6 +100,8 @@ class Answers:
     def part(self, name: HostId, part: Part) -> None:
         """Take a part of a reply. Raise ProtocolError."""
         pending = self._run(name, part.request, "a part of a reply")
+        if pending is None:
+            return
         conduct.check_part(pending, part.head, part.chunk, part.log)
         if pending.cancelled:
             return
@@ -114,6 +121,8 @@ class Answers:
         taken, send: of its connection.
         """
         pending = self._run(name, want.request, "an ask for the body")
+        if pending is None:
+            return
         conduct.check_want(pending, want, taken)
         data = b""
         if not pending.cancelled:
@@ -131,10 +140,13 @@ class Answers:
         """Tell what of the scripts' logs was left out; now and then."""
         self._script_log.tick(now)
 
-    def _run(self, name: HostId, request: RequestId, what: str) -> Pending:
-        """Return a run of this host. Raise ProtocolError when it has no such."""
+    def _run(self, name: HostId, request: RequestId, what: str) -> Pending | None:
+        """Return a run of this host; None: it is over, and this comes too late.
+
+        Raise ProtocolError when it never had such.
+        """
         pending = self._dispatch.run(name, request)
-        if pending is None:
+        if pending is None and not self._dispatch.losses.is_late(name, request):
             raise ProtocolError(f"{what} to a request that it does not have")
         return pending
 

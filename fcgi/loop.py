@@ -20,6 +20,7 @@ from fcgi.service import Service
 from fcgi.terms import Terms
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
+from luafarm.gaps import GAP_S
 from luafarm.keys import curve
 from luafarm.process import limits, privileges, rundir
 from luafarm.process.pulse import Pulse
@@ -28,7 +29,6 @@ from luafarm.process.sockets import Listening
 logger = logging.getLogger("luafarm.front")
 
 POLL_S: Final = 0.01
-PAUSE_S: Final = 1.0  # between two polls: more is a process that was stopped
 READY_S: Final = 2.0
 """Until then a front that starts waits for what the broker knows, and leaves new
 connections to other fronts, which know already."""
@@ -183,7 +183,7 @@ class _Front:
         # polled: an event would tie service and listeners for the sake of the end
         while service.outstanding or connections:
             now = loop.time()
-            spent_s += min(now - looked_at, PAUSE_S)
+            spent_s += min(now - looked_at, GAP_S)
             looked_at = now
             if spent_s >= seconds or (until_stopped and self._is_stopping):
                 break

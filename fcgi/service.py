@@ -29,6 +29,7 @@ from fcgi.hosts.vmhosts import VmHosts
 from luafarm.config.settings import Settings
 from luafarm.ends import Budget
 from luafarm.errors import ProtocolError
+from luafarm.gaps import Gaps
 from luafarm.keys import curve
 from luafarm.names import HostId, Machine, RequestId
 from luafarm.wire import codec
@@ -37,10 +38,12 @@ from luafarm.wire.messages import (
     Cancel,
     Dones,
     HostLost,
+    HostUnlisted,
     HostUp,
     Message,
     Part,
     Place,
+    Recalled,
     Refused,
     Report,
     RunRow,
@@ -91,6 +94,7 @@ class Service:
         self._last_report = 0.0
         self._overloaded = 0  # requests, of which the log was told
         self._overloaded_at = -CALM_S
+        self._gaps = Gaps(TICK_S)
         self.knows_farm = False  # a broker has told everything
         self._broker = Broker(self._context, broker, self._news)
         self._hosts = VmHosts(self._context, settings, self, self._broker.say)
@@ -177,12 +181,8 @@ class Service:
         batches = self._batches
         self._batches = {}
         for name, rows in batches.items():
-            if self._hosts.send(name, codec.encode_runs(rows)):
-                continue
-            now = time.monotonic()
-            self._dispatch.host_suspect(name)
-            for row in rows:
-                self._act(self._dispatch.absent(name, RequestId(row[0]), now))
+            if not self._hosts.send(name, codec.encode_runs(rows)):
+                self._away(name, rows)
 
     def _set_alarm(self) -> None:
         due = self._dispatch.wake_at()
@@ -200,9 +200,14 @@ class Service:
 
     def _tick(self) -> None:
         now = time.monotonic()
+        gap_s = self._gaps.tick(now)
+        if gap_s:
+            self._dispatch.woke(gap_s, now)
+            self._hosts.woke(now)
         self._act(self._dispatch.tick(now))
         self._answers.tick(now)
         self._tell_of_overload(now)
+        self._hosts.tick(now)
         uses, stops = self._dispatch.take_uses(now), self._answers.take_stops()
         if uses or stops or now - self._last_report >= REPORT_S:
             self._last_report = now
@@ -234,11 +239,13 @@ class Service:
                 self._hosts.up(message)
             case HostLost():
                 self._hosts.lost(message)
+            case HostUnlisted(host):
+                self._hosts.unlisted(host)
             case Snapshot(hosts, places, aliases):
                 self._dispatch.realign(aliases)
-                for host in hosts:
-                    self._hosts.up(host)
-                self._hosts.only({host.host for host in hosts})
+                for up in hosts:
+                    self._hosts.up(up)
+                self._hosts.only({up.host for up in hosts})
                 self._act(self._dispatch.snapshot(places, time.monotonic()))
                 self.knows_farm = True
             case Aliases(aliases):
@@ -254,22 +261,41 @@ class Service:
         """Take note of a host; see `fcgi.hosts.vmhosts.Owner`."""
         self._dispatch.host_up(name)
 
-    def host_suspect(self, name: HostId) -> None:
-        """Send a host nothing more; its end will be told."""
-        self._dispatch.host_suspect(name)
+    def host_away(self, name: HostId) -> None:
+        """Send a host nothing more; its end, or its return, will be told."""
+        self._away(name, self._batches.pop(name, []))
+
+    def host_back(self, name: HostId) -> None:
+        """Send a host something again."""
+        self._act(self._dispatch.host_ready(name, time.monotonic()))
+
+    def host_unlisted(self, name: HostId) -> None:
+        """Send a host nothing new."""
+        self._dispatch.losses.unlisted(name)
+
+    def host_unreached(self, name: HostId) -> None:
+        """Answer the runs of a host that is away for too long, and may live."""
+        self._act(self._dispatch.losses.unreached(name, time.monotonic()))
+
+    def has_runs(self, name: HostId) -> bool:
+        """Return whether a host has still to answer something."""
+        return self._dispatch.losses.has_runs(name)
+
+    def _away(self, name: HostId, unsent: list[RunRow]) -> None:
+        requests = tuple([RequestId(row[0]) for row in unsent])
+        self._act(self._dispatch.losses.away(name, requests, time.monotonic()))
 
     def host_gone(
         self,
         name: HostId,
         running: RequestId | None,
-        begun: tuple[RequestId, ...],
+        begun: tuple[RequestId, ...] | None,
         budget: Budget,
     ) -> None:
-        """Take a host out; running: what it ran, None: the oldest that it had."""
-        self._batches.pop(name, None)
+        """Take a host out; see `fcgi.hosts.vmhosts.Owner`."""
+        self.host_away(name)
         if running is None:
             running = self._dispatch.oldest_run(name)
-            begun = (running,)
         now = time.monotonic()
         self._act(self._dispatch.host_lost(name, running, begun, budget, now))
 
@@ -293,7 +319,18 @@ class Service:
         match message:
             case Welcome():
                 self._hosts.conduct(name).welcome(message)
-                self._act(self._dispatch.host_ready(name, now))
+                wanted = self._dispatch.losses.wanted(name)
+                if wanted is None:
+                    self._hosts.answered(name)
+                    self._act(self._dispatch.host_ready(name, now))
+                else:
+                    self._hosts.recall(name, wanted)
+            case Recalled(received):
+                losses = self._dispatch.losses
+                asked = self._hosts.conduct(name)
+                going = asked.recalled(message, losses.sent(name))
+                self._hosts.answered(name)
+                self._act(losses.recalled(name, received, going, now))
             case Part():
                 self._answers.part(name, message)
             case Want():

@@ -21,7 +21,7 @@ from broker import events as ev
 from broker.census import MACHINE_SILENCE_S
 from broker.library.resting import Rest
 from broker.library.tree import Library
-from broker.machine import Broker
+from broker.machine import TICK_S, Broker
 from broker.peers import zmqlink
 from broker.peers.announced import fault
 from broker.peers.outside import Outside
@@ -29,6 +29,7 @@ from broker.resolve import shown
 from broker.status import status
 from broker.supervisors import Speaker, Supervisors
 from luafarm.errors import ProtocolError
+from luafarm.gaps import Gaps
 from luafarm.keys.badges import WORDS, Badges
 from luafarm.names import HostId, Machine
 from luafarm.process.complaints import Complaints
@@ -107,6 +108,7 @@ class Callers:
         #: how many of them there are with each key
         self._with_key: Counter[str] = Counter()
         self._supervisors = Supervisors(MACHINE_SILENCE_S)
+        self._gaps = Gaps(TICK_S)
         self._tickets: dict[bytes, bytes] = {}
         self._next_ticket = 0
         #: reloads that wait until the broker knows what hosts hold
@@ -146,21 +148,20 @@ class Callers:
             for peer, path, is_waiting in early:
                 self._reload(peer, path, is_waiting=is_waiting)
         now = time.monotonic()
-        self._supervisors.forget_silent(now)
-        silent = now - _SILENT_S
+        fresh = now if self._gaps.tick(now) else 0.0  # nobody was heard before it
+        self._supervisors.forget_silent(now, fresh)
         for peer, caller in list(self._callers.items()):
+            caller.heard_at = max(caller.heard_at, fresh)
             if caller.is_behind:
                 snapshot = self._broker.farm.bulletin.snapshot()
                 caller.is_behind = zmqlink.send(self._router, peer, snapshot) is False
-            elif caller.heard_at < silent:
+            elif caller.heard_at < now - _SILENT_S:
                 self._forget(peer)
 
     def _forget(self, peer: bytes) -> None:
         caller = self._callers.pop(peer, None)
         if caller is not None:
-            self._with_key[caller.key] -= 1
-            if not self._with_key[caller.key]:
-                del self._with_key[caller.key]
+            self._with_key -= Counter([caller.key])  # keeps what is more than 0
 
     # -- from them -------------------------------------------------------------------
 

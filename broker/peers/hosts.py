@@ -21,6 +21,7 @@ from broker.peers.zmtplink import IPC, ZmtpLink
 from broker.scriptlog import ScriptLog
 from luafarm.errors import ProtocolError
 from luafarm.keys import curve
+from luafarm.keys.handshakes import Change
 from luafarm.names import HostId
 from luafarm.process.complaints import Complaints
 from luafarm.wire import codec
@@ -225,7 +226,12 @@ class Hosts:
 
     def _reconnected(self, peer: Peer) -> None:
         now = time.monotonic()
-        if isinstance(peer.link, zmqlink.KeyLink) and peer.link.reconnected(now):
+        if not isinstance(peer.link, zmqlink.KeyLink):
+            return
+        changes = peer.link.changes(now)
+        if Change.LOST in changes:
+            self._tell(ev.HostUnreached(peer.up.host))
+        if Change.MADE in changes:
             peer.is_welcome = False
             peer.asked_at = None
             peer.greeted_at = 0.0
@@ -287,6 +293,7 @@ class Hosts:
             if peer.handle is not None:
                 self._poll(peer, None)
                 peer.lost_at = now
+                self._tell(ev.HostUnreached(peer.up.host))
         elif wait_s > 0.0:
             self._poll(peer, None)
             self._paused[host] = now + wait_s

@@ -136,13 +136,13 @@ class KeyLink:
                 f"the limit is {self._most_unheard}"
             )
 
-    def reconnected(self, now: float) -> bool:
-        """Say whether the connection was made (again) since the last call."""
+    def changes(self, now: float) -> list[Change]:
+        """Return what became of the connection since the last call."""
         changes = self._handshakes.read(now)
         if self._handshakes.connections != self._connections:
             self._connections = self._handshakes.connections
             self._count(self._handshakes.fd)
-        return Change.MADE in changes
+        return changes
 
     def _count(self, fd: int) -> None:
         """Count what comes in on this descriptor; -1: on none."""

@@ -63,7 +63,9 @@ class Binding:
             host = choose(entry, now)
             if host is not None:
                 return [self._send(pending, entry, host, now)]
-        return self._hold(pending, entry, now)
+        actions = self._hold(pending, entry, now)
+        self._catalogue.rest(entry)  # it may have been forgotten meanwhile
+        return actions
 
     def fill(self, host: Host, now: float) -> list[Action]:
         """Give a host what waits for it, as far as it has room."""

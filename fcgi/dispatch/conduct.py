@@ -19,8 +19,9 @@ from fcgi.dispatch.tables import Pending
 from luafarm.allowance import Allowance
 from luafarm.config.settings import PoolSettings, Settings
 from luafarm.errors import ProtocolError
+from luafarm.names import RequestId
 from luafarm.wire import loglines
-from luafarm.wire.messages import PROTOCOL, Role, Want, Welcome
+from luafarm.wire.messages import PROTOCOL, Recalled, Role, Want, Welcome
 
 MAX_PIECE: Final = 256 * 1024
 """Bytes of a body in one message: a VM host asks for no more at a time."""
@@ -45,6 +46,7 @@ class Conduct:
 
     def __init__(self) -> None:
         self._is_greeted = False  # and has not answered yet
+        self._is_asked = False  # what became of its runs, and has not answered yet
         self._idle = Allowance(IDLE_AT_ONCE, IDLE_PER_S)
 
     def greet(self) -> None:
@@ -61,6 +63,22 @@ class Conduct:
         if not self._is_greeted:
             raise ProtocolError("a Welcome without a Hello")
         self._is_greeted = False
+
+    def ask(self) -> None:
+        """Take note that it is asked what became of its runs."""
+        self._is_asked = True
+
+    def recalled(self, message: Recalled, sent: int) -> dict[RequestId, int]:
+        """Return its runs that go on, of those that it was sent. Raise ProtocolError.
+
+        They are named with the bytes of their replies that it sent in parts, or -1.
+        """
+        if not self._is_asked:
+            raise ProtocolError("what became of its runs, which nobody asked for")
+        self._is_asked = False
+        if message.received > sent:
+            raise ProtocolError(f"{message.received} runs came; it was sent {sent}")
+        return {RequestId(request): size for request, size in message.going}
 
     def idle(self, now: float) -> None:
         """Take a message without content. Raise ProtocolError at one too many."""
@@ -112,6 +130,13 @@ def check_want(pending: Pending, want: Want, taken: int) -> None:
         )
     size = pending.data_bytes if stream else pending.body_bytes
     due = pending.data_at if stream else pending.body_at
+    if pending.may_repeat and due - MAX_PIECE <= offset < due:
+        # the last one, or the question for it, was lost with the connection
+        pending.may_repeat = False
+        if stream:
+            pending.data_at = due = offset
+        else:
+            pending.body_at = due = offset
     if offset != due or offset >= size:
         raise ProtocolError(
             f"an ask for body {stream} at {offset}; it goes on at {due} of {size}"
@@ -140,6 +165,7 @@ def begin_anew(pending: Pending) -> None:
     """Forget what a VM host has asked and answered: the run goes to another one."""
     pending.part_bytes = pending.log_bytes = 0
     pending.body_at = pending.data_at = pending.body_mark = pending.empty_pieces = 0
+    pending.may_repeat = False
 
 
 def longest_frame(settings: Settings, pool: str) -> int:
@@ -151,6 +177,15 @@ def longest_frame(settings: Settings, pool: str) -> int:
     log_bytes += [s.log_bytes or 0 for s in settings.script]
     log_lines += [s.log_lines or 0 for s in settings.script]
     return FRAME_BYTES + loglines.longest(max(log_bytes), max(log_lines))
+
+
+def longest_s(settings: Settings, pool: str) -> float:
+    """Return for how long a host of this pool may be too busy to hear anybody."""
+    ours = settings.pool.get(pool)
+    pools = list(settings.pool.values()) if ours is None else [ours]
+    walls = [s.wall or 0.0 for s in settings.script]
+    walls += [max(p.wall, p.load_wall) for p in pools or [PoolSettings()]]
+    return max(walls)
 
 
 def _count_log(pending: Pending, log: bytes) -> None:

@@ -25,6 +25,7 @@ from luafarm.patience import patience_s
 MAX_RUNS: Final = 64  # outstanding on one host; fewer than HostLost.begun can name
 OVERDUE_S: Final = 5.0  # beyond its budget and the supervisor's grace
 SILENT_S: Final = 30.0  # then it does not answer late, but not at all: of no use here
+MAX_RELEASED: Final = 128  # that are remembered: two connections' worth of runs
 MAX_IDLE: Final = 64  # hosts named as idle in one message
 
 
@@ -87,19 +88,21 @@ class Hosts:
                 continue
             host.late_since = now
             host.ready = False
-            for pending in list(host.runs.values()):
-                release(host, pending.id, now)
-                host.late[pending.id] = pending
-                if not pending.cancelled:
-                    pending.cancelled = True
-                    late.append(pending)
+            late += [p for p in list(host.runs.values()) if give_up(host, p, now)]
         return late
+
+    def woke(self, now: float) -> None:
+        """Give all hosts their time anew: what they said meanwhile was not heard."""
+        for host in self._hosts.values():
+            host.since = host.late_since = now
 
     def silent(self, now: float) -> list[HostId]:
         """Return the hosts that have left runs that were given up without an answer."""
         found: list[HostId] = []
         for host in self._hosts.values():
-            if host.late and now - host.late_since > SILENT_S:
+            if host.is_away or not host.late:
+                continue
+            if now - host.late_since > SILENT_S:
                 host.late_since = now
                 found.append(host.name)
         return found
@@ -108,7 +111,7 @@ class Hosts:
         """Take a run that was given up off its host, which serves again after them."""
         pending = host.late.pop(request, None)
         if pending is not None and not host.late:
-            host.ready = True
+            host.ready = not host.is_away
         return pending
 
     def check(self, entries: dict[bytes, Entry]) -> None:
@@ -178,6 +181,8 @@ def bind(
     """Put a request on a host, under the id of this attempt."""
     pending.id = request
     pending.host = host
+    host.bound += 1
+    pending.serial = host.bound
     pending.sent = now
     cost = entry.est if entry.est >= 0 else UNKNOWN_S
     pending.cost = cost
@@ -199,6 +204,23 @@ def release(host: Host, request: RequestId, now: float) -> Pending | None:
     else:
         host.work = 0.0  # no rounding error outlives an empty host
     return pending
+
+
+def give_up(host: Host, pending: Pending, now: float) -> bool:
+    """Give up a run that its host may yet answer; return whether somebody waits."""
+    release(host, pending.id, now)
+    host.late[pending.id] = pending
+    was_cancelled = pending.cancelled
+    pending.cancelled = True
+    return not was_cancelled
+
+
+def forget(host: Host, pending: Pending, now: float) -> None:
+    """Take a run off a host that told what became of it; what comes late is dropped."""
+    release(host, pending.id, now)
+    host.released[pending.id] = 0
+    while len(host.released) > MAX_RELEASED:
+        del host.released[next(iter(host.released))]
 
 
 def time_trip(host: Host, trip: float) -> None:

@@ -18,7 +18,7 @@ in docs/architecture.md, "Dispatch".
 from collections.abc import Callable
 from typing import Final
 
-from fcgi.cgi.refusal import Refusal, hard_stop
+from fcgi.cgi.refusal import Refusal
 from fcgi.dispatch.actions import Action, CancelRun, Refuse, Tell
 from fcgi.dispatch.admission import Admission, note_work
 from fcgi.dispatch.alarms import Alarms, pressure
@@ -32,17 +32,16 @@ from fcgi.dispatch.hosts import (
     release,
     time_trip,
 )
+from fcgi.dispatch.losses import Losses
 from fcgi.dispatch.tables import LEARN, Entry, Pending
 from fcgi.dispatch.usage import Usage
 from luafarm.aliases import Alias
-from luafarm.ends import TIME, Budget
+from luafarm.ends import Budget
 from luafarm.names import HostId, RequestId
-from luafarm.wire.messages import SAFE, Accuse, Place, UseRow, Verdict
+from luafarm.wire.messages import Accuse, Place, UseRow, Verdict
 
 ASK_AGAIN_S: Final = 0.25  # a Miss without a useful answer is repeated: nothing comes
 # of it while the broker is new, or does not know yet that a host is lost
-MOST_LOSSES: Final = 3  # hosts lost with a run as their next: one that hides what it
-# ran, and ends of it, would have the same run again and again
 LEAST_LEARNT_S: Final = 2.0  # of a run that its client gave up
 MAX_SERVICE_US: Final = 86_400_000_000  # a day, the longest budget: hosts say anything
 
@@ -77,8 +76,9 @@ class Dispatch:
             self._alarms,
             self._admission,
         )
+        #: what becomes of the runs of hosts that are lost, or out of reach
+        self.losses = Losses(self._binding, self._catalogue, self._hosts)
         self._usage = Usage()
-        self.rerun: int = 0  # requests sent once more because their host died
 
     # ---- requests ------------------------------------------------------------------
 
@@ -169,14 +169,9 @@ class Dispatch:
         host = self._hosts.find(name)
         if host is None:
             return []
-        host.ready = True
+        host.ready = not host.late
+        host.is_away = False
         return self.fill(name, now)
-
-    def host_suspect(self, name: HostId) -> None:
-        """Send nothing more to a host whose connection broke, until it is lost."""
-        host = self._hosts.find(name)
-        if host is not None:
-            host.ready = False
 
     def is_ready(self) -> bool:
         """Return whether every host has said Welcome."""
@@ -198,44 +193,17 @@ class Dispatch:
         self,
         name: HostId,
         running: RequestId,
-        begun: tuple[RequestId, ...],
+        begun: tuple[RequestId, ...] | None,
         budget: Budget,
         now: float,
     ) -> list[Action]:
-        """Take a host out; send on, send again or answer what was there.
+        """Take a host out that is no more; send on, again, or answer what was there.
 
-        Only a run that had not begun, or of a safe method under its first dead host and
-        not over its budget, is started elsewhere.
+        begun: the runs that have, as its scoreboard says; None: nobody knows, so all
+        that were sent. Only a run that had not begun, or of a safe method under its
+        first dead host and not over its budget, is started elsewhere.
         """
-        host = self._hosts.remove(name)
-        if host is None:
-            return []
-        for entry in list(self._catalogue.entries.values()):
-            if host in entry.hosts or host in entry.lent:
-                self._binding.without(entry, host)
-        actions: list[Action] = []
-        started = frozenset(begun)
-        following = next(iter(host.runs.values()), None)
-        for pending in host.runs.values():
-            pending.host = None
-            if pending.cancelled:
-                continue
-            if pending.id == running and budget in TIME:
-                script = pending.entry.script if pending.entry else pending.path
-                error = hard_stop(script, budget)
-                actions.append(Refuse(pending, Refusal.TIMEOUT, error=error))
-                continue
-            if pending is following:
-                pending.losses += 1
-            is_begun = pending.id == running or pending.id in started
-            if is_begun or pending.losses > MOST_LOSSES:
-                pending.deaths += 1
-                if pending.deaths > 1 or pending.begun or not pending.flags & SAFE:
-                    actions.append(Refuse(pending, Refusal.HOST_LOST))
-                    continue
-                self.rerun += 1
-            actions += self._binding.again(pending, now)
-        return actions
+        return self.losses.lost(name, running, begun, budget, now)
 
     # ---- placement -----------------------------------------------------------------
 
@@ -331,6 +299,13 @@ class Dispatch:
             actions.append(Refuse(pending, Refusal.TIMEOUT))
         return actions
 
+    def woke(self, gap_s: float, now: float) -> None:
+        """Count a time for nobody in which this front was stopped (`luafarm.gaps`)."""
+        self._hosts.woke(now)
+        for entry in self._backlog.entries():
+            for pending in entry.queue:
+                pending.arrival = min(pending.arrival + gap_s, now)
+
     def take_uses(self, now: float) -> tuple[UseRow, ...]:
         """Return what was used since the last call, and forget it."""
         return self._usage.take(now)
@@ -348,6 +323,11 @@ class Dispatch:
                 pending = self._binding.pop(entry)
                 actions.append(Refuse(pending, Refusal.UNAVAILABLE))
         return actions
+
+    @property
+    def rerun(self) -> int:
+        """Requests sent once more because their host died."""
+        return self.losses.rerun
 
     @property
     def queued(self) -> int:

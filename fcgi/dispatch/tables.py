@@ -55,6 +55,7 @@ class Pending:
         self.deaths: int = 0  # VM hosts that died under it
         self.losses: int = 0  # VM hosts that died when it was next, untouched they say
         self.absences: int = 0  # VM hosts that had no state for it after all
+        self.serial: int = 0  # its place among all runs sent to its host
         self.sent: float = 0.0
         self.cost: float = 0.0  # expected seconds, as added to its host's work
         self.entry: Entry | None = None
@@ -67,6 +68,7 @@ class Pending:
         self.data_at: int = 0  # the same of DATA
         self.body_mark: int = 0  # end of the last piece in all that its host is sent
         self.empty_pieces: int = 0  # asked for in vain
+        self.may_repeat: bool = False  # its host may ask for the last piece once more
         self.cancelled: bool = False  # the client went away
 
     def row(self) -> RunRow:
@@ -117,9 +119,12 @@ class Host:
     def __init__(self, name: HostId) -> None:
         self.name: HostId = name
         self.ready: bool = False  # it said Welcome and is not given up
+        self.is_away: bool = False  # its connection is lost
+        self.bound: int = 0  # runs that were sent to it, ever
         self.runs: dict[RequestId, Pending] = {}  # sent, unanswered, in order
         self.late: dict[RequestId, Pending] = {}  # the same, but given up: too late
         self.late_since = 0.0
+        self.released: dict[RequestId, int] = {}  # told to be over; messages since
         self.work: float = 0.0  # sum of the runs' cost, seconds
         self.since: float = 0.0  # last progress
         self.window: float = WINDOW_S  # expected work that may wait here, seconds

@@ -4,6 +4,7 @@
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable
 
@@ -33,7 +34,9 @@ class Context:
         self.loop = loop
         self.keys = keys
         #: what we say first to whomever we connect to
-        self.hello = codec.encode(Hello(PROTOCOL, Role.FRONT, name, machine))
+        incarnation = 1 + secrets.randbits(62)
+        hello = Hello(PROTOCOL, Role.FRONT, name, machine, incarnation)
+        self.hello = codec.encode(hello)
         self._complaints = Complaints()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 4096)

@@ -20,6 +20,7 @@ from luafarm.config.endpoints import parse_host_port
 from luafarm.keys import curve
 from luafarm.keys.handshakes import Change, Handshakes
 from luafarm.process.complaints import Complaints
+from luafarm.wire import keepalive
 from luafarm.wire.codec import MAX_FRAME
 from luafarm.wire.received import AHEAD_BYTES, Received
 
@@ -28,6 +29,7 @@ HOST_HWM: Final = 32  # that a VM host may be ahead of us: 8 MiB of pieces
 _HOST_SNDHWM: Final = 160  # every run, its end, and a piece of the body of some
 _FRAME_BYTES: Final = 2 << 10  # what a frame of no size counts
 LOOK_S: Final = 0.1  # between two looks at how much has come in
+_CONNECT_MS: Final = 2000  # the kernel tries for minutes, at ever longer intervals
 _TCP: Final = "tcp://"
 
 # Plain numbers: arithmetic on the enum members of pyzmq costs microseconds each.
@@ -42,6 +44,7 @@ class ZmqLink:
     """One DEALER: frames in through a callback, frames out by `send`."""
 
     taken: Final = 0  # of what was sent, libzmq does not tell
+    is_refused: Final = False  # nor why nobody answers
 
     def __init__(
         self,
@@ -74,6 +77,13 @@ class ZmqLink:
         self._socket.set(zmq.RCVHWM, ahead)
         self._socket.set(zmq.RECONNECT_IVL, 50)
         self._socket.set(zmq.RECONNECT_IVL_MAX, 1000)
+        self._socket.set(zmq.CONNECT_TIMEOUT, _CONNECT_MS)
+        if endpoint.startswith(_TCP):
+            self._socket.set(zmq.TCP_KEEPALIVE, 1)
+            self._socket.set(zmq.TCP_KEEPALIVE_IDLE, keepalive.IDLE_S)
+            self._socket.set(zmq.TCP_KEEPALIVE_INTVL, keepalive.EVERY_S)
+            self._socket.set(zmq.TCP_KEEPALIVE_CNT, keepalive.MOST_UNANSWERED)
+            self._socket.set(zmq.TCP_MAXRT, keepalive.UNTAKEN_MS)
         used = pair if server_key else None
         if used is not None:
             curve.connect(self._socket, used, server_key)
@@ -155,6 +165,9 @@ class ZmqLink:
         else:
             self._on_frame(frame)
         return len(frame)
+
+    def reconnect(self) -> None:
+        """Do nothing: libzmq makes a connection again that was lost."""
 
     def close(self) -> None:
         """Close the socket; what was not sent is dropped."""

@@ -1,8 +1,8 @@
 """A front's connection to a VM host that wants no key: ZMTP on the front's own loop.
 
 The same as `fcgi.hosts.zmqlink.ZmqLink` to its owner, without libzmq's thread between:
-a reply wakes the front and nothing else. A connection that was made once is not made
-again: a VM host's endpoint is never used twice, and it ends with the host.
+a reply wakes the front and nothing else. A connection that is lost is made again when
+the owner says so: a VM host's endpoint is never used twice, and it ends with the host.
 """
 
 # Impure, compiled.
@@ -19,13 +19,15 @@ from fcgi.dispatch.conduct import IDLE_AT_ONCE, IDLE_PER_S, too_many
 from luafarm.allowance import Allowance
 from luafarm.config.endpoints import parse_host_port
 from luafarm.errors import ProtocolError
-from luafarm.wire import zmtp
+from luafarm.wire import keepalive, zmtp
 from luafarm.wire.codec import MAX_FRAME
 from luafarm.wire.connection import Connection
 
 MAX_WAITING: Final = 16 << 20  # bytes that a VM host has not taken: it is in trouble
 _RETRY_S: Final = 0.05  # until it listens, at first
 _RETRY_MAX_S: Final = 1.0
+_STEADY_S: Final = 1.0  # a connection that lasted is made again at once
+_CONNECT_S: Final = 2.0  # the kernel tries for minutes, at ever longer intervals
 _IPC: Final = "ipc://"
 _TCP: Final = "tcp://"
 
@@ -47,6 +49,7 @@ class ZmtpLink:
         on_lost: is told how the host broke the protocol, or nothing. max_frame: bytes.
         """
         self._loop = loop
+        self._endpoint = endpoint
         self._on_frame = on_frame
         self._on_connected = on_connected
         self._on_lost = on_lost
@@ -58,9 +61,11 @@ class ZmtpLink:
         self._is_due = False  # the loop is to say when more can be sent
         self._unheard: list[bytes] = []  # frames of the next share
         self._has_more = False  # that one is asked for
-        self._opening: asyncio.Task[None] | None = loop.create_task(
-            self._open(endpoint)
-        )
+        #: nobody listens at the socket of a host of this machine
+        self.is_refused = False
+        self._made_at = 0.0
+        self._pause_s = 0.0  # before the next connection
+        self._opening: asyncio.Task[None] | None = loop.create_task(self._open())
 
     def send(self, frame: bytes) -> bool:
         """Send a frame; False when the peer is gone or takes no more."""
@@ -103,12 +108,25 @@ class ZmtpLink:
         """Hand some frames to the callback; False: none, or the end has come."""
         return self._connection is not None and self._read()
 
+    def reconnect(self) -> None:
+        """Make a connection that was lost again; `on_connected` tells when it is."""
+        if not self._is_open or self._connection or self._opening:
+            return
+        if time.monotonic() - self._made_at >= _STEADY_S:
+            self._pause_s = 0.0
+        else:
+            self._pause_s = min(2 * self._pause_s + _RETRY_S, _RETRY_MAX_S)
+        self._opening = self._loop.create_task(self._open())
+
     def close(self) -> None:
         """Close the connection; what was not sent is dropped."""
         self._is_open = False
         self._drop()
 
-    async def _open(self, endpoint: str) -> None:
+    async def _open(self) -> None:
+        endpoint = self._endpoint
+        if self._pause_s:
+            await asyncio.sleep(self._pause_s)
         pause_s = _RETRY_S
         while True:
             sock = _new_socket(endpoint)
@@ -116,8 +134,11 @@ class ZmtpLink:
                 await self._connect(sock, endpoint)
                 connection = self._new_stream(sock.fileno())
                 connection.open()
-            except OSError:
+            except OSError as error:  # a timeout among them
                 sock.close()
+                self.is_refused = endpoint.startswith(_IPC) and isinstance(
+                    error, ConnectionRefusedError | FileNotFoundError
+                )
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _RETRY_MAX_S)
                 continue
@@ -127,6 +148,9 @@ class ZmtpLink:
             sock.detach()
             self._connection = connection
             self._opening = None
+            self._takes = True
+            self.is_refused = False
+            self._made_at = time.monotonic()
             self._loop.add_reader(connection.fd, self._wake)
             return
 
@@ -139,8 +163,10 @@ class ZmtpLink:
             sock.connect(endpoint.removeprefix(_IPC))
         else:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keepalive.keep(sock)
             address = parse_host_port(endpoint.removeprefix(_TCP))
-            await self._loop.sock_connect(sock, address)
+            connecting = self._loop.sock_connect(sock, address)
+            await asyncio.wait_for(connecting, _CONNECT_S)
 
     def _wake(self) -> None:
         """Take what has come in, unless a further share is asked for already."""
@@ -233,6 +259,8 @@ class ZmtpLink:
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
+        self._unheard = []
+        self._is_due = False
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None

@@ -19,7 +19,7 @@ Row = Mapping[str, object]
 _UNKNOWN: Final = "-"
 _EVICTIONS: Final = 5  # that people are shown
 _POLLED: Final = 5
-_LANES: Final = {"slow": " (slow lane)", "kept": " (kept for quick scripts)"}
+_LANES: Final = {"slow": " (slow lane)", "kept": " (kept)"}
 
 
 class Parts(Enum):

@@ -226,13 +226,13 @@ class Roles:
                     actions.append(Kill(child))
         return actions
 
-    def paused(self, seconds: float) -> None:
+    def woke(self, gap_s: float) -> None:
         """Give all that have to end by some time that in which this did not run."""
         for role in self._roles.values():
             if role.state is _State.STOPPING:
-                role.due += seconds
+                role.due += gap_s
             for child in role.others:
-                role.others[child] += seconds
+                role.others[child] += gap_s
 
     def next_due(self) -> float | None:
         """Return when `tick` has something to do next."""

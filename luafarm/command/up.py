@@ -199,7 +199,7 @@ class Farm:
 
     def _end_silent(self, now: float) -> None:
         """End what stands still; what follows is decided when it has ended."""
-        self._roles.paused(self._watchdog.pause_s(now))
+        self._roles.woke(self._watchdog.gap_s(now))
         for number in self._watchdog.look(now):
             role, limit_s = self._names[number], self._settings.roles.watchdog
             logger.error("role=%s has been silent for %g s: killed", role, limit_s)

@@ -12,12 +12,13 @@ arrived are to be taken note of before each look.
 
 from typing import Final
 
+from luafarm.gaps import GAP_S
+
 START_S: Final = 30.0
 """Until its first beat a process imports its modules and prepares sockets and files, on
 a machine that may be busy with starting all the others."""
 
 LOOK_S: Final = 0.5
-GAP_S: Final = 1.0
 
 
 class Watchdog:
@@ -46,14 +47,14 @@ class Watchdog:
         """Watch a child no more: it has been asked to end, or has ended."""
         self._dues.pop(child, None)
 
-    def pause_s(self, now: float) -> float:
-        """Return for how long whoever looks stood still before this look; mostly 0."""
+    def gap_s(self, now: float) -> float:
+        """Return how long whoever looks did not run before this look; mostly 0."""
         since_s = now - self._looked_at
         return since_s if since_s >= LOOK_S + GAP_S else 0.0
 
     def look(self, now: float) -> list[int]:
         """Return the children that are silent for too long, each once."""
-        if self.pause_s(now):
+        if self.gap_s(now):
             for child, due in self._dues.items():
                 self._dues[child] = max(due, now + self._limit_s)
         self._looked_at = now

@@ -13,6 +13,8 @@ from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool
 from luafarm.names import Machine as Machine
 from luafarm.wire.messages import (
     Dependency,
+    HostLost,
+    HostUnlisted,
     MachineReport,
     NeedKind,
     Snapshot,
@@ -296,20 +298,62 @@ def test_a_hot_script_that_lost_its_last_state_is_loaded_again_unasked() -> None
     assert loaded <= {A}
 
 
-def test_the_hosts_of_a_silent_machine_are_lost() -> None:
+def silence(paper: Paper, seconds: int) -> None:
+    """Let a time pass in which no supervisor speaks."""
+    for _ in range(seconds):
+        paper.now += 1.0
+        paper.play(ev.Ticked())
+
+
+def told_of(paper: Paper, host: HostId) -> list[object]:
+    """Return what fronts were told of a host's end."""
+    news = [a.message for a in paper.orders if isinstance(a, act.Tell)]
+    ends = [m for m in news if isinstance(m, HostLost | HostUnlisted)]
+    return [end for end in ends if end.host == host]
+
+
+def test_hosts_of_a_silent_machine_that_nobody_reaches_are_unlisted() -> None:
     paper = farm("h1")
     paper.ask(A)
     paper.report()
-    paper.now += 4.9
-    paper.play(ev.Ticked())
+    paper.play(ev.HostUnreached(H1))
+    silence(paper, 5)
     assert paper.places[A].hosts == (H1,)
-    paper.now += 0.2
-    paper.play(ev.Ticked())
+    silence(paper, 1)
     assert paper.places[A].hosts == ()
     assert not paper.broker.farm.roster.hosts
+    assert told_of(paper, H1) == [HostUnlisted(H1)]  # not that it died, or of what
 
 
-def test_hosts_that_their_supervisor_does_not_have_are_lost() -> None:
+def test_hosts_that_answer_serve_on_while_their_supervisor_hangs() -> None:
+    paper = farm("h1")
+    paper.ask(A)
+    paper.report()
+    silence(paper, 60)
+    assert paper.places[A].hosts == (H1,)
+    paper.play(ev.HostUnreached(H1))
+    silence(paper, 1)
+    assert paper.places[A].hosts == ()
+    assert told_of(paper, H1) == [HostUnlisted(H1)]
+
+
+def test_who_was_silent_while_the_broker_was_stopped_is_accused_of_nothing() -> None:
+    paper = farm("h1")
+    paper.play(ev.FrontJoined(FRONT))
+    paper.ask(A)
+    paper.report()
+    paper.play(ev.HostUnreached(H1))
+    paper.play(ev.Ticked())
+    paper.now += 60.0
+    paper.play(ev.Ticked())
+    silence(paper, 5)
+    assert paper.places[A].hosts == (H1,)
+    assert list(paper.broker.fronts) == [FRONT]
+    silence(paper, 1)
+    assert paper.places[A].hosts == ()
+
+
+def test_hosts_that_their_supervisor_does_not_have_are_unlisted() -> None:
     paper = farm("h1")
     paper.ask(A)
     report = MachineReport(())
@@ -317,6 +361,7 @@ def test_hosts_that_their_supervisor_does_not_have_are_lost() -> None:
     assert paper.places[A].hosts == (H1,)
     paper.play(ev.MachineReported(Machine("m"), report))
     assert paper.places[A].hosts == ()
+    assert told_of(paper, H1) == [HostUnlisted(H1)]
 
 
 def test_a_stranger_that_dies_or_speaks_is_ignored() -> None:
@@ -492,7 +537,7 @@ def test_a_front_that_joins_again_gets_everything_again() -> None:
 def test_a_silent_front_is_forgotten() -> None:
     paper = farm("h1")
     paper.play(ev.FrontJoined(FRONT))
-    paper.tick(11.0)
+    silence(paper, 11)
     assert paper.broker.fronts == {}
     paper.play(ev.FrontJoined(FRONT))
     paper.play(ev.FrontLeft(FRONT))

@@ -53,6 +53,14 @@ def test_the_same_number_with_another_key_is_another_process() -> None:
     assert held().rival(A, Speaker(FIRST.incarnation, "other"), 101.0) == b"first"
 
 
+def test_nobody_is_silent_who_could_not_be_heard() -> None:
+    supervisors = held()
+    supervisors.forget_silent(200.0, fresh=200.0)
+    assert supervisors.rival(A, SECOND, 204.9) == b"first"
+    supervisors.forget_silent(205.1)
+    assert supervisors.rival(A, SECOND, 205.1) is None
+
+
 def test_who_was_silent_speaks_again_if_nobody_took_the_name() -> None:
     supervisors = held()
     supervisors.forget_silent(106.0)

@@ -194,8 +194,11 @@ def test_a_host_that_was_just_started_holds_nothing() -> None:
 
 def test_hosts_of_a_machine_that_comes_back_may_hold_what_they_held() -> None:
     paper = farm()
-    paper.now += 10.0
-    paper.play(ev.Ticked())  # nobody has heard of the machine: its hosts are lost
+    for host in list(paper.broker.farm.roster.hosts):
+        paper.play(ev.HostUnreached(host))
+    for _ in range(10):
+        paper.now += 1.0
+        paper.play(ev.Ticked())  # nobody hears of the machine
     assert not paper.broker.farm.roster.hosts
     paper.report()
     actions = join(paper, "old", "p", row(A, paper.files[A]))

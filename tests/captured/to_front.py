@@ -72,7 +72,7 @@ def front_frame_of_80_mib(captive: Captive, run: Run) -> None:
     captive.flood(run.front, bytes(65536))
 
 
-@crime()
+@crime(Fate.LATE)
 def front_truncated_frame(captive: Captive, run: Run) -> None:
     """Half a frame, then the end of the connection."""
     captive.put(run.front, framed(bytes(100))[:50])
@@ -115,9 +115,9 @@ def front_error_command(captive: Captive, run: Run) -> None:
     captive.put(run.front, command(b"ERROR", b"\x03why"))
 
 
-@crime()
+@crime(Fate.LATE)
 def front_hang_up(captive: Captive, run: Run) -> None:
-    """The connection is closed, and the host lives on."""
+    """The connection is closed, none is taken again, and the host lives on."""
     captive.hang_up(run.front)
 
 

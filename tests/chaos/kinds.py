@@ -187,7 +187,8 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 
 WITHSTOOD = (
     "kill_host,kill_hosts,kill_zygote,kill_broker,"
-    "stop_host,stop_supervisor,stop_broker,starve_memory,cut_broker_link,stall_output,"
+    "stop_host,stop_supervisor,stop_broker,stop_all,"
+    "starve_memory,cut_host_link,cut_broker_link,stall_output,"
     "hup,reopen,reload,flip,rename,in_place,delete"
 )
 """What the farm withstands without breaking a promise; docs/reliability.md."""

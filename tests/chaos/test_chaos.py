@@ -1,4 +1,4 @@
-"""A minute of what the farm withstands, on counts and order alone: `make test-all`.
+"""What the farm withstands, on counts and order alone: a part of `make test-all`.
 
 `make chaos` does everything else as well, and for as long as one likes.
 """

@@ -1,8 +1,9 @@
 """What a VM host's loop wants of its socket, and which kind of socket it gets.
 
 Peers connect, the host only accepts: its listening socket was made by the supervisor.
-A frame for a peer that is gone is dropped at once. A peer that takes nothing for
-PATIENCE is deaf: its frames are dropped until it takes one again.
+A frame for a peer that is gone is lost at once. A peer that takes nothing for PATIENCE
+is deaf: it is not waited for again until it has taken what it was sent, and what is too
+much meanwhile ends its connection, or is dropped where libzmq has the connection.
 """
 
 from enum import Enum
@@ -44,7 +45,7 @@ class Link(Protocol):
         ...
 
     def send(self, peer: bytes, frame: bytes) -> Sent:
-        """Send one frame, within PATIENCE or not at all."""
+        """Send one frame, within PATIENCE if the peer takes what it is sent."""
         ...
 
     def close(self) -> None:

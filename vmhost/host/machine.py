@@ -33,6 +33,7 @@ from luafarm.wire.messages import (
     LoadFailed,
     Message,
     Outcome,
+    Recall,
     Role,
     RunRow,
     Runs,
@@ -41,6 +42,7 @@ from luafarm.wire.messages import (
     TakeInventory,
 )
 from vmhost.host.error import full_error
+from vmhost.host.fronts import Fronts
 from vmhost.host.generations import Generations
 from vmhost.host.held import Held
 from vmhost.host.memory import Memory
@@ -74,6 +76,7 @@ class HostMachine:
         self._replies = Replies(self.peers)
         self._generations = Generations(max_states)
         self._queue = Queue()
+        self._fronts = Fronts(self.peers, self._queue, self._replies, self.task)
         self._closings: list[Close] = []  # before anything in the queue
         self._freed_for: messages.Load | None = None
         self._spent: dict[Held, None] = {}  # want a fresh state for their next run
@@ -87,11 +90,15 @@ class HostMachine:
             message = codec.decode(frame)
             role = self.peers.roles.get(peer)
             if role is Role.FRONT and isinstance(message, Runs):
+                self.peers.received[peer] += len(message.rows)
                 if not self._queue.add_runs(peer, message.rows):
                     for row in message.rows:
                         self._replies.refuse(peer, row[0], Outcome.ABSENT)
             elif isinstance(message, Hello):
                 if self.peers.greet(peer, message, key):
+                    before = self.peers.meet(peer, message, key)
+                    if before is not None:
+                        self._fronts.move(before, peer)
                     self.task.repeat()
             elif role is Role.FRONT:
                 self._hear_front(peer, message)
@@ -102,22 +109,28 @@ class HostMachine:
         except ProtocolError as error:
             self.peers.complain(f"frame dropped: {error}")
 
-    def lost(self, peer: Peer) -> None:
-        """Forget a peer that cannot be reached any more, and what it waits for."""
-        role = self.peers.roles.pop(peer, None)
-        self._replies.forget(peer)
-        self.task.lost(peer)
+    def lost(self, peer: Peer, frame: bytes, now_ns: int) -> None:
+        """Take note that a peer cannot be reached, and did not get this frame."""
+        role = self.peers.roles.get(peer)
         if role is Role.FRONT:
-            self._queue.forget(peer)
-        elif role is Role.BROKER:
+            self._fronts.lost(peer, frame, now_ns)
+            return
+        self.peers.forget(peer)
+        if role is Role.BROKER:
             self.task.repeat()
+
+    def deaf(self, peer: Peer, frame: bytes) -> None:
+        """Take note that a peer takes nothing, and did not get this frame."""
+        if self.peers.roles.get(peer) is Role.FRONT:
+            self._fronts.deaf(peer, frame)
 
     def outbox(self) -> list[tuple[Peer, bytes]]:
         """Return what is to be sent, in order; who sends it clears the list.
 
         No finished reply waits while a script does.
         """
-        if self.task.question is not None:
+        if self.task.question is not None or self._fronts.is_any_deaf:
+            self._fronts.is_any_deaf = False
             self._replies.flush()
         return self.peers.outbox
 
@@ -131,6 +144,8 @@ class HostMachine:
                     self._replies.refuse(peer, request, Outcome.CANCELLED)
             case Body():
                 self.task.hear(peer, message)
+            case Recall(requests):
+                self._fronts.recall(peer, frozenset(requests))
             case _:
                 raise ProtocolError(f"{type(message).__name__} from a front")
 
@@ -164,6 +179,8 @@ class HostMachine:
 
         What is in the outbox is to be sent before it is done.
         """
+        if self._fronts.is_any_away:
+            self._fronts.look(now_ns)
         if self._closings or self.memory.is_short:
             follow_up = self._follow_up(now_ns)
             if follow_up is not None:
@@ -280,7 +297,8 @@ class HostMachine:
 
     def finish(self, run: Run, row: DoneRow, now_ns: int, service_ns: int) -> None:
         """Take the reply of a run; what becomes of its state is told next."""
-        held, peer, task = run.held, run.peer, self.task
+        held, task = run.held, self.task
+        peer = task.peer  # it may have another connection since the run began
         held.ran(service_ns)
         if held.has_news:
             self._tell_loaded(held)

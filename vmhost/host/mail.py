@@ -54,6 +54,9 @@ class Mail:
         outbox = self._machine.outbox()
         if outbox:
             for peer, frame in outbox:  # `lost` may add to it meanwhile
-                if self._link.send(peer, frame) is Sent.LOST:
-                    self._machine.lost(peer)
+                sent = self._link.send(peer, frame)
+                if sent is Sent.LOST:
+                    self._machine.lost(peer, frame, time.monotonic_ns())
+                elif sent is Sent.DROPPED:
+                    self._machine.deaf(peer, frame)
             outbox.clear()

@@ -31,6 +31,9 @@ class Peers:
         self.complaints: list[str] = []  # for the log, taken by the loop
         self.bad_frames = 0  # frames that were dropped
         self.roles: dict[Peer, Role] = {}  # who said Hello, the latest last
+        self.received: dict[Peer, int] = {}  # runs of each front, ever
+        self.returned: set[Peer] = set()  # fronts whose earlier runs are counted in it
+        self._fronts: dict[str, Peer] = {}  # the latest connection of each
         self._host = host
 
     def greet(self, peer: Peer, hello: Hello, key: str) -> bool:
@@ -46,6 +49,37 @@ class Peers:
         self.roles[peer] = hello.role
         self.tell(peer, Welcome(PROTOCOL, Role.HOST, self._host, 0))
         return True
+
+    def meet(self, peer: Peer, hello: Hello, key: str) -> Peer | None:
+        """Take note of a front; return the connection that it had before this one."""
+        if hello.role is not Role.FRONT or peer in self.received:
+            return None
+        self.received[peer] = 0
+        if not hello.incarnation:
+            return None
+        who = f"{key} {hello.incarnation} {hello.name}"
+        before = self._fronts.pop(who, None)
+        self._fronts[who] = peer
+        while len(self._fronts) > MANY:
+            oldest = next(iter(self._fronts))
+            self.returned.discard(self._fronts.pop(oldest))
+        if before is None:
+            return None
+        self.roles.pop(before, None)
+        self.returned.discard(before)
+        self.received[peer] = self.received.pop(before, 0)
+        self.returned.add(peer)
+        return before
+
+    def forget(self, peer: Peer) -> None:
+        """Forget a peer; a front that comes again is another one."""
+        self.roles.pop(peer, None)
+        self.received.pop(peer, None)
+        self.returned.discard(peer)
+        for who, front in self._fronts.items():
+            if front == peer:
+                del self._fronts[who]
+                return
 
     def _objection(self, hello: Hello, key: str) -> str:
         if hello.protocol != PROTOCOL:

@@ -60,6 +60,21 @@ class Queue:
                 return True
         return False
 
+    def requests(self, peer: Peer) -> list[int]:
+        """Return the runs of a front that wait, in their order."""
+        waiting = self._waiting
+        return [w[1][0] for w in waiting if isinstance(w, tuple) and w[0] == peer]
+
+    def move(self, before: Peer, peer: Peer) -> None:
+        """Take note that a front has another connection."""
+        waiting = deque[Queued]()
+        for work in self._waiting:
+            if isinstance(work, tuple) and work[0] == before:
+                waiting.append((peer, work[1]))
+            else:
+                waiting.append(work)
+        self._waiting = waiting
+
     def forget(self, peer: Peer) -> None:
         """Take out all runs of a front that is gone."""
         left = [w for w in self._waiting if not isinstance(w, tuple) or w[0] != peer]

@@ -58,6 +58,12 @@ class Replies:
         ):
             self.flush()
 
+    def move(self, before: Peer, peer: Peer) -> None:
+        """Take note that a front has another connection."""
+        rows = self._rows.pop(before, None)
+        if rows is not None:
+            self._rows[peer] = rows
+
     def forget(self, peer: Peer) -> None:
         """Drop what is for a front that is gone."""
         self._rows.pop(peer, None)

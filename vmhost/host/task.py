@@ -43,6 +43,9 @@ class Question(Protocol):
         """Ask once more; the answer if there is nobody to ask any more."""
         ...
 
+    def resume(self, task: "Task") -> None:
+        """Ask a front again that has another connection, if it was asked."""
+
 
 class Pause:
     """A question to the clock alone: whether it is time to go on."""
@@ -57,6 +60,9 @@ class Pause:
     def repeat(self, task: "Task") -> Answer | None:
         """Ask nobody."""
         return None
+
+    def resume(self, task: "Task") -> None:
+        """Ask nobody."""
 
 
 class Task:
@@ -192,6 +198,17 @@ class Task:
             return False
         self.is_cancelled = True
         return True
+
+    def sent(self) -> int:
+        """Return the bytes of the parts of its reply, -1: there were none."""
+        return self.part_bytes if self.has_begun else -1
+
+    def move(self, before: Peer, peer: Peer) -> None:
+        """Take note that the front of the run has another connection."""
+        if before == self.peer:
+            self.peer = peer
+            if self.question is not None and self.answer is None:
+                self.question.resume(self)
 
     def lost(self, peer: Peer) -> None:
         """Go on without a peer that cannot be reached any more."""

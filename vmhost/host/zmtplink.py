@@ -21,6 +21,7 @@ from luafarm.wire import zmtp
 from luafarm.wire.connection import Connection
 from vmhost.host.link import LINGER_MS, PATIENCE_S, Sent
 
+MAX_WAITING: Final = 4 << 20  # bytes for a peer that takes nothing; then it is let go
 _MAX_EVENTS: Final = 16
 _IN_OUT: Final = select.EPOLLIN | select.EPOLLOUT
 
@@ -62,16 +63,23 @@ class ZmtpLink:
         return bool(self._inbox)
 
     def send(self, peer: bytes, frame: bytes) -> Sent:
-        """Send one frame, within PATIENCE or not at all."""
+        """Send one frame; see `Link`.
+
+        It may wait behind others that the peer has not taken. When these are too many
+        its connection is ended: so it learns that something is missing, and asks.
+        """
         stream = self._peers.get(peer)
         if stream is None:
             return Sent.LOST
         try:
-            if stream.waiting and not stream.flush():
-                self.dropped += 1
-                return Sent.DROPPED
+            is_deaf = stream.waiting > 0 and not stream.flush()
+            if is_deaf and stream.waiting + len(frame) > MAX_WAITING:
+                self._lose(stream)
+                return Sent.LOST
             stream.write(frame)
-            if stream.waiting and not self._is_taken(stream, PATIENCE_S):
+            if is_deaf or not stream.waiting:
+                return Sent.YES
+            if not self._is_taken(stream, PATIENCE_S):
                 self._epoll.modify(stream.fd, _IN_OUT)
         except OSError:
             self._lose(stream)

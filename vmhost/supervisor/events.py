@@ -94,13 +94,6 @@ class StopWanted:
     """The operator wants an end: running requests may finish."""
 
 
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """This process did not run for so many seconds: it was stopped, or starved."""
-
-    seconds: float
-
-
 OfHost = Forked | ForkFailed | Sealed | Ready | Exited | RecycleWanted | KillWanted
 
-Event = ZygoteWarm | ZygoteEnded | OfHost | Looked | BrokerMet | StopWanted | Paused
+Event = ZygoteWarm | ZygoteEnded | OfHost | Looked | BrokerMet | StopWanted

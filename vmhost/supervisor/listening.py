@@ -9,6 +9,7 @@ from typing import Final
 
 from luafarm.config.endpoints import parse_host_port
 from luafarm.process import rundir
+from luafarm.wire import keepalive
 
 _BACKLOG: Final = 128  # fronts and brokers that connect at once
 _IPC: Final = "ipc://"
@@ -71,6 +72,7 @@ def _listen_tcp(address: str) -> Door:
     sock = _bound(family, (host, port))
     # for each connection from the start: a host may not set it, once it is confined
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    keepalive.keep(sock)
     return Door(sock, f"{_TCP}{written}:{sock.getsockname()[1]}")
 
 

@@ -48,7 +48,6 @@ from vmhost.supervisor.provision import HostBasis, new_host_id
 logger = logging.getLogger("luafarm.vmhost")
 
 _REPORT_EVERY_S: Final = 1.0
-_PAUSE_S: Final = 1.0  # a turn that takes longer: this process did not run
 _LATE_S: Final = 30.0  # a pool without a VM host by then holds up the others no more
 _MOST_UNTOLD: Final = 256  # dead hosts that a broker hears of when it returns
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -138,7 +137,6 @@ class _Loop:
         )
         self._poller = zmq.Poller()
         self._polled: set[int] = set()
-        self._turned_at = time.monotonic()
         self._look_due = 0.0
         self._report_due = 0.0
         self._untold: deque[HostLost] = deque(maxlen=_MOST_UNTOLD)
@@ -173,9 +171,6 @@ class _Loop:
         self._watch_fds()
         ready = self._poller.poll(math.ceil(max(0.0, due - now) * 1000))
         happened: list[Event] = []
-        turned_at, self._turned_at = self._turned_at, time.monotonic()
-        if self._turned_at - turned_at >= _PAUSE_S:
-            happened.append(events.Paused(self._turned_at - turned_at))
         for source, _ in ready:
             if isinstance(source, int):
                 happened += self._read(source)

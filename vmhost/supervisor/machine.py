@@ -7,8 +7,7 @@ at once when a script, an order or somebody else ended it, and after pauses that
 when it failed by itself. A pool whose hosts keep dying is slowed, whoever ends them.
 
 Nothing here reads a clock, a socket or a scoreboard: `now` (monotonic seconds) comes in
-with each event, readings with `Looked`, which the loop sends by `next_due` at the
-latest.
+with each event, readings with `Looked`, which the loop sends by `next_due`.
 """
 
 from collections import deque
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from luafarm.ends import OUTSIDE, Death
+from luafarm.gaps import Gaps
 from luafarm.names import HostId, Pool, RequestId, Script
 from luafarm.wire.messages import HostLost
 from vmhost import deaths
@@ -46,7 +46,6 @@ RECYCLED: Final = 2  # times the limits of a host's requests and age, by which t
 # supervisor replaces it; at the limits the broker does, which saves its states first
 _STORY: Final = 200  # events that the machine remembers
 _ERRORS_SAID: Final = 1000  # of a dead host's standard error, in the log
-_ALARMING: Final = {Death.SECCOMP, Death.CRASH}
 
 
 class _Zygote:
@@ -79,6 +78,7 @@ class Supervisor:
             for number in range(1, pool.plan.hosts + 1):
                 self._seats.append(Seat(pool, number, len(self._seats)))
         self._zygote = _Zygote()
+        self._gaps = Gaps(TICK_S)
         self._is_stopping = False
         self._has_ended = False
         self._exit_code = 0
@@ -136,8 +136,6 @@ class Supervisor:
                 return [Announce(host) for host in self.serving()]
             case events.StopWanted():
                 return self._stop(now)
-            case events.Paused(seconds):
-                return self._paused(seconds)
             case _:
                 seat = self._seat_of(event.host)
                 return [] if seat is None else self._react_of(seat, event, now)
@@ -308,19 +306,17 @@ class Supervisor:
 
     # ---- time ----------------------------------------------------------------------
 
-    def _paused(self, seconds: float) -> list[Action]:
-        """Give those whose time was running the time in which nothing here ran."""
-        for seat in self._seats:
-            seat.postpone(seconds)
-        if self._zygote.is_there:
-            self._zygote.due += seconds
-        return []
-
     def _look(
         self, readings: tuple[tuple[HostId, Reading], ...], now: float
     ) -> list[Action]:
         seen = dict(readings)
         actions: list[Action] = []
+        gap_s = self._gaps.tick(now)
+        if gap_s:  # who spoke meanwhile was not heard, and may have hung as well
+            if self._zygote.is_there:
+                self._zygote.due += gap_s
+            for seat in self._seats:
+                seat.renew(gap_s, now)
         for pool in self._pools:
             pool.calm(now)
         for seat in self._seats:
@@ -394,7 +390,7 @@ def _last_line(host: HostId, cause: Cause, event: events.Exited, *, asked: bool)
     level = Level.WARNING
     if asked or cause.reason == Death.LACKING:
         level = Level.DEBUG
-    elif cause.reason in _ALARMING:
+    elif cause.reason in {Death.SECCOMP, Death.CRASH}:
         level = Level.ERROR
     text = f"host={host} lost reason={cause.reason}"
     if event.task is not None:

@@ -91,6 +91,7 @@ class Seat:
         self.overdue_at: float | None = None  # end of the running task's patience
         self._watched: tuple[int, int] | None = None
         self._watched_since = 0.0
+        self._renewed_at = 0.0  # the supervisor went on then, after it was stopped
         self._signs: tuple[int, int] | None = None  # of life, as last seen
         self._silent_s = 0.0
         self._looked_at = 0.0
@@ -110,11 +111,6 @@ class Seat:
         self.overdue_at = None
         self._watched = None
         self._signs = None
-
-    def postpone(self, seconds: float) -> None:
-        """Give the host so much more time for what it has to do by `due`."""
-        if self.phase in {Phase.ORDERED, Phase.STARTING, Phase.LEAVING}:
-            self.due += seconds
 
     def vacate(self, now: float, pause_s: float) -> None:
         """Take note that the host is no more; another may come after a pause."""
@@ -161,6 +157,12 @@ class Seat:
             return Cause(Death.SILENT, text)
         return None
 
+    def renew(self, gap_s: float, now: float) -> None:
+        """Give the host as much time again: the supervisor was stopped meanwhile."""
+        if self.phase in {Phase.ORDERED, Phase.STARTING, Phase.LEAVING}:
+            self.due += gap_s
+        self._renewed_at = now
+
     def is_overdue(self, task: Running | None, now: float, grace_s: float) -> bool:
         """Return whether what the host runs should have ended by now.
 
@@ -176,7 +178,8 @@ class Seat:
             self._watched = key
             self._watched_since = now
         longest = self._watched_since + self.pool.plan.longest_s
-        self.overdue_at = min(task.deadline_ns / 1e9, longest) + grace_s
+        due = max(min(task.deadline_ns / 1e9, longest), self._renewed_at)
+        self.overdue_at = due + grace_s
         return now >= self.overdue_at
 
     def silence_s(self, reading: Reading, now: float) -> float:

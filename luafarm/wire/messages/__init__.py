@@ -7,13 +7,14 @@ every request needs, `Runs` and `Dones`, carry many rows in one frame.
 
 Who says what to whom (D connects a DEALER, R binds a ROUTER):
 
-    front D      -> VM host R     Hello Runs Body Cancel
-    VM host R    -> front D       Welcome Refused Dones Part Want
+    front D      -> VM host R     Hello Runs Body Cancel Recall
+    VM host R    -> front D       Welcome Refused Dones Part Want Recalled
     broker D     -> VM host R     Hello Load Drop Fence TakeInventory Source
     VM host R    -> broker D      Welcome Refused Loaded LoadFailed Gone Inventory Need
                                   Fenced
     front D      -> broker R      Hello Miss Pressure Report Accuse
-    broker R     -> front D       Welcome Refused HostUp HostLost Place Snapshot Aliases
+    broker R     -> front D       Welcome Refused HostUp HostLost HostUnlisted Place
+                                  Snapshot Aliases
     supervisor D -> broker R      Hello HostUp HostLost MachineReport
     broker R     -> supervisor D  Welcome Refused Recycle Kill
     front D      -> supervisor R  Hello
@@ -38,6 +39,7 @@ from luafarm.wire.messages.greetings import (
 from luafarm.wire.messages.hosts import (
     HostLost,
     HostRow,
+    HostUnlisted,
     HostUp,
     Kill,
     MachineReport,
@@ -66,6 +68,8 @@ from luafarm.wire.messages.requests import (
     Dones,
     Outcome,
     Part,
+    Recall,
+    Recalled,
     RunRow,
     Runs,
     ScriptError,
@@ -111,6 +115,7 @@ __all__ = [
     "Hello",
     "HostLost",
     "HostRow",
+    "HostUnlisted",
     "HostUp",
     "Inventory",
     "Kill",
@@ -127,6 +132,8 @@ __all__ = [
     "Part",
     "Place",
     "Pressure",
+    "Recall",
+    "Recalled",
     "Recycle",
     "Refused",
     "Reload",
@@ -158,6 +165,8 @@ Message = (
     | Want
     | Body
     | Cancel
+    | Recall
+    | Recalled
     | Load
     | Loaded
     | LoadFailed
@@ -177,6 +186,7 @@ Message = (
     | Aliases
     | HostUp
     | HostLost
+    | HostUnlisted
     | MachineReport
     | Recycle
     | StatusWanted

@@ -32,6 +32,15 @@ class HostLost(Packed, frozen=True, tag=27):
     detail: str  # one sentence for the log
 
 
+class HostUnlisted(Packed, frozen=True, tag=37):
+    """The broker does not hear of a VM host any more: nothing new is to go there.
+
+    Whether it lives nobody has said. What it runs goes on where it is reached.
+    """
+
+    host: HostId
+
+
 class HostRow(Packed, frozen=True):
     """A VM host as its supervisor sees it."""
 

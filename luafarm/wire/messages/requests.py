@@ -90,6 +90,25 @@ class Cancel(Packed, frozen=True, tag=8):
     request: RequestId
 
 
+class Recall(Packed, frozen=True, tag=38):
+    """A front is there again over another connection, and still wants these runs.
+
+    What else it has sent is dropped where it waits and stopped where it runs.
+    """
+
+    requests: tuple[RequestId, ...]
+
+
+class Recalled(Packed, frozen=True, tag=39):
+    """What became of a front's runs; replies that it had not taken come before.
+
+    A run that is not named has ended, if it was one of those that came.
+    """
+
+    received: int  # rows of `Runs` of this front so far, in their order; -1: not known
+    going: tuple[tuple[int, int], ...]  # request, bytes of its `Part`s or -1: none yet
+
+
 HOST_ERROR: Final = "Host Error"
 """Kind of an error that is none of the script: the VM host did not try to load it."""
 

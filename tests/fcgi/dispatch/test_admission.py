@@ -266,7 +266,7 @@ def test_after_an_outage_a_queue_that_stands_as_long_again_is_overload() -> None
 
 def test_nothing_is_refused_while_hosts_are_away() -> None:
     bench = busy(A)
-    bench.dispatch.host_suspect(A)
+    bench.dispatch.losses.away(A, (), START)
     assert not any(refused(bench.ask(START + n)) for n in range(9) for _ in range(99))
 
 

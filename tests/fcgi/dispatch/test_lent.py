@@ -135,7 +135,7 @@ def test_who_is_at_home_on_a_host_comes_before_whom_it_is_lent_to() -> None:
 
 def test_a_run_over_its_patience_does_not_wait_for_a_host_that_is_not_ready() -> None:
     dispatch = front()
-    dispatch.host_suspect(LENT)
+    dispatch.losses.away(LENT, (), 0.0)
     ask(dispatch, SLOW, 0.0)
     second = ask(dispatch, SLOW, 0.0)
     assert not wake(dispatch, 1.0)

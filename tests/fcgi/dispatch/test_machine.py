@@ -9,7 +9,8 @@ from fcgi.cgi.refusal import Refusal
 from fcgi.dispatch.actions import Action, CancelRun, Refuse, Send, Tell
 from fcgi.dispatch.catalogue import MOST_BYTES
 from fcgi.dispatch.hosts import MAX_RUNS, OVERDUE_S, SILENT_S, hunt
-from fcgi.dispatch.machine import ASK_AGAIN_S, MOST_LOSSES, Dispatch
+from fcgi.dispatch.losses import MOST_LOSSES
+from fcgi.dispatch.machine import ASK_AGAIN_S, Dispatch
 from fcgi.dispatch.tables import STALL_S, WINDOW_S, Host, Pending
 from luafarm.ends import Budget, Death
 from luafarm.names import Epoch, HostId, Pool, RequestId, Script

@@ -350,12 +350,12 @@ def test_who_is_to_end_is_given_the_time_in_which_nothing_ran() -> None:
     roles = two()
     roles.renew(["a"], 1.0)
     roles.serves(4, 2.0)
-    roles.paused(60.0)
+    roles.woke(60.0)
     assert roles.tick(61.9 + PATIENCE_S) == []
     assert roles.tick(62.0 + PATIENCE_S) == [Kill(2)]
     roles.exited(2, KILLED, 73.0)
     roles.stop(80.0)
-    roles.paused(60.0)
+    roles.woke(60.0)
     assert roles.tick(139.9 + PATIENCE_S) == []
     assert roles.tick(140.0 + PATIENCE_S) == [Kill(4), Kill(3)]
 
@@ -363,5 +363,5 @@ def test_who_is_to_end_is_given_the_time_in_which_nothing_ran() -> None:
 def test_a_role_is_started_again_no_later_for_a_pause() -> None:
     roles = begun()
     roles.exited(BROKER, KILLED, 1.0)
-    roles.paused(60.0)
+    roles.woke(60.0)
     assert roles.tick(1.0 + FIRST_PAUSE_S) == [Start("broker", 4)]

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luafarm.command.watchdog import GAP_S, LOOK_S, START_S, Watchdog
+from luafarm.command.watchdog import LOOK_S, START_S, Watchdog
+from luafarm.gaps import GAP_S
 
 LIMIT_S = 3.0
 ONE, TWO = 1, 2
@@ -90,7 +91,7 @@ def test_after_a_pause_of_the_one_who_looks_everybody_has_the_limit_again(
     assert watchdog.look(103.0) == [TWO]
 
 
-def test_a_pause_shortens_no_starting_time() -> None:
+def test_a_gap_shortens_no_starting_time() -> None:
     watchdog = Watchdog(LIMIT_S)
     watchdog.starts(ONE, 0.0)
     assert watchdog.look(10.0) == []
@@ -116,10 +117,10 @@ def test_looks_that_are_a_little_late_forgive_nothing(watchdog: Watchdog) -> Non
 
 
 def test_a_pause_is_what_a_look_comes_too_late(watchdog: Watchdog) -> None:
-    assert watchdog.pause_s(9.5 + LOOK_S + GAP_S - 0.01) == 0.0
-    assert watchdog.pause_s(29.5) == 20.0
+    assert watchdog.gap_s(9.5 + LOOK_S + GAP_S - 0.01) == 0.0
+    assert watchdog.gap_s(29.5) == 20.0
     watchdog.look(29.5)
-    assert watchdog.pause_s(30.0) == 0.0
+    assert watchdog.gap_s(30.0) == 0.0
 
 
 def test_without_a_limit_nobody_is_watched() -> None:

@@ -70,12 +70,12 @@ def test_what_it_is_told_is_kept_from_those_that_it_starts(address: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("usec", "pid"),
-    [("3000000", "1"), ("", str(os.getpid())), ("soon", str(os.getpid()))],
+    ("usec", "is_ours"), [("3000000", False), ("", True), ("soon", True)]
 )
 def test_a_watchdog_that_is_not_for_this_process_wants_nothing(
-    usec: str, pid: str
+    usec: str, is_ours: bool
 ) -> None:
+    pid = str(os.getpid()) if is_ours else "1"
     service = notify.take(
         {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}
     )

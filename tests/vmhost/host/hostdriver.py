@@ -20,6 +20,7 @@ from luafarm.wire.messages import (
 from vmhost.host import work
 from vmhost.host.held import Held
 from vmhost.host.machine import HostMachine
+from vmhost.host.owed import KEPT_BYTES
 from vmhost.host.replies import PATIENCE_NS
 from vmhost.host.work import Close, Work
 
@@ -58,6 +59,10 @@ class Driver:
     def hear(self, peer: bytes, *messages: Message) -> None:
         for message in messages:
             self.machine.hear(peer, codec.encode(message), self.now_ns)
+
+    def lose(self, peer: bytes) -> None:
+        """Lose a peer for good: it is owed more than is kept for any."""
+        self.machine.lost(peer, bytes(KEPT_BYTES + 1), self.now_ns)
 
     def runs(self, *rows: RunRow, peer: bytes = FRONT) -> None:
         self.machine.hear(peer, codec.encode_runs(list(rows)), self.now_ns)

@@ -15,12 +15,13 @@ import zmq
 from luafarm.keys import curve
 from luafarm.keys.badges import Badge
 from luafarm.names import Machine
+from luafarm.wire import zmtp
 from luafarm.wire.messages import PROTOCOL, Hello, Refused, Role, TakeInventory, Welcome
-from luafarm.wire.zmtp import DEALER, ROUTER, Session
+from luafarm.wire.zmtp import DEALER, MANY, ROUTER, Session
 from tests.vmhost.host.hosting import CONFIG, Process, hosting, run
 from vmhost.host.link import Link, Sent
 from vmhost.host.zmqlink import CurveLink
-from vmhost.host.zmtplink import ZmtpLink
+from vmhost.host.zmtplink import MAX_WAITING, ZmtpLink
 
 pytestmark = pytest.mark.process
 
@@ -190,6 +191,37 @@ def test_a_frame_for_nobody_is_lost(link: Link) -> None:
     assert link.send(b"nobody", b"frame") is Sent.LOST
 
 
+def test_what_a_peer_gets_that_never_reads_has_no_hole(tmp_path: Path) -> None:
+    link = new_link("stream", tmp_path)
+    frame = bytes(1 << 18)
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(str(tmp_path / "s"))
+        session = Session(DEALER, ROUTER)
+        peer.sendall(session.opening())
+        while not session.is_ready:
+            link.receive(100)
+            session.receive(peer.recv(4096), MANY)
+            peer.sendall(session.answers)
+            session.answers = b""
+        peer.sendall(zmtp.head(5) + b"hello")
+        name, _ = heard(link)
+        sent = 0
+        while link.send(name, sent.to_bytes(4, "big") + frame) is Sent.YES:
+            sent += 1
+        # its connection is ended: it is told so, and nothing is dropped before
+        assert link.send(name, b"x") is Sent.LOST
+        assert sent * len(frame) > MAX_WAITING - len(frame)
+        got: list[int] = []
+        while data := peer.recv(1 << 20):
+            got += [int.from_bytes(f[:4], "big") for f in session.receive(data, MANY)]
+            while session.has_more:
+                more = session.receive(b"", MANY)
+                got += [int.from_bytes(f[:4], "big") for f in more]
+    assert got == list(range(len(got)))
+    link.close()
+
+
+@pytest.mark.parametrize("kind", ["curve"])
 def test_a_peer_that_never_reads_is_deaf_until_it_reads(
     link: Link, dealer: "zmq.Socket[bytes]"
 ) -> None:

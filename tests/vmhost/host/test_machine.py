@@ -385,14 +385,16 @@ def test_too_many_runs_are_sent_back(farm: Driver) -> None:
     assert frames == [list(absent)]
 
 
-def test_a_lost_front_is_forgotten_with_all_it_waits_for(farm: Driver) -> None:
+def test_a_front_that_is_owed_too_much_is_forgotten_with_all_it_waits_for(
+    farm: Driver,
+) -> None:
     farm.hold(A, service_ns=QUICK_NS)
     farm.runs(row(1), row(2), row(3))
     farm.runs(row(4), peer=OTHER)
     farm.run()
     run = farm.take_run()
     assert run.row == row(2)
-    farm.machine.lost(FRONT)
+    farm.lose(FRONT)
     assert farm.task.is_cancelled
     farm.finish(run)
     assert farm.run() == 4
@@ -492,7 +494,7 @@ def test_many_peers_are_probed_so_that_the_dead_are_found(farm: Driver) -> None:
     probed = {peer for peer, _ in farm.said()}
     assert len(probed) == MANY + 1
     for peer in probed - {FRONT, BROKER}:
-        farm.machine.lost(peer)
+        farm.lose(peer)
     farm.hear(b"new", Hello(PROTOCOL, Role.FRONT, "x", Machine("m")))
     assert [peer for peer, _ in farm.said()] == [b"new"]
 
@@ -511,13 +513,13 @@ def test_a_need_goes_to_the_newest_broker_and_to_each_that_comes(
     farm.said()
     farm.machine.ask((REQUIRE.operation.number, b"m"), 0)
     assert needs(farm.said()) == [(b"newer", 1)]
-    farm.machine.lost(b"newer")
+    farm.lose(b"newer")
     assert needs(farm.said()) == [(BROKER, 1)]
     farm.task.look(ASK_AGAIN_NS)
     assert needs(farm.said()) == []
     farm.task.look(ASK_AGAIN_NS + 1)
     assert needs(farm.said()) == [(BROKER, 1)]
-    farm.machine.lost(BROKER)
+    farm.lose(BROKER)
     assert farm.task.take() == (False, b"the broker cannot be reached", b"")
     assert load.held.used == {}
 

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from luafarm.ends import Closing
 from luafarm.names import Epoch, Machine, RequestId, Script
+from luafarm.wire import codec
 from luafarm.wire.messages import (
     PROTOCOL,
     SAFE,
@@ -26,6 +27,8 @@ from luafarm.wire.messages import (
     Loaded,
     LoadFailed,
     Message,
+    Recall,
+    Recalled,
     Role,
     Welcome,
 )
@@ -64,6 +67,8 @@ class Life(RuleBasedStateMachine):
         self.driver = Driver(MAX_STATES)
         self.machine = self.driver.machine
         self.fronts = [FRONT, OTHER]  # a new connection is a new peer
+        self.incarnations = [0, 0]
+        self.sent = [0, 0]  # runs of each front, ever
         self.connections = 0
         self.requests = 0
         self.waiting: dict[int, bytes] = {}  # request: front, in their order
@@ -73,6 +78,8 @@ class Life(RuleBasedStateMachine):
         self.drops: list[tuple[bytes, int]] = []
         self.there: set[Held] = set()  # what has a Lua state
         self.is_weighed = True  # nothing was made since the last run
+        for front in range(len(self.fronts)):
+            self.another_front(front)
 
     @initialize(epoch=epochs)
     def start(self, epoch: int) -> None:
@@ -107,6 +114,7 @@ class Life(RuleBasedStateMachine):
     @rule(front=fronts, script=scripts, epoch=least, count=st.integers(1, 4))
     def run(self, front: int, script: Script, epoch: int, count: int) -> None:
         rows, peer = [], self.fronts[front]
+        self.sent[front] += count
         for _ in range(count):
             self.requests += 1
             self.waiting[self.requests] = peer
@@ -138,17 +146,62 @@ class Life(RuleBasedStateMachine):
     @rule(front=fronts)
     def leave_and_return(self, front: int) -> None:
         peer = self.fronts[front]
-        self.machine.lost(peer)  # with what it was not told
+        self.driver.lose(peer)  # with what it was not told
         self.waiting = {r: f for r, f in self.waiting.items() if f != peer}
+        self.another_front(front)
+
+    def another_front(self, front: int) -> None:
+        self.connections += 1
+        self.incarnations[front] = self.connections
+        self.sent[front] = 0
+        self.greet(front)
+
+    def greet(self, front: int) -> None:
         self.connections += 1
         self.fronts[front] = b"%d" % self.connections
-        hello = Hello(PROTOCOL, Role.FRONT, "x", Machine("m"))
+        incarnation = self.incarnations[front]
+        hello = Hello(PROTOCOL, Role.FRONT, "x", Machine("m"), incarnation)
         self.driver.hear(self.fronts[front], hello)
         said = self.driver.said()
         assert (self.fronts[front], Welcome) in [(p, type(m)) for p, m in said]
         for to, message in said:
             if not isinstance(message, Welcome):
                 self.hear(to, message)
+
+    @rule(front=fronts, is_told=st.booleans(), data=st.data())
+    def come_back(self, front: int, is_told: bool, data: st.DataObject) -> None:
+        """Have the same front come over another connection, and ask for its runs."""
+        before = self.fronts[front]
+        for peer, message in self.driver.said():
+            if peer != before:
+                self.hear(peer, message)
+            elif is_told:  # else it was on its way, and is lost in the network
+                frame = codec.encode(message)
+                self.machine.lost(peer, frame, self.driver.now_ns)
+        mine = [r for r, peer in self.waiting.items() if peer == before]
+        for request in mine:
+            self.waiting[request] = b"%d" % (self.connections + 1)
+        self.greet(front)
+        peer = self.fronts[front]
+        mine = [r for r in mine if r in self.waiting]  # the others were answered now
+        wanted = [r for r in mine if data.draw(st.booleans())]
+        self.driver.hear(peer, Recall(tuple([RequestId(one) for one in wanted])))
+        for to, message in self.driver.said():
+            if not isinstance(message, Recalled):
+                self.hear(to, message)
+                continue
+            assert message.received == self.sent[front]
+            going = dict(message.going)
+            assert going.keys() <= set(mine)
+            for request in mine:
+                if request not in going:
+                    assert request not in self.machine_waits(), "over, and yet to come"
+                    self.waiting.pop(request, None)
+
+    def machine_waits(self) -> set[int]:
+        """Return what the host has yet to begin or to finish."""
+        task = self.machine.task
+        return {task.request} if task.run is not None else set()
 
     @rule(
         service_ns=times,

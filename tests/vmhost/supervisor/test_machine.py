@@ -89,10 +89,21 @@ class Play:
         ]
 
     def look(
-        self, after: float = 0.0, readings: dict[HostId, Reading] | None = None
+        self,
+        after: float = 0.0,
+        readings: dict[HostId, Reading] | None = None,
+        *,
+        asleep: bool = False,
     ) -> list[Action]:
+        """Let time pass, with a look each second at least, or stopped meanwhile."""
+        looked = events.Looked(tuple((readings or {}).items()))
+        actions: list[Action] = []
+        while after > 1.0 and not asleep:
+            after -= 1.0
+            self.now += 1.0
+            actions += self.feed(looked)
         self.now += after
-        return self.feed(events.Looked(tuple((readings or {}).items())))
+        return actions + self.feed(looked)
 
     def serve(self) -> None:
         """Have all ordered hosts forked and ready."""
@@ -341,7 +352,7 @@ def test_a_supervisor_that_was_stopped_itself_takes_no_host_for_silent() -> None
     host = only_host(started)
     still = Reading(None, 7, 99)
     started.look(readings={host: still})
-    assert started.look(3600.0, readings={host: still}) == []
+    assert started.look(3600.0, readings={host: still}, asleep=True) == []
 
 
 def test_a_host_that_is_not_ready_in_time_is_killed() -> None:
@@ -351,6 +362,20 @@ def test_a_host_that_is_not_ready_in_time_is_killed() -> None:
     started.feed(events.Forked(fork.host))
     assert started.look(9.9) == []
     assert started.look(0.2) == [KillHost(fork.host)]
+
+
+def test_a_supervisor_that_was_stopped_itself_gives_everybody_time_anew() -> None:
+    started = warm(pool("a", 2, longest_s=20.0))
+    busy, leaving = started.machine.serving()
+    started.feed(events.RecycleWanted(leaving, "memory"))
+    task = Running(RequestId(1), Script(b"/x"), 0, int((started.now + 5) * 1e9))
+    readings = {busy: Reading(task, 0, 0)}
+    assert started.look(readings=readings) == []
+    assert started.look(600.0, readings, asleep=True) == []
+    assert started.look(PATIENCE.grace_s - 0.1, readings) == []  # the host stops it
+    assert started.look(0.2, readings) == [KillHost(busy)]
+    assert started.look(19.0) == []
+    assert started.look(1.0) == [KillHost(leaving)]
 
 
 # ---- pauses ----------------------------------------------------------------------
@@ -554,7 +579,7 @@ def test_hosts_are_replaced_long_after_their_requests_one_at_a_time() -> None:
 def test_hosts_are_replaced_long_after_their_age() -> None:
     started = warm(pool(host_age_s=3600.0 / RECYCLED))
     host = only_host(started)
-    assert started.look(3599.0, readings={host: IDLE}) == []
+    assert started.look(3599.0, readings={host: IDLE}, asleep=True) == []
     assert started.look(1.0, readings={host: IDLE}) == [Drain(host)]
 
 
@@ -693,7 +718,7 @@ def test_the_story_tells_what_was_done_and_why() -> None:
     assert any(isinstance(action, TellLost) for action in actions)
 
 
-# ---- pauses of the supervisor itself -----------------------------------------------
+# ---- gaps in the supervisor's own time ---------------------------------------------
 
 
 def test_a_host_that_starts_is_given_the_time_in_which_nothing_ran() -> None:
@@ -701,8 +726,8 @@ def test_a_host_that_starts_is_given_the_time_in_which_nothing_ran() -> None:
     started.feed(events.ZygoteWarm())
     (host,) = [a.host for a in started.done if isinstance(a, Fork)]
     started.feed(events.Forked(host))
-    started.now += 60.0
-    assert started.feed(events.Paused(60.0)) == []
+    assert started.look() == []
+    assert started.look(60.0, asleep=True) == []
     assert started.look(PATIENCE.start_s - 0.1) == []
     assert started.look(0.1) == [KillHost(host)]
 
@@ -711,26 +736,26 @@ def test_a_host_that_leaves_is_given_the_time_in_which_nothing_ran() -> None:
     started = warm(pool(longest_s=2.0))
     host = only_host(started)
     assert started.feed(events.RecycleWanted(host, "it is time")) == [Drain(host)]
-    started.now += 60.0
-    assert started.feed(events.Paused(60.0)) == []
-    readings = {host: IDLE}
-    assert started.look(PATIENCE.stop_s - 0.1, readings) == []
-    assert started.look(0.1, readings) == [KillHost(host)]
+    assert started.look() == []
+    assert started.look(60.0, asleep=True) == []
+    assert started.look(PATIENCE.stop_s - 0.1) == []
+    assert started.look(0.2) == [KillHost(host)]
 
 
 def test_a_zygote_that_starts_is_given_the_time_in_which_nothing_ran() -> None:
     started = play()
-    started.now += 60.0
-    assert started.feed(events.Paused(60.0)) == []
+    assert started.look() == []
+    assert started.look(60.0, asleep=True) == []
     assert started.look(ZYGOTE_S - 0.1) == []
     assert started.look(0.1) == [KillZygote()]
 
 
-def test_an_empty_seat_is_filled_no_later_for_a_pause() -> None:
+def test_an_empty_seat_is_filled_no_later_for_a_gap() -> None:
     started = warm()
-    started.die(only_host(started))
-    started.now += 60.0
-    assert isinstance(started.feed(events.Paused(60.0))[0], Fork)
+    started.look()
+    died = started.die(only_host(started), -11)
+    assert not any(isinstance(a, Fork) for a in died)
+    assert any(isinstance(a, Fork) for a in started.look(60.0, asleep=True))
 
 
 # ---- whether the machine serves ----------------------------------------------------

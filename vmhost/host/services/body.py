@@ -40,6 +40,10 @@ class BodyQuestion:
     def repeat(self, task: Task) -> Answer | None:
         """Do not ask again: a front that lives has heard it."""
 
+    def resume(self, task: Task) -> None:
+        """Ask again: question or answer may be lost with the connection."""
+        task.tell(self._want)
+
 
 def _ask(task: Task, step: Step, now_ns: int) -> Answer | BodyQuestion:
     _, stream, most = step

@@ -48,6 +48,9 @@ class FileQuestion:
         task.peers.tell(broker, self._need)
         return None
 
+    def resume(self, task: Task) -> None:
+        """Ask no front."""
+
 
 def _ask(task: Task, kind: NeedKind, name: bytes) -> Answer | FileQuestion:
     held = task.held

@@ -61,5 +61,5 @@ def test_a_script_that_waits_stops_waiting_when_its_front_is_gone(
     farm: Driver,
 ) -> None:
     farm.machine.ask((SLEEP_NUMBER, 1000.0), 0)
-    farm.machine.lost(FRONT)
+    farm.lose(FRONT)
     assert not farm.task.is_waiting()
