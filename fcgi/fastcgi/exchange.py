@@ -37,6 +37,11 @@ class Outlet:
         """Write to the client, now or when it reads on."""
         self.outbox.send(data)
 
+    def guard(self) -> None:
+        """Have the client see it if this process dies before the reply has its end."""
+        if self._channel is not None:
+            self._channel.guard()
+
     def settle(self) -> None:
         """Write what the machine has to say, and close when it is done."""
         connection = self.connection
@@ -94,6 +99,7 @@ class FcgiExchange:
         if stream is None:
             heads, method = outlet.terms.heads, self.request.method
             stream = reply.Stream(heads, method, self._is_trusted())
+            outlet.guard()
         out = stream.opening(head) + stream.body(chunk)
         self._stream = stream
         outlet.send(

@@ -73,6 +73,8 @@ class Peer:
         events = connection.receive(data, now, share.FRAMES)
         if events:
             self._handle(events, now)
+        elif self._channel is not None and not connection.has_more:
+            self._channel.swallow(0)
         self._outlet.settle()
         if connection.has_more and self._channel is not None:
             self._channel.postpone()
@@ -105,6 +107,7 @@ class Peer:
         if outbox.is_stuck(now, self._terms.limits.send_s):
             channel.abort()
             return
+        channel.swallow(1)
         self._handle(self._connection.expired(now, outbox.is_paused), now)
         self._outlet.settle()
 
@@ -117,9 +120,10 @@ class Peer:
         channel = self._channel
         if channel is None or channel.is_closing:
             return
-        is_empty = self._outlet.outbox.is_empty
-        if self._connection.is_idle() and is_empty and give(channel.fd):
-            channel.leave()
+        if self._connection.is_idle() and self._outlet.outbox.is_empty:
+            channel.calm()
+            if give(channel.fd):
+                channel.leave()
 
     def drain(self) -> None:
         """Close once what is in is answered."""

@@ -20,7 +20,7 @@ from fcgi.cgi import reply as replies
 from fcgi.cgi.refusal import Refusal
 from fcgi.channel import Channel
 from fcgi.closing import CLOSE, LINGER
-from fcgi.http import variables
+from fcgi.http import response, variables
 from fcgi.http.connection import Connection
 from fcgi.http.request import Aborted, Chunk, Event, Request
 from fcgi.http.roots import Location
@@ -91,6 +91,8 @@ class HttpExchange:
             heads = self._peer.site.terms.heads
             stream = replies.Stream(heads, self.request.method, is_trusted=False)
             out = connection.begin(self.request, stream.opening(head), _now())
+            if self.request.framing == response.UNTIL_CLOSE:
+                self._peer.guard()
             self._stream = stream
         self._peer.send(out + connection.piece(self.request, stream.body(chunk)))
 
@@ -199,7 +201,11 @@ class HttpPeer:
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
-        self._handle(self.connection.receive(data, time.monotonic(), share.FRAMES))
+        connection = self.connection
+        events = connection.receive(data, time.monotonic(), share.FRAMES)
+        self._handle(events)
+        if self._channel is not None and not (events or connection.has_more):
+            self._channel.swallow(0)
         self._after()
 
     def eof_received(self) -> None:
@@ -228,6 +234,11 @@ class HttpPeer:
         if self._outbox is not None:
             self._outbox.send(data)
 
+    def guard(self) -> None:
+        """Have the client see it if this process dies before the reply has its end."""
+        if self._channel is not None:
+            self._channel.guard()
+
     def soon(self, act: Callable[[], None]) -> None:
         """Do something in the loop's next pass."""
         self.site.connections.channels.loop.call_soon(act)
@@ -250,6 +261,7 @@ class HttpPeer:
         if outbox.is_stuck(now, self.site.terms.limits.send_s):
             channel.abort()
             return
+        channel.swallow(1)
         self._handle(self.connection.expired(now, outbox.is_paused))
         self._after()
 
@@ -270,9 +282,10 @@ class HttpPeer:
             and outbox.is_empty
             and self.connection.is_idle()
             and not channel.is_closing
-            and give(channel.fd)
         ):
-            channel.leave()
+            channel.calm()
+            if give(channel.fd):
+                channel.leave()
 
     def drain(self) -> None:
         """Close once what is in is answered."""
@@ -303,7 +316,7 @@ class HttpPeer:
     def _close(self, channel: Channel) -> None:
         if self.connection.closing == CLOSE:
             if self.connection.is_broken:
-                channel.reset()
+                channel.abort()
             else:
                 channel.close()
         elif self.connection.closing == LINGER and not self._is_finishing:

@@ -244,8 +244,10 @@ def cut_host_link(stage: Stage, planned: Planned, wait: Wait) -> Done:
 
 @_fault
 def cut_web_links(stage: Stage, planned: Planned, wait: Wait) -> Done:
-    """End all connections between nginx and a front."""
-    address = f"127.0.0.1:{stage.tcp_port}" if stage.is_tcp else str(stage.socket)
+    """Reset all connections between nginx and a front."""
+    if not stage.is_tcp:
+        return Done(0, "no network is between the ends of a UNIX socket")
+    address = f"127.0.0.1:{stage.tcp_port}"
     cut = 0
     for pid in _picked(stage.titled("front"), planned):
         cut = processes.cut(pid, lambda own, peer: own == address)

@@ -159,7 +159,7 @@ _ALL = (
     ),
     Kind(
         "cut_web_links",
-        "all connections between nginx and a front",
+        "all TCP connections between nginx and a front",
         unsafe=_of(_502, _CUT),
         safe=_of(_502, _CUT),
         costs=1,
@@ -186,9 +186,9 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 
 
 WITHSTOOD = (
-    "kill_host,kill_hosts,kill_zygote,kill_broker,"
-    "stop_host,stop_supervisor,stop_broker,stop_all,"
-    "starve_memory,cut_host_link,cut_broker_link,stall_output,"
+    "kill_host,kill_hosts,kill_zygote,kill_broker,kill_front,kill_roles,"
+    "stop_host,stop_supervisor,stop_broker,stop_front,stop_all,starve_memory,"
+    "cut_host_link,cut_web_links,cut_broker_link,stall_output,"
     "hup,reopen,reload,flip,rename,in_place,delete"
 )
 """What the farm withstands without breaking a promise; docs/reliability.md."""

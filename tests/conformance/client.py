@@ -108,11 +108,21 @@ class Client:
 
     def send_apart(self, parts: list[bytes]) -> None:
         """Send so that each part is out of this kernel's hands before the next."""
-        for part in parts:
+        for part in parts[:-1]:
             self.send(part)
-            self.wait_until_taken()
+            self._wait_until_taken()
+        self.send(parts[-1])
 
-    def wait_until_taken(self) -> None:
+    def wait_until_heard(self) -> None:
+        """Return when the peer has read what was sent, which it may leave unread."""
+        self.send(wire.rec(wire.GET_VALUES, 0))  # 4.1: answered at any time
+        while (got := self.record()) is not None:
+            if got.type == wire.RESULT:
+                return
+            self._seen.append(got)
+        raise AssertionError("the connection has ended")
+
+    def _wait_until_taken(self) -> None:
         deadline = time.monotonic() + self.timeout
         while True:
             waiting = fcntl.ioctl(self.socket, termios.TIOCOUTQ, struct.pack("i", 0))

@@ -128,7 +128,7 @@ def test_g08_closing_is_an_abort(site: Site) -> None:
         for _ in range(12):
             client = stack.enter_context(connected(site.address))
             client.send(site.get("slow.lua", QUERY_STRING="20"))
-            client.wait_until_taken()
+            client.wait_until_heard()
     for _ in range(12):
         with connected(site.address) as client:
             client.send(site.get("slow.lua", QUERY_STRING="0"))

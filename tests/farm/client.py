@@ -61,7 +61,10 @@ class Client:
         data = b""
         whole = False
         while not whole:
-            piece = self.socket.recv(1 << 16)
+            try:
+                piece = self.socket.recv(1 << 16)
+            except ConnectionResetError:
+                break
             if not piece:
                 break
             data += piece

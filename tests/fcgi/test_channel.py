@@ -1,8 +1,11 @@
 """Channels: what a web server's socket does, and what their owner is told."""
 
 import asyncio
+import fcntl
 import os
 import socket
+import sys
+import termios
 from collections.abc import Callable, Coroutine, Iterator
 
 import pytest
@@ -52,6 +55,11 @@ class Play:
         async with asyncio.timeout(WAIT_S):
             while not condition():  # noqa: ASYNC110 - of others' doing
                 await asyncio.sleep(0.001)
+
+    def die(self) -> None:
+        """Close the descriptor as the kernel does when the process dies."""
+        self.channels.open.clear()
+        self.channel.shut()
 
     async def lost(self) -> None:
         await self.until(lambda: "lost" in self.owner.told)
@@ -319,21 +327,215 @@ def test_a_unix_socket_tells_whether_both_halves_are_closed(
     play(ends, script)
 
 
-def test_a_channel_that_is_reset_does_not_end_in_order() -> None:
-    async def run() -> None:
-        channels = Channels(asyncio.get_running_loop())
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            client = socket.create_connection(listener.getsockname())
-            p = Play(channels, listener.accept()[0])
-        client.setblocking(False)
-        p.channel.write(b"begun")
-        assert await asyncio.get_running_loop().sock_recv(client, 100) == b"begun"
-        p.channel.reset()
-        p.channel.reset()
-        with pytest.raises(ConnectionResetError):
-            await read_all(client)
-        await p.lost()
-        channels.close()
-        client.close()
+# ---- how a connection ends -----------------------------------------------------------
 
-    uvloop.run(run())
+
+async def reset_after(client: socket.socket) -> bytes:
+    """Read to the end, which has to be a reset; return what came before."""
+    data = bytearray()
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            try:
+                piece = await loop.sock_recv(client, 1 << 16)
+            except ConnectionResetError:
+                return bytes(data)
+            assert piece, "an orderly end"
+            data += piece
+
+
+async def ask(p: Play, client: socket.socket, request: bytes) -> None:
+    """Have a request come in."""
+    before = len(p.owner.data)
+    client.send(request)
+    await p.until(lambda: len(p.owner.data) == before + len(request))
+
+
+def test_a_channel_that_is_aborted_does_not_end_in_order(
+    ends: tuple[socket.socket, ...],
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        await ask(p, client, b"request")
+        p.channel.write(b"begun")
+        p.channel.abort()
+        p.channel.abort()
+        assert await reset_after(client) == b"begun"
+        await p.lost()
+
+    play(ends, script)
+
+
+@pytest.mark.parametrize("request_bytes", [1, 900, 5_000, 300_000])
+@pytest.mark.parametrize("requests", [1, 2, 60])
+def test_a_death_while_a_reply_is_sent_in_parts_resets_the_client(
+    ends: tuple[socket.socket, ...], request_bytes: int, requests: int
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        for number in range(requests):
+            piece = bytes([number]) * min(request_bytes, 50_000)
+            for _ in range(request_bytes // len(piece)):
+                await ask(p, client, piece)
+        p.channel.guard()
+        p.channel.write(b"begun")
+        p.die()
+        assert await reset_after(client) == b"begun"
+
+    play(ends, script)
+
+
+def test_a_death_while_a_client_takes_its_reply_slowly_resets_it(
+    ends: tuple[socket.socket, ...],
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        await ask(p, client, b"request")
+        while not p.channel.waiting:
+            p.channel.write(bytes(50_000))
+        p.die()
+        await reset_after(client)
+
+    play(ends, script)
+
+
+def test_an_orderly_end_of_a_guarded_channel_loses_nothing(
+    ends: tuple[socket.socket, ...],
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        await ask(p, client, b"request")
+        data = os.urandom(5_000_000)
+        p.channel.guard()
+        p.channel.write(data)
+        p.channel.close()
+        assert await read_all(client) == data
+        await p.lost()
+
+    play(ends, script)
+
+
+def test_a_guarded_channel_that_is_calm_ends_in_order_and_leaves_nothing_unread(
+    ends: tuple[socket.socket, ...],
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        for _ in range(40):
+            await ask(p, client, b"x" * 1000)
+        p.channel.guard()
+        p.channel.calm()
+        with socket.socket(fileno=os.dup(p.channel.fd)) as elsewhere:
+            p.channel.leave()
+            client.send(b"for the other")
+            assert elsewhere.recv(100) == b"for the other"
+        assert await read_all(client) == b""
+
+    play(ends, script)
+
+
+def unread(channel: Channel) -> int:
+    """Return how many bytes lie in the socket."""
+    found = fcntl.ioctl(channel.fd, termios.FIONREAD, bytes(4))
+    return int.from_bytes(found, sys.byteorder)
+
+
+def test_what_is_left_unread_is_bounded_and_told_once(
+    ends: tuple[socket.socket, ...],
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        sent = b""
+        most = 0
+        for number in range(200):
+            piece = os.urandom(1 + number * 7919 % 3_000)
+            await ask(p, client, piece)
+            sent += piece
+            most = max(most, unread(p.channel))
+        assert p.owner.data == sent
+        assert most <= 20_000
+        p.channel.swallow(0)
+        assert unread(p.channel) == 0
+        await ask(p, client, b"more")
+        assert p.owner.data == sent + b"more"
+
+    play(ends, script)
+
+
+def test_an_owner_that_waits_for_more_lets_a_sender_of_single_bytes_send_them_all(
+    ends: tuple[socket.socket, ...],
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        def wait_for_more(_: bytes) -> None:
+            p.channel.swallow(0)
+
+        p.owner.take = wait_for_more
+        loop = asyncio.get_running_loop()
+        for number in range(3_000):
+            await loop.sock_sendall(client, bytes([number % 256]))
+        await p.until(lambda: len(p.owner.data) == 3_000)
+        assert p.owner.data == bytes([number % 256 for number in range(3_000)])
+
+    play(ends, script)
+
+
+def test_bytes_and_an_end_that_come_while_nothing_is_read_are_told_in_order(
+    ends: tuple[socket.socket, ...],
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        await ask(p, client, b"first")
+        p.channel.pause_reading()
+        data = os.urandom(100_000)
+        client.send(data)
+        client.shutdown(socket.SHUT_WR)
+        p.channel.resume_reading()
+        await p.until(lambda: p.owner.told == ["eof"])
+        assert p.owner.data == b"first" + data
+
+    play(ends, script)
+
+
+class Counting(socket.socket):
+    """A socket that keeps which calls were made on it."""
+
+    def recv(self, *arguments: int) -> bytes:
+        self.calls().append("recv")
+        return super().recv(*arguments)
+
+    def send(self, data: bytes, flags: int = 0) -> int:  # type: ignore[override]
+        self.calls().append("send")
+        return super().send(data, flags)
+
+    def setsockopt(self, level: int, name: int, value: int | bytes) -> None:  # type: ignore[override]
+        self.calls().append("setsockopt")
+        super().setsockopt(level, name, value)
+
+    def setblocking(self, flag: bool) -> None:
+        self.calls().append("setblocking")
+        super().setblocking(flag)
+
+    def calls(self) -> list[str]:
+        return CALLS
+
+
+CALLS: list[str] = []
+
+
+@pytest.mark.parametrize("requests", [1, 2, 100])
+def test_a_small_reply_costs_no_call_for_the_sake_of_its_end(
+    ends: tuple[socket.socket, ...], requests: int
+) -> None:
+    async def script(p: Play, client: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(requests):
+            await ask(p, client, b"r" * 900)
+            p.channel.write(b"reply")
+            assert await loop.sock_recv(client, 100) == b"reply"
+        is_unix = client.family == socket.AF_UNIX
+        extra = {
+            "recv": requests // 19 if is_unix else 0,  # 16 KiB are much
+            "setsockopt": int(is_unix and requests > 1),  # once for a connection
+            "setblocking": int(requests > 1),  # else that is spared
+        }
+        for name, more in extra.items():
+            wanted = more + (requests if name == "recv" else 0)
+            assert CALLS.count(name) <= wanted, name
+        assert CALLS.count("send") <= requests
+
+    ours, client = ends
+    CALLS.clear()
+    counting = Counting(ours.family, ours.type, ours.proto, fileno=ours.detach())
+    play((counting, client), script)

@@ -31,7 +31,7 @@ quarantine_deaths = 0
 
 [pool.test]
 root = ["{root}"]
-hosts = 4
+hosts = {hosts}
 preload = ["*.lua"]
 
 [[script]]
@@ -82,14 +82,16 @@ def directory() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def serving(place: Path) -> Iterator[Farm]:
+def serving(place: Path, hosts: int = 4) -> Iterator[Farm]:
     """Run a farm in ``place``, where an earlier one may have run before."""
     root = place / "root"
     if not root.exists():
         shutil.copytree(SCRIPTS, root)
         content.lay(root)
     configuration = place / "luafarm.toml"
-    configuration.write_text(CONFIGURATION.format(directory=place, root=root))
+    configuration.write_text(
+        CONFIGURATION.format(directory=place, root=root, hosts=hosts)
+    )
     socket, port = place / "front.sock", daemon.free_port()
     command = [
         *(sys.executable, "-m", "luafarm", "up", str(root)),
