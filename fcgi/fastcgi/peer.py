@@ -71,10 +71,10 @@ class Peer:
         connection = self._connection
         now = time.monotonic()
         events = connection.receive(data, now, share.FRAMES)
-        if events:
-            self._handle(events, now)
-        elif self._channel is not None and not connection.has_more:
-            self._channel.swallow(0)
+        self._handle(events, now)
+        is_whole = bool(events) and isinstance(events[-1], Request)
+        if self._channel is not None and not (is_whole or connection.has_more):
+            self._channel.swallow(0)  # more is to come
         self._outlet.settle()
         if connection.has_more and self._channel is not None:
             self._channel.postpone()
@@ -107,7 +107,7 @@ class Peer:
         if outbox.is_stuck(now, self._terms.limits.send_s):
             channel.abort()
             return
-        channel.swallow(1)
+        channel.swallow(0 if self._connection.is_idle() else 1)
         self._handle(self._connection.expired(now, outbox.is_paused), now)
         self._outlet.settle()
 

@@ -204,8 +204,9 @@ class HttpPeer:
         connection = self.connection
         events = connection.receive(data, time.monotonic(), share.FRAMES)
         self._handle(events)
-        if self._channel is not None and not (events or connection.has_more):
-            self._channel.swallow(0)
+        is_whole = bool(events) and isinstance(events[-1], Request)
+        if self._channel is not None and not (is_whole or connection.has_more):
+            self._channel.swallow(0)  # more is to come
         self._after()
 
     def eof_received(self) -> None:
@@ -261,7 +262,7 @@ class HttpPeer:
         if outbox.is_stuck(now, self.site.terms.limits.send_s):
             channel.abort()
             return
-        channel.swallow(1)
+        channel.swallow(0 if self.connection.is_idle() else 1)
         self._handle(self.connection.expired(now, outbox.is_paused))
         self._after()
 

@@ -11,6 +11,7 @@ another file in its place, which we may write and they may not.
 
 # Impure.
 
+import atexit
 import contextlib
 import grp
 import logging
@@ -58,6 +59,8 @@ def setup(log: Log, title: str, owner: tuple[int, int] | None = None) -> None:
         handler.reopen()
 
     signal.signal(signal.SIGUSR1, reopen)
+    # the interpreter gives handlers up before it ends; one that comes then would kill
+    atexit.register(signal.signal, signal.SIGUSR1, signal.SIG_IGN)
 
 
 class _Handler(logging.Handler):

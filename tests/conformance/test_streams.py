@@ -1,5 +1,9 @@
 """C: STDIN, DATA, and records for ids that are not active."""
 
+import os
+import select
+import tempfile
+
 import pytest
 
 from tests.conformance.client import connected
@@ -122,3 +126,22 @@ def test_c12_a_length_that_is_none_is_refused(site: Site, length: str) -> None:
         assert client.answer().status in {400, 413}
         client.send(site.get())
         assert client.answer().status == 200
+
+
+def test_c13_a_client_that_waits_until_it_may_write_gets_its_body_through(
+    site: Site,
+) -> None:
+    # as lighttpd does: the kernel keeps what `sendfile` gave it in large pieces
+    body = MIB * 4
+    with connected(site.address) as client, tempfile.TemporaryFile() as file:
+        file.write(site.post("echo.lua", body))
+        left = file.tell()
+        file.flush()
+        client.socket.setblocking(False)
+        while left:
+            assert select.select([], [client.socket], [], client.timeout)[1]
+            at = file.tell() - left
+            size = min(left, 60_000)
+            left -= os.sendfile(client.socket.fileno(), file.fileno(), at, size)
+        client.socket.settimeout(client.timeout)
+        assert client.answer().body == body

@@ -5,6 +5,8 @@ import logging
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,6 +96,24 @@ def test_usr1_goes_on_in_a_new_file(tmp_path: Path) -> None:
     logger.info("new")
     assert (tmp_path / "x.log.1").read_text().count("old\n") == 2
     assert file.read_text().endswith("t info new\n")
+
+
+LAST = """
+import os, signal
+from luafarm.config.settings import Log
+from luafarm.process import logs
+
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGUSR1):
+        kill(pid, number)
+
+logs.setup(Log(), "t")
+last = Last()  # goes when the interpreter has given up its handlers
+"""
+
+
+def test_a_signal_that_comes_while_the_process_ends_kills_nobody() -> None:
+    assert subprocess.run([sys.executable, "-c", LAST], check=False).returncode == 0
 
 
 def test_a_file_that_cannot_be_reopened_is_kept(tmp_path: Path) -> None:
