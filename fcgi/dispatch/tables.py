@@ -53,7 +53,9 @@ class Pending:
         self.arrival: float = arrival
         self.id: RequestId = RequestId(0)  # of this attempt; 0 before the first
         self.deaths: int = 0  # VM hosts that died under it
-        self.losses: int = 0  # VM hosts and connections lost with it, untouched they say
+        self.losses: int = (
+            0  # VM hosts and connections lost with it, untouched they say
+        )
         self.absences: int = 0  # VM hosts that had no state for it after all
         self.serial: int = 0  # its place among all runs sent to its host
         self.sent: float = 0.0
