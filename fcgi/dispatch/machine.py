@@ -228,6 +228,8 @@ class Dispatch:
             entry.asked = -1.0  # else the answer was of no use: ask again, not at once
         if hosts and not entry.hosts:
             entry.placed = now
+            if entry.stand.served:
+                entry.whole_at = now + (now - entry.stand.served)
         self._binding.place(entry, hosts, lent)
         actions: list[Action] = []
         if place.asked and place.asked != place.script:

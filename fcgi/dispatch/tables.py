@@ -162,6 +162,8 @@ class Entry:
         self.hosts: list[Host] = []  # in hunting order
         self.lent: list[Host] = []  # further ones, for requests that waited for a while
         self.placed: float = 0.0  # when there began to be any; before it was cold
+        self.rate: float = 0.0  # at which all of them worked of late; 0: unknown
+        self.whole_at: float = 0.0  # until then those that were lost are coming back
         self.wall_s: float = 0.0
         self.reply_bytes: int = 0  # most that a run of it may answer, ever told
         self.log_bytes: int = 0  # most that may be logged with it, ever told
