@@ -276,7 +276,7 @@ class Dispatch:
         return self._alarms.next_at()
 
     def wake(self, now: float) -> list[Action]:
-        """Report pressure that has come due."""
+        """Lend hosts to what has waited long enough; report pressure that is due."""
         actions: list[Action] = []
         for entry in self._alarms.due(self._catalogue.entries, now):
             actions += self._binding.lend(entry, now)
