@@ -6,12 +6,12 @@ signal from outside may have been an operator's, or the kernel's when memory ran
 whoever used it up; a host that others accused may have been taken over, or only cut
 off. Those count for a quarter.
 
-*How often did it run well?* Runs that ended earn it credit, which excuses deaths: what
-kills one host in a thousand runs costs fewer requests than its refusal would. A script
-that kills whenever it runs earns none, and nothing excuses it. It is bounded: a past of
-any length excuses few deaths, and a change of the file ends it. A death by a budget
-costs less of it: which request takes that long is the visitors' choice, and restraint
-bounds what they can do (`broker.restraint`).
+*How often did it run well?* Runs that ended well earn it credit, which excuses deaths:
+what kills one host in a thousand runs costs fewer requests than its refusal would. A
+script that kills whenever it runs earns none, and nothing excuses it. It is bounded: a
+past of any length excuses few deaths, and a change of the file ends it. A death by a
+budget costs less of it: which request takes that long is the visitors' choice, and
+restraint bounds what they can do (`broker.restraint`).
 """
 
 # Compiled.
@@ -46,7 +46,7 @@ def is_doubtful(reason: Death) -> bool:
 
 
 def earn(credit: float, runs: int) -> float:
-    """Return the credit in a script after further runs that ended."""
+    """Return the credit in a script after further runs that ended well."""
     return min(credit + runs, MOST_CREDIT)
 
 

@@ -214,7 +214,8 @@ class Broker:
         at = self._step.now - min(max(row.last_us, 0) / 1e6, _MOST_AGO_S)
         record.requests += row.requests
         record.errors += row.errors
-        record.credit = guilt.earn(record.credit, row.requests)
+        ended_well = max(0, row.requests - row.errors)
+        record.credit = guilt.earn(record.credit, ended_well)
         record.heat.add(requests, farm.fading.at(at))
         record.waited.add(row.waited_us / 1e6, farm.fading.at(at))
         weight = 1.0 - 0.8 ** min(requests, 50.0)

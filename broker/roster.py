@@ -168,6 +168,8 @@ class Roster:
 
     def hand_over(self, host: Host) -> None:
         """Keep another host than this one: what is slow here does not leave."""
+        if host.place < 0:
+            return  # it retires: another one is kept already
         members = self._machines[host.up.machine][host.pool].values()
         for lane in (QUICK, SLOW):
             other = _freest([h for h in members if h.lane == lane])

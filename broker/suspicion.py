@@ -13,6 +13,7 @@ from broker.policies import longest_s
 from broker.resolve import is_normal, pool_of, shown
 from broker.tables import Host
 from luafarm.allowance import Allowance
+from luafarm.gaps import GAP_S
 from luafarm.names import Pool, Script
 from luafarm.wire.messages import StateRow
 
@@ -30,9 +31,6 @@ PATIENCE_S: Final = 10.0
 
 ACCUSE_AGAIN_S: Final = 1.0
 """Until a host that was to be killed and has not left is accused again."""
-
-_MOST_TICK_S: Final = 1.0
-"""What counts of the time between two ticks: a broker that slept heard nobody."""
 
 
 class Suspicion:
@@ -97,7 +95,7 @@ class Suspicion:
         farm = self._farm
         passed_s = self._step.now - self._ticked_at
         self._ticked_at = self._step.now
-        farm.watched_s += min(passed_s, _MOST_TICK_S)
+        farm.watched_s += min(passed_s, GAP_S)
         for host in list(farm.roster.hosts.values()):
             if host.accused_at:
                 if self._step.now - host.accused_at >= ACCUSE_AGAIN_S:

@@ -89,13 +89,15 @@ class Answers:
             if head == b"%d" % pending.part_bytes:
                 exchange.finish(stderr)
             else:
-                self._script_log.bad_reply(pending, _CUT)
-                self._refuse(pending, Refusal.HOST_LOST)
+                self._cut(pending)
             return
         try:
             exchange.reply(head, body, stderr)
         except BadHeaderError as bad:
-            self._bad_reply(pending, bad)
+            if head.isdigit():  # the end of a reply whose pieces were all lost
+                self._cut(pending)
+            else:
+                self._bad_reply(pending, bad)
 
     def part(self, name: HostId, part: Part) -> None:
         """Take a part of a reply. Raise ProtocolError."""
@@ -164,6 +166,10 @@ class Answers:
         if error is not None:
             stderr += self._script_log.error(pending, error)
         exchange.refuse(refusal, retry_after_s, error, stderr)
+
+    def _cut(self, pending: Pending) -> None:
+        self._script_log.bad_reply(pending, _CUT)
+        self._refuse(pending, Refusal.HOST_LOST)
 
     def _bad_reply(self, pending: Pending, error: BadHeaderError) -> None:
         self._script_log.bad_reply(pending, error)

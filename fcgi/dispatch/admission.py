@@ -18,6 +18,7 @@ waited by then.
 
 Where nothing at all was served for a time, hosts were loading, replaced or hung, and
 that is no overload: the queue may be as long as the outage was, and stand for as long.
+Hosts come back one after the other: for as long again the rate of all of them counts.
 
 A script with an empty queue waits for its turn among the others; if even that takes too
 long, there is too much of everything, and how long it has been so is kept by host.
@@ -68,6 +69,10 @@ class Admission:
         rate = _rate(entry)
         if not rate:
             return True  # an outage, or not placed yet
+        if now < entry.whole_at:
+            rate = max(rate, entry.rate)
+        else:
+            entry.rate = rate
         host = _first_ready(entry)
         wait_s = self._backlog.ahead(entry, host) / rate
         usual_s = entry.est * len(entry.hosts) / rate

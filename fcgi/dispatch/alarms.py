@@ -1,7 +1,8 @@
-"""When the broker hears of pressure: requests that wait for taken hosts.
+"""When something is done about requests that wait for taken hosts.
 
-A script's queue is looked at after 1 ms and, while its oldest request waits, again
-after 2, 4, ... 32 ms; not at each request.
+Hosts are lent to them, and the broker hears of pressure. A script's queue is looked at
+after 1 ms and, while its oldest request waits, again after 2, 4, ... 32 ms; not at each
+request.
 """
 
 # Compiled.

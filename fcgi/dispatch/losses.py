@@ -20,8 +20,9 @@ from luafarm.ends import TIME, Budget
 from luafarm.names import HostId, RequestId
 from luafarm.wire.messages import SAFE
 
-MOST_LOSSES: Final = 3  # hosts lost with a run as their next: one that hides what it
-# ran, and ends of it, would have the same run again and again
+MOST_LOSSES: Final = 3  # hosts lost with a run as their next, and connections with
+# which it was lost, they say: one that hides what it ran, and ends of it or breaks off,
+# would have the same run again and again
 
 MOST_LATE: Final = 64  # messages about a run after its end was told: more than libzmq
 # keeps of one connection (`fcgi.hosts.zmqlink`)
@@ -132,10 +133,13 @@ class Losses:
         for pending in over:
             if pending.cancelled:
                 continue
-            if 0 <= received < pending.serial and not pending.begun:  # it never came
-                actions += self._binding.again(pending, now)
-            else:
+            has_come = not 0 <= received < pending.serial or pending.begun
+            if not has_come:
+                pending.losses += 1
+            if has_come or pending.losses > MOST_LOSSES:
                 actions += self._once_more(pending, now)
+            else:
+                actions += self._binding.again(pending, now)
         return actions + self._binding.fill(host, now) if host.ready else actions
 
     def unreached(self, name: HostId, now: float) -> list[Action]:

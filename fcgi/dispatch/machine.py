@@ -228,6 +228,8 @@ class Dispatch:
             entry.asked = -1.0  # else the answer was of no use: ask again, not at once
         if hosts and not entry.hosts:
             entry.placed = now
+            if entry.stand.served:
+                entry.whole_at = now + (now - entry.stand.served)
         self._binding.place(entry, hosts, lent)
         actions: list[Action] = []
         if place.asked and place.asked != place.script:
@@ -274,7 +276,7 @@ class Dispatch:
         return self._alarms.next_at()
 
     def wake(self, now: float) -> list[Action]:
-        """Report pressure that has come due."""
+        """Lend hosts to what has waited long enough; report pressure that is due."""
         actions: list[Action] = []
         for entry in self._alarms.due(self._catalogue.entries, now):
             actions += self._binding.lend(entry, now)

@@ -53,7 +53,9 @@ class Pending:
         self.arrival: float = arrival
         self.id: RequestId = RequestId(0)  # of this attempt; 0 before the first
         self.deaths: int = 0  # VM hosts that died under it
-        self.losses: int = 0  # VM hosts that died when it was next, untouched they say
+        self.losses: int = (
+            0  # VM hosts and connections lost with it, untouched they say
+        )
         self.absences: int = 0  # VM hosts that had no state for it after all
         self.serial: int = 0  # its place among all runs sent to its host
         self.sent: float = 0.0
@@ -160,6 +162,8 @@ class Entry:
         self.hosts: list[Host] = []  # in hunting order
         self.lent: list[Host] = []  # further ones, for requests that waited for a while
         self.placed: float = 0.0  # when there began to be any; before it was cold
+        self.rate: float = 0.0  # at which all of them worked of late; 0: unknown
+        self.whole_at: float = 0.0  # until then those that were lost are coming back
         self.wall_s: float = 0.0
         self.reply_bytes: int = 0  # most that a run of it may answer, ever told
         self.log_bytes: int = 0  # most that may be logged with it, ever told

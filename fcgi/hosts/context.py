@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import zmq
+from msgspec.structs import replace
 
 from fcgi.hosts.zmqlink import HWM, ZmqLink
 from luafarm.keys import curve
@@ -33,13 +34,21 @@ class Context:
     ) -> None:
         self.loop = loop
         self.keys = keys
-        #: what we say first to whomever we connect to
-        incarnation = 1 + secrets.randbits(62)
-        hello = Hello(PROTOCOL, Role.FRONT, name, machine, incarnation)
-        self.hello = codec.encode(hello)
+        self._hello = Hello(PROTOCOL, Role.FRONT, name, machine)
+        #: what we say first to brokers and supervisors
+        self.hello = codec.encode(self._hello)
         self._complaints = Complaints()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 4096)
+
+    def new_hello(self) -> bytes:
+        """Return what we say first to one VM host, over every connection to it.
+
+        It knows us by that. One that was forgotten and is met anew is told another: we
+        know no more of what it was sent before.
+        """
+        incarnation = 1 + secrets.randbits(62)
+        return codec.encode(replace(self._hello, incarnation=incarnation))
 
     def connect(
         self,

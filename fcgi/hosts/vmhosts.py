@@ -101,8 +101,11 @@ class Owner(Protocol):
 class _Host:
     """One VM host."""
 
-    def __init__(self, link: HostLink, most_away_s: float, *, is_local: bool) -> None:
+    def __init__(
+        self, link: HostLink, hello: bytes, most_away_s: float, *, is_local: bool
+    ) -> None:
         self.link = link
+        self.hello = hello  # it knows us by that over all connections
         self.is_local = is_local
         #: for longer no honest host leaves a greeting unanswered
         self.most_away_s = most_away_s
@@ -154,6 +157,7 @@ class VmHosts:
         self._owner.host_found(name)
         self._hosts[name] = _Host(
             self._connect(up),
+            self._context.new_hello(),
             conduct.longest_s(self._settings, up.pool) + PATIENCE_S,
             is_local=up.endpoint.startswith("ipc://"),
         )
@@ -285,7 +289,7 @@ class VmHosts:
         host = self._hosts[name]
         host.is_linked = True
         host.conduct.greet()
-        host.link.send(self._context.hello)
+        host.link.send(host.hello)
 
     def _connection_lost(self, name: HostId, why: str) -> None:
         """Take note that a connection is over; why: its host broke the protocol."""

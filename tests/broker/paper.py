@@ -476,9 +476,10 @@ class Paper:
         requests: int = 1,
         busy_us: int = 100,
         waited_us: int = 0,
+        errors: int = 0,
     ) -> None:
         """Let the front report requests that were served."""
-        row = UseRow(path, host, requests, busy_us, waited_us, 0, 0)
+        row = UseRow(path, host, requests, busy_us, waited_us, 0, errors)
         self.play(ev.Reported(FRONT, Report((row,), ())))
 
     def use_all(self) -> None:

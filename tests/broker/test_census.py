@@ -500,6 +500,15 @@ def test_visitors_whose_requests_take_a_kill_to_end_leave_the_script_to_the_othe
     assert paper.broker.farm.restraint.left_s(A, paper.now) > 0.0
 
 
+def test_runs_that_failed_excuse_nothing() -> None:
+    paper = farm("h1", "h2", "h3", "h4")
+    for _ in range(3):
+        paper.ask(A)
+        paper.use(A, paper.places[A].hosts[0], requests=5000, errors=5000)
+        killed(paper, A)
+    assert paper.ask(A).verdict == Verdict.REFUSED
+
+
 def test_credit_is_of_the_content_that_ran() -> None:
     paper = farm("h1", "h2", "h3", "h4")
     paper.ask(A)

@@ -194,6 +194,22 @@ def test_a_run_without_end_on_the_kept_host_has_another_one_kept() -> None:
 # ---- runs without end ----------------------------------------------------------------
 
 
+def test_a_run_without_end_on_a_kept_host_that_retires_has_no_third_one_kept() -> None:
+    paper = farm()
+    paper.ask(A)
+    takes(paper, A, 0.0001)
+    paper.press(A, "h1", waited_s=1.0)
+    paper.run()
+    assert "h1" in where(paper, A)
+    for rss_kib in (1, 1 << 30, 1 << 30, 1 << 30, 1 << 30):
+        paper.tick(1.0)
+        row = HostRow(HostId("h1"), 7, rss_kib, A)
+        rest = [HostRow(HostId(h), 7, 1, b"") for h in HOSTS[1:]]
+        paper.play(ev.MachineReported(Machine("m"), MachineReport((row, *rest))))
+    assert paper.broker.farm.roster.hosts[HostId("h1")].is_retiring
+    assert kept(paper) == ["h1", "h4"]
+
+
 def test_a_script_that_never_ran_to_an_end_leaves_a_host_to_others() -> None:
     paper = farm()
     paper.ask(A)

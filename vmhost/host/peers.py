@@ -51,7 +51,11 @@ class Peers:
         return True
 
     def meet(self, peer: Peer, hello: Hello, key: str) -> Peer | None:
-        """Take note of a front; return the connection that it had before this one."""
+        """Take note of a front; return the connection that it had before this one.
+
+        One that has sent nothing over its first may have been given up before that, and
+        may not have heard so: it counts on from what is forgotten here.
+        """
         if hello.role is not Role.FRONT or peer in self.received:
             return None
         self.received[peer] = 0
@@ -66,9 +70,10 @@ class Peers:
         if before is None:
             return None
         self.roles.pop(before, None)
-        self.returned.discard(before)
         self.received[peer] = self.received.pop(before, 0)
-        self.returned.add(peer)
+        if before in self.returned or self.received[peer]:
+            self.returned.add(peer)
+        self.returned.discard(before)
         return before
 
     def forget(self, peer: Peer) -> None:

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Final
 
 from luafarm.ends import Death
+from luafarm.gaps import GAP_S
 from luafarm.names import HostId
 from vmhost.deaths import Cause
 from vmhost.reading import Reading, Running
@@ -27,7 +28,6 @@ which would hide that its loop stands still."""
 
 SILENT_S: Final = 5.0  # an idle host says twice a second that its loop is alive
 _MOST_DOUBLINGS: Final = 10
-_LOOK_GAP_S: Final = 1.0  # a supervisor that did not look for longer was stopped itself
 
 
 class Phase(Enum):
@@ -188,7 +188,7 @@ class Seat:
         if reading.task is not None or signs != self._signs:
             self._silent_s = 0.0
         else:
-            self._silent_s += min(now - self._looked_at, _LOOK_GAP_S)
+            self._silent_s += min(now - self._looked_at, GAP_S)
         self._signs = signs
         self._looked_at = now
         return self._silent_s

@@ -26,7 +26,7 @@ class Hello(Packed, frozen=True, tag=1):
     role: Role
     name: str
     machine: Machine
-    incarnation: int = 0  # a random number that a supervisor's or front's process chose
+    incarnation: int = 0  # a random number: who it is, over several connections
 
 
 class AnyHello(Packed, frozen=True, forbid_unknown_fields=False, tag=1):

@@ -264,6 +264,29 @@ def test_after_an_outage_a_queue_that_stands_as_long_again_is_overload() -> None
     assert all(answers[102:])
 
 
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_of_hosts_that_come_back_one_by_one_the_others_count_for_a_while(
+    is_whole: bool,
+) -> None:
+    hosts = [HostId(f"h{number}") for number in range(4)]
+    fresh = HostId("fresh")
+    bench = busy(*hosts)
+    bench.ask(START)  # waits: so the rate of all of them is known
+    for host in hosts:
+        bench.dispatch.losses.unlisted(host)
+    outage_s = 1.0
+    number = round(2 * outage_s / WORK_S)  # half of what four hosts can do
+    for index in range(number):
+        bench.ask(START + index * outage_s / number)
+    now = START + outage_s
+    bench.dispatch.host_up(fresh)
+    bench.dispatch.host_ready(fresh, now)
+    bench.place(ONE, fresh, now=now)
+    now += outage_s * (1.01 if is_whole else 0.9)
+    assert bench.dispatch.queued * WORK_S > outage_s  # more than an outage lets in
+    assert refused(bench.ask(now)) is is_whole
+
+
 def test_nothing_is_refused_while_hosts_are_away() -> None:
     bench = busy(A)
     bench.dispatch.losses.away(A, (), START)

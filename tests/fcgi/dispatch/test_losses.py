@@ -5,7 +5,7 @@ import pytest
 from fcgi.cgi.refusal import Refusal
 from fcgi.dispatch.actions import Action
 from fcgi.dispatch.hosts import OVERDUE_S, SILENT_S
-from fcgi.dispatch.losses import MOST_LATE
+from fcgi.dispatch.losses import MOST_LATE, MOST_LOSSES
 from fcgi.dispatch.machine import Dispatch
 from fcgi.dispatch.tables import Pending
 from luafarm.ends import Budget
@@ -60,6 +60,17 @@ def test_a_word_of_the_broker_ends_no_run_and_stops_new_ones() -> None:
     assert dispatch.losses.has_runs(A)
     assert dispatch.finish(A, busy.id, 5, 9.0, ok=True) is busy
     assert not dispatch.losses.has_runs(A)
+    dispatch.check()
+
+
+def test_a_run_that_never_comes_they_say_is_not_sent_for_ever() -> None:
+    dispatch, [busy] = running(0)
+    dispatch.place(place(ONE, A), 1.0)
+    for _ in range(MOST_LOSSES):
+        cut(dispatch)
+        assert shown(back(dispatch, never=1)) == [("send", A, busy)]
+    cut(dispatch)
+    assert shown(back(dispatch, never=1)) == [("answer", Refusal.HOST_LOST, busy)]
     dispatch.check()
 
 

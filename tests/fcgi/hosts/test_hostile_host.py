@@ -614,16 +614,20 @@ def test_a_host_cannot_answer_for_another(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize(("count", "end"), [(b"3", "finished"), (b"6", None)])
+@pytest.mark.parametrize(
+    ("pieces", "count", "end"),
+    [(1, b"3", "finished"), (1, b"6", None), (0, b"3", None), (0, b"0", None)],
+)
 def test_a_reply_whose_pieces_did_not_all_arrive_is_cut_visibly(
-    tmp_path: Path, count: bytes, end: str | None
+    tmp_path: Path, pieces: int, count: bytes, end: str | None
 ) -> None:
     async def play() -> None:
         async with stage(tmp_path) as play, asyncio.timeout(120):
             recorder = play.ask()
             request = await play.run_of("bad")
             host = play.hosts["bad"]
-            await host.say(Part(RequestId(request), GOOD_HEAD, b"abc", b""))
+            for _ in range(pieces):
+                await host.say(Part(RequestId(request), GOOD_HEAD, b"abc", b""))
             row = (request, 0, count, b"", b"", b"", 10)
             await host.say(codec.encode_dones([row]))
             await recorder.done.wait()

@@ -80,13 +80,17 @@ class FakeContext:
     """Makes fake connections."""
 
     keys = None
-    hello = b"hello"
 
     def __init__(self) -> None:
         self.loop = FakeLoop()
+        self.hellos = 0
         self.links: dict[str, FakeLink] = {}
         self.greet: dict[str, Callable[[], None]] = {}
         self.lose: dict[str, Callable[[str], None]] = {}
+
+    def new_hello(self) -> bytes:
+        self.hellos += 1
+        return b"hello %d" % self.hellos
 
     def connect(
         self,
@@ -177,7 +181,7 @@ def test_a_host_is_greeted_once_it_is_reached() -> None:
     link = stage.up()
     assert link.sent == []
     stage.context.greet["tcp://bad"]()
-    assert link.sent == [b"hello"]
+    assert link.sent == [b"hello 1"]
 
 
 GONE_UNKNOWN = ("gone", BAD, 0, None, Budget.NONE)
@@ -246,7 +250,7 @@ def test_a_connection_that_broke_is_made_again_and_accuses_nobody() -> None:
     assert stage.told == [("says", BAD, b"1"), ("away", BAD)]
     assert link.reconnects == 1
     stage.context.greet["tcp://bad"]()
-    assert link.sent == [b"hello"]
+    assert link.sent == [b"hello 1"]
     stage.hosts.recall(BAD, (RequestId(7),))
     assert codec.decode(link.sent[-1]) == Recall((RequestId(7),))
     stage.hosts.answered(BAD)
@@ -384,6 +388,19 @@ def test_a_host_that_the_broker_names_again_stays() -> None:
     assert stage.up() is link
     stage.busy.clear()
     assert stage.wait(0.0) == []
+
+
+def test_a_host_that_is_met_anew_is_greeted_as_by_another_front() -> None:
+    stage = Stage()
+    stage.up()
+    stage.hosts.unlisted(BAD)
+    stage.busy.clear()
+    assert stage.wait(0.0) == [GONE_UNKNOWN]  # and with it how many runs it was sent
+    link = stage.up()
+    for _ in range(2):
+        stage.context.greet["tcp://bad"]()
+        stage.break_off()
+    assert link.sent == [b"hello 2"] * 2
 
 
 def test_the_fault_of_a_host_that_the_broker_does_not_name_is_forgotten() -> None:

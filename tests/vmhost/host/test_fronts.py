@@ -142,6 +142,23 @@ def test_of_a_front_that_it_has_forgotten_a_host_says_that_it_knows_nothing(
     assert recall(farm, peer=b"newer") == [Recalled(-1, ())]
 
 
+@pytest.mark.parametrize("has_asked", [False, True])
+def test_one_that_may_not_have_heard_that_it_was_given_up_is_told_so_again(
+    farm: Driver, has_asked: bool
+) -> None:
+    farm.runs(row(1, flags=0), peer=OLD)
+    farm.take_run()
+    farm.lose(OLD)
+    come(farm, NEW)
+    if has_asked:
+        recall(farm, 1)  # the answer is lost with the connection
+    come(farm, b"newer")
+    assert recall(farm, 1, peer=b"newer") == [Recalled(-1, ())]
+    farm.runs(row(2), peer=b"newer")
+    come(farm, b"newest")
+    assert recall(farm, 2, peer=b"newest") == [Recalled(1, ((2, -1),))]
+
+
 def test_another_front_is_not_told_what_this_one_has_sent(farm: Driver) -> None:
     farm.runs(row(1), peer=OLD)
     come(farm, NEW, incarnation=8)

@@ -190,7 +190,7 @@ class Life(RuleBasedStateMachine):
             if not isinstance(message, Recalled):
                 self.hear(to, message)
                 continue
-            assert message.received == self.sent[front]
+            assert message.received == (self.sent[front] or -1)
             going = dict(message.going)
             assert going.keys() <= set(mine)
             for request in mine:
