@@ -16,6 +16,7 @@ them it executes itself again to get another one.
 # Impure.
 
 import contextlib
+import errno
 import gc
 import importlib
 import mmap
@@ -119,9 +120,11 @@ def run(channel: socket.socket, serve: Serve) -> None:
         data, received, _, _ = socket.recv_fds(channel, MAX_ORDER, FDS)
         if not data:
             return
-        fds = Fds(*received)
         order = unpack_order(data)
-        pid, error = _fork(order, fds, supervisor, serve)
+        if len(received) == FDS:
+            pid, error = _fork(order, Fds(*received), supervisor, serve)
+        else:  # the kernel leaves out what it has no room for
+            pid, error = 0, f"zygote: {os.strerror(errno.EMFILE)}"
         for fd in received:
             os.close(fd)
         channel.send(ForkAnswer(order.host, pid, error).pack())

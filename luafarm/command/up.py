@@ -33,6 +33,7 @@ _STOP_MARGIN_S: Final = 5.0  # beyond what the roles themselves allow to finish
 _PASSED_ON: Final = (signal.SIGHUP, signal.SIGUSR1)
 _STATUS_TIMEOUT_S: Final = 0.2  # signals wait for this long at most
 _PULSE_BYTES: Final = 4096
+_NOT_STARTED: Final = 1  # as if it had ended so
 
 logger = logging.getLogger("luafarm.up")
 
@@ -226,21 +227,25 @@ class Farm:
             del self._children[number]
             self._watchdog.leaves(number)
             self._unready.discard(number)
-            role = self._names.pop(number)
-            is_current = self._roles.is_current(number)
-            is_fresh = self._roles.is_fresh(number)
-            actions = self._roles.exited(number, code, time.monotonic())
-            if self._roles.is_stopping:
-                if actions and code not in {0, -signal.SIGTERM}:
-                    logger.error("role=%s %s", role, _how(code))
-            elif is_fresh:
-                logger.error("role=%s %s; the old one goes on", role, _how(code))
-            elif is_current:
-                pause = self._roles.pause_s(role)
-                logger.error("role=%s %s; restarting in %g s", role, _how(code), pause)
-            elif code:
-                logger.error("role=%s %s while it retired", role, _how(code))
-            self._do(actions)
+            self._ended(number, code, _how(code))
+
+    def _ended(self, number: int, code: int, how: str) -> None:
+        """Do what follows when a child has ended, or could not be started."""
+        role = self._names.pop(number)
+        is_current = self._roles.is_current(number)
+        is_fresh = self._roles.is_fresh(number)
+        actions = self._roles.exited(number, code, time.monotonic())
+        if self._roles.is_stopping:
+            if actions and code not in {0, -signal.SIGTERM}:
+                logger.error("role=%s %s", role, how)
+        elif is_fresh:
+            logger.error("role=%s %s; the old one goes on", role, how)
+        elif is_current:
+            pause = self._roles.pause_s(role)
+            logger.error("role=%s %s; restarting in %g s", role, how, pause)
+        elif code:
+            logger.error("role=%s %s while it retired", role, how)
+        self._do(actions)
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -262,11 +267,18 @@ class Farm:
 
     def _start(self, role: str, number: int) -> None:
         self._names[number] = role
-        if role in self._fronts.names:
-            started = self._fronts.start(role, self._arguments)
-            self._unready.add(number)
-        else:
-            started = children.start_watched(role, self._arguments)
+        try:
+            if role in self._fronts.names:
+                started = self._fronts.start(role, self._arguments)
+                self._unready.add(number)
+            else:
+                started = children.start_watched(role, self._arguments)
+        except OSError as error:  # no descriptor, process or memory is left
+            if not self._is_ready:
+                raise  # whoever starts the farm is told at once
+            how = f"cannot be started: {error.strerror}"
+            self._ended(number, _NOT_STARTED, how)
+            return
         self._children[number] = started.child
         self._pulses[started.pulse] = number
         self._watchdog.starts(number, time.monotonic())

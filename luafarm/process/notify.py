@@ -31,8 +31,15 @@ class Manager:
         """watchdog_s: how often it wants a sign of life at least; 0: it wants none."""
         self.watchdog_s = watchdog_s
         self._address = address
+        # kept open: whoever has no descriptor left must go on giving signs of life
+        self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sender.setblocking(False)
         self._status = ""
         self._untold: list[str] = []  # bounded: each state of a service once
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        self._sender.close()
 
     def ready(self, status: str) -> None:
         """Say that the service serves, or that it has been reloaded."""
@@ -66,14 +73,12 @@ class Manager:
             del self._untold[0]
 
     def _send(self, message: str) -> bool:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)
-            try:
-                sender.sendto(message.encode(), self._address)
-            except BlockingIOError:
-                return len(self._untold) > _MOST_UNTOLD  # then it is given up
-            except OSError:
-                return True  # there is no such manager any more
+        try:
+            self._sender.sendto(message.encode(), self._address)
+        except BlockingIOError:
+            return len(self._untold) > _MOST_UNTOLD  # then it is given up
+        except OSError:
+            return True  # there is no such manager any more
         return True
 
 

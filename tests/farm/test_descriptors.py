@@ -12,7 +12,7 @@ import pytest
 
 from bench import daemon
 from tests.farm.client import ask, connected
-from tests.farm.farms import LUAFARM, Farm, directory, until, up
+from tests.farm.farms import LUAFARM, Farm, directory, kill, until, up
 
 pytestmark = pytest.mark.process
 
@@ -29,6 +29,13 @@ def first_free(pid: int) -> int:
 def no_descriptors(farm: Farm, title: str = "luafarm-broker") -> Iterator[None]:
     """Let the broker, or another process, open nothing more."""
     [pid] = farm.titled(title)
+    with no_more_of(pid):
+        yield
+
+
+@contextmanager
+def no_more_of(pid: int) -> Iterator[None]:
+    """Let a process open nothing more."""
     # looked at again and again: it may have had a file open for a moment
     free = min(first_free(pid) for _ in range(50))
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -69,6 +76,22 @@ def test_who_cannot_be_accepted_waits_and_is_served_when_somebody_leaves() -> No
             assert client.receive().status == 200
             client.close()
         assert farm.log().count("no more are accepted until one closes") == 1
+
+
+@pytest.mark.parametrize("title", ["luafarm-broker", "luafarm-supervisor"])
+def test_a_role_that_cannot_be_started_again_ends_nobody_and_is_tried_again(
+    title: str,
+) -> None:
+    with up(files=FILES) as farm:
+        script = farm.root / "a.lua"
+        assert ask(farm.socket, script).status == 200
+        [role] = farm.titled(title)
+        with no_more_of(farm.daemons["up"].pid):
+            kill(role)
+            until(lambda: "cannot be started: Too many" in farm.log(), "it says so")
+            assert not farm.titled(title)
+        until(lambda: bool(farm.titled(title)), "it is started")
+        until(lambda: ask(farm.socket, script).status == 200, "it is served")
 
 
 def low(number: int, *command: str) -> list[str]:

@@ -84,7 +84,10 @@ class Processes:
 
     def start_zygote(self) -> list[Event]:
         """Start a zygote; it says by the channel when it is warm."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:  # no descriptor is left
+            return [events.ZygoteEnded(f"not started: {error.strerror}")]
         ours.setblocking(False)
         theirs.set_inheritable(True)
         dialects = sorted({plan.dialect for plan in self._plans})

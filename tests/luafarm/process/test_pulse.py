@@ -1,5 +1,6 @@
 """What a process says to whoever watches it."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -107,9 +108,13 @@ def test_no_process_that_it_starts_has_the_pipe(pipe: tuple[int, int]) -> None:
 
 
 def test_a_manager_that_wants_it_oftener_hears_oftener(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        mine = Pulse(manager=Manager(str(tmp_path / "notify"), watchdog_s=0.5))
+    at = str(tmp_path / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        contextlib.closing(Manager(at, watchdog_s=0.5)) as told,
+    ):
+        manager.bind(at)
+        mine = Pulse(manager=told)
         assert mine.every_s == 0.25
         for turn in range(10):
             mine.beat(turn * 0.125)

@@ -1,6 +1,8 @@
 """Zygotes and the hosts they fork, without the machine that decides about them."""
 
+import contextlib
 import os
+import resource
 import select
 import signal
 import tempfile
@@ -199,6 +201,44 @@ def test_a_zygote_that_cannot_be_started_is_an_event(run: Path) -> None:
     assert found.processes.start_zygote() == []
     assert found.wait(events.ZygoteEnded) == events.ZygoteEnded("exit code 1")
     found.processes.close()
+
+
+def test_a_zygote_for_which_no_descriptor_is_left_is_an_event(run: Path) -> None:
+    processes = Processes(basis(run), (PLAN,))
+    with opening_nothing(os.getpid()):
+        assert processes.start_zygote() == [
+            events.ZygoteEnded("not started: Too many open files")
+        ]
+    processes.close()
+
+
+def test_a_zygote_that_gets_no_descriptors_fails_that_order_alone(
+    held: Watched, run: Path
+) -> None:
+    [zygote] = [int(pid) for pid in children() if b"zygote" in command_of(pid)]
+    with opening_nothing(zygote):
+        host = held.order()
+        assert held.wait(events.ForkFailed, host) == events.ForkFailed(
+            host, "zygote: Too many open files"
+        )
+    assert list((run / "h").iterdir()) == []
+    held.end(held.serve())
+    assert not any(isinstance(e, events.ZygoteEnded) for e in held.happened)
+
+
+def command_of(pid: str) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@contextlib.contextmanager
+def opening_nothing(pid: int) -> Iterator[None]:
+    """Let a process open no descriptor."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @needs_root
