@@ -244,12 +244,11 @@ class Connection:
 
     def _give_up_rest(self, events: list[Event]) -> None:
         """Refuse a body that will never be whole (RFC 9112, 8); drop half a head."""
-        if not self._is_half_closed or self.closing:
-            return
-        if self._request is not None and self._reader is not None:
-            self._turn_away(self._request, Refusal.BODY_CUT, events)
-        else:
-            self._close(events)
+        if self._is_half_closed and not self.closing:
+            if self._request is not None and self._reader is not None:
+                self._turn_away(self._request, Refusal.BODY_CUT, events)
+            else:
+                self._close(events)
 
     def _read_head(self, now: float, events: list[Event]) -> bool:
         """Read a head; False: it is not all there."""
@@ -385,9 +384,8 @@ class Connection:
     def check(self) -> None:
         """Assert what the tables promise; for tests."""
         request = self._request
-        assert (self._reader is not None) == (
-            request is not None and request.stage == RECEIVING
-        )
+        is_receiving = request is not None and request.stage == RECEIVING
+        assert (self._reader is not None) == is_receiving
         if request is not None:
             assert not self.closing
             assert request.stage in {RECEIVING, RUNNING}
@@ -395,8 +393,7 @@ class Connection:
             assert len(request.gather) <= self._limits.inline_body
             assert request.refusal is None or not (request.keep or request.body)
         assert self._searched <= len(self._in)
-        if self.closing or self._is_cut:
-            assert not self.has_more
+        assert not (self.has_more and (self.closing or self._is_cut))
         if request is None and not self.has_more and not self.closing:
             assert len(self._in) <= self._limits.max_params
         if self._is_last:
