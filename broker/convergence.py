@@ -86,7 +86,8 @@ class Convergence:
         elif record.states:
             loadable = self._loadable(record, record.states)
             if loadable:
-                farm.begin(record, loadable[0].host, generation, background=True)
+                first = min(loadable, key=_held)
+                farm.begin(record, first.host, generation, background=True)
         else:
             self._allocation.place(record, generation)
 
@@ -249,6 +250,14 @@ class Convergence:
                 ]
                 farm.footprint.depend(record, following, now)
         return following
+
+
+def _held(state: State) -> tuple[int, bool]:
+    """Return for how long a run has held the host of a state, as was reported last.
+
+    What is loaded there waits for the end of that run, and a deploy for the load.
+    """
+    return state.host.held, bool(state.host.running)
 
 
 def _unreadable(script: Script, error: str) -> ScriptError:

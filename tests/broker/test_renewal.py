@@ -10,8 +10,14 @@ from broker.convergence import EMPTY, REFUSED_S
 from broker.loads import MOST_STALE
 from luafarm.config.settings import ScriptSettings
 from luafarm.ends import Budget, Closing, Death
-from luafarm.names import HostId, RequestId, Script
-from luafarm.wire.messages import HostLost, ScriptError, Verdict
+from luafarm.names import HostId, Machine, RequestId, Script
+from luafarm.wire.messages import (
+    HostLost,
+    HostRow,
+    MachineReport,
+    ScriptError,
+    Verdict,
+)
 from tests.broker.paper import POOL, Paper, script, settings
 
 A, B = script("a"), script("b")
@@ -87,6 +93,17 @@ def test_all_states_are_renewed_and_fenced_once_the_first_is_ready() -> None:
     paper.run()
     assert set(paper.places[A].hosts) == set(hosts)
     assert len(contents(paper, A)) == 1
+
+
+def test_the_first_state_is_renewed_where_no_run_keeps_it_waiting() -> None:
+    paper = farm("h1", "h2", "h3", clones=3)
+    third = paper.places[A].hosts[-1]
+    rows = [HostRow(h, 7, 0, A if h != third else b"") for h in paper.hosts]
+    paper.play(ev.MachineReported(Machine("m"), MachineReport(tuple(rows))))
+    paper.orders.clear()
+    paper.write(A)
+    paper.settle()
+    assert [a.host for a in paper.orders if isinstance(a, act.Load)] == [third]
 
 
 def test_a_changed_module_renews_every_script_that_used_it_and_no_other() -> None:

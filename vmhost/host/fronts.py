@@ -59,7 +59,7 @@ class Fronts:
             case Dones(rows):
                 for row in rows:
                     self._replies.refuse(peer, row[0], Outcome.CANCELLED)
-                self.is_any_deaf = bool(rows)
+                self.is_any_deaf = self.is_any_deaf or bool(rows)
             case _:
                 pass
 

@@ -118,11 +118,14 @@ class Peers:
         if self.bad_frames <= MAX_COMPLAINTS:
             self.complaints.append(text)
 
+    def probe(self, front: Peer) -> None:
+        """Say something harmless to a front: that it is gone turns out by that."""
+        self.outbox.append((front, codec.encode_dones([])))
+
     def _probe(self) -> None:
         """Say something harmless to all: who is gone turns out when it is sent."""
-        nothing = codec.encode_dones([])
         for peer, role in self.roles.items():
             if role is Role.FRONT:
-                self.outbox.append((peer, nothing))
+                self.probe(peer)
             else:
                 self.tell(peer, Welcome(PROTOCOL, Role.HOST, self._host, 0))

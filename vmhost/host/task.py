@@ -172,6 +172,10 @@ class Task:
         """Say something to the front of the run."""
         self.peers.tell(self.peer, message)
 
+    def probe(self) -> None:
+        """Say something harmless to the front of the run, which may be gone."""
+        self.peers.probe(self.peer)
+
     def part(self, head: bytes, body: bytes, log: bytes) -> None:
         """Send a piece of the reply before its end, if there is anything in it."""
         if not (head or body or log):

@@ -22,6 +22,7 @@ from tests.vmhost.host.hostdriver import QUICK_NS, A, Driver, row
 from vmhost.host.owed import KEPT_BYTES, KEPT_NS
 from vmhost.host.peers import MANY
 from vmhost.host.services.body import READ
+from vmhost.host.task import ASK_AGAIN_NS
 
 OLD, NEW = b"old", b"new"
 
@@ -192,6 +193,19 @@ def test_a_front_that_stays_away_is_forgotten(farm: Driver) -> None:
     assert farm.take() is None
     come(farm, NEW)
     assert recall(farm, 2) == [Recalled(-1, ())]
+
+
+def test_a_run_that_waits_for_a_body_ends_when_its_front_has(farm: Driver) -> None:
+    farm.runs((1, A, 0, 0, b"", None, 50, 0), peer=OLD)
+    farm.take_run()
+    farm.machine.ask((READ.operation.number, 0, 50), farm.now_ns)
+    assert farm.said() == [(OLD, Want(RequestId(1), 0, 0, 50))]  # then it dies
+    end_ns = farm.now_ns + KEPT_NS + 3 * ASK_AGAIN_NS
+    while farm.task.is_waiting() and farm.now_ns < end_ns:
+        farm.now_ns += ASK_AGAIN_NS + 1
+        farm.task.look(farm.now_ns)
+        lose_what_is_said(farm)
+    assert farm.task.is_cancelled
 
 
 def test_what_is_kept_for_a_front_is_bounded(farm: Driver) -> None:

@@ -38,7 +38,12 @@ class BodyQuestion:
         return (message.chunk,)
 
     def repeat(self, task: Task) -> Answer | None:
-        """Do not ask again: a front that lives has heard it."""
+        """Do not ask again, as a front that lives has heard it; see whether it does.
+
+        One that has ended says nothing of it: that turns out when it is sent something.
+        """
+        task.probe()
+        return None
 
     def resume(self, task: Task) -> None:
         """Ask again: question or answer may be lost with the connection."""
