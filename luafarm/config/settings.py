@@ -138,7 +138,7 @@ class PoolSettings:
     dialect: str = setting("luajit21", "Lua dialect.", choices="|".join(Dialect))
     jit: bool = setting(False, "The just-in-time compiler of LuaJIT; trusted pools only.")
     trust: str = setting("sandboxed", "`sandboxed` for code that nobody reviewed; `trusted` has the full libraries, C modules and no system call filter.", choices="sandboxed|trusted")
-    hosts: int = setting(0, "VM hosts of this pool on each machine; 0: two per processor, at least four, shared between the pools.", most=1024)
+    hosts: int = setting(0, "VM hosts of this pool on each machine; 0: two per processor, at least four, shared between the pools; at least three for each.", most=1024)
     cpath: str = setting("", "`package.cpath` of a trusted pool, for C modules.")
     writers: tuple[str, ...] = setting((), "Users, and `@GROUP`s, who may write what a trusted pool runs (its scripts, `library`, `cpath`), besides root and the user that its VM hosts run as; what others may write is refused.")
     require_layers: tuple[str, ...] = setting((), "Layers of the sandbox without which a VM host of this pool refuses to serve; every sandboxed pool requires `no_new_privs` and `seccomp` besides.", choices="|".join(LAYERS))

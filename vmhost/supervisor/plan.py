@@ -11,6 +11,7 @@ from luafarm.names import Pool
 
 _HOSTS_A_CPU: Final = 2  # so that the kernel shares a core between quick and slow
 _FEWEST: Final = 4
+_FEWEST_EACH: Final = 3  # one for quick scripts, and two that no single run can take
 ALWAYS: Final = ("no_new_privs", "seccomp")
 """Layers without which nothing is sandboxed: code that broke out of Lua could make any
 system call. Every sandboxed pool requires them, whatever its settings say."""
@@ -53,7 +54,7 @@ def pools(settings: Settings, cpus: int) -> tuple[PoolPlan, ...]:
     """Return the plans of all pools on a machine with this number of processors."""
     unset = sum(1 for pool in settings.pool.values() if not pool.hosts)
     shared = max(_FEWEST, _HOSTS_A_CPU * cpus)
-    share = max(2, math.ceil(shared / unset)) if unset else 0
+    share = max(_FEWEST_EACH, math.ceil(shared / unset)) if unset else 0
     overrides = [script.wall for script in settings.script if script.wall is not None]
     return tuple(
         PoolPlan(

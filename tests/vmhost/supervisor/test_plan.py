@@ -31,11 +31,11 @@ def test_pools_share_what_is_not_set() -> None:
     assert hosts(config, 8) == [6, 6, 7, 6]
 
 
-def test_no_pool_has_fewer_than_two_hosts_unless_it_says_so() -> None:
+def test_no_pool_has_fewer_than_three_hosts_unless_it_says_so() -> None:
     config = settings(
         a=PoolSettings(), b=PoolSettings(), c=PoolSettings(), d=PoolSettings(hosts=1)
     )
-    assert hosts(config, 1) == [2, 2, 2, 1]
+    assert hosts(config, 1) == [3, 3, 3, 1]
 
 
 def test_the_longest_task_is_the_longest_budget_of_any_script() -> None:
