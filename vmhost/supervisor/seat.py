@@ -109,6 +109,7 @@ class Seat:
         self.ready_at = None
         self.killed_for = None
         self.overdue_at = None
+        self._renewed_at = 0.0
         self._watched = None
         self._signs = None
 

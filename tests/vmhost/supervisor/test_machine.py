@@ -750,6 +750,17 @@ def test_a_zygote_that_starts_is_given_the_time_in_which_nothing_ran() -> None:
     assert started.look(0.1) == [KillZygote()]
 
 
+def test_a_host_that_came_after_the_gap_is_given_no_time_for_it() -> None:
+    started = play()
+    assert started.look() == []
+    assert started.look(60.0, asleep=True) == []
+    started.feed(events.ZygoteWarm())
+    started.serve()
+    host = only_host(started)
+    late = Reading(Running(RequestId(1), Script(b"/x"), 0, 1), 0, 0)
+    assert started.look(0.0, {host: late}) == [KillHost(host)]
+
+
 def test_an_empty_seat_is_filled_no_later_for_a_gap() -> None:
     started = warm()
     started.look()

@@ -4,10 +4,13 @@ Whatever dies, every host is announced and told lost once, no seat has two, and 
 as the world behaves all seats serve again.
 """
 
+from math import inf
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from luafarm.gaps import GAP_S
 from luafarm.names import HostId, Pool, RequestId, Script
 from tests.vmhost.supervisor.test_machine import PATIENCE, pool
 from vmhost.reading import Reading, Running
@@ -25,7 +28,7 @@ from vmhost.supervisor.actions import (
     TellLost,
 )
 from vmhost.supervisor.events import Event
-from vmhost.supervisor.machine import Supervisor
+from vmhost.supervisor.machine import TICK_S, Supervisor
 
 codes = st.sampled_from([0, 1, 70, -6, -9, -11, -14, -27, -31])
 PLANS = (pool("a", 2), pool("b", 1, host_requests=50))
@@ -39,6 +42,8 @@ class World(RuleBasedStateMachine):
         self.names = 0
         self.machine = Supervisor(PLANS, PATIENCE, self.name)
         self.now = 50.0
+        self.looked_at = inf
+        self.woke_at: dict[HostId, float] = {}  # gaps end, for those that live then
         self.zygote = "none"  # starting, warm
         self.orders: dict[HostId, int] = {}  # seat of each
         self.alive: dict[HostId, int] = {}
@@ -59,6 +64,12 @@ class World(RuleBasedStateMachine):
         for action in self.machine.handle(event, self.now):
             assert self.code is None, "something follows the end"
             self.do(action)
+
+    def look(self, readings: tuple[tuple[HostId, Reading], ...] = ()) -> None:
+        if self.now - self.looked_at > TICK_S + GAP_S:
+            self.woke_at = dict.fromkeys([*self.orders, *self.alive], self.now)
+        self.looked_at = self.now
+        self.feed(events.Looked(readings))
 
     def do(self, action: Action) -> None:
         match action:
@@ -159,7 +170,7 @@ class World(RuleBasedStateMachine):
         assert self.announced == before
 
     @rule(
-        after=st.sampled_from([0.0, 0.1, 0.6, 3.0, 11.0]),
+        after=st.sampled_from([0.0, 0.1, 0.6, 1.2, 3.0]),
         busy=st.sets(st.integers(0, 2)),
         late=st.booleans(),
         spent=st.booleans(),
@@ -177,17 +188,22 @@ class World(RuleBasedStateMachine):
             )
             for host, seat in self.alive.items()
         ]
-        self.feed(events.Looked(tuple(readings)))
+        self.look(tuple(readings))
         if late:
-            in_seats = {h for h, seat in self.alive.items() if seat in busy}
+            patient = self.now - PATIENCE.grace_s
+            in_seats = {
+                host
+                for host, seat in self.alive.items()
+                if seat in busy and self.woke_at.get(host, 0.0) <= patient
+            }
             assert in_seats & self.ready <= self.killed
 
     @rule(seconds=st.sampled_from([2.0, 8.0, 60.0]))
     def nothing_runs_for_a_while(self, seconds: float) -> None:
-        self.feed(events.Looked(()))
+        self.look()
         before = set(self.killed)
         self.now += seconds
-        self.feed(events.Looked(()))
+        self.look()
         assert self.killed == before
 
     @precondition(lambda self: not self.is_stopping)
@@ -218,7 +234,7 @@ class World(RuleBasedStateMachine):
         end = self.now + 60
         while self.code is None and self.now < end:
             self.now += 0.4
-            self.feed(events.Looked(()))
+            self.look()
             if self.zygote == "starting":
                 self.zygote_becomes_warm()
             for host, seat in list(self.orders.items()):
