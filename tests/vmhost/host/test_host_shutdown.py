@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from luafarm.names import Epoch, Script
-from luafarm.wire.messages import Drop, Gone, Outcome, TakeInventory
+from luafarm.wire.messages import Drop, Gone, Limits, Outcome, TakeInventory
 from tests.loglines import decode
 from tests.vmhost.host.hosting import LIMITS, PATIENT, Peer, Process, hosting, run
 
@@ -15,11 +15,14 @@ pytestmark = pytest.mark.process
 
 A = b"/srv/a.lua"
 MAIN = b"function main(e, con) con:puts('x') end "
+FEW_LINES = structs.replace(LIMITS, log_lines=3, log_bytes=1000)
 
 
-def closed(broker: Peer, source: bytes) -> list[tuple[str, str]]:
+def closed(
+    broker: Peer, source: bytes, limits: Limits = LIMITS
+) -> list[tuple[str, str]]:
     """Load a script, drop it, and return what it logged on its way out."""
-    broker.load(A, MAIN + source)
+    broker.load(A, MAIN + source, limits=limits)
     broker.say(Drop(Script(A), Epoch(1)))
     gone = broker.expect(Gone)
     assert gone.reason == "dropped"
@@ -50,26 +53,18 @@ def test_a_state_without_a_hook_says_nothing(host: Process) -> None:
 
 
 def test_a_hook_has_the_log_budget_of_a_request(tmp_path: Path) -> None:
-    limits = structs.replace(LIMITS, log_lines=3, log_bytes=1000)
-    source = MAIN + b"function shutdown() for _ = 1, 10 do print('line') end end"
+    source = b"function shutdown() for _ = 1, 10 do print('line') end end"
     with hosting(tmp_path, PATIENT) as host:
-        broker = host.broker()
-        broker.load(A, source, limits=limits)
-        broker.say(Drop(Script(A), Epoch(1)))
-        lines = decode(broker.expect(Gone).log)
+        lines = closed(host.broker(), source, FEW_LINES)
     assert [text for _, text in lines[:3]] == ["line"] * 3
     assert "more log lines" in lines[3][1]
     assert len(lines) == 4
 
 
 def test_a_hook_without_end_is_stopped_when_its_time_is_up(tmp_path: Path) -> None:
-    limits = structs.replace(LIMITS, log_lines=3, log_bytes=1000)
-    source = MAIN + b"function shutdown() while true do print('line') end end"
+    source = b"function shutdown() while true do print('line') end end"
     with hosting(tmp_path, PATIENT) as host:
-        broker = host.broker()
-        broker.load(A, source, limits=limits)
-        broker.say(Drop(Script(A), Epoch(1)))
-        lines = decode(broker.expect(Gone).log)
+        lines = closed(host.broker(), source, FEW_LINES)
     assert lines[-1][0] == "error"
     assert "time of 1 s used up" in lines[-1][1]
     assert len(lines) <= 5  # the error comes on top of what a request may log
