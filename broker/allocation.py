@@ -2,7 +2,9 @@
 
 A request that waits for a first state is always answered: when there is neither space
 nor a victim it stands in `wanting` until one turns up. A state that has not served
-since it was loaded is no victim, else misses would chase each other for ever.
+since it was loaded is no victim, else misses would chase each other for ever. So in a
+flood of scripts that are asked for once the only victims may be states that many ask
+for: these are spared, as some of the flood are known to have served in a moment.
 """
 
 # Compiled.
@@ -21,6 +23,10 @@ from luafarm.patience import patience_s
 YOUNG_S: Final = 1.0
 """After this time a state that nobody used can be a victim after all: the request that
 it was loaded for went away."""
+
+DEAR_S: Final = 0.2
+"""A victim that saves more waiting than this is spared while there are young states:
+fronts tell of their uses every 0.1 s, so waiting for that costs less."""
 
 FULL: Final = 0.9
 """Part of a host's memory that its states may take, as they were after loading."""
@@ -110,6 +116,8 @@ class Allocation:
                 limit_s -= farm.worth_s(victim)
                 if limit_s <= 0.0:
                     return False
+            elif self._is_dear(victim, record, own_pool=own_pool):
+                return False
             self.evict(victim, f"space for {shown(record.script)}")
 
     def make_share(self, pool: Pool) -> bool:
@@ -153,6 +161,13 @@ class Allocation:
             if most <= victim.key:
                 return victim
             victims.put(victim, most)
+
+    def _is_dear(self, victim: State, record: Record, *, own_pool: bool) -> bool:
+        """Say whether to wait until there is a victim that is worth less."""
+        young = next(iter(self._farm.young), None)
+        if young is None or (own_pool and young.record.pool != record.pool):
+            return False
+        return self._farm.worth_s(victim) > DEAR_S
 
     def relieve(self, host: Host) -> None:
         """Drop what a host's memory has no space for, the least worth first."""

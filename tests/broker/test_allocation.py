@@ -200,6 +200,32 @@ def test_a_state_that_nobody_came_for_is_a_victim_after_a_second() -> None:
     assert paper.places[B].hosts == ("h1",)
 
 
+def test_what_many_ask_for_is_spared_while_others_may_have_served() -> None:
+    paper = farm("h1", states=2)
+    paper.ask(A)
+    served(paper, A, "h1", 1000)
+    paper.ask(B)
+    paper.miss(C)  # nobody has told yet that B has served
+    paper.run()
+    assert drops(paper) == []
+    assert paper.broker.allocation.wanting() == 1
+    served(paper, B, "h1")
+    paper.run()
+    assert drops(paper) == [(B, "h1")]
+    assert paper.places[C].hosts == ("h1",)
+    assert paper.places[A].hosts == ("h1",)
+
+
+def test_what_few_ask_for_is_not_worth_a_wait() -> None:
+    paper = farm("h1", states=2)
+    paper.ask(A)
+    served(paper, A, "h1", 10)
+    paper.ask(B)
+    paper.miss(C)
+    paper.run()
+    assert drops(paper) == [(A, "h1")]
+
+
 def test_a_script_that_comes_back_has_its_heat() -> None:
     paper = farm("h1", states=2)
     paper.ask(A)
