@@ -100,7 +100,10 @@ class Allocation:
     # -- space -----------------------------------------------------------------------
 
     def make_space(self, record: Record, limit_s: float | None) -> bool:
-        """Make space for one state more, if what must go is worth less than this."""
+        """Make space for one state more, if what must go is worth less than this.
+
+        limit_s: None: whatever it is worth, but what is dear is spared for a moment.
+        """
         farm = self._farm
         while True:
             own_pool = farm.is_pool_full(record.pool)

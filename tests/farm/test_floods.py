@@ -7,7 +7,6 @@ answered all the time, and front, broker and supervisor keep their size.
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -162,12 +161,9 @@ def test_scripts_without_end_each_asked_for_once(farm: Farm) -> None:
             client.send(bystander)
             assert client.receive().status == 200
 
-    def state() -> dict[str, Any]:
-        found = farm.status()["scripts"]
-        return next(s for s in found if s["script"] == str(bystander))
-
-    until(lambda: state()["heat"] > 500, "its uses are known")
-    before = state()
+    name = str(bystander)  # of another root than the farm's: absolute
+    until(lambda: farm.script(name)["heat"] > 500, "its uses are known")
+    before = farm.script(name)
     with bounded(farm):
         for index in range(number):
             reply = ask(farm.socket, farm.root / f"many_{index}.lua")
@@ -175,7 +171,7 @@ def test_scripts_without_end_each_asked_for_once(farm: Farm) -> None:
     status = farm.status()
     assert status["states"] <= 40
     assert status["remembered"] <= 1000  # scripts without a state: for their heat
-    after = state()  # the bystander kept its state, it was worth more
+    after = farm.script(name)  # the bystander kept its state, it was worth more
     assert after["states"] == before["states"] != []
     assert after["epoch"] == before["epoch"]
     assert after["evicted"] == before["evicted"]

@@ -20,10 +20,10 @@ returns, so nothing here waits. Of the tests below, and in test_watch_silent (*)
     a replace that keeps mtime and size    a_replace_that_keeps_size_and_mtime
     half-written files                     a_file_that_is_still_open, _half_written
     stale events, descriptors used again   events_of_a_watch_that_was_given_up
-    "I saved, then reloaded"               check_looks_at_once, tests/farm/test_reload
+    "I saved, then reloaded"               check_looks_at_once, test_reload
     rapid creation and deletion            a_file_that_comes_and_goes_rapidly
     deleted and made again                 deleted_and_created_again, a_deleted_tree
-    modules and data files                 test_renewal, tests/farm/test_changes
+    modules and data files                 test_renewal, test_changes
 """
 
 import mmap

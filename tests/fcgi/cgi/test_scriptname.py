@@ -26,7 +26,7 @@ def found(script: bytes, **pairs: str) -> bytes | Refusal:
         (b"proxy:fcgi://[::1]:9000//srv/x.lua", b"/srv/x.lua"),
         (b"proxy:fcgi://localhost/srv/x.lua", b"/srv/x.lua"),
         (b"PROXY:FCGI://localhost/srv/x.lua", b"/srv/x.lua"),
-        (b"proxy:balancer://farm/srv/x.lua", b"/srv/x.lua"),
+        (b"proxy:balancer://pool/srv/x.lua", b"/srv/x.lua"),
         (b"proxy:unix:/run/x.sock|fcgi://localhost/srv/x.lua", b"/srv/x.lua"),
         (b"proxy:unix:/run/x.sock|fcgi:///srv/x.lua", b"/srv/x.lua"),
     ],
