@@ -22,6 +22,8 @@ run = "{place}/run"
 
 [front]
 receive_timeout = "3 s"
+# what waits behind slow scripts is to wait, not to be refused
+queue_timeout = "1 min"
 
 [pool.test]
 root = ["{root}"]
