@@ -68,6 +68,12 @@ class Farm:
         told: dict[str, Any] = json.loads(asked.stdout) if not asked.returncode else {}
         return told
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether a host serves and each role has the title by which it is found."""
+        hosts = self.ask().get("hosts")
+        return bool(hosts) and {*ROLES, HOST} <= self.processes().keys()
+
     def processes(self) -> dict[str, Process]:
         """Return its processes by title; of the hosts, one."""
         found: dict[str, Process] = {}
@@ -75,8 +81,12 @@ class Farm:
         while pids:
             pid = pids.pop()
             pids += children_of(pid)
-            title = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # ended since
+            title = command.split(b"\0")[0].decode()
             pairs = [line.partition(":") for line in lines]
             status = {key: value.strip() for key, _, value in pairs}
             name = HOST if title.startswith(HOST) else title.strip()
@@ -91,7 +101,7 @@ def setting() -> dict[str, str]:
 
 @contextmanager
 def farm(uid: int | None, *more: str, is_used_by_root: bool = False) -> Iterator[Farm]:
-    """Run `luafarm up` by this uid until its hosts serve.
+    """Run `luafarm up` by this uid; wait until all its roles are there.
 
     is_used_by_root: its run directory is one that root has used alone before.
     """
@@ -131,7 +141,7 @@ def farm(uid: int | None, *more: str, is_used_by_root: bool = False) -> Iterator
             )
         running = Farm(command, uid, process.pid)
         try:
-            until(lambda: bool(running.ask().get("hosts")), "a host to serve")
+            until(lambda: running.is_complete, "all roles and a host that serves", log)
             yield running
         finally:
             process.send_signal(signal.SIGTERM)
