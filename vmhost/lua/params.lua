@@ -112,7 +112,7 @@ local function value_of(blob, name)
     until at > target
     local bytes, _, from = pair_at(blob, start)
     -- it may have been found too early as well, with a length that looks like its start
-    if (from == target or target < from and sub(blob, from, from + size - 1) == name)
+    if from and (from == target or target < from and sub(blob, from, from + size - 1) == name)
       and (bytes == size or bytes > size and from + size > last) then
       value = sub(blob, from + bytes, at - 1)
     end
