@@ -85,9 +85,9 @@ test: packages          ## everything that must pass, from nothing
 	$(BIN)/$(TEST) --ignore tests/chaos/test_chaos.py
 	$(MAKE) compiled
 
-test-all: packages      ## the same, a minute of chaos, and every dialect of Lua
+test-all: packages      ## the same, a minute of chaos, every dialect, other random examples
 	$(MAKE) --jobs 4 --output-sync lint types layers wheel
-	$(BIN)/$(TEST) --every-dialect
+	$(BIN)/$(TEST) --every-dialect --hypothesis-profile fresh
 	$(MAKE) compiled ON_WHEEL="tests/conformance tests/fcgi tests/luafarm tests/wheel"
 
 check: lint types layers unit    ## what must be green before every commit
