@@ -75,6 +75,7 @@ class Allocation:
 
     def retry(self) -> None:
         """Give space or hosts that turned up to those who wait for them."""
+        self._lanes.clear()
         for pool, wanting in list(self._wanting.items()):
             while wanting:
                 script = next(iter(wanting))
@@ -348,9 +349,8 @@ class Allocation:
     # -- time ------------------------------------------------------------------------
 
     def grow_up(self) -> None:
-        """Let states that nobody came for be victims; have hosts cleared."""
+        """Let states that nobody came for be victims."""
         farm = self._farm
-        self._lanes.clear()
         while farm.young:
             state = next(iter(farm.young))
             if self._step.now - state.loaded_at < YOUNG_S:

@@ -26,7 +26,7 @@ from broker.missing import Missing
 from broker.policies import policy, pool_paths
 from broker.quarantine import Quarantine
 from broker.restraint import Restraint
-from broker.roster import Roster, is_home
+from broker.roster import Roster
 from broker.step import Step
 from broker.tables import (
     SLOW,
@@ -36,6 +36,7 @@ from broker.tables import (
     Loading,
     Record,
     State,
+    is_home,
 )
 from broker.tickets import Tickets
 from broker.victims import PoolVictims

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from broker.farm import Farm
-from broker.roster import cannot_leave
-from broker.tables import KEPT, LONG_S, QUICK, SLOW, Host, Record
+from broker.tables import KEPT, LONG_S, QUICK, SLOW, Host, Record, cannot_leave
 
 SLOW_S: Final = 0.004
 """A script whose mean service time is longer moves to the slow lane."""
@@ -63,7 +62,6 @@ class Lanes:
         self.review(record)
         if host.lane == KEPT:
             self._farm.roster.hand_over(host)
-            self.clear()
         return True
 
     def _relane(self, record: Record, lane: int) -> None:
@@ -75,12 +73,14 @@ class Lanes:
             for state in record.states:
                 if state.host.lane == KEPT and cannot_leave(record):
                     farm.roster.hand_over(state.host)
-            self.clear()
         farm.bulletin.publish(record)
         self.move(record)
 
     def clear(self) -> None:
-        """Have slow scripts leave the hosts that are kept from now on."""
+        """Have slow scripts leave the hosts that are kept from now on.
+
+        Called after every event.
+        """
         for host in self._farm.roster.take_cleared():
             for state in list(host.states.values()):
                 if state.record.lane == SLOW:

@@ -21,7 +21,7 @@ eight is as good as the best of a thousand, and costs the same whatever the farm
 
 from typing import Final
 
-from broker.tables import KEPT, QUICK, SLOW, Host, Record
+from broker.tables import KEPT, QUICK, SLOW, Host, Record, cannot_leave, is_home
 from luafarm.names import HostId, Machine, Pool
 from luafarm.wire.messages import HostUp
 
@@ -53,6 +53,8 @@ class Roster:
         self._first = 0
         #: hosts that were chosen to be kept since `take_cleared`
         self._cleared: list[Host] = []
+        #: where none of several hosts can be kept now
+        self._lacking: dict[tuple[Machine, Pool], None] = {}
 
     def join(self, up: HostUp, now: float) -> Host:
         """Add a host; it gets no state before `know`."""
@@ -159,12 +161,15 @@ class Roster:
     def _keep(self, machine: Machine, pool: Pool) -> None:
         """Keep a host of two or more; slow scripts are to leave it."""
         members = self._machines.get(machine, {}).get(pool, {}).values()
+        self._lacking.pop((machine, pool), None)
         if len(members) < 2 or any(h.lane == KEPT and h.place >= 0 for h in members):
             return
         host = _freest([h for h in members if h.lane == QUICK])
-        if host is not None:
-            self._change_lane(host, KEPT)
-            self._cleared.append(host)
+        if host is None:
+            self._lacking[machine, pool] = None
+            return
+        self._change_lane(host, KEPT)
+        self._cleared.append(host)
 
     def hand_over(self, host: Host) -> None:
         """Keep another host than this one: what is slow here does not leave."""
@@ -180,7 +185,12 @@ class Roster:
                 return
 
     def take_cleared(self) -> list[Host]:
-        """Return the hosts that slow scripts are to leave since the last call."""
+        """Return the hosts that slow scripts are to leave since the last call.
+
+        It keeps a host where none could be: what was in the way may have left.
+        """
+        for place in list(self._lacking):
+            self._keep(*place)
         cleared, self._cleared = self._cleared, []
         return [host for host in cleared if host.lane == KEPT]
 
@@ -361,16 +371,6 @@ class Roster:
             kept = sum(host.lane == KEPT and host.place >= 0 for host in members)
             can_be = _freest([host for host in members if host.lane == QUICK])
             assert kept or len(members) < 2 or can_be is None
-
-
-def is_home(record: Record, host: Host) -> bool:
-    """Say whether a host is of the script's own lane."""
-    return (host.lane == SLOW) == (record.lane == SLOW)
-
-
-def cannot_leave(record: Record) -> bool:
-    """Say whether a script's state stays where it is: there can be no second one."""
-    return record.policy.clones == 1
 
 
 def _freest(hosts: list[Host]) -> Host | None:

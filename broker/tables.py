@@ -299,3 +299,13 @@ class Record:
         else:
             weight = _LONGER if load_s > self.load_s else _SHORTER
             self.load_s += (load_s - self.load_s) * weight
+
+
+def is_home(record: Record, host: Host) -> bool:
+    """Say whether a host is of the script's own lane."""
+    return (host.lane == SLOW) == (record.lane == SLOW)
+
+
+def cannot_leave(record: Record) -> bool:
+    """Say whether a script's state stays where it is: there can be no second one."""
+    return record.policy.clones == 1

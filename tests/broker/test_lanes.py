@@ -191,6 +191,18 @@ def test_a_run_without_end_on_the_kept_host_has_another_one_kept() -> None:
     assert len(kept(paper)) == 1
 
 
+def test_a_host_is_kept_when_the_run_that_prevented_it_has_ended() -> None:
+    paper = farm()
+    paper.ask(A)
+    assert where(paper, A) == ["h4"]
+    runs(paper, h4=A)
+    runs(paper, h4=A)
+    paper.die("h1", "stopped")
+    assert kept(paper) == []
+    runs(paper)
+    assert kept(paper) == ["h4"]
+
+
 # ---- runs without end ----------------------------------------------------------------
 
 
