@@ -77,19 +77,20 @@ class _Asking:
         due = time.monotonic()
         sys.stdout.write("\n")
         sys.stdout.flush()
-        is_over = False
+        has_ended = is_over = False
         while not is_over or self._waiting:
             now = time.monotonic()
             while due <= now and not is_over:
                 self._ask(due)
                 due += PERIOD_S
+            is_over = has_ended  # what was due by then is asked
             self._give_up(now)
             wait_s = max(0.0, due - time.monotonic()) if not is_over else 1.0
             for key, _ in self._selector.select(wait_s):
                 if isinstance(key.data, _Call):
                     self._read(key.data)
                 else:
-                    is_over = True
+                    has_ended = True
                     self._selector.unregister(sys.stdin)
         return self._account()
 
