@@ -74,7 +74,10 @@ class Allocation:
             farm.begin(record, host, generation, background=False)
 
     def retry(self) -> None:
-        """Give space or hosts that turned up to those who wait for them."""
+        """Clear hosts that are kept, then give space or hosts to those who wait.
+
+        Called after every event, as any may have made it possible.
+        """
         self._lanes.clear()
         for pool, wanting in list(self._wanting.items()):
             while wanting:

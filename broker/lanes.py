@@ -77,10 +77,7 @@ class Lanes:
         self.move(record)
 
     def clear(self) -> None:
-        """Have slow scripts leave the hosts that are kept from now on.
-
-        Called after every event.
-        """
+        """Have slow scripts leave the hosts that are kept from now on."""
         for host in self._farm.roster.take_cleared():
             for state in list(host.states.values()):
                 if state.record.lane == SLOW:
