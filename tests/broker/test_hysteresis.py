@@ -46,7 +46,7 @@ def wave(paper: Paper, path: bytes, queued: int) -> None:
 
 
 @given(waves)
-@hypothesis_settings(max_examples=20, deadline=None)
+@hypothesis_settings(max_examples=20)
 def test_with_room_a_clone_is_loaded_once_however_load_comes_and_goes(
     moves: list[tuple[bytes, float, int]],
 ) -> None:
@@ -62,7 +62,7 @@ def test_with_room_a_clone_is_loaded_once_however_load_comes_and_goes(
 
 
 @given(waves)
-@hypothesis_settings(max_examples=20, deadline=None)
+@hypothesis_settings(max_examples=20)
 def test_without_room_scripts_do_not_take_states_from_each_other_for_ever(
     moves: list[tuple[bytes, float, int]],
 ) -> None:

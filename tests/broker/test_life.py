@@ -1,6 +1,5 @@
 """Random lives of a farm: whatever happens, the tables agree and nothing is lost."""
 
-from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -304,9 +303,6 @@ class FarmLife(RuleBasedStateMachine):
 
 
 FarmLife.TestCase.settings = hypothesis_settings(
-    max_examples=60,
-    stateful_step_count=50,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=60, stateful_step_count=50
 )
 TestFarmLife = FarmLife.TestCase

@@ -1,6 +1,7 @@
 """`luafarm reload`: what a deploy can rely on once it has returned."""
 
 import functools
+import re
 import time
 from collections.abc import Iterator
 
@@ -130,8 +131,10 @@ def test_a_new_broker_answers_when_it_knows_what_the_hosts_hold(farm: Farm) -> N
     [broker] = farm.titled("luafarm-broker")
     kill(broker)
     farm.write("over.lua", says("two"))
-    code, said = reload(farm, "--wait", str(path))  # says that it waits, if it has to
+    code, said = reload(farm, "--wait", str(path))
     assert code == 0, said
+    # it says that it waits when no broker answers at once, and nothing else
+    assert said == "" or re.fullmatch(r"[^\n]* Waiting for it for 30 s\.\n", said)
     assert [body(farm, "over.lua") for _ in range(20)] == ["two"] * 20
 
 

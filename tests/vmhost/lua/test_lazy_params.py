@@ -364,7 +364,7 @@ blobs = st.tuples(
     ([(b"\1\1", b"A")], 0, b"", 0), ['say(env["\\001\\001"])'], SANDBOXED[0]
 )
 @example(([], 0, b"B", 0), ['say(env["B"])'], SANDBOXED[0])  # a length is all of it
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_operations_on_any_parameters_do_what_a_plain_table_does(
     parts: tuple[list[tuple[bytes, bytes]], int, bytes, int],
     code: list[str],

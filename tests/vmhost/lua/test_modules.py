@@ -6,7 +6,7 @@ import json
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from luafarm.dialects import Dialect
@@ -368,7 +368,6 @@ SHARED = {dialect: Script(ECHO, dialect) for dialect in Dialect}
 
 
 @given(value=values, dialect=st.sampled_from(list(Dialect)))
-@settings(deadline=None)
 def test_any_value_survives_json(value: object, dialect: Dialect) -> None:
     reply = SHARED[dialect].run(body=json.dumps(value).encode())
     assert json.loads(reply.text.encode("latin-1")) == value

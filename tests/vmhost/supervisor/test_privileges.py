@@ -6,17 +6,17 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench import procfs
 from luafarm.names import LAYERS
 from tests.vmhost.supervisor.supervised import (
     NOBODY,
-    children_of,
     environment,
     needs_root,
     python_for_all,
@@ -77,20 +77,14 @@ class Farm:
     def processes(self) -> dict[str, Process]:
         """Return its processes by title; of the hosts, one."""
         found: dict[str, Process] = {}
-        pids = [self.pid]
-        while pids:
-            pid = pids.pop()
-            pids += children_of(pid)
-            try:
-                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        for pid in procfs.tree(self.pid):
+            title = procfs.title(pid)
+            with suppress(OSError):  # it has ended since
                 lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # ended since
-            title = command.split(b"\0")[0].decode()
-            pairs = [line.partition(":") for line in lines]
-            status = {key: value.strip() for key, _, value in pairs}
-            name = HOST if title.startswith(HOST) else title.strip()
-            found[name] = Process(name, status)
+                pairs = [line.partition(":") for line in lines]
+                status = {key: value.strip() for key, _, value in pairs}
+                name = HOST if title.startswith(HOST) else title
+                found[name] = Process(name, status)
         return found
 
 
