@@ -7,3 +7,20 @@ class ProtocolError(Exception):
 
 class SettingsError(Exception):
     """The configuration is wrong: one clear line, exit code 2."""
+
+
+class NoAnswerError(Exception):
+    """The broker did not answer in time, or not in our protocol."""
+
+
+class ListenError(SettingsError):
+    """A listener cannot be had as the settings want it.
+
+    setting: the one of [front] that is wrong, of which `value` is a part or all.
+    """
+
+    def __init__(self, setting: str, value: str, reason: str) -> None:
+        super().__init__(f'[front] {setting} = "{value}": {reason}')
+        self.setting = setting
+        self.value = value
+        self.reason = reason

@@ -193,7 +193,7 @@ class Compat:
 class Roles:
     """[roles]"""
 
-    watchdog: float = setting(3.0, "A broker, supervisor or front that `luafarm up` or `luafarm fcgi` started, and whose loop has stood still for this long, is killed and started again; 0: never. Under systemd, `WatchdogSec=` does the same for what it started.", unit="s", most=3600)
+    watchdog: float = setting(3.0, "A broker, supervisor or front whose loop has stood still for this long is killed by its parent and started again; 0: never. Under systemd, `WatchdogSec=` does the same for the parent.", unit="s", most=3600)
 
 
 @dataclass(frozen=True, slots=True)

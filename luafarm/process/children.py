@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,60 @@ from typing import Final
 
 from luafarm.process import prctl, pulse
 
-Child = subprocess.Popen[bytes]
+TRIAL: Final = "--trial"
+"""Option of a role that looks whether it could serve, and ends."""
+
+_POLL_S: Final = 0.01
 
 _HANDLED: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """What a role is told by signals that would end one that does not handle them yet."""
+
+
+class Child:
+    """A child process by its pid, which is its own until its end was asked for here."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """Return its exit code, negative for a signal; None while it runs."""
+        return self._wait(os.WNOHANG)
+
+    def wait(self) -> int:
+        """Wait for its end; return its exit code."""
+        code = self._wait(0)
+        assert code is not None
+        return code
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end, so long at most; return whether it came."""
+        end = time.monotonic() + seconds
+        while self.poll() is None:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it now."""
+        self.send_signal(signal.SIGKILL)
+
+    def _wait(self, options: int) -> int | None:
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, options)
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +109,18 @@ def start(
     It never sees the SIGINT of a Ctrl-C, which goes to the whole group: who stops first
     is decided by the parent, with SIGTERM. sockets: descriptors that it inherits.
     """
-    return subprocess.Popen(
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        # inherited from whoever started us: the kernel would keep no exit codes
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    process = subprocess.Popen(
         command(module, arguments),
         env=environment(os.environ if env is None else env),
         stdin=None if 0 in sockets else subprocess.DEVNULL,
         pass_fds=[fd for fd in sockets if fd > 2],
         preexec_fn=_tie(os.getpid()),  # noqa: PLW1509 - this process has one thread
     )
+    process.returncode = 0  # it is asked for here: `Popen` need not look after it
+    return Child(process.pid)
 
 
 def start_watched(
@@ -102,3 +158,10 @@ def _tie(parent: int) -> Callable[[], None]:
         ignore_signals()
 
     return tie
+
+
+def how(code: int) -> str:
+    """Return in words how a child ended; code: negative for a signal."""
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"

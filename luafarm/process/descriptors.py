@@ -12,6 +12,11 @@ from typing import Final
 STANDARD: Final = (0, 1, 2)
 
 
+def is_terminal() -> bool:
+    """Return whether standard input is a terminal, as for a job of a shell."""
+    return os.isatty(sys.stdin.fileno()) if sys.stdin else False
+
+
 def occupy() -> None:
     """Open the null device for each standard descriptor that is closed.
 

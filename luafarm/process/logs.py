@@ -63,6 +63,28 @@ def setup(log: Log, title: str, owner: tuple[int, int] | None = None) -> None:
     atexit.register(signal.signal, signal.SIGUSR1, signal.SIG_IGN)
 
 
+def refusal(
+    log: Log, owner: tuple[int, int] | None = None, *, is_beside: bool = False
+) -> str:
+    """Return why `setup` would refuse the file, which is not made; empty: it takes it.
+
+    is_beside: others write it meanwhile, so that the reader of a FIFO sees no end.
+    """
+    if not log.file:
+        return ""
+    file = Path(log.file)
+    try:
+        if is_beside or not file.is_fifo():
+            os.close(_first_opened(file, owner, 0))
+    except FileNotFoundError:  # `setup` makes it, where a link to it leads
+        parent = Path(os.path.realpath(file)).parent
+        if not os.access(parent, os.W_OK | os.X_OK):
+            return f"the directory {parent} is missing or not writable"
+    except (strangers.StrangerError, OSError) as error:
+        return _why(error)
+    return ""
+
+
 class _Handler(logging.Handler):
     """Writes lines to a descriptor that `reopen` exchanges in place."""
 
@@ -73,12 +95,9 @@ class _Handler(logging.Handler):
         self._fd = sys.__stderr__.fileno() if sys.__stderr__ else 2
         if file:
             try:
-                strangers.check(Path(file).absolute().parent, _circle(owner))
-                self._fd = self._open()
-            except strangers.StrangerError as wrong:
-                raise SettingsError(f'[log] file = "{file}": {wrong}') from None
-            except OSError as error:
-                reason = f'[log] file = "{file}": {error.strerror}'
+                self._fd = _first_opened(Path(file), owner, os.O_CREAT)
+            except (strangers.StrangerError, OSError) as error:
+                reason = f'[log] file = "{file}": {_why(error)}'
                 raise SettingsError(reason) from None
         self._sink = Sink(self._fd)
 
@@ -101,7 +120,7 @@ class _Handler(logging.Handler):
         if not self._file:
             return
         try:
-            fd = self._open()
+            fd = _opened(Path(self._file), self._owner, os.O_CREAT)
         except OSError as error:
             reason = f"log_file={self._file} not reopened: {error.strerror}"
             logging.getLogger("luafarm.logs").warning(reason)
@@ -119,18 +138,29 @@ class _Handler(logging.Handler):
             self._file = ""
         super().close()
 
-    def _open(self) -> int:
-        # O_NONBLOCK is for a FIFO that has the name
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-        file = Path(self._file)
-        if self._owner is not None:
-            # only what is made here is given away: no file that a link leads to
-            with contextlib.suppress(FileExistsError):
-                fd = os.open(file, flags | os.O_EXCL, _MODE)
-                with contextlib.suppress(OSError):  # without CAP_CHOWN it stays ours
-                    os.fchown(fd, *self._owner)
-                return fd
-        return os.open(file, flags, _MODE)
+
+def _first_opened(file: Path, owner: tuple[int, int] | None, flags: int) -> int:
+    strangers.check(file.absolute().parent, _circle(owner))
+    return _opened(file, owner, flags)
+
+
+def _opened(file: Path, owner: tuple[int, int] | None, flags: int) -> int:
+    # O_NONBLOCK is for a FIFO that has the name
+    flags |= os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+    if owner is not None and flags & os.O_CREAT:
+        # only what is made here is given away: no file that a link leads to
+        with contextlib.suppress(FileExistsError):
+            fd = os.open(file, flags | os.O_EXCL, _MODE)
+            with contextlib.suppress(OSError):  # without CAP_CHOWN it stays ours
+                os.fchown(fd, *owner)
+            return fd
+    return os.open(file, flags, _MODE)
+
+
+def _why(error: strangers.StrangerError | OSError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error)
 
 
 def _give(fd: int, file: Path, uid: int, gid: int) -> None:

@@ -34,8 +34,15 @@ class Manager:
         # kept open: whoever has no descriptor left must go on giving signs of life
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender.setblocking(False)
-        self._status = ""
         self._untold: list[str] = []  # bounded: each state of a service once
+
+    def environment(self) -> dict[str, str]:
+        """Return what the next program of this process has to find to go on."""
+        found = {_SOCKET: self._address.replace("\0", _ABSTRACT)}
+        if self.watchdog_s:
+            found[_WATCHDOG] = str(round(self.watchdog_s * 1e6))
+            found[_WATCHED] = str(os.getpid())
+        return found
 
     def close(self) -> None:
         """Tell nothing more."""
@@ -43,7 +50,6 @@ class Manager:
 
     def ready(self, status: str) -> None:
         """Say that the service serves, or that it has been reloaded."""
-        self._status = status
         self._tell("READY=1", _status(status))
 
     def reloading(self) -> None:
@@ -54,12 +60,6 @@ class Manager:
     def stopping(self) -> None:
         """Say that it has begun to end."""
         self._tell("STOPPING=1", _status("stopping"))
-
-    def status(self, text: str) -> None:
-        """Say in a line how the service is, unless that was said last."""
-        if text != self._status:
-            self._status = text
-            self._tell(_status(text))
 
     def alive(self) -> None:
         """Give a sign of life."""

@@ -1,20 +1,20 @@
 """How a process says to whoever watches it that it serves, and that its loop turns.
 
-Its parent (`luafarm up`, `luafarm fcgi`) hands it a pipe, a service manager a socket;
-a process may have either, or neither. A loop calls `beat` whenever it turns, and at
-least every EVERY_S; what that writes, at most one byte in that time, is nothing on the
-way of a request. Who hears no beat for long kills the process and starts another:
-what stands still would hold up everybody, and only a kill reaches it for sure.
+A parent hands each role a pipe, a service manager hands the parent a socket. A loop
+calls `beat` whenever it turns, and at least every EVERY_S; what that writes, at most
+one byte in that time, is nothing on the way of a request. Who hears no beat for long
+kills the process and starts another: what stands still would hold up everybody, and
+only a kill reaches it for sure.
 """
 
 # Impure.
 
 import contextlib
 import os
-from collections.abc import MutableMapping, Sequence
+import re
+from collections.abc import Sequence
 from typing import Final
 
-from luafarm.process import notify
 from luafarm.process.notify import Manager
 
 EVERY_S: Final = 1.0
@@ -26,6 +26,8 @@ BLIND: Final = b"-"
 has heard nothing of it yet."""
 
 BEAT: Final = b"."
+
+_UIDS: Final = re.compile(rb"\[([0-9:,]+)\]")
 
 _OPTION: Final = "--pulse"
 _SHARE: Final = 0.5  # sd_watchdog_enabled(3): half of the time that the manager allows
@@ -67,6 +69,10 @@ class Pulse:
         if self._manager is not None:
             self._manager.ready(status)
 
+    def takes(self, uids: str) -> None:
+        """Tell the parent which uids this process gives to its own; see `uids_in`."""
+        self._write(f"[{uids}]".encode())
+
     def reloads(self) -> None:
         """Say that it takes new settings; `serves` follows."""
         if self._manager is not None:
@@ -77,10 +83,9 @@ class Pulse:
         if self._manager is not None:
             self._manager.stopping()
 
-    def tell(self, status: str) -> None:
-        """Say in a line how it is."""
-        if self._manager is not None:
-            self._manager.status(status)
+    def environment(self) -> dict[str, str]:
+        """Return what the next program of this process has to find to go on."""
+        return {} if self._manager is None else self._manager.environment()
 
     def _write(self, said: bytes) -> None:
         if self._parent >= 0:
@@ -89,19 +94,23 @@ class Pulse:
                 os.write(self._parent, said)
 
 
+def uids_in(said: bytes) -> str:
+    """Return the uids of which a child has told in what it said; empty: of none."""
+    found = _UIDS.search(said)
+    return "" if found is None else found[1].decode()
+
+
 def option(fd: int) -> list[str]:
     """Return what the command line of a child says of its pipe."""
     return [_OPTION, str(fd)]
 
 
-def take(
-    argv: Sequence[str], environment: MutableMapping[str, str]
-) -> tuple[Pulse, list[str]]:
-    """Take what is said of the pulse out of command line and environment."""
+def take(argv: Sequence[str]) -> tuple[Pulse, list[str]]:
+    """Take what is said of the pulse out of a child's command line."""
     rest = list(argv)
     parent = -1
     if _OPTION in rest:
         at = rest.index(_OPTION)
         parent = int(rest[at + 1])
         del rest[at : at + 2]
-    return Pulse(parent, notify.take(environment)), rest
+    return Pulse(parent), rest

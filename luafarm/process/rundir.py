@@ -2,7 +2,7 @@
 
 It has mode 0700, belongs to the user that runs the farm, and holds the broker's socket
 (`broker.sock`), one socket per VM host (`h/`), the supervisors' notices
-(`notices-MACHINE.sock`) and one lock per role (`ROLE.pid`), because a second `bind` of
+(`notices-NUMBER.sock`) and one lock per role (`ROLE.pid`), because a second `bind` of
 an ipc endpoint steals the path of the first without an error.
 """
 
@@ -17,7 +17,7 @@ import re
 import socket
 import stat
 import tempfile
-import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ from luafarm.names import Machine
 
 _SYSTEM: Final = Path("/run/luafarm")
 _HOSTS: Final = "h"
+_MOST_NOTED: Final = 1000  # bytes
 _OURS: Final = re.compile(r"h|empty|broker\.term|.+\.(?:pid|sock)")
 """Names of what a farm leaves behind."""
 
@@ -112,12 +113,22 @@ def host_endpoint(run: Path, short: str) -> str:
     return f"ipc://{run / _HOSTS / short}.sock"
 
 
-def notices_endpoint(run: Path, machine: str) -> str:
+def notices_endpoint(run: Path, incarnation: int) -> str:
     """Return the ipc endpoint on which a supervisor tells fronts of lost hosts."""
-    if len(machine) > _MACHINE_MAX:
-        digest = f"{zlib.crc32(machine.encode()):08x}"
-        machine = machine[: _MACHINE_MAX - len(digest)] + digest
-    return f"ipc://{run / f'notices-{machine}'}.sock"
+    return f"ipc://{run / f'notices-{incarnation:016x}'}.sock"
+
+
+def sweep(run: Path) -> None:
+    """Remove sockets of VM hosts and supervisors on which nobody listens any more."""
+    for path in [*run.glob(f"{_HOSTS}/*.sock"), *run.glob("notices-*.sock")]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:
+                continue  # somebody listens, or it is not ours to judge
 
 
 class Claim:
@@ -125,35 +136,66 @@ class Claim:
 
     "farm" is the role of `luafarm up`.
 
-    It is held until `release` or the end of the process, however that comes.
+    It is held until `release` or the end of the process, however that comes. The file
+    says which process that is, and what it has noted.
     """
 
-    def __init__(self, run: Path, role: str) -> None:
+    def __init__(self, run: Path, role: str, *, later: bool = False) -> None:
+        """Take the lock, or raise SettingsError; later: `wait` for it then."""
+        self._run = run
+        self._role = role
         self.path = run / f"{role}.pid"
         try:
-            self._fd = _open_claim(self.path)
+            self.fd = _open_claim(self.path)
         except OSError as error:
             raise _refusal(run, f"{self.path}: {error.strerror}") from None
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            pid = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip()
-            os.close(self._fd)
+        if not later:
+            self.wait(lambda: False)
+
+    def wait(self, goes_on: Callable[[], bool]) -> None:
+        """Take the lock when it is free, or raise SettingsError.
+
+        goes_on: is called as long as another process has it, and waits a while; once it
+        returns False there is no more waiting.
+        """
+        while not self._is_taken():
+            if goes_on():
+                continue
+            pid = self._lines()[0] or "unknown"
+            os.close(self.fd)
             raise _refusal(
-                run,
-                f"a {role} already runs there (process {pid or 'unknown'}); give this "
-                "farm a run directory of its own",
-            ) from None
+                self._run,
+                f"a {self._role} already runs there (process {pid}); give this farm a "
+                "run directory of its own",
+            )
+        self.note("")
+
+    def note(self, text: str) -> None:
+        """Write down what others are to know of the process that has the lock."""
         # on a full disk nobody reads who it is; the lock is none of its bytes
         with contextlib.suppress(OSError):
-            os.ftruncate(self._fd, os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0))
+            line = f"{os.getpid()}\n{text}".encode()
+            os.ftruncate(self.fd, os.pwrite(self.fd, line, 0))
+
+    def noted(self) -> str:
+        """Return what was noted by who has the lock, or had it last."""
+        return self._lines()[1]
+
+    def _lines(self) -> tuple[str, str]:
+        text = os.pread(self.fd, _MOST_NOTED, 0).decode("utf-8", "replace")
+        pid, _, noted = text.partition("\n")
+        return pid.strip(), noted
+
+    def _is_taken(self) -> bool:
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
     def release(self) -> None:
         """Let another process have the role."""
-        os.close(self._fd)
-
-
-_MACHINE_MAX: Final = 24  # of a machine's name in a path: sun_path is short
+        os.close(self.fd)
 
 
 def _open_claim(path: Path) -> int:
@@ -236,7 +278,7 @@ def _check(run: Path, directory: Path, owner: int) -> None:
 
 
 def _check_length(run: Path) -> None:
-    longest = notices_endpoint(run, "m" * _MACHINE_MAX).removeprefix("ipc://")
+    longest = notices_endpoint(run, 0).removeprefix("ipc://")
     try:
         check_socket_path(longest)
     except ValueError as error:

@@ -10,73 +10,237 @@ connections by the luck of a hash, and do not exist for UNIX sockets.)
 # Impure.
 
 import contextlib
-import grp
+import errno
 import os
-import pwd
 import socket
 import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from luafarm.config.endpoints import Listener, parse_listener, parse_web
 from luafarm.config.settings import Front
-from luafarm.errors import SettingsError
+from luafarm.errors import ListenError, SettingsError
+from luafarm.process import access, addresses
 
-WEB_SERVERS: Final = ("www-data", "nginx", "http", "apache")
-"""Groups that web servers run in: on Debian, of nginx's own packages, on Arch, on Red
-Hat. The first that there is gets root's UNIX listeners unless a group is named."""
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A listening socket that goes on, under the word of the settings that it is for.
+
+    path, inode: of a UNIX socket that was made for it; empty and 0: of none. address:
+    as `luafarm.process.addresses` writes it; empty: nothing else is the same.
+    """
+
+    text: str
+    fd: int
+    path: str = ""
+    inode: int = 0
+    address: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether clients still find it: nobody has taken or removed its path."""
+        try:
+            return not self.path or Path(self.path).stat().st_ino == self.inode
+        except OSError:
+            return False
 
 
 class Listening:
     """The listening sockets of a front's settings; UNIX paths that it made are its own.
 
-    `close` must be called. Raises SettingsError when one cannot be had.
+    `close` must be called. Raises ListenError when one cannot be had.
     """
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, kept: Sequence[Kept] = ()) -> None:
+        """kept: what listens already. What is for other words ends."""
         self.fastcgi: list[socket.socket] = []
         self.http: socket.socket | None = None
-        self._made: list[tuple[Path, int]] = []  # path and inode of our UNIX sockets
-        try:
-            for text in front.listen:
-                self._name = f'listen = "{text}"'
-                self.fastcgi.append(self._open(parse_listener(text), front))
-            if front.http:
-                self._name = f'http = "{front.http}"'
-                self.http = self._open(parse_web(front.http), front)
-        except OSError as error:
-            self.close()
-            reason = error.strerror or error
-            raise SettingsError(f"[front] {self._name}: {reason}") from None
-        except SettingsError:
-            self.close()
-            raise
+        #: all that go on in whatever takes over from this process
+        self._kept: list[Kept] = []
+        found = _Search(front, kept)
+        for ear in found.ears:
+            sock = ear.sock or socket.socket(fileno=ear.kept.fd)
+            self._kept.append(ear.kept)
+            if ear.setting == "http":
+                self.http = sock
+            else:
+                self.fastcgi.append(sock)
+            try:
+                if ear.sock is None:
+                    _renew(sock, ear, front)
+            except ListenError:
+                found.close()
+                for open_one in filter(None, [*self.fastcgi, self.http]):
+                    open_one.detach()  # what listened before does so still
+                raise
+        for one in found.left:
+            os.close(one.fd)
+            _remove(one)
+
+    def kept(self) -> tuple[Kept, ...]:
+        """Return what can go on in another program that this process executes."""
+        return tuple(self._kept)
 
     def close(self) -> None:
         """Close all and remove the paths, unless somebody else has taken them since."""
-        for path, inode in self._made:
-            with contextlib.suppress(OSError):
-                if path.stat().st_ino == inode:
-                    path.unlink()
-        self._made = []
+        for one in self._kept:
+            _remove(one)
+        self._kept = []
         for sock in self.fastcgi:
             sock.close()
         if self.http is not None:
             self.http.close()
 
-    def _open(self, listener: Listener, front: Front) -> socket.socket:
-        if listener.fd >= 0:
-            return inherited(listener.fd)
-        if not listener.path:
-            return _tcp(listener.host, listener.port, front.backlog)
-        path = Path(listener.path)
-        sock = _unix(path, front)
-        self._made.append((path, path.stat().st_ino))
-        return sock
+
+def attempt(front: Front, kept: Sequence[Kept] = ()) -> None:
+    """Raise ListenError when Listening would; else all is as it was before.
+
+    What is not kept is opened, all of it at once, and closed again. kept: what this
+    process listens on, or the one that has started it; its descriptors are not used.
+    """
+    found = _Search(front, kept)
+    try:
+        for ear in found.ears:
+            if ear.sock is None and ear.kept.path:
+                access.try_give_again(Path(ear.kept.path), front)
+    finally:
+        found.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ear:
+    """A listener as the settings want it. sock: None: it is kept, and goes on."""
+
+    setting: str
+    listener: Listener
+    kept: Kept
+    sock: socket.socket | None = None
+
+
+class _Search:
+    """What the settings want to listen on: found among what is kept, or opened.
+
+    What is kept is left as it is. Raises ListenError, and has closed all then.
+    """
+
+    def __init__(self, front: Front, kept: Sequence[Kept]) -> None:
+        self._front = front
+        self.ears: list[_Ear] = []
+        #: kept ones that nothing is wanted of
+        self.left = list(kept)
+        wanted = [("listen", text, parse_listener(text)) for text in front.listen]
+        if front.http:
+            wanted.append(("http", front.http, parse_web(front.http)))
+        self._words = {text for _, text, _ in wanted}
+        try:
+            for setting, text, listener in wanted:
+                kept_one, sock = self._find(setting, text, listener)
+                self.ears.append(_Ear(setting, listener, kept_one, sock))
+        except SettingsError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close what was opened here, and remove its paths."""
+        for ear in self.ears:
+            if ear.sock is not None:
+                _remove(ear.kept)
+                ear.sock.close()
+
+    def _find(
+        self, setting: str, text: str, listener: Listener
+    ) -> tuple[Kept, socket.socket | None]:
+        """Return what listens, and its socket if that was opened just now."""
+        before = self._take(lambda one: one.text == text)
+        if before is not None:
+            return before, None
+        address = ""
+        try:
+            if listener.fd >= 0:
+                sock = inherited(listener.fd)
+                address = addresses.of_socket(sock)
+                return Kept(text, sock.fileno(), address=address), sock
+            if listener.path:
+                address = addresses.of_path(listener.path)
+                return self._same(text, address) or self._on_path(text, listener.path)
+            target = addresses.target(listener.host, listener.port)
+            address = target.address
+            return self._same(text, address) or self._on_tcp(text, target)
+        except OSError as error:
+            reason = self._reason(error, address)
+            raise ListenError(setting, text, reason) from None
+
+    def _same(self, text: str, address: str) -> tuple[Kept, None] | None:
+        """Return a kept one that has another word for the same address."""
+        before = self._take(lambda one: one.address == address)
+        return None if before is None else (replace(before, text=text), None)
+
+    def _on_path(self, text: str, path: str) -> tuple[Kept, socket.socket]:
+        sock = _unix(Path(path), self._front)
+        inode, address = Path(path).stat().st_ino, addresses.of_path(path)
+        return Kept(text, sock.fileno(), path, inode, address), sock
+
+    def _on_tcp(
+        self, text: str, target: addresses.Target
+    ) -> tuple[Kept, socket.socket]:
+        sock = _tcp(target, self._front.backlog)
+        return Kept(text, sock.fileno(), address=addresses.of_socket(sock)), sock
+
+    def _take(self, is_it: Callable[[Kept], bool]) -> Kept | None:
+        """Take the kept one that it is, and that clients still find."""
+        for one in self.left:
+            if is_it(one) and one.is_there:
+                self.left.remove(one)
+                return one
+        return None
+
+    def _reason(self, error: OSError, address: str) -> str:
+        """Return why there is no listener at an address, in words for who wrote it."""
+        reason = error.strerror or str(error)
+        if error.errno != errno.EADDRINUSE:
+            return reason
+        for one in [*[ear.kept for ear in self.ears], *self.left]:
+            if not one.is_there or not addresses.overlap(one.address, address):
+                continue
+            if one.text in self._words:
+                return f"{one.text}, which is configured as well, is there already"
+            return (
+                f"this farm itself listens there, as {one.text}; the change counts "
+                "after a stop and a start"
+            )
+        return reason
+
+
+def _renew(sock: socket.socket, ear: _Ear, front: Front) -> None:
+    """Give what goes on the rights and the queue that the settings want by now.
+
+    What was handed in is as whoever made it wanted it.
+    """
+    if ear.listener.fd >= 0:
+        return
+    try:
+        if ear.kept.path:
+            path = Path(ear.kept.path)
+            access.give(path, access.owner_by_now(path, front), front)
+        sock.listen(front.backlog)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ListenError(ear.setting, ear.kept.text, reason) from None
+
+
+def _remove(one: Kept) -> None:
+    """Remove the path that was made for a socket, unless it is somebody else's now."""
+    with contextlib.suppress(OSError):
+        if one.path and one.is_there:
+            Path(one.path).unlink()
 
 
 def inherited(fd: int) -> socket.socket:
     """Return the listening socket that somebody handed in. Raise OSError."""
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        raise OSError(0, "the descriptor is no socket")
     sock = socket.socket(fileno=os.dup(fd))
     if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         sock.close()
@@ -84,43 +248,36 @@ def inherited(fd: int) -> socket.socket:
     return sock
 
 
-def _tcp(host: str, port: int, backlog: int) -> socket.socket:
-    """Return a socket that listens on a host and port; no host: all addresses."""
-    found = socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    # an unspecified host listens on both families through one IPv6 socket
-    family, _, _, _, address = found[0]
-    if not host and socket.has_dualstack_ipv6():
-        return socket.create_server(
-            ("", port), family=socket.AF_INET6, backlog=backlog, dualstack_ipv6=True
-        )
-    return socket.create_server(address[:2], family=family, backlog=backlog)
+def _tcp(target: addresses.Target, backlog: int) -> socket.socket:
+    """Return a socket that listens there."""
+    sock = socket.socket(target.family, socket.SOCK_STREAM)
+    try:
+        # connections of an earlier one may be about to end
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if target.family == socket.AF_INET6:
+            is_alone = int(not target.is_both)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, is_alone)
+        sock.bind(target.place)
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _unix(path: Path, front: Front) -> socket.socket:
     """Listen on a path; take the place of a socket that nobody listens on."""
-    uid, gid = _owner(front)
+    owner = access.owner(front)
+    _make_room(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
-            try:
-                sock.connect(os.fspath(path))
-            except ConnectionRefusedError:
-                path.unlink()
-            else:
-                raise OSError(0, "somebody listens there already")
-            finally:
-                sock.close()
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(os.fspath(path))
     except OSError:
         sock.close()
         raise
     try:
         # nobody can connect before `listen`: there is no moment with other rights
-        _give(path, uid, gid, front)
-        path.chmod(front.listen_mode)
+        access.give(path, owner, front)
         sock.listen(front.backlog)
     except (OSError, SettingsError):
         sock.close()
@@ -129,89 +286,24 @@ def _unix(path: Path, front: Front) -> socket.socket:
     return sock
 
 
-def _give(path: Path, uid: int, gid: int, front: Front) -> None:
-    try:
-        os.chown(path, uid, gid)
-    except PermissionError:
-        if front.listen_user:
-            name, reason = "listen_user", "only root gives sockets to others"
-        else:
-            name, reason = "listen_group", "one of your own groups belongs here"
-        value = front.listen_user or front.listen_group
-        raise SettingsError(f'[front] {name} = "{value}": {reason}') from None
-
-
-def _owner(front: Front) -> tuple[int, int]:
-    """Return uid and gid that UNIX listeners get; -1: as it comes."""
-    uid = gid = -1
-    if front.listen_user:
+def _make_room(path: Path) -> None:
+    """Remove a socket that nobody listens on. Raise OSError: none can be made here."""
+    parent = path.parent
+    if not parent.is_dir():
+        raise OSError(0, f"there is no directory {parent}")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OSError(0, f"the directory {parent} is not writable")
+    if not path.exists():
+        return
+    if not path.is_socket():
+        raise OSError(0, "a file that is no socket has this name")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.setblocking(False)  # its queue may be full
         try:
-            uid = pwd.getpwnam(front.listen_user).pw_uid
-        except KeyError:
-            raise _nobody("user", front.listen_user) from None
-    name = group(front)
-    if name:
-        try:
-            gid = grp.getgrnam(name).gr_gid
-        except KeyError:
-            raise _nobody("group", name) from None
-    return uid, gid
-
-
-def group(front: Front) -> str:
-    """Return the group that UNIX listeners are given; empty: this process's."""
-    if front.listen_group or os.geteuid() != 0:
-        return front.listen_group
-    return next(filter(_is_group, WEB_SERVERS), "")
-
-
-def _is_group(name: str) -> bool:
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        return False
-    return True
-
-
-def access(path: str) -> list[str]:
-    """Say in lines who may connect to a UNIX listener, and how that is changed."""
-    found = Path(path).stat()
-    owner, members = _user_name(found.st_uid), _group_name(found.st_gid)
-    if found.st_mode & stat.S_IWOTH:
-        return ["anybody may connect, and run scripts with any parameters"]
-    if not found.st_mode & stat.S_IWGRP:
-        return [f"{owner} may connect"]
-    others = "another" if os.geteuid() == 0 else "another of your groups"
-    lines = [f"{owner} and group {members} may connect (--listen-group names {others})"]
-    closed = _closed_to(found.st_gid, Path(path))
-    if closed:
-        lines.append(f"but group {members} cannot enter {closed}")
-    return lines
-
-
-def _closed_to(gid: int, path: Path) -> str:
-    """Return a directory before a path whose mode closes it to a group; or empty."""
-    for directory in path.parents:
-        found = directory.stat()
-        bit = stat.S_IXGRP if found.st_gid == gid else stat.S_IXOTH
-        if not found.st_mode & bit:
-            return f"{directory} (mode {stat.S_IMODE(found.st_mode):04o})"
-    return ""
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
-
-
-def _group_name(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
-
-
-def _nobody(kind: str, name: str) -> SettingsError:
-    return SettingsError(f'[front] listen_{kind} = "{name}": no such {kind}')
+            asking.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except BlockingIOError:
+            pass
+    raise OSError(errno.EADDRINUSE, "another process listens there")

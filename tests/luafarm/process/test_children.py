@@ -37,7 +37,7 @@ time.sleep(600)
 BEATER = """
 import os, sys, time
 from luafarm.process import pulse
-mine, rest = pulse.take(sys.argv[1:], os.environ)
+mine, rest = pulse.take(sys.argv[1:])
 assert rest == ["--set", "a.b=c"]
 mine.beat(time.monotonic())
 time.sleep(600)
@@ -155,3 +155,25 @@ def test_a_child_that_gives_up_root_still_dies_with_its_parent(tmp_path: Path) -
     parent.kill()
     parent.wait()
     until(lambda: not is_alive(pid), "the child is gone")
+
+
+@pytest.mark.process
+def test_the_exit_code_of_a_child_is_known_although_sigchld_was_ignored(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "ender.py").write_text("import sys\nsys.exit(7)\n")
+    path = os.pathsep.join([str(HOME), str(tmp_path)])
+    parent = (
+        "import signal, sys\n"
+        "from luafarm.process import children\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as inherited from a starter\n"
+        "print(children.start('ender', []).wait())\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", parent],
+        env={**environment(), "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout == "7\n"

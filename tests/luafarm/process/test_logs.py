@@ -246,3 +246,53 @@ def test_a_fifo_that_nobody_reads_is_refused_as_a_log(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     with pytest.raises(SettingsError, match="No such device"):
         logs.setup(Log(file=str(fifo)), "t")
+
+
+def test_a_trial_finds_what_setting_up_would_refuse_and_makes_nothing(
+    tmp_path: Path,
+) -> None:
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("open/x.log", "fifo", "open", "loop"):
+        log = Log(file=str(tmp_path / name))
+        with pytest.raises(SettingsError) as refused:
+            logs.setup(log, "t")
+        reason = logs.refusal(log, is_beside=True)
+        assert str(refused.value).endswith(f'": {reason}')
+    for name in ("no/x.log", "link"):
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to("no/x.log")
+        reason = logs.refusal(Log(file=str(tmp_path / name)))
+        assert reason == f"the directory {tmp_path}/no is missing or not writable"
+
+
+@pytest.mark.parametrize("name", ["x.log", "there.log", "link"])
+def test_a_trial_leaves_a_log_that_would_do_as_it_is(tmp_path: Path, name: str) -> None:
+    there = tmp_path / "there.log"
+    there.write_text("before\n")
+    (tmp_path / "link").symlink_to("made.log")
+    before = there.stat()
+    assert logs.refusal(Log(file=str(tmp_path / name))) == ""
+    assert logs.refusal(Log(file=str(tmp_path / name)), (os.geteuid(), 4712)) == ""
+    assert there.stat() == before
+    assert {file.name for file in tmp_path.iterdir()} == {"link", "there.log"}
+
+
+def test_a_look_at_a_fifo_ends_nobodys_reading(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    log = Log(file=str(fifo))
+    heard = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    writing = os.open(fifo, os.O_WRONLY)
+    assert logs.refusal(log, is_beside=True) == ""
+    with pytest.raises(BlockingIOError):  # no end
+        os.read(heard, 1)
+    os.close(heard)
+    assert "No such device" in logs.refusal(log, is_beside=True)
+    # before a start nobody else writes: it would be the end for a reader
+    assert logs.refusal(log) == ""
+    os.close(writing)

@@ -60,15 +60,12 @@ def test_the_life_of_a_service(
 ) -> None:
     service = kept(notify.take({"NOTIFY_SOCKET": address}))
     service.ready("4 VM hosts serve")
-    service.status("4 VM hosts serve")  # said already
-    service.status("3 VM hosts serve")
     service.alive()
     service.reloading()
     service.ready("serving")
     service.stopping()
-    first, status, alive, reloading, again, stopping = told(manager)
+    first, alive, reloading, again, stopping = told(manager)
     assert first == "READY=1\nSTATUS=4 VM hosts serve"
-    assert status == "STATUS=3 VM hosts serve"
     assert alive == "WATCHDOG=1"
     assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
     assert again == "READY=1\nSTATUS=serving"
@@ -140,10 +137,10 @@ def test_a_manager_that_hangs_holds_up_nobody_and_hears_it_later(
         sock.setblocking(False)
         service = kept(notify.Manager(address))
         for number in range(1000):  # more than its queue holds
-            service.status(f"number {number}")
+            service.ready(f"number {number}")
         service.ready("serving")
         taken = told(sock)
-        assert taken[0] == "STATUS=number 0"
+        assert taken[0] == "READY=1\nSTATUS=number 0"
         for _ in range(3):
             service.alive()
             taken += told(sock)
@@ -152,7 +149,7 @@ def test_a_manager_that_hangs_holds_up_nobody_and_hears_it_later(
 
 def test_a_status_is_one_line(manager: socket.socket, address: str, kept: Keep) -> None:
     service = kept(notify.take({"NOTIFY_SOCKET": address}))
-    service.status("a\nREADY=1\n" + "b" * 1000)
-    (line,) = told(manager)
-    assert "\n" not in line
-    assert len(line) < 300
+    service.ready("a\nSTOPPING=1\n" + "b" * 1000)
+    (text,) = told(manager)
+    assert text.startswith("READY=1\nSTATUS=a STOPPING=1 bbb")
+    assert len(text) < 300

@@ -52,6 +52,19 @@ def test_the_parent_hears_whether_the_farm_is_known(
     os.close(pipe[1])
 
 
+def test_the_parent_hears_which_uids_are_taken(pipe: tuple[int, int]) -> None:
+    mine = Pulse(pipe[1])
+    mine.beat(1.0)
+    mine.takes("7000:7003,7007:7007")
+    mine.beat(5.0)
+    said = heard(pipe)
+    assert pulse.uids_in(said) == "7000:7003,7007:7007"
+    assert pulse.uids_in(BEAT + SERVES) == ""
+    assert SERVES not in said
+    assert BLIND not in said
+    os.close(pipe[1])
+
+
 def test_a_parent_that_has_ended_is_no_fault() -> None:
     receiver, sender = os.pipe()
     os.close(receiver)
@@ -70,10 +83,9 @@ def test_a_parent_that_does_not_read_holds_up_nobody(pipe: tuple[int, int]) -> N
 
 
 def test_a_process_without_a_parent_or_manager_tells_nobody() -> None:
-    mine, rest = pulse.take(["--set", "a.b=c"], {"HOME": "/"})
+    mine, rest = pulse.take(["--set", "a.b=c"])
     assert rest == ["--set", "a.b=c"]
     mine.serves("serving")
-    mine.tell("well")
     mine.reloads()
     mine.stops()
     assert mine.beat(1.0)
@@ -83,7 +95,7 @@ def test_the_parents_pipe_is_taken_from_between_the_settings(
     pipe: tuple[int, int],
 ) -> None:
     argv = ["--config", "x", *pulse.option(pipe[1]), "--set", "a.b=c"]
-    mine, rest = pulse.take(argv, {})
+    mine, rest = pulse.take(argv)
     assert rest == ["--config", "x", "--set", "a.b=c"]
     mine.beat(1.0)
     assert heard(pipe) == BEAT

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -178,8 +179,8 @@ def test_endpoints_lie_in_it(tmp_path: Path) -> None:
     settings = Settings(paths=Paths(run=str(tmp_path)))
     assert rundir.broker_endpoint(settings) == f"ipc://{tmp_path}/broker.sock"
     assert rundir.host_endpoint(tmp_path, "m1") == f"ipc://{tmp_path}/h/m1.sock"
-    notices = rundir.notices_endpoint(tmp_path, "machine")
-    assert notices == f"ipc://{tmp_path}/notices-machine.sock"
+    notices = rundir.notices_endpoint(tmp_path, 0xFACE)
+    assert notices == f"ipc://{tmp_path}/notices-000000000000face.sock"
 
 
 @pytest.mark.process
@@ -256,14 +257,6 @@ def test_a_configured_broker_wins() -> None:
     assert rundir.broker_endpoint(settings) == "tcp://127.0.0.1:1"
 
 
-def test_long_names_of_machines_that_begin_alike_have_sockets_of_their_own(
-    tmp_path: Path,
-) -> None:
-    first = rundir.notices_endpoint(tmp_path, "web.example.org-" + "x" * 40 + "1")
-    second = rundir.notices_endpoint(tmp_path, "web.example.org-" + "x" * 40 + "2")
-    assert first != second
-
-
 def test_a_second_process_of_a_role_is_refused_with_the_first_ones_pid(
     tmp_path: Path,
 ) -> None:
@@ -274,6 +267,46 @@ def test_a_second_process_of_a_role_is_refused_with_the_first_ones_pid(
     rundir.Claim(tmp_path, "supervisor").release()
     claim.release()
     rundir.Claim(tmp_path, "broker").release()
+
+
+def test_who_may_wait_gets_a_claim_as_soon_as_it_is_free(tmp_path: Path) -> None:
+    claim = rundir.Claim(tmp_path, "broker")
+    waits = 0
+
+    def wait() -> bool:
+        nonlocal waits
+        waits += 1
+        if waits == 3:
+            claim.release()
+        return True
+
+    later = rundir.Claim(tmp_path, "broker", later=True)
+    later.wait(wait)
+    assert waits == 3
+    later.release()
+
+
+def test_who_waits_for_a_claim_reads_what_was_noted_of_the_other(
+    tmp_path: Path,
+) -> None:
+    claim = rundir.Claim(tmp_path, "broker")
+    later = rundir.Claim(tmp_path, "broker", later=True)
+    assert later.noted() == ""
+    claim.note("tcp://127.0.0.1:4711")
+    assert later.noted() == "tcp://127.0.0.1:4711"
+    with pytest.raises(SettingsError, match=rf"\(process {os.getpid()}\)"):
+        rundir.Claim(tmp_path, "broker")
+    claim.release()
+    later.wait(lambda: False)
+    assert later.noted() == ""
+    later.release()
+
+
+def test_who_waits_no_more_is_refused(tmp_path: Path) -> None:
+    claim = rundir.Claim(tmp_path, "broker")
+    with pytest.raises(SettingsError, match="a broker already runs there"):
+        rundir.Claim(tmp_path, "broker", later=True).wait(lambda: False)
+    claim.release()
 
 
 @pytest.mark.process
@@ -291,3 +324,26 @@ def test_the_claim_of_a_killed_process_is_free(tmp_path: Path) -> None:
     )
     assert done.returncode == -9
     rundir.Claim(tmp_path, "broker").release()
+
+
+def listening(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(path))
+    sock.listen()
+    return sock
+
+
+def test_sweeping_removes_what_nobody_listens_on() -> None:
+    with tempfile.TemporaryDirectory(prefix="lf") as name:
+        run = Path(name)
+        (run / "h").mkdir()
+        alive = [listening(run / n) for n in ("h/alive.sock", "notices-1.sock")]
+        dead = [listening(run / n) for n in ("h/dead.sock", "notices-2.sock", "x.sock")]
+        for sock in dead:
+            sock.close()
+        (run / "h" / "note.txt").write_text("not a socket")
+        rundir.sweep(run)
+        left = {str(path.relative_to(run)) for path in run.rglob("*.*")}
+        assert left == {"h/alive.sock", "h/note.txt", "notices-1.sock", "x.sock"}
+        for sock in alive:
+            sock.close()

@@ -1,18 +1,26 @@
 """Listening sockets: where they come from, whose they are, and what is left of them."""
 
-import grp
+import contextlib
+import itertools
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench import daemon
 from luafarm.config.settings import Front
-from luafarm.errors import SettingsError
-from luafarm.process.sockets import WEB_SERVERS, Listening, access, group
+from luafarm.errors import ListenError, SettingsError
+from luafarm.process import sockets
+from luafarm.process.sockets import Kept, Listening
 from tests.luafarm.farms import directory
+
+needs_ipv6 = pytest.mark.skipif(
+    not socket.has_dualstack_ipv6(), reason="this machine has no IPv6"
+)
 
 
 def test_a_path_is_made_with_its_mode_and_removed_at_the_end() -> None:
@@ -75,157 +83,270 @@ def test_a_descriptor_that_does_not_listen_is_refused() -> None:
             Listening(Front(listen=(text,)))
 
 
-@pytest.mark.parametrize("kind", ["user", "group"])
-def test_an_owner_that_does_not_exist_is_refused(kind: str) -> None:
-    with directory() as place:
-        listen = (f"unix:{place}/x.sock",)
-        if kind == "user":
-            front = Front(listen=listen, listen_user="no-such")
-        else:
-            front = Front(listen=listen, listen_group="no-such")
-        with pytest.raises(
-            SettingsError, match=rf'listen_{kind} = "no-such": no such {kind}'
-        ):
-            Listening(front)
+# ---- what goes on in the next program ------------------------------------------------
+
+
+class Program:
+    """Programs of one process, each with what the last one has left."""
+
+    def __init__(self, *listen: str, **more: Any) -> None:
+        self._more = more
+        self.now = Listening(Front(listen=listen, **more))
+
+    def left(self) -> tuple[Kept, ...]:
+        """Leave what listens, as a program does that executes another."""
+        kept = self.now.kept()
+        for sock in self.now.fastcgi:
+            sock.detach()
+        return kept
+
+    def next(self, *listen: str, **more: Any) -> None:
+        """Go on with other settings."""
+        self.now = Listening(Front(listen=listen, **more), self.left())
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with directory() as made:
+        (made / "link").symlink_to(made)
+        yield made
+
+
+@pytest.fixture
+def port() -> int:
+    return daemon.free_port()
+
+
+def connects(address: tuple[str, int] | str) -> bool:
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family) as client:
+        return client.connect_ex(address) == 0
+
+
+def test_what_was_handed_in_goes_on_as_the_same_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as handed:
+        word, address = f"fd:{handed.fileno()}", handed.getsockname()
+        program = Program(word)
+    # the trial has no such descriptor
+    sockets.attempt(Front(listen=(word,)), program.now.kept())
+    program.next(word)
+    assert connects(address)
+    program.now.close()
+    assert not connects(address)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("127.0.0.1:PORT", "localhost:PORT"),
+        (":PORT", "*:PORT"),
+        ("0.0.0.0:PORT", "0:PORT"),
+        ("unix:PLACE/x.sock", "unix:PLACE/root/../x.sock"),
+        ("unix:PLACE/x.sock", "unix:PLACE/link/x.sock"),
+    ],
+)
+def test_the_same_address_in_other_words_is_the_same_listener(
+    place: Path, port: int, before: str, after: str
+) -> None:
+    first, second = [
+        word.replace("PLACE", str(place)).replace("PORT", str(port))
+        for word in (before, after)
+    ]
+    program = Program(first)
+    inode = os.fstat(program.now.fastcgi[0].fileno()).st_ino
+    for word in (second, first):
+        sockets.attempt(Front(listen=(word,)), program.now.kept())
+        program.next(word)
+        assert os.fstat(program.now.fastcgi[0].fileno()).st_ino == inode
+        assert [one.text for one in program.now.kept()] == [word]
+    assert connects(("127.0.0.1", port) if "PORT" in before else f"{place}/x.sock")
+    program.now.close()
+    assert not (place / "x.sock").exists()
+
+
+def test_what_was_handed_in_may_be_called_by_its_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as handed:
+        program = Program(f"fd:{handed.fileno()}")
+        address = handed.getsockname()
+    program.next(f"localhost:{address[1]}")
+    assert connects(address)
+    program.now.close()
+
+
+@needs_ipv6
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("127.0.0.1:PORT", "0.0.0.0:PORT"),
+        ("127.0.0.1:PORT", ":PORT"),
+        ("0.0.0.0:PORT", "127.0.0.1:PORT"),
+        (":PORT", "[::1]:PORT"),
+    ],
+)
+def test_an_address_that_this_farm_is_in_the_way_of_wants_a_stop_and_a_start(
+    port: int, before: str, after: str
+) -> None:
+    first, second = [word.replace("PORT", str(port)) for word in (before, after)]
+    program = Program(first)
+    front = Front(listen=(second,))
+    with pytest.raises(ListenError) as tried:
+        sockets.attempt(front, program.now.kept())
+    assert str(tried.value) == (
+        f'[front] listen = "{second}": this farm itself listens there, as {first}; '
+        "the change counts after a stop and a start"
+    )
+    program.now.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_settings_that_are_in_each_others_way_are_told_so(port: int, host: str) -> None:
+    word = f"127.0.0.1:{port}"
+    front = Front(listen=(word,), http=f"{host}:{port}")
+    program = Program(word)
+    with pytest.raises(ListenError) as with_it:
+        sockets.attempt(front, program.now.kept())
+    program.now.close()
+    with pytest.raises(ListenError) as from_nothing:
+        sockets.attempt(front)
+    said = f"{word}, which is configured as well, is there already"
+    for refused in (with_it, from_nothing):
+        assert refused.value.setting == "http"
+        assert refused.value.reason == said
+
+
+@needs_ipv6
+def test_another_process_at_the_same_port_is_not_taken_for_this_farm(
+    port: int,
+) -> None:
+    program = Program(f"127.0.0.1:{port}")
+    with socket.create_server(("::", port), family=socket.AF_INET6):
+        front = Front(listen=(f"[::]:{port}",))
+        with pytest.raises(ListenError, match="Address already in use"):
+            sockets.attempt(front, program.now.kept())
+    program.now.close()
+
+
+def queue_of(path: Path) -> int:
+    """Return how many connections wait until no more are taken."""
+    with contextlib.ExitStack() as stack:
+        for number in itertools.count():
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            if client.connect_ex(str(path)):
+                return number
+    raise AssertionError
+
+
+def test_what_stays_gets_the_mode_and_the_queue_of_the_new_settings(
+    place: Path,
+) -> None:
+    path = place / "x.sock"
+    word = f"unix:{path}"
+    program = Program(word, backlog=2)
+    front = Front(listen=(word,), listen_mode=0o600, backlog=9)
+    sockets.attempt(front, program.now.kept())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    few = queue_of(path)
+    program.next(word, listen_mode=0o600, backlog=9)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    while few:
+        program.now.fastcgi[0].accept()[0].close()
+        few -= 1
+    assert queue_of(path) > 7
+    program.now.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
-def test_a_path_belongs_to_whom_the_settings_say() -> None:
-    with directory() as place:
-        path = place / "x.sock"
-        front = Front(
-            listen=(f"unix:{path}",), listen_user="nobody", listen_group="nogroup"
-        )
-        listening = Listening(front)
-        assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
-        listening.close()
+def test_what_stays_gets_the_owner_of_the_new_settings_and_loses_it(
+    place: Path,
+) -> None:
+    path = place / "x.sock"
+    word = f"unix:{path}"
+    program = Program(word)
+    before = path.stat().st_uid, path.stat().st_gid
+    program.next(word, listen_user="nobody", listen_group="nogroup")
+    assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
+    program.next(word)
+    assert (path.stat().st_uid, path.stat().st_gid) == before
+    program.now.close()
 
 
-# ---- who may connect ---------------------------------------------------------------
-
-IS_ROOT = os.geteuid() == 0
-NOBODY = 65534
-
-
-def as_nobody(claims: Callable[[], None]) -> None:
-    """Run claims as an ordinary user; what fails there fails here."""
-    if not IS_ROOT:
-        claims()
-        return
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-            claims()
-        except BaseException as error:  # noqa: BLE001 - told below
-            os.write(2, f"{error!r}\n".encode())
-            os._exit(1)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+def test_a_path_that_somebody_has_removed_is_made_again(place: Path) -> None:
+    path = place / "x.sock"
+    program = Program(f"unix:{path}")
+    path.unlink()
+    sockets.attempt(Front(listen=(f"unix:{path}",)), program.now.kept())
+    assert not path.exists()
+    program.next(f"unix:{path}")
+    assert connects(str(path))
+    program.now.close()
+    assert not path.exists()
 
 
-def known_groups() -> set[str]:
-    return {entry.gr_name for entry in grp.getgrall()}
+def test_a_path_that_another_process_has_taken_is_not_taken_for_this_farms(
+    place: Path,
+) -> None:
+    path = place / "x.sock"
+    program = Program(f"unix:{path}")
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen(1)
+        queue_of(path)  # a full one is as good
+        front = Front(listen=(f"unix:{path}",))
+        with pytest.raises(ListenError, match="another process listens there"):
+            sockets.attempt(front, program.now.kept())
+    program.now.close()
+    assert path.exists()
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root gives sockets away")
-def test_unless_told_root_lets_the_group_of_the_web_server_connect() -> None:
-    found = [name for name in WEB_SERVERS if name in known_groups()]
-    expected = grp.getgrnam(found[0]).gr_gid if found else os.getegid()
-    with directory() as place:
-        path = place / "x.sock"
-        listening = Listening(Front(listen=(f"unix:{path}",)))
-        assert stat.S_IMODE(path.stat().st_mode) == 0o660
-        assert path.stat().st_gid == expected
-        assert group(Front()) == (found[0] if found else "")
-        named = grp.getgrgid(expected).gr_name
-        assert access(str(path)) == [
-            f"root and group {named} may connect (--listen-group names another)"
-        ]
-        listening.close()
+# ---- the trial -----------------------------------------------------------------------
 
 
-def test_unless_told_an_ordinary_user_lets_the_own_group_connect() -> None:
-    with directory() as place:
-        place.chmod(0o777)
-        path = place / "x.sock"
-
-        def claims() -> None:
-            listening = Listening(Front(listen=(f"unix:{path}",)))
-            assert stat.S_IMODE(path.stat().st_mode) == 0o660
-            assert path.stat().st_gid == os.getegid()
-            (line,) = access(str(path))
-            own = grp.getgrgid(os.getegid()).gr_name
-            assert f" and group {own} may connect" in line
-            assert "(--listen-group names another of your groups)" in line
-            listening.close()
-
-        as_nobody(claims)
+def test_an_attempt_leaves_all_as_it_was(place: Path, port: int) -> None:
+    kept, fresh = f"unix:{place}/kept.sock", f"unix:{place}/fresh.sock"
+    program = Program(kept, f"127.0.0.1:{port}")
+    before = (place / "kept.sock").stat()
+    front = Front(listen=(kept, fresh), http=":0", listen_mode=0o600)
+    sockets.attempt(front, program.now.kept())
+    assert (place / "kept.sock").stat() == before
+    assert not (place / "fresh.sock").exists()
+    assert connects(str(place / "kept.sock"))
+    assert connects(("127.0.0.1", port))
+    program.now.close()
 
 
-def test_a_group_that_is_not_ones_own_is_refused_and_leaves_no_socket() -> None:
-    with directory() as place:
-        place.chmod(0o777)
-        path = place / "x.sock"
-
-        def claims() -> None:
-            others = known_groups() - {grp.getgrgid(g).gr_name for g in own_groups()}
-            name = min(others)
-            with pytest.raises(SettingsError) as refused:
-                Listening(Front(listen=(f"unix:{path}",), listen_group=name))
-            assert str(refused.value) == (
-                f'[front] listen_group = "{name}": one of your own groups belongs here'
-            )
-            assert not path.exists()
-
-        as_nobody(claims)
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_an_attempt_finds_owners_that_do_not_exist(
+    place: Path, *, is_kept: bool
+) -> None:
+    program = Program(f"unix:{place}/x.sock")
+    listen = (f"unix:{place}/{'x' if is_kept else 'y'}.sock",)
+    for setting in ("listen_user", "listen_group"):
+        front = Front(listen=listen, **{setting: "no-such"})  # type: ignore[arg-type]
+        with pytest.raises(ListenError) as refused:
+            sockets.attempt(front, program.now.kept())
+        assert (refused.value.setting, refused.value.value) == (setting, "no-such")
+    assert not (place / "y.sock").exists()
+    program.now.close()
 
 
-def own_groups() -> set[int]:
-    return {os.getegid(), *os.getgroups()}
+def test_an_attempt_closes_what_it_opened_before_it_fails(
+    place: Path, port: int
+) -> None:
+    with socket.create_server(("127.0.0.1", port)):
+        front = Front(listen=(f"unix:{place}/x.sock", f"127.0.0.1:{port}"))
+        before = set(Path("/proc/self/fd").iterdir())
+        with pytest.raises(ListenError, match="Address already in use"):
+            sockets.attempt(front)
+        assert set(Path("/proc/self/fd").iterdir()) == before
+    assert not (place / "x.sock").exists()
 
 
-def test_a_user_other_than_oneself_is_refused_to_all_but_root() -> None:
-    with directory() as place:
-        place.chmod(0o777)
-        path = place / "x.sock"
-
-        def claims() -> None:
-            with pytest.raises(
-                SettingsError, match="only root gives sockets to others"
-            ):
-                Listening(Front(listen=(f"unix:{path}",), listen_user="root"))
-            assert not path.exists()
-
-        as_nobody(claims)
-
-
-def test_modes_other_than_the_usual_are_told_as_what_they_allow() -> None:
-    with directory() as place:
-        path = place / "x.sock"
-        for mode, said in (
-            (0o666, "anybody may connect, and run scripts with any parameters"),
-            (0o600, " may connect"),
-        ):
-            listening = Listening(Front(listen=(f"unix:{path}",), listen_mode=mode))
-            (line,) = access(str(path))
-            assert line.endswith(said)
-            assert "group" not in line
-            listening.close()
-
-
-def test_a_directory_that_the_group_cannot_enter_is_named() -> None:
-    with directory() as place:
-        closed = place / "closed"
-        closed.mkdir(0o700)
-        path = closed / "deep" / "x.sock"
-        path.parent.mkdir(0o755)
-        listening = Listening(Front(listen=(f"unix:{path}",)))
-        _, line = access(str(path))
-        named = grp.getgrgid(path.stat().st_gid).gr_name
-        assert line == f"but group {named} cannot enter {closed} (mode 0700)"
-        closed.chmod(0o755)
-        assert len(access(str(path))) == 1
-        listening.close()
+@needs_ipv6
+def test_an_attempt_on_all_addresses_meets_one_of_ipv6(port: int) -> None:
+    with (
+        socket.create_server(("::", port), family=socket.AF_INET6),
+        pytest.raises(ListenError, match="Address already in use"),
+    ):
+        sockets.attempt(Front(listen=(f":{port}",)))
