@@ -8,6 +8,8 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +21,15 @@ from luafarm.config import configure
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
-from luafarm.process import descriptors, limits, logs, privileges, pulse, rundir
+from luafarm.process import (
+    children,
+    descriptors,
+    limits,
+    logs,
+    privileges,
+    pulse,
+    rundir,
+)
 from luafarm.process.pulse import Pulse
 
 TITLE: Final = "luafarm-broker"
@@ -27,6 +37,12 @@ TITLE: Final = "luafarm-broker"
 RECORD: Final = "LUAFARM_RECORD"
 """Environment variable with the file for what fronts and hosts report. No setting:
 only who works on the policies wants it, for `python -m bench.simulate --trace`."""
+
+BESIDE: Final = "--beside"
+"""Option of a broker that is started while another one still serves."""
+
+_TCP: Final = "tcp://"
+_LOOK_S: Final = 0.005  # between two looks whether that one has ended
 
 _TERM_S: Final = 64
 """Seconds that one term of a broker lasts at least, so that 23 bits reach to 2037."""
@@ -51,25 +67,54 @@ def next_term(file: Path, wall_clock_s: float) -> int:
     return term
 
 
-def _serve(settings: Settings, watched: Pulse) -> None:
+def _keys(settings: Settings) -> curve.Keys | None:
+    endpoints = (rundir.broker_endpoint(settings), settings.vmhost.endpoint)
+    if not any(curve.is_wanted(settings.security, text) for text in endpoints):
+        return None
+    machine = rundir.machine(settings)
+    return curve.load(Path(settings.security.keys), "broker", machine)
+
+
+def collides(endpoint: str, before: str) -> bool:
+    """Say whether an endpoint cannot be bound while a predecessor has this one.
+
+    before: empty: nobody knows which.
+    """
+    if not before or endpoint == before:
+        return True
+    is_tcp = endpoint.startswith(_TCP) and before.startswith(_TCP)
+    port = endpoint.rpartition(":")[2]
+    return is_tcp and port != "*" and port == before.rpartition(":")[2]
+
+
+def _serve(settings: Settings, watched: Pulse, *, is_beside: bool) -> None:
     run = rundir.prepare(settings.paths, settings.security.user)
-    claim = rundir.Claim(run, "broker")
+    claim = rundir.Claim(run, "broker", later=is_beside)
     endpoint = rundir.broker_endpoint(settings)
-    rundir.check_free(endpoint)
-    keys = None
-    endpoints = (endpoint, settings.vmhost.endpoint)
-    if any(curve.is_wanted(settings.security, text) for text in endpoints):
-        machine = rundir.machine(settings)
-        keys = curve.load(Path(settings.security.keys), "broker", machine)
+    is_held = is_beside and collides(endpoint, claim.noted())
+    if not is_held:
+        rundir.check_free(endpoint)
+    keys = _keys(settings)
     privileges.drop(settings.security)
     term = next_term(run / "broker.term", time.time())
     record = os.environ.get(RECORD, "")
-    try:
-        loop = Loop(
-            settings, endpoint, term, keys, Path(record) if record else None, watched
-        )
-    except zmq.ZMQError as error:
-        raise SettingsError(f'[broker] endpoint = "{endpoint}": {error}') from None
+    loop = Loop(
+        settings, endpoint, term, keys, Path(record) if record else None, watched
+    )
+    with _refused(endpoint):
+        if is_held:
+            loop.check()
+        else:
+            loop.open()
+    if is_beside:
+        # all that can fail has been done: from now on the one before may end
+        watched.serves("waits for the broker before it to end")
+        claim.wait(partial(_wait, watched))
+    if is_held:
+        rundir.check_free(endpoint)
+        with _refused(endpoint):
+            loop.open()
+    claim.note(endpoint)
     loop.catch_signals()
     gc.set_threshold(*GC_THRESHOLDS)
     try:
@@ -78,16 +123,36 @@ def _serve(settings: Settings, watched: Pulse) -> None:
         claim.release()
 
 
+@contextlib.contextmanager
+def _refused(endpoint: str) -> Iterator[None]:
+    """Make an endpoint that cannot be bound a fault of the settings."""
+    try:
+        yield
+    except zmq.ZMQError as error:
+        raise SettingsError(f'[broker] endpoint = "{endpoint}": {error}') from None
+
+
+def _wait(watched: Pulse) -> bool:
+    watched.beat(time.monotonic())
+    time.sleep(_LOOK_S)
+    return True
+
+
 def main() -> None:
     """Run the broker; exit code 0 when it was stopped, 2 when it cannot start."""
     descriptors.occupy()
-    watched, arguments = pulse.take(sys.argv[1:], os.environ)
-    settings = configure.for_role(arguments)
-    setproctitle(TITLE)
+    watched, arguments = pulse.take(sys.argv[1:])
+    is_beside, is_trial = BESIDE in arguments, children.TRIAL in arguments
+    options = {BESIDE, children.TRIAL}
+    settings = configure.for_role([a for a in arguments if a not in options])
     try:
+        if is_trial:
+            _keys(settings)
+            return
+        setproctitle(TITLE)
         logs.setup(settings.log, TITLE, privileges.ids(settings.security))
         limits.raise_files()
-        _serve(settings, watched)
+        _serve(settings, watched, is_beside=is_beside)
     except SettingsError as error:
         configure.refuse(error)
 

@@ -342,7 +342,9 @@ class Allocation:
 
     def _trim(self, record: Record, most: int) -> None:
         """Drop the states that are more than a script may have from now on."""
-        excess = record.states[most:]
+        # on hosts that are replaced they go anyway
+        states = sorted(record.states, key=lambda state: state.host.is_retiring)
+        excess = states[most:]
         for state in excess:
             if record.script not in state.host.loads:
                 self._farm.drop(state)

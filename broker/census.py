@@ -18,6 +18,7 @@ from broker.liability import Liability
 from broker.recycling import Recycling
 from broker.suspicion import Suspicion
 from broker.tables import Host, Record
+from broker.unserved import Unserved
 from luafarm.ends import EXHAUSTING, Closing
 from luafarm.names import HostId, Machine, Script
 from luafarm.wire.messages import HostLost, HostUnlisted
@@ -25,6 +26,9 @@ from luafarm.wire.messages import HostLost, HostUnlisted
 MACHINE_SILENCE_S: Final = 5.0
 """A supervisor that is silent for this long hangs, or is gone with its VM hosts; those
 that the broker reaches itself serve on, the others get nothing new."""
+
+Keeper = tuple[Machine, int]
+"""A supervisor: its machine and its incarnation."""
 
 _LOST_LOADS: Final = 2
 """A generation whose loading ended as often for reasons that may not be its own is
@@ -57,13 +61,16 @@ class Census:
         self._suspicion = suspicion
         self._liability = liability
         #: when each supervisor was heard last
-        self.machines: dict[Machine, float] = {}
-        #: machines with hosts whose supervisor has been silent for too long
-        self._silent: set[Machine] = set()
-        #: since when each has been heard, of one supervisor and never silent for long
-        self._met: dict[Machine, float] = {}
+        self.supervisors: dict[Keeper, float] = {}
+        #: those that have been silent for too long, and still have hosts
+        self._silent: set[Keeper] = set()
+        #: since when each has been heard, and never silent for long
+        self._met: dict[Keeper, float] = {}
+        #: how many hosts each is to have, as far as it has said
+        self._seats: dict[Keeper, int] = {}
         #: scripts with an order that could not be sent, to be given again
         self._unsent: dict[Script, Record] = {}
+        self._unserved = Unserved(farm.step)
         #: when a host joined last
         self.news_at = farm.step.now
 
@@ -73,36 +80,59 @@ class Census:
         """Know a host; it gets states once it has told what it holds."""
         farm = self._farm
         up = event.up
-        self._hear(up.machine)
+        keeper = (up.machine, event.incarnation)
+        self._hear(keeper)
         if up.host in farm.roster.hosts:
             return
         if up.pool not in farm.pools:
-            text = f"host={up.host} is of pool {up.pool}, which this broker has not"
-            self._step.log("warning", text)
+            self._unserved.joined(keeper, up)
             return
         self.news_at = self._step.now
         host = farm.roster.join(up, self._step.now)
-        host.is_fresh = self.is_fresh(up.machine, self._step.now)
+        host.incarnation = event.incarnation
+        host.is_fresh = self.is_fresh(keeper, self._step.now)
         self._suspicion.met(host)
         farm.bulletin.tell(up)
 
-    def meet(self, machine: Machine) -> None:
-        """Begin anew with a machine: it has another supervisor, with other hosts."""
-        self._met[machine] = self._step.now
+    def changed(self, machine: Machine, incarnations: tuple[int, ...]) -> None:
+        """Forget supervisors of a machine that are no more.
 
-    def _hear(self, machine: Machine) -> None:
-        if machine not in self.machines:
-            self.meet(machine)
-            self._silent.discard(machine)
-        self.machines[machine] = self._step.now
+        incarnations: of those that may live, heard or silent.
+        """
+        for keeper in list(self.supervisors):
+            if keeper[0] == machine and keeper[1] not in incarnations:
+                self._lose(keeper)
+        for keeper in list(self._silent):
+            if keeper[0] == machine and keeper[1] not in incarnations:
+                self._silent.discard(keeper)
 
-    def is_fresh(self, machine: Machine, now: float) -> bool:
-        """Say whether a host of this machine that is announced now was just started.
+    def _lose(self, keeper: Keeper) -> None:
+        del self.supervisors[keeper]
+        del self._met[keeper]
+        self._seats.pop(keeper, None)
+        self._unserved.lost(keeper)
+
+    def is_complete(self) -> bool:
+        """Say whether supervisors have been heard, and all of their hosts are known."""
+        return bool(self.supervisors) and all(
+            keeper in self._seats
+            and sum(h.is_known for h in self._hosts_of(keeper)) >= self._seats[keeper]
+            for keeper in self.supervisors
+        )
+
+    def _hear(self, keeper: Keeper) -> None:
+        if keeper not in self.supervisors:
+            self._met[keeper] = self._step.now
+            self._silent.discard(keeper)
+        self.supervisors[keeper] = self._step.now
+
+    def is_fresh(self, keeper: Keeper, now: float) -> bool:
+        """Say whether a host that this supervisor announces now was just started.
 
         A supervisor that meets a broker announces all hosts that it has, and speaks
         every second: so later ones are new, and hold nothing that nobody ordered.
         """
-        return now - self._met.get(machine, now) > MACHINE_SILENCE_S
+        return now - self._met.get(keeper, now) > MACHINE_SILENCE_S
 
     # -- hosts that go ---------------------------------------------------------------
 
@@ -196,50 +226,72 @@ class Census:
         if farm.quarantine.remaining_s(record.script, self._step.now) <= 0.0:
             self._allocation.place(record, record.current)
 
-    def knows(self, machine: Machine) -> bool:
-        """Return whether its supervisor was heard and has not been silent since."""
-        return machine in self.machines
+    def knows(self, keeper: Keeper) -> bool:
+        """Return whether this supervisor was heard and has not been silent since."""
+        return keeper in self.supervisors
 
-    def reported(self, machine: Machine, named: frozenset[HostId]) -> None:
+    def reported(
+        self,
+        keeper: Keeper,
+        named: frozenset[HostId],
+        seats: int,
+        *,
+        is_leaving: bool = False,
+    ) -> None:
         """Note that a supervisor is alive, and which hosts it has.
 
         One that was started anew does not know the hosts of its predecessor, which died
-        with it and of whose death nobody else will tell.
+        with it and of whose death nobody else will tell. Those of one that is silent
+        are no such orphans: it may live.
         """
-        self._hear(machine)
+        self._hear(keeper)
+        if seats:
+            self._seats[keeper] = seats
+        self._unserved.reported(keeper, named, is_leaving=is_leaving)
+        machine, incarnation = keeper
         for host in self._farm.roster.of_machine(machine):
-            if host.id not in named:
+            is_its = host.incarnation == incarnation
+            its = (machine, host.incarnation)
+            is_orphan = its not in self.supervisors and its not in self._silent
+            if (is_its or is_orphan) and host.id not in named:
                 self._unlist(host)
 
     def tick(self) -> None:
         """Give orders again; unlist hosts of which nobody is heard."""
+        self._unserved.tick()
         unsent, self._unsent = self._unsent, {}
         for record in unsent.values():
             self._convergence.tend(record)
         silent = self._step.now - MACHINE_SILENCE_S
-        for machine, heard_at in list(self.machines.items()):
+        for keeper, heard_at in list(self.supervisors.items()):
             if heard_at >= silent:
                 continue
-            del self.machines[machine]
-            del self._met[machine]
-            self._silent.add(machine)
+            self._lose(keeper)
+            if not self._hosts_of(keeper):
+                continue  # it has ended, and its hosts before it
+            self._silent.add(keeper)
             text = f"its supervisor was silent for {MACHINE_SILENCE_S:.0f} s"
             self._step.log(
                 "warning",
-                f"machine={machine} {text}; its VM hosts serve on while they answer",
+                f"machine={keeper[0]} {text}; its VM hosts serve on while they answer",
             )
-        for machine in list(self._silent):
-            hosts = self._farm.roster.of_machine(machine)
+        for keeper in list(self._silent):
+            hosts = self._hosts_of(keeper)
             for host in hosts:
                 if not host.is_reached or host.accused_at:
                     self._unlist(host)
             if not hosts:
-                self._silent.discard(machine)
+                self._silent.discard(keeper)
+
+    def _hosts_of(self, keeper: Keeper) -> list[Host]:
+        machine, incarnation = keeper
+        hosts = self._farm.roster.of_machine(machine)
+        return [host for host in hosts if host.incarnation == incarnation]
 
     def renew(self) -> None:
         """Hear all supervisors as if for the first time: this broker was stopped."""
-        for machine in self.machines:
-            self.machines[machine] = self._step.now
+        for keeper in self.supervisors:
+            self.supervisors[keeper] = self._step.now
 
     def _unlist(self, host: Host) -> None:
         """Forget a host of which nobody says how it ended.

@@ -105,6 +105,7 @@ class HostJoined:
     """A supervisor announced a VM host; what it holds is not known yet."""
 
     up: HostUp
+    incarnation: int = 0  # of its supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +144,10 @@ class Accused:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorChanged:
-    """Another process speaks for a machine from now on."""
+    """Another process speaks for a machine from now on; its predecessor is gone."""
 
     machine: Machine
+    incarnations: tuple[int, ...] = ()  # of all that speak for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ class MachineReported:
 
     machine: Machine
     report: MachineReport
+    incarnation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,11 @@ class Realigned:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """From now on the farm is heard; it comes before all others."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """A tenth of a second has passed."""
 
@@ -243,5 +251,6 @@ Event = (
     | FenceRaised
     | Changed
     | Realigned
+    | Begun
     | Ticked
 )

@@ -40,8 +40,8 @@ def _check_host(farm: Farm, host: Host) -> None:
 
 
 def _check_record(farm: Farm, script: Script, record: Record) -> None:
-    hosts = {s.host.id for s in record.states} | set(record.loads)
-    assert len(hosts) <= record.policy.clones, script
+    staying = {s.host.id for s in record.states if not s.host.is_retiring}
+    assert len(staying | set(record.loads)) <= record.policy.clones, script
     assert (record.failure is not None) == (script in farm.failed), script
     farm.footprint.check(record)
     for state in record.states:

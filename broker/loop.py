@@ -63,7 +63,7 @@ class Loop:
         record: Path | None = None,
         pulse: Pulse | None = None,
     ) -> None:
-        """Bind the endpoint. Raise zmq.ZMQError or OSError when that cannot be.
+        """Make ready all but the endpoint, or raise SettingsError; then `open` it.
 
         record: file for what fronts and hosts report (`broker.recorder`). pulse: where
         to say that it lives.
@@ -83,11 +83,11 @@ class Loop:
             self._zap = ZapHandler(
                 self._context, guard.badges, Role.FRONT, Role.SUPERVISOR, Role.COMMAND
             )
-        self._router = zmqlink.bind(self._context, endpoint, guard)
+        self._router = zmqlink.router(self._context, endpoint, guard)
         if self._zap is not None:
             self._zap.watch(self._router)
-        #: where it is bound, with the port that the system chose
-        self.endpoint = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
+        #: where it is to be bound; once it is, with the port that the system chose
+        self.endpoint = endpoint
         self._library = Library(settings, self.broker.is_single)
         hello = Hello(PROTOCOL, Role.BROKER, NAME, rundir.machine(settings))
         tell = self._events.append
@@ -119,8 +119,18 @@ class Loop:
 
     # -- life ------------------------------------------------------------------------
 
+    def check(self) -> None:
+        """Raise zmq.ZMQError when it cannot be bound even where nobody else is."""
+        zmqlink.check_place(self._context, self.endpoint)
+
+    def open(self) -> None:
+        """Bind the endpoint. Raise zmq.ZMQError when that cannot be."""
+        self._router.bind(self.endpoint)
+        self.endpoint = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
+
     def run(self) -> None:
-        """Serve until `stop`."""
+        """Serve until `stop`; to be called when it is open."""
+        self._events.append(ev.Begun())
         self._poller.register(self._router, zmq.POLLIN)
         self._poller.register(self._wake_read, zmq.POLLIN)
         if self._library.fileno() < 0:
@@ -151,8 +161,8 @@ class Loop:
         self._is_stopping = True
 
     def catch_signals(self) -> None:
-        """Let TERM and INT end `run`."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        """Let TERM and INT end `run`, and USR2: another broker waits to take over."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
             signal.signal(number, lambda _number, _frame: self.stop())
 
     def close(self) -> None:
@@ -202,13 +212,9 @@ class Loop:
     def _live(self, now: float) -> None:
         """Say that this loop turns, and from when on it decides."""
         self._pulse.beat(now)
-        farm = self.broker.farm
-        text = f"{len(farm.roster.hosts)} VM hosts, {len(self.broker.fronts)} fronts"
-        if self._has_said:
-            self._pulse.tell(text)
-        elif farm.bulletin.is_open:
+        if not self._has_said and self.broker.farm.bulletin.is_open:
             self._has_said = True
-            self._pulse.serves(text)
+            self._pulse.serves("serving")
 
     def _realign(self) -> None:
         aliases = self._library.take_aliases()
@@ -231,10 +237,10 @@ class Loop:
             if found is not None and found.is_whole:
                 self._events.append(ev.Preloaded(found))
 
-    def _connect(self, up: HostUp) -> None:
+    def _connect(self, up: HostUp, incarnation: int) -> None:
         if up.pool in self.broker.farm.pools:
-            now = time.monotonic()
-            is_fresh = self.broker.census.is_fresh(up.machine, now)
+            keeper = (up.machine, incarnation)
+            is_fresh = self.broker.census.is_fresh(keeper, time.monotonic())
             self._hosts.connect(up, is_fresh=is_fresh)
 
     # -- actions ---------------------------------------------------------------------

@@ -22,6 +22,7 @@ from broker.census import Census
 from broker.convergence import Convergence
 from broker.events import (
     Accused,
+    Begun,
     Changed,
     Event,
     FenceRaised,
@@ -116,6 +117,8 @@ class Broker:
         self.fronts: dict[bytes, Front] = {}
         self._takeover_s = settings.broker.takeover
         self._opens_at = now + self._takeover_s
+        #: all that can call this broker is on its own machine
+        self._is_alone = not settings.broker.endpoint.startswith("tcp://")
         self._early: list[Missed | Preloaded] = []
         self._gaps = Gaps(TICK_S)
         self.story = Story()
@@ -154,7 +157,7 @@ class Broker:
             case MachineReported():
                 self._machine_reported(event)
             case SupervisorChanged():
-                self.census.meet(event.machine)
+                self.census.changed(event.machine, event.incarnations)
             case HostJoined():
                 self.census.joined(event)
             case Inventoried():
@@ -171,6 +174,8 @@ class Broker:
                 self.fronts.pop(event.front, None)
             case Realigned(aliases):
                 self.farm.bulletin.realign(aliases)
+            case Begun():
+                self._opens_at = self._step.now + self._takeover_s
             case Ticked():
                 self._ticked()
             case _:
@@ -198,6 +203,8 @@ class Broker:
         if front is not None:
             front.heard_at = self._step.now
             front.gauges = dict(event.report.gauges)
+        if event.report.is_last:
+            self.fronts.pop(event.front, None)
         for row in event.report.uses:
             if row.requests > 0:
                 self._used(row)
@@ -239,7 +246,10 @@ class Broker:
 
     def _machine_reported(self, event: MachineReported) -> None:
         named = frozenset([row.host for row in event.report.hosts])
-        self.census.reported(event.machine, named)
+        keeper = (event.machine, event.incarnation)
+        is_leaving = event.report.is_leaving
+        seats = len(named) if is_leaving else event.report.seats
+        self.census.reported(keeper, named, seats, is_leaving=is_leaving)
         for row in event.report.hosts:
             host = self.farm.roster.hosts.get(row.host)
             if host is not None and host.up.machine == event.machine:
@@ -249,6 +259,10 @@ class Broker:
                 given = record if is_given else None
                 self.allocation.running(host, given, row.requests)
                 self._recycling.review(host)
+        if is_leaving:
+            hosts = self.farm.roster.of_machine(event.machine)
+            its = [host for host in hosts if host.incarnation == event.incarnation]
+            self._recycling.leave(its)
 
     def _fenced(self, event: FenceRaised) -> None:
         fences = self.farm.fences
@@ -297,7 +311,9 @@ class Broker:
     def _open_if_due(self) -> None:
         """Tell fronts from now on if all hosts said what they hold, or time is up."""
         farm = self.farm
-        if self._step.now < self._opens_at:
+        if self._is_alone and self.census.is_complete():
+            pass  # whoever could come is there: they meet in the run directory
+        elif self._step.now < self._opens_at:
             if not farm.roster.hosts or farm.roster.unknown:
                 return
             news_at = max(self.census.news_at, self._adoption.news_at)

@@ -2,7 +2,8 @@
 
 A state is renewed beside itself, one of a script at a time. A host gets nothing new
 first; what is hot on it and nowhere else is loaded elsewhere; then its supervisor
-replaces it. Only one host of a pool and machine at a time.
+replaces it. Only one host of a pool and machine at a time. But when a supervisor leaves
+its place to another, all of its hosts go: those that take over are there.
 """
 
 # Compiled.
@@ -21,6 +22,11 @@ HOT_RATE: Final = 0.1
 
 _MOVING_S: Final = 5.0
 """Time for a host's states to be loaded elsewhere; then it is replaced anyway."""
+
+_MOVING_ALL_S: Final = 30.0
+"""The same, when all hosts of a machine are replaced."""
+
+RESTART: Final = "restart"
 
 _AGAIN_S: Final = 1.0
 _SPREAD: Final = 10  # percent by which ages differ, so that a farm does not age at once
@@ -96,11 +102,35 @@ class Recycling:
         for other in self._retiring.values():
             if other.pool == host.pool and other.up.machine == host.up.machine:
                 return
-        self._farm.roster.retire(host, self._step.now)
-        host.retiring_for = reason
-        self._retiring[host.id] = host
-        for state in list(host.states.values()):
-            self._save(state.record, host)
+        self._replace([host], reason)
+
+    def leave(self, hosts: list[Host]) -> None:
+        """Replace the hosts of a supervisor that leaves, once there are others."""
+        going = [
+            host
+            for host in hosts
+            if host.is_known and not host.is_retiring and self._has_stand_in(host)
+        ]
+        self._replace(going, RESTART)
+
+    def _has_stand_in(self, host: Host) -> bool:
+        """Say whether another supervisor of the machine has a host for its states."""
+        return any(
+            other.is_known
+            and not other.is_retiring
+            and other.pool == host.pool
+            and other.incarnation != host.incarnation
+            for other in self._farm.roster.of_machine(host.up.machine)
+        )
+
+    def _replace(self, hosts: list[Host], reason: str) -> None:
+        for host in hosts:  # all of them first: none is given the states of another
+            self._farm.roster.retire(host, self._step.now)
+            host.retiring_for = reason
+            self._retiring[host.id] = host
+        for host in hosts:
+            for state in list(host.states.values()):
+                self._save(state.record, host)
 
     def _has_grown(self, host: Host, limit_bytes: int) -> bool:
         """Say whether a host takes much more than when it was new."""
@@ -123,10 +153,7 @@ class Recycling:
         if not self.is_hot(record):
             return
         target = farm.roster.choose(record, (), self._step.now, must_idle=False)
-        states = len(record.states)
-        if target is None or states >= self._farm.most_states(record):
-            return
-        if self._allocation.make_space(record, None):
+        if target is not None and self._allocation.make_space(record, None):
             farm.begin(record, target, record.current, background=True)
 
     def is_hot(self, record: Record) -> bool:
@@ -148,7 +175,8 @@ class Recycling:
         for host in list(self._retiring.values()):
             if not host.retiring_for:
                 continue  # ordered; the next one waits until it has left
-            is_late = self._step.now - host.retiring_since > _MOVING_S
+            limit_s = _MOVING_ALL_S if host.retiring_for == RESTART else _MOVING_S
+            is_late = self._step.now - host.retiring_since > limit_s
             under_way = any(host.id not in r.loads and r.loads for r in self._of(host))
             if is_late or not under_way:
                 for record in self._of(host):

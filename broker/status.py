@@ -66,9 +66,7 @@ def status(
             for script, at, why in farm.evictions.recent(_MOST_EVICTIONS)
         ],
         "files": files,
-        "machines": {
-            name: round(now - at, 3) for name, at in broker.census.machines.items()
-        },
+        "machines": _machines(broker, now),
         "fronts": [
             {
                 "name": names.get(peer, ""),
@@ -81,6 +79,15 @@ def status(
         "scripts": [_script(broker, r, now) for r in records[:_MOST_SCRIPTS]],
     }
     return json.dumps(document).encode()
+
+
+def _machines(broker: Broker, now: float) -> dict[str, float]:
+    """Return for how long each machine has been silent."""
+    found: dict[str, float] = {}
+    for (machine, _), at in broker.census.supervisors.items():
+        silent_s = round(now - at, 3)
+        found[machine] = min(silent_s, found.get(machine, silent_s))
+    return found
 
 
 def _clock(left_s: float) -> str:

@@ -162,6 +162,8 @@ class Host:
         self.id: HostId = up.host
         self.pool: Pool = up.pool
         self.up = up
+        #: of its supervisor
+        self.incarnation = 0
         self.lane = lane
         #: told its inventory: may be given states
         self.is_known = False

@@ -87,7 +87,7 @@ class Callers:
         router: zmqlink.Socket,
         broker: Broker,
         library: Library,
-        connect: Callable[[HostUp], None],
+        connect: Callable[[HostUp, int], None],
         tell: Callable[[ev.Event], None],
         work: Callable[[], None],
         badges: Badges | None,
@@ -130,9 +130,8 @@ class Callers:
             caller.is_behind = True
 
     def tell_supervisor(self, machine: Machine, message: Message) -> None:
-        """Send to the supervisor of a machine."""
-        peer = self._supervisors.peer(machine)
-        if peer is not None:
+        """Send to the supervisors of a machine: who has the host heeds the order."""
+        for peer in self._supervisors.peers(machine):
             zmqlink.send(self._router, peer, message)
 
     def answer(self, ticket: bytes, message: Message) -> None:
@@ -224,11 +223,12 @@ class Callers:
         if hello.role == Role.FRONT:
             self._tell(ev.FrontJoined(peer))
         elif hello.role == Role.SUPERVISOR:
-            speaker = Speaker(hello.incarnation, key)
-            if self._supervisors.take(hello.machine, speaker, peer, now):
-                logger.info("machine=%s has a new supervisor", hello.machine)
-                self._tell(ev.SupervisorChanged(hello.machine))
-                self._work()  # before it announces its hosts
+            machine = hello.machine
+            if self._supervisors.take(machine, _speaker(hello, key), peer, now):
+                logger.info("machine=%s has a new supervisor", machine)
+            living = self._supervisors.incarnations(machine)
+            self._tell(ev.SupervisorChanged(machine, living))
+            self._work()  # before it announces its hosts
 
     def _objection(self, hello: Hello, key: str, now: float) -> str:
         """Return why somebody may not be what it says it is; empty: it may."""
@@ -245,10 +245,9 @@ class Callers:
             return f"{MAX_CALLERS} others have come with this key; that is the limit"
         if hello.role != Role.SUPERVISOR:
             return ""
-        speaker = Speaker(hello.incarnation, key)
-        rival = self._supervisors.rival(hello.machine, speaker, now)
+        rivals = self._supervisors.rivals(hello.machine, _speaker(hello, key), now)
         # an answer to a greeting said twice does no harm, and shows who is gone
-        if rival is None or self._welcome(rival) is None:
+        if all(self._welcome(rival) is None for rival in rivals):
             return ""
         return (
             f"machine {hello.machine} has a supervisor, which lives; give each machine "
@@ -285,6 +284,8 @@ class Callers:
                 self._tell(ev.Pressed(script, waited_s, queued, total_s, idle))
             case Report():
                 self._tell(ev.Reported(peer, message))
+                if message.is_last:
+                    self._forget(peer)
             case Accuse(host, why):
                 self._tell(ev.Accused(host, why[:_MAX_REASON]))
             case _:
@@ -327,8 +328,8 @@ class Callers:
     def _supervisor(
         self, peer: bytes, caller: _Caller, message: Message, now: float
     ) -> None:
-        machine = caller.hello.machine
-        speaker = Speaker(caller.hello.incarnation, caller.key)
+        machine, incarnation = caller.hello.machine, caller.hello.incarnation
+        speaker = _speaker(caller.hello, caller.key)
         if not self._supervisors.hears(machine, speaker, peer, now):
             why = f"another supervisor speaks for machine {machine} by now"
             zmqlink.send(self._router, peer, Refused(why))
@@ -339,16 +340,16 @@ class Callers:
                 wrong = fault(message, machine, self._run, is_guarded=is_guarded)
                 if wrong:
                     raise ProtocolError(wrong)
-                self._connect(message)
-                self._tell(ev.HostJoined(message))
+                self._connect(message, incarnation)
+                self._tell(ev.HostJoined(message, incarnation))
             case HostLost():
                 host = self._broker.farm.roster.hosts.get(message.host)
                 if host is not None and host.up.machine == machine:
                     self._tell(ev.HostLeft(message))
             case MachineReport():
-                if not self._broker.census.knows(machine):
+                if not self._broker.census.knows((machine, incarnation)):
                     self._welcome(peer)  # so it announces its hosts again
-                self._tell(ev.MachineReported(machine, message))
+                self._tell(ev.MachineReported(machine, message, incarnation))
             case _:
                 raise ProtocolError(f"a supervisor sent {type(message).__name__}")
 
@@ -398,3 +399,7 @@ class Callers:
         files, passed = tuple(changed.files), tuple(changed.passed)
         meant = self._library.meant(path)
         self._tell(ev.Changed(files, ticket, path, meant, passed))
+
+
+def _speaker(hello: Hello, key: str) -> Speaker:
+    return Speaker(hello.incarnation, key, hello.beside)

@@ -37,8 +37,11 @@ _HEARTBEAT_MS: Final = 1000  # finds half-open TCP connections
 _HEARTBEAT_TIMEOUT_MS: Final = 3000
 
 
-def bind(context: Context, endpoint: str, keys: curve.Keys | None) -> Socket:
-    """Return the ROUTER to which fronts, supervisors and commands connect."""
+def router(context: Context, endpoint: str, keys: curve.Keys | None) -> Socket:
+    """Return the ROUTER to which fronts, supervisors and commands are to connect.
+
+    endpoint: to which it is bound later, with `bind`.
+    """
     socket = context.socket(zmq.ROUTER)
     socket.linger = _LINGER_MS
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -47,8 +50,14 @@ def bind(context: Context, endpoint: str, keys: curve.Keys | None) -> Socket:
     _keep_alive(socket, endpoint)
     if keys is not None:
         curve.serve(socket, keys.own)
-    socket.bind(endpoint)
     return socket
+
+
+def check_place(context: Context, endpoint: str) -> None:
+    """Raise zmq.ZMQError when this machine has no such address, whatever the port."""
+    if endpoint.startswith(_TCP):
+        with context.socket(zmq.ROUTER) as attempt:
+            attempt.bind(f"{endpoint.rpartition(':')[0]}:*")
 
 
 def _keep_alive(socket: Socket, endpoint: str) -> None:

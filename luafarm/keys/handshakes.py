@@ -15,8 +15,8 @@ from math import inf
 from typing import Final
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
+from luafarm.keys import monitor
 from luafarm.keys.curve import KeyPair
 from luafarm.process.complaints import Complaints
 
@@ -81,10 +81,9 @@ class Handshakes:
         """Return what has happened since, in order."""
         changes: list[Change] = []
         while self.monitor.poll(0):
-            message = recv_monitor_message(self.monitor, zmq.DONTWAIT)
-            event = message["event"]
+            event, value = monitor.take(self.monitor)
             if event == zmq.EVENT_CONNECTED:
-                self.fd = message["value"]
+                self.fd = value
                 self.connections += 1
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._is_made = True

@@ -14,8 +14,8 @@ from typing import Final
 
 import zmq
 from zmq.utils import z85
-from zmq.utils.monitor import recv_monitor_message
 
+from luafarm.keys import monitor as monitors
 from luafarm.keys.badges import Badges
 from luafarm.keys.curve import DOMAIN
 from luafarm.process.complaints import Complaints
@@ -112,7 +112,7 @@ class ZapHandler:
     def _read_monitors(self) -> None:
         for server, monitor in self._watched:
             while monitor.poll(0):
-                kind = recv_monitor_message(monitor, zmq.DONTWAIT)["value"]
+                _, kind = monitors.take(monitor)
                 endpoint = server.getsockopt_string(zmq.LAST_ENDPOINT)
                 if kind == _NO_CURVE:
                     text = f"a peer without keys at {endpoint} refused"

@@ -94,6 +94,7 @@ class Paper:
         self.now = 100.0
         self.broker = Broker(self.settings, TERM, self.now, **machine)
         self.hosts: dict[HostId, PaperHost] = {}
+        self.incarnation = 0  # of the supervisor of hosts that join
         self.files: dict[bytes, bytes] = {}
         self.broken: set[bytes] = set()
         self.unreadable: set[bytes] = set()
@@ -218,7 +219,7 @@ class Paper:
                 host.states[row.script] = Held(
                     row.epoch, row.digest, used, row.dependencies, row.requests
                 )
-            self.play(ev.HostJoined(up))
+            self.play(ev.HostJoined(up, self.incarnation))
             self.play(ev.Inventoried(up.host, states))
 
     def report(
@@ -506,8 +507,8 @@ class Paper:
             step = min(seconds, max(1.0, seconds / 8))
             seconds -= step
             self.now += step
-            for machine in list(self.broker.census.machines):
-                self.broker.census.machines[machine] = self.now
+            for machine in list(self.broker.census.supervisors):
+                self.broker.census.supervisors[machine] = self.now
             self.play(ev.Ticked())
 
     def count(self, name: str) -> int:

@@ -1,5 +1,6 @@
 """Hosts come and go, brokers too: what is adopted, blamed, repeated, given up."""
 
+import dataclasses
 from typing import Any
 
 from msgspec.structs import replace
@@ -7,18 +8,22 @@ from msgspec.structs import replace
 from broker import actions as act
 from broker import events as ev
 from broker.machine import Broker
-from luafarm.config.settings import PoolSettings
+from broker.unserved import LATE_S
+from luafarm.config.settings import PoolSettings, Settings
 from luafarm.ends import Closing
 from luafarm.names import TERM_SHIFT, Epoch, HostId, Pool
 from luafarm.names import Machine as Machine
 from luafarm.wire.messages import (
     Dependency,
     HostLost,
+    HostRow,
     HostUnlisted,
     MachineReport,
     NeedKind,
+    Report,
     Snapshot,
     StateRow,
+    UseRow,
     Verdict,
 )
 from tests.broker.paper import FRONT, POOL, TERM, Paper, script, settings
@@ -80,10 +85,71 @@ def test_a_new_broker_takes_over_without_loading_anything() -> None:
     assert paper.count("adopted_states") == 3
 
 
+def complete(paper: Paper, seats: int) -> None:
+    """Let the supervisor say what it has, and how many hosts there are to be."""
+    rows = tuple(HostRow(host, 0, 0, b"") for host in paper.hosts)
+    paper.play(ev.MachineReported(Machine("m"), MachineReport(rows, seats)))
+
+
+def test_it_listens_no_longer_than_until_the_farm_of_its_machine_is_complete() -> None:
+    paper = restarted(farm("h1", "h2"))
+    paper.play(ev.FrontJoined(FRONT))
+    greet(paper)
+    complete(paper, 3)
+    assert paper.snapshots == 0
+    complete(paper, 2)
+    assert paper.snapshots == 1
+
+
+def test_a_farm_is_not_complete_while_a_supervisor_has_not_said_what_it_has() -> None:
+    paper = restarted(farm("h1", "h2"))
+    paper.play(ev.FrontJoined(FRONT))
+    greet(paper)
+    come(paper, "n1")
+    complete(paper, 2)
+    assert paper.snapshots == 0
+    rows = (HostRow(HostId("n1"), 0, 0, b""),)
+    paper.play(ev.MachineReported(Machine("m"), MachineReport(rows, 1), 2))
+    assert paper.snapshots == 1
+
+
+def test_other_machines_are_waited_for_all_the_same() -> None:
+    paper = farm("h1")
+    paper.settings = replace_endpoint(restarted(paper).settings)
+    paper.broker = Broker(paper.settings, TERM + 1, paper.now)
+    paper.play(ev.FrontJoined(FRONT))
+    greet(paper)
+    complete(paper, 1)
+    assert paper.snapshots == 0
+    paper.tick(0.5)
+    assert paper.snapshots == 1
+
+
+def replace_endpoint(config: Settings) -> Settings:
+    """Return the settings of a broker that other machines can reach."""
+    broker = dataclasses.replace(config.broker, endpoint="tcp://127.0.0.1:1")
+    return dataclasses.replace(config, broker=broker)
+
+
 def test_it_waits_for_hosts_that_were_announced_but_not_for_ever() -> None:
     paper = restarted(farm("h1"))
     paper.play(ev.FrontJoined(FRONT))
     paper.play(ev.HostJoined(paper.hosts[H1].up))
+    paper.tick(0.9)
+    assert paper.snapshots == 0
+    paper.tick(0.2)
+    assert paper.snapshots == 1
+
+
+def test_a_broker_that_waited_for_its_predecessor_has_its_whole_time_to_listen() -> (
+    None
+):
+    paper = restarted(farm())
+    paper.play(ev.FrontJoined(FRONT))
+    paper.broker = Broker(paper.settings, TERM + 1, paper.now)
+    paper.now += 60.0
+    paper.play(ev.Begun())
+    paper.play(ev.FrontJoined(FRONT))
     paper.tick(0.9)
     assert paper.snapshots == 0
     paper.tick(0.2)
@@ -202,6 +268,40 @@ def test_hosts_of_a_pool_that_is_not_configured_are_left_alone() -> None:
     actions = paper.play(other)
     assert [type(a) for a in actions] == [act.Log]
     assert paper.play(ev.Inventoried(up.host, ())) == []
+
+
+def unserved() -> Paper:
+    """Return a farm with a host of a pool that the broker has not."""
+    paper = farm()
+    up = replace(paper.host_up("h1"), pool=Pool("other"))
+    for _ in range(2):
+        paper.play(ev.HostJoined(up))
+    return paper
+
+
+def said(paper: Paper, level: str) -> list[str]:
+    logged = [a for a in paper.orders if isinstance(a, act.Log)]
+    return [a.text for a in logged if a.level == level]
+
+
+def test_hosts_of_a_pool_that_is_no_more_end_when_their_supervisor_leaves() -> None:
+    paper = unserved()
+    for _ in range(2):
+        leaving(paper, "h1")
+    assert recycled(paper) == [(H1, "its pool is no more")]
+    assert said(paper, "warning") == []
+    assert len(said(paper, "info")) == 1
+
+
+def test_pools_that_a_broker_never_has_are_warned_of_once_when_it_lasts() -> None:
+    paper = unserved()
+    rows = (HostRow(H1, 0, 0, b""),)
+    for _ in range(3):
+        paper.play(ev.MachineReported(Machine("m"), MachineReport(rows)))
+        paper.tick(LATE_S / 2)
+    assert recycled(paper) == []
+    [warning] = said(paper, "warning")
+    assert "machine=m has VM hosts of pools that this broker has not: other" in warning
 
 
 def test_a_host_that_a_broken_connection_kept_away_is_told_again() -> None:
@@ -543,6 +643,16 @@ def test_a_front_that_joins_again_gets_everything_again() -> None:
     assert list(paper.places) == [A]
 
 
+def test_a_front_that_says_its_last_word_is_forgotten_and_what_it_says_counts() -> None:
+    paper = farm("h1")
+    paper.play(ev.FrontJoined(FRONT))
+    paper.ask(A)
+    row = UseRow(A, H1, 7, 100, 0, 0, 0)
+    paper.play(ev.Reported(FRONT, Report((row,), (), is_last=True)))
+    assert FRONT not in paper.broker.fronts
+    assert paper.broker.farm.records[A].requests == 7
+
+
 def test_a_silent_front_is_forgotten() -> None:
     paper = farm("h1")
     paper.play(ev.FrontJoined(FRONT))
@@ -658,6 +768,94 @@ def test_a_host_is_replaced_though_its_states_cannot_be_moved() -> None:
     paper.report(of=host, requests=11)
     paper.tick(6.0)
     assert recycled(paper) == [(host, "requests")]
+
+
+def leaving(paper: Paper, *hosts: str) -> None:
+    """Let the supervisor of these hosts say that another one has come."""
+    rows = tuple(HostRow(HostId(host), 0, 0, b"") for host in hosts)
+    report = MachineReport(rows, is_leaving=True)
+    paper.play(ev.MachineReported(Machine("m"), report))
+
+
+def come(paper: Paper, *names: str) -> None:
+    """Let a second supervisor of the machine have hosts."""
+    paper.incarnation = 2
+    paper.join(*names)
+    paper.incarnation = 0
+
+
+def test_hosts_of_a_supervisor_that_leaves_are_replaced_when_all_is_elsewhere() -> None:
+    paper = old_host()
+    old = ("h1", "h2", "h3", "h4")
+    paper.use(B, paper.places[B].hosts[0], 100)
+    come(paper, "n1", "n2")
+    leaving(paper, *old)
+    for path in (A, B):  # nothing is taken away before it is there again
+        assert set(paper.places[path].hosts) <= set(old)
+    paper.run()
+    for path in (A, B):
+        assert set(paper.places[path].hosts) <= {"n1", "n2"}
+    paper.tick()
+    assert sorted(recycled(paper)) == [(host, "restart") for host in old]
+
+
+def test_hosts_of_a_supervisor_that_leaves_stay_while_there_are_no_others() -> None:
+    paper = old_host()
+    leaving(paper, "h1", "h2", "h3", "h4")
+    paper.tick()
+    assert recycled(paper) == []
+    come(paper, "n1")
+    leaving(paper, "h1", "h2", "h3", "h4")
+    paper.run()
+    paper.tick()
+    assert len(recycled(paper)) == 4
+
+
+def test_a_script_with_one_state_is_served_until_it_has_another_one() -> None:
+    paper = farm("h1", "h2", clones=1)
+    paper.ask(A)
+    paper.use(A, paper.places[A].hosts[0], 100)
+    come(paper, "n1")
+    leaving(paper, "h1", "h2")
+    assert len(paper.places[A].hosts) == 1
+    paper.run()
+    assert paper.places[A].hosts == (HostId("n1"),)
+
+
+def test_a_supervisor_beside_another_does_not_know_the_hosts_of_that_one() -> None:
+    paper = farm("h1")
+    paper.ask(A)
+    come(paper, "n1")
+    report = MachineReport((HostRow(HostId("n1"), 0, 0, b""),))
+    paper.play(ev.MachineReported(Machine("m"), report, 2))
+    assert paper.places[A].hosts == (H1,)
+    assert set(paper.broker.farm.roster.hosts) == {"h1", "n1"}
+
+
+def test_hosts_of_one_that_hangs_serve_on_whatever_the_one_beside_it_reports() -> None:
+    paper = farm("h1")
+    paper.ask(A)
+    paper.report()
+    come(paper, "n1")
+    report = MachineReport((HostRow(HostId("n1"), 0, 0, b""),))
+    for _ in range(60):
+        silence(paper, 1)
+        paper.play(ev.MachineReported(Machine("m"), report, 2))
+    assert paper.places[A].hosts == (H1,)
+    paper.play(ev.SupervisorChanged(Machine("m"), (2,)))  # it is known to be dead
+    paper.play(ev.MachineReported(Machine("m"), report, 2))
+    assert told_of(paper, H1) == [HostUnlisted(H1)]
+
+
+def test_hosts_of_a_supervisor_that_is_replaced_are_unlisted() -> None:
+    paper = farm("h1")
+    paper.ask(A)
+    paper.play(ev.SupervisorChanged(Machine("m"), (2,)))
+    come(paper, "n1")
+    report = MachineReport((HostRow(HostId("n1"), 0, 0, b""),))
+    paper.play(ev.MachineReported(Machine("m"), report, 2))
+    assert told_of(paper, H1) == [HostUnlisted(H1)]
+    assert set(paper.broker.farm.roster.hosts) == {"n1"}
 
 
 def test_nothing_new_goes_to_a_host_that_is_to_be_replaced() -> None:

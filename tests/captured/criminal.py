@@ -27,6 +27,7 @@ from vmhost.lua import state
 from vmhost.sandbox.layers import Layer
 from vmhost.scoreboard import HostSlot
 from vmhost.supervisor import loop
+from vmhost.supervisor.turn import Turn
 
 MODULE = "tests.captured.criminal"
 HONEST = "web"
@@ -65,7 +66,7 @@ def main() -> int:
     settings = configure.for_role(sys.argv[1:])
     setproctitle.setproctitle("luafarm-supervisor")
     logs.setup(settings.log, "luafarm-supervisor")
-    return loop.run(settings, Pulse(), MODULE)
+    return loop.run(settings, Pulse(), Turn(), MODULE)
 
 
 if __name__ == "__main__":

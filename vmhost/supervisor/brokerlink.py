@@ -3,7 +3,6 @@
 # Impure.
 
 import logging
-import secrets
 from typing import Final
 
 import zmq
@@ -15,6 +14,7 @@ from luafarm.names import Machine
 from luafarm.process.complaints import Complaints
 from luafarm.wire import codec
 from luafarm.wire.messages import PROTOCOL, Hello, Message, Refused, Role, Welcome
+from vmhost.supervisor.turn import Turn
 
 logger = logging.getLogger("luafarm.vmhost.brokerlink")
 
@@ -26,7 +26,6 @@ this machine, and the broker is new, the other one is to be heard first."""
 _QUEUE: Final = 1000  # messages for a broker that does not read; more are dropped
 _LINGER_MS: Final = 500  # for the last words of a supervisor that ends
 _MAX_MESSAGE: Final = 1 << 20  # a broker sends supervisors a few hundred bytes
-_INCARNATION_BITS: Final = 63
 
 
 class BrokerLink:
@@ -43,9 +42,11 @@ class BrokerLink:
         endpoint: str,
         machine: Machine,
         keys: curve.Keys | None,
+        turn: Turn,
     ) -> None:
-        incarnation = secrets.randbits(_INCARNATION_BITS)
-        self._hello = Hello(PROTOCOL, Role.SUPERVISOR, machine, machine, incarnation)
+        self._hello = Hello(
+            PROTOCOL, Role.SUPERVISOR, machine, machine, turn.incarnation, turn.beside
+        )
         self._is_welcome = False
         self._hello_due = 0.0
         self._is_refused = False  # by the last answer to a hello
@@ -79,7 +80,7 @@ class BrokerLink:
             self._is_welcome = False
             self._hello_due = now + _STAND_BACK_S if self._is_refused else 0.0
             if change is Change.LOST:
-                logger.info("broker lost")
+                logger.info("broker gone")
         self._handshakes.retry(now)
         if not self._is_welcome and now >= self._hello_due:
             self._hello_due = now + _HELLO_EVERY_S

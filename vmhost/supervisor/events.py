@@ -90,10 +90,24 @@ class KillWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """Whoever started this supervisor was told that it serves."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopWanted:
     """The operator wants an end: running requests may finish."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeaveWanted:
+    """Another supervisor has come: go when the broker has moved what is here."""
+
+    has_broker: bool  # one that knows this supervisor
+
+
 OfHost = Forked | ForkFailed | Sealed | Ready | Exited | RecycleWanted | KillWanted
 
-Event = ZygoteWarm | ZygoteEnded | OfHost | Looked | BrokerMet | StopWanted
+OfOthers = BrokerMet | Served | StopWanted | LeaveWanted
+
+Event = ZygoteWarm | ZygoteEnded | OfHost | Looked | OfOthers

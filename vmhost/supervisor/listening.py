@@ -47,19 +47,6 @@ def remove(endpoint: str) -> None:
         Path(endpoint.removeprefix(_IPC)).unlink(missing_ok=True)
 
 
-def sweep(directory: Path) -> None:
-    """Remove the UNIX sockets of hosts that nobody listens on any more."""
-    for path in directory.glob("*.sock"):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink(missing_ok=True)
-            except OSError:
-                continue  # somebody listens, or it is not ours to judge
-
-
 def tcp_host(wanted: str) -> str:
     """Return the host part of a `tcp://HOST:PORT` endpoint, as it is written."""
     return wanted.removeprefix(_TCP).rpartition(":")[0]

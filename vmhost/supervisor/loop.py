@@ -36,7 +36,7 @@ from luafarm.wire.messages import (
     Welcome,
 )
 from vmhost.host.peers import ROLES as HOST_PEERS
-from vmhost.supervisor import actions, events, listening, plan, rights
+from vmhost.supervisor import actions, events, listening, plan, rights, uids
 from vmhost.supervisor.actions import Action
 from vmhost.supervisor.brokerlink import BrokerLink
 from vmhost.supervisor.events import Event
@@ -44,16 +44,20 @@ from vmhost.supervisor.machine import Supervisor
 from vmhost.supervisor.notices import Notices
 from vmhost.supervisor.processes import Processes
 from vmhost.supervisor.provision import HostBasis, new_host_id
+from vmhost.supervisor.turn import Turn
 
 logger = logging.getLogger("luafarm.vmhost")
 
 _REPORT_EVERY_S: Final = 1.0
-_LATE_S: Final = 30.0  # a pool without a VM host by then holds up the others no more
+_LATE_S: Final = 30.0  # hosts that do not serve by then hold up the others no more
 _MOST_UNTOLD: Final = 256  # dead hosts that a broker hears of when it returns
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS: Final = (*_STOPS, signal.SIGHUP, signal.SIGUSR2)
 
 
-def run(settings: Settings, pulse: Pulse, zygote: str = "vmhost.zygote") -> int:
+def run(
+    settings: Settings, pulse: Pulse, turn: Turn, zygote: str = "vmhost.zygote"
+) -> int:
     """Run this machine's supervisor until it is told to stop; return the exit code.
 
     pulse: where to say that it lives. zygote: the module that is run as the zygote.
@@ -64,14 +68,17 @@ def run(settings: Settings, pulse: Pulse, zygote: str = "vmhost.zygote") -> int:
     is_root = os.geteuid() == 0
     run_dir = rundir.prepare(settings.paths, settings.security.user)
     broker = rundir.broker_endpoint(settings)  # which depends on who asks: still root
-    uids = plan.uids(settings, plans, os.fsencode(run_dir)) if is_root else None
+    place = os.fsencode(run_dir)
+    own = None
+    if is_root:
+        seats = sum(one.hosts for one in plans)
+        own = uids.choose(settings, seats, place, turn.taken)
+        pulse.takes(uids.told(own))
     target = privileges.ids(settings.security)
-    keys_dir = settings.security.keys
-    keys = curve.load(Path(keys_dir), "vmhost", machine) if keys_dir else None
+    keys = _keys(settings)
     badges = () if keys is None else keys.badges.all
     if target is not None:
         rights.keep_few(*target)
-    claim = rundir.Claim(run_dir, f"vmhost-{machine}")
     basis = HostBasis(
         machine=machine,
         run=run_dir,
@@ -80,17 +87,29 @@ def run(settings: Settings, pulse: Pulse, zygote: str = "vmhost.zygote") -> int:
         notices_key=b"",
         max_states=settings.broker.states,
         compat=settings.compat,
-        uids=uids,
+        uids=own,
         badges=tuple([badge for badge in badges if badge.role in HOST_PEERS]),
         grace_s=settings.vmhost.grace,
         zygote=zygote,
     )
     basis.empty.mkdir(mode=0o700, exist_ok=True)
-    listening.sweep(run_dir / "h")
-    try:
-        return _Loop(settings, plans, basis, broker, keys, pulse).run()
-    finally:
-        claim.release()
+    return _Loop(settings, plans, basis, broker, keys, pulse, turn).run()
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError if a supervisor could not start with these settings."""
+    plans = plan.pools(settings, os.cpu_count() or 1)
+    if os.geteuid() == 0:
+        place = os.fsencode(rundir.locate(settings.paths))
+        uids.choose(settings, sum(one.hosts for one in plans), place)
+    _keys(settings)
+
+
+def _keys(settings: Settings) -> curve.Keys | None:
+    directory = settings.security.keys
+    if not directory:
+        return None
+    return curve.load(Path(directory), "vmhost", rundir.machine(settings))
 
 
 class _Loop:
@@ -104,6 +123,7 @@ class _Loop:
         broker: str,
         keys: curve.Keys | None,
         pulse: Pulse,
+        turn: Turn,
     ) -> None:
         machine = basis.machine
         self._pulse = pulse
@@ -112,7 +132,7 @@ class _Loop:
         self._zap: ZapHandler | None = None
         if keys is not None:
             self._zap = ZapHandler(self._context, keys.badges, Role.FRONT)
-        self._notices, endpoint = _bind_notices(self._context, basis, keys)
+        self._notices, endpoint = _bind_notices(self._context, basis, keys, turn)
         if self._zap is not None:
             self._zap.watch(self._notices.socket)
         basis = replace(
@@ -122,7 +142,8 @@ class _Loop:
             if keys is not None and endpoint.startswith("tcp://")
             else b"",
         )
-        self._broker = BrokerLink(self._context, broker, machine, keys)
+        self._basis = basis
+        self._broker = BrokerLink(self._context, broker, machine, keys, turn)
         self._processes = Processes(basis, plans)
         vmhost = settings.vmhost
         self._machine = Supervisor(
@@ -134,6 +155,7 @@ class _Loop:
                 spawn_max_s=vmhost.spawn_max,
             ),
             partial(new_host_id, machine),
+            is_beside=bool(turn.beside),
         )
         self._poller = zmq.Poller()
         self._polled: set[int] = set()
@@ -142,6 +164,7 @@ class _Loop:
         self._untold: deque[HostLost] = deque(maxlen=_MOST_UNTOLD)
         self._caught: list[int] = []
         self._exit_code: int | None = None
+        self._is_beside = bool(turn.beside)
         self._has_said = False  # that it serves
         self._late_at = time.monotonic() + _LATE_S
         self._wakeup, self._wakeup_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -199,11 +222,11 @@ class _Loop:
         found: list[Event] = []
         while self._caught:
             number = self._caught.pop(0)
-            if number == signal.SIGHUP:
-                logger.info(
-                    "HUP: nothing is changed; restart this role for new settings"
-                )
-            else:
+            if number == signal.SIGUSR2:
+                logger.info("leaving: another supervisor has come")
+                self._report_due = 0.0  # the broker is told at once
+                found.append(events.LeaveWanted(self._broker.is_welcome))
+            elif number in _STOPS:
                 logger.info("stopping: running requests may finish")
                 self._pulse.stops()
                 found.append(events.StopWanted())
@@ -218,6 +241,8 @@ class _Loop:
         self._notices.greet()
         found: list[Event] = []
         while (message := self._broker.receive(now)) is not None:
+            if isinstance(message, Welcome):
+                self._report_due = now  # after the hosts that it is to be told of
             found += _event_of(message)
         self._tell_broker_of_the_dead()
         return found
@@ -270,23 +295,27 @@ class _Loop:
         )
 
     def _live(self) -> None:
-        """Say how many hosts serve, and from when on every pool has one that does."""
-        machine = self._machine
-        text = f"{len(machine.serving())} VM hosts serve"
+        """Say from when on all hosts serve."""
         if self._has_said:
-            self._pulse.tell(text)
-        elif machine.serves_all() or (
-            # a manager would end what serves a part at least
+            return
+        if self._is_beside and not self._broker.is_welcome:
+            return  # nobody would hear of these hosts, and the others would leave
+        machine = self._machine
+        if machine.serves_all() or (
+            # the parent would end what serves a part at least
             machine.serving() and time.monotonic() >= self._late_at
         ):
             self._has_said = True
-            self._pulse.serves(text)
+            self._pulse.serves("serving")
+            self._feed([events.Served()])
 
     def _report(self) -> None:
         if not self._broker.is_welcome:
             return
-        rows = [self._processes.child(host).row() for host in self._machine.serving()]
-        self._broker.send(MachineReport(tuple(rows)))
+        machine = self._machine
+        rows = [self._processes.child(host).row() for host in machine.serving()]
+        report = MachineReport(tuple(rows), machine.seats(), machine.is_leaving)
+        self._broker.send(report)
 
     def _register(self) -> None:
         sockets = [self._broker.socket, self._broker.monitor, self._notices.socket]
@@ -320,6 +349,7 @@ class _Loop:
 
     def _close(self) -> None:
         self._broker.close()
+        listening.remove(self._basis.notices)
         if self._zap is not None:
             self._zap.close()
         self._notices.close()
@@ -332,11 +362,12 @@ def _bind_notices(
     context: "zmq.Context[zmq.Socket[bytes]]",
     basis: HostBasis,
     keys: curve.Keys | None,
+    turn: Turn,
 ) -> tuple[Notices, str]:
     """Return the notices and the endpoint by which fronts reach them."""
     wanted = basis.endpoint
     if not wanted.startswith("tcp://"):
-        wanted = rundir.notices_endpoint(basis.run, basis.machine)
+        wanted = rundir.notices_endpoint(basis.run, turn.incarnation)
         return Notices(context, wanted, basis.machine, keys), wanted
     host = listening.tcp_host(wanted)
     try:

@@ -16,12 +16,11 @@ from typing import Final, assert_never
 
 from luafarm.ends import OUTSIDE, Death
 from luafarm.gaps import Gaps
-from luafarm.names import HostId, Pool, RequestId, Script
-from luafarm.wire.messages import HostLost
+from luafarm.names import HostId, Pool
 from vmhost import deaths
 from vmhost.deaths import Cause
 from vmhost.reading import Reading
-from vmhost.supervisor import events
+from vmhost.supervisor import events, invariants, obituary
 from vmhost.supervisor.actions import (
     Action,
     Announce,
@@ -35,6 +34,7 @@ from vmhost.supervisor.actions import (
     StartZygote,
     TellLost,
 )
+from vmhost.supervisor.departure import Departure
 from vmhost.supervisor.events import Event
 from vmhost.supervisor.plan import Patience, PoolPlan
 from vmhost.supervisor.seat import FIRST_PAUSE_S, STEADY_S, Phase, PoolLife, Seat
@@ -45,7 +45,6 @@ GIVE_UP: Final = 3  # zygotes that never became warm: it will not get better
 RECYCLED: Final = 2  # times the limits of a host's requests and age, by which the
 # supervisor replaces it; at the limits the broker does, which saves its states first
 _STORY: Final = 200  # events that the machine remembers
-_ERRORS_SAID: Final = 1000  # of a dead host's standard error, in the log
 
 
 class _Zygote:
@@ -68,10 +67,17 @@ class Supervisor:
         plans: tuple[PoolPlan, ...],
         patience: Patience,
         name: Callable[[Pool, int], HostId],
+        *,
+        is_beside: bool = False,
     ) -> None:
+        """name: gives every host an id that was never used.
+
+        is_beside: another supervisor serves, and leaves when this one does.
+        """
         self.story: deque[tuple[float, Event, list[Action]]] = deque(maxlen=_STORY)
         self._patience = patience
-        self._name = name  # gives every host an id that was never used
+        self._name = name
+        self._must_be_whole = is_beside  # a pool that is refused ends it
         self._seats: list[Seat] = []
         self._pools = [PoolLife(plan) for plan in plans]
         for pool in self._pools:
@@ -79,9 +85,7 @@ class Supervisor:
                 self._seats.append(Seat(pool, number, len(self._seats)))
         self._zygote = _Zygote()
         self._gaps = Gaps(TICK_S)
-        self._is_stopping = False
-        self._has_ended = False
-        self._exit_code = 0
+        self._departure = Departure()
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take one event; return what must be done, in order."""
@@ -94,10 +98,18 @@ class Supervisor:
         """Return the hosts that are announced and not lost."""
         return [seat.host for seat in self._seats if seat.is_announced]
 
+    def seats(self) -> int:
+        """Return how many hosts there are to be: none of pools that are refused."""
+        return sum(not seat.pool.is_refused for seat in self._seats)
+
     def serves_all(self) -> bool:
-        """Return whether each pool has a host that serves, or is refused for good."""
-        serving = {id(seat.pool) for seat in self._seats if seat.is_announced}
-        return all(p.is_refused or id(p) in serving for p in self._pools)
+        """Return whether all hosts that there are to be serve."""
+        return len(self.serving()) == self.seats()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether another supervisor takes over, and no seat is filled any more."""
+        return self._departure.is_leaving
 
     def next_due(self, now: float) -> float:
         """Return when `Looked` must come next."""
@@ -108,21 +120,13 @@ class Supervisor:
                 due = min(due, seat.due)
             if seat.overdue_at is not None and seat.phase is not Phase.DYING:
                 due = min(due, seat.overdue_at)
-        if not self._zygote.is_warm and not self._is_stopping:
+        if not self._zygote.is_warm and not self._departure.has_begun:
             due = min(due, self._zygote.due)
         return due
 
     def check(self) -> None:
         """Raise AssertionError if the tables contradict themselves."""
-        hosts = [s.host for s in self._seats if s.phase is not Phase.EMPTY]
-        assert all(hosts), "a host without an id"
-        assert len(set(hosts)) == len(hosts), "an id in two seats"
-        for seat in self._seats:
-            assert (seat.phase is Phase.EMPTY) == (not seat.host), seat.number
-            if seat.phase in {Phase.SERVING, Phase.LEAVING}:
-                assert seat.ready_at is not None, f"{seat.host} was never announced"
-            if seat.phase is Phase.DYING:
-                assert seat.killed_for is not None, f"{seat.host} dies for no reason"
+        invariants.check(self._seats)
 
     def _react(self, event: Event, now: float) -> list[Action]:
         match event:
@@ -133,9 +137,15 @@ class Supervisor:
             case events.ZygoteEnded(why):
                 return self._zygote_ended(why, now)
             case events.BrokerMet():
+                self._departure.met_broker(now)
                 return [Announce(host) for host in self.serving()]
+            case events.Served():
+                self._must_be_whole = False
+                return []
             case events.StopWanted():
                 return self._stop(now)
+            case events.LeaveWanted(has_broker):
+                return self._leave(now, has_broker=has_broker)
             case _:
                 seat = self._seat_of(event.host)
                 return [] if seat is None else self._react_of(seat, event, now)
@@ -176,7 +186,7 @@ class Supervisor:
         zygote.is_there = zygote.is_warm = False
         zygote.failures += 1
         zygote.due = now
-        if self._is_stopping:
+        if self._departure.has_begun:
             return []
         if zygote.failures > 1:
             pause = FIRST_PAUSE_S * 2.0 ** min(zygote.failures, 10)
@@ -190,16 +200,15 @@ class Supervisor:
     # ---- the life of a host --------------------------------------------------------
 
     def _may_fill(self, seat: Seat) -> bool:
-        allowed = not self._is_stopping and not seat.pool.is_refused
+        allowed = not self._departure.has_begun and not seat.pool.is_refused
         return allowed and self._zygote.is_warm
 
     def _go_on(self, now: float) -> list[Action]:
         """Do what the tables call for, whatever has just happened."""
-        if self._is_stopping:
-            if self._has_ended or any(s.phase is not Phase.EMPTY for s in self._seats):
-                return []
-            self._has_ended = True
-            return [End(self._exit_code)]
+        if self._departure.has_begun:
+            is_empty = all(seat.phase is Phase.EMPTY for seat in self._seats)
+            has_ended = is_empty and self._departure.ends()
+            return [End(self._departure.exit_code)] if has_ended else []
         zygote = self._zygote
         if not zygote.is_there and now >= zygote.due:
             zygote.is_there = True
@@ -280,17 +289,8 @@ class Supervisor:
         asked = cause.reason == Death.STOPPED and seat.killed_for is not None
         actions: list[Action] = []
         if seat.is_announced:
-            task = event.task
-            lost = HostLost(
-                host=seat.host,
-                running=RequestId(0) if task is None else task.request,
-                begun=event.begun,
-                script=Script(b"") if task is None else task.script,
-                reason=cause.reason,
-                detail=cause.detail,
-            )
-            actions.append(TellLost(lost))
-        actions.append(_last_line(seat.host, cause, event, asked=asked))
+            actions.append(TellLost(obituary.lost(cause, event)))
+        actions.append(obituary.line(cause, event, asked=asked))
         pool = seat.pool
         if not asked and pool.count_death(now):
             text = f"pool={pool.plan.pool} VM hosts keep dying: restarts slowed"
@@ -300,7 +300,8 @@ class Supervisor:
         blameless = asked or ended or event.task is not None
         longest = self._patience.spawn_max_s
         seat.vacate(now, seat.pause_s(now, blameless=blameless, longest_s=longest))
-        if all(life.is_refused for life in self._pools):
+        refused = [life.is_refused for life in self._pools]
+        if all(refused) or (self._must_be_whole and any(refused)):
             actions += self._give_up(2, now)
         return actions
 
@@ -319,6 +320,10 @@ class Supervisor:
                 seat.renew(gap_s, now)
         for pool in self._pools:
             pool.calm(now)
+        if self._departure.is_late(now):
+            cause = Cause(Death.STOPPED, "the supervisor leaves")
+            for seat in self._seats:
+                actions += self._drain(seat, cause, now)
         for seat in self._seats:
             actions += self._look_at(seat, seen.get(seat.host), now)
         zygote = self._zygote
@@ -365,16 +370,24 @@ class Supervisor:
     # ---- the end -------------------------------------------------------------------
 
     def _stop(self, now: float) -> list[Action]:
-        if self._is_stopping:  # asked twice: at once
+        if self._departure.is_stopping:  # asked twice: at once
             cause = Cause(Death.STOPPED, "the supervisor stops at once")
             return [a for seat in self._seats for a in self._kill(seat, cause)]
         return self._give_up(0, now)
 
-    def _give_up(self, code: int, now: float) -> list[Action]:
-        if self._is_stopping:
+    def _leave(self, now: float, *, has_broker: bool) -> list[Action]:
+        """Begin no host any more, and end when the last one has ended."""
+        if not self._departure.leave(now, has_broker=has_broker):
             return []
-        self._is_stopping = True
-        self._exit_code = code
+        cause = Cause(Death.STOPPED, "the supervisor leaves")
+        starting = [
+            s for s in self._seats if s.phase in {Phase.ORDERED, Phase.STARTING}
+        ]
+        return [action for seat in starting for action in self._kill(seat, cause)]
+
+    def _give_up(self, code: int, now: float) -> list[Action]:
+        if not self._departure.stop(code):
+            return []
         cause = Cause(Death.STOPPED, "the supervisor stops")
         actions: list[Action] = []
         for seat in self._seats:
@@ -384,17 +397,3 @@ class Supervisor:
                 actions += self._kill(seat, cause)
             seat.due = now + self._patience.stop_s
         return actions
-
-
-def _last_line(host: HostId, cause: Cause, event: events.Exited, *, asked: bool) -> Say:
-    level = Level.WARNING
-    if asked or cause.reason == Death.LACKING:
-        level = Level.DEBUG
-    elif cause.reason in {Death.SECCOMP, Death.CRASH}:
-        level = Level.ERROR
-    text = f"host={host} lost reason={cause.reason}"
-    if event.task is not None:
-        text += f" script={event.task.script.decode('utf-8', 'backslashreplace')}"
-    text += f": {cause.detail}"
-    errors = event.errors.strip()[-_ERRORS_SAID:]
-    return Say(level, f"{text}\n{errors}" if errors else text)

@@ -1,12 +1,10 @@
 """What a supervisor keeps alive: its pools and seats, worked out from the settings."""
 
 import math
-import zlib
 from dataclasses import dataclass
 from typing import Final
 
 from luafarm.config.settings import PoolSettings, Settings
-from luafarm.errors import SettingsError
 from luafarm.names import Pool
 
 _HOSTS_A_CPU: Final = 2  # so that the kernel shares a core between quick and slow
@@ -19,8 +17,6 @@ system call. Every sandboxed pool requires them, whatever its settings say."""
 LONGEST_S: Final = 2 * 86_400.0
 """No settings allow a task more: loading a fresh state and the run that wants it, each
 for a day. `PoolPlan.longest_s` is what the settings of this machine say."""
-
-DEFAULT_UIDS: Final = range(61184, 65520)  # systemd's range for dynamic users
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +73,3 @@ def pools(settings: Settings, cpus: int) -> tuple[PoolPlan, ...]:
 def _required(pool: PoolSettings) -> tuple[str, ...]:
     always = ALWAYS if pool.trust == "sandboxed" else ()
     return tuple(dict.fromkeys([*always, *pool.require_layers]))
-
-
-def uids(settings: Settings, plans: tuple[PoolPlan, ...], run: bytes) -> range:
-    """Return a uid for each seat of a supervisor that may give hosts their own.
-
-    run: the run directory. Farms of one machine that say nothing begin at different
-    places of the default range, so that they hardly ever share a uid. Raise
-    SettingsError when there are fewer uids than seats.
-    """
-    text = settings.vmhost.uid_range
-    first, _, last = text.partition("-")
-    found = range(int(first), int(last) + 1) if text else DEFAULT_UIDS
-    seats = sum(plan.hosts for plan in plans)
-    if len(found) < seats:
-        raise SettingsError(
-            f'[vmhost] uid_range = "{text}": {len(found)} uids for {seats} VM hosts'
-        )
-    skipped = 0 if text else zlib.crc32(run) % (len(found) - seats + 1)
-    return found[skipped : skipped + seats]

@@ -3,6 +3,7 @@
 # Impure.
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,7 +31,7 @@ class HostBasis:
     notices_key: bytes
     max_states: int
     compat: Compat
-    uids: range | None  # of the seats; None: hosts keep the supervisor's uid
+    uids: Sequence[int] | None  # of the seats; None: hosts keep the supervisor's uid
     badges: tuple[Badge, ...]  # of those that may call hosts; empty: no CURVE
     grace_s: float = 0.5
     zygote: str = "vmhost.zygote"  # the module that is run as the zygote

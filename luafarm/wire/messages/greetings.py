@@ -6,7 +6,7 @@ from typing import Final
 from luafarm.names import Machine
 from luafarm.wire.messages.packed import Packed
 
-PROTOCOL: Final = 4
+PROTOCOL: Final = 5
 
 
 class Role(IntEnum):
@@ -27,6 +27,8 @@ class Hello(Packed, frozen=True, tag=1):
     name: str
     machine: Machine
     incarnation: int = 0  # a random number: who it is, over several connections
+    #: of a supervisor: the incarnations beside which its parent has started it
+    beside: tuple[int, ...] = ()
 
 
 class AnyHello(Packed, frozen=True, forbid_unknown_fields=False, tag=1):

@@ -54,6 +54,8 @@ class MachineReport(Packed, frozen=True, tag=28):
     """A supervisor's heartbeat, once a second."""
 
     hosts: tuple[HostRow, ...]
+    seats: int = 0  # hosts that there are to be; 0: it does not say
+    is_leaving: bool = False  # another one has come: its VM hosts are to be replaced
 
 
 class Recycle(Packed, frozen=True, tag=29):

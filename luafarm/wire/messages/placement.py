@@ -63,6 +63,7 @@ class Report(Packed, frozen=True, tag=22):
     uses: tuple[UseRow, ...]
     gauges: tuple[tuple[str, int], ...]
     stops: tuple[StopRow, ...] = ()
+    is_last: bool = False  # the front is no more: nothing follows
 
 
 class Accuse(Packed, frozen=True, tag=34):

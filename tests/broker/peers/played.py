@@ -243,6 +243,7 @@ class Bench:
 
     def start(self, term: int = 3) -> None:
         self.loop = Loop(self.settings, self.endpoint, term, self.keys, self.record)
+        self.loop.open()
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 

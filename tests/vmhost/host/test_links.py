@@ -29,6 +29,7 @@ from luafarm.wire.messages import (
 from tests.vmhost.supervisor.supervised import until
 from vmhost.supervisor.brokerlink import BrokerLink
 from vmhost.supervisor.notices import Notices
+from vmhost.supervisor.turn import Turn
 
 pytestmark = pytest.mark.process
 
@@ -75,7 +76,7 @@ class Cranked:
     """A broker link whose crank is turned until something is so."""
 
     def __init__(self, peers: Peers, endpoint: str) -> None:
-        self.link = BrokerLink(peers.context, endpoint, BOX, None)
+        self.link = BrokerLink(peers.context, endpoint, BOX, None, Turn())
         self.received: list[Message] = []
 
     def until(self, is_so: Callable[[], object]) -> None:

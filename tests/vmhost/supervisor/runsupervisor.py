@@ -13,16 +13,17 @@ from luafarm.config import configure
 from luafarm.errors import SettingsError
 from luafarm.process import logs
 from luafarm.process.pulse import Pulse
-from vmhost.supervisor import loop
+from vmhost.supervisor import loop, turn
 
 
 def main() -> int:
     """Run it; return the exit code."""
-    settings = configure.for_role(sys.argv[2:])
+    mine, arguments = turn.parse(sys.argv[2:])
+    settings = configure.for_role(arguments)
     setproctitle.setproctitle("luafarm-supervisor")
     logs.setup(settings.log, "luafarm-supervisor")
     try:
-        return loop.run(settings, Pulse(), sys.argv[1])
+        return loop.run(settings, Pulse(), mine, sys.argv[1])
     except SettingsError as error:
         configure.refuse(error)
 

@@ -26,6 +26,7 @@ from vmhost.supervisor.actions import (
     StartZygote,
     TellLost,
 )
+from vmhost.supervisor.departure import ALONE_S, LEAVE_S
 from vmhost.supervisor.events import Event
 from vmhost.supervisor.machine import (
     GIVE_UP,
@@ -120,7 +121,7 @@ class Play:
         return self.feed(events.Exited(host, code, task, begun, "last words\n"))
 
 
-def play(*plans: PoolPlan) -> Play:
+def play(*plans: PoolPlan, is_beside: bool = False) -> Play:
     """Return a supervisor whose zygote is warm, before its hosts are ordered."""
     made: list[str] = []
 
@@ -128,7 +129,8 @@ def play(*plans: PoolPlan) -> Play:
         made.append(f"{pool_name}{number}_{len(made)}")
         return HostId(made[-1])
 
-    started = Play(Supervisor(plans or (pool(),), PATIENCE, name))
+    machine = Supervisor(plans or (pool(),), PATIENCE, name, is_beside=is_beside)
+    started = Play(machine)
     assert started.look() == [StartZygote()]
     return started
 
@@ -772,7 +774,7 @@ def test_an_empty_seat_is_filled_no_later_for_a_gap() -> None:
 # ---- whether the machine serves ----------------------------------------------------
 
 
-def test_a_machine_serves_when_each_pool_has_a_host_that_does() -> None:
+def test_a_machine_serves_when_all_hosts_do() -> None:
     started = play(pool("a", hosts=2), pool("b"))
     seen = [started.machine.serves_all()]
     started.feed(events.ZygoteWarm())
@@ -780,12 +782,11 @@ def test_a_machine_serves_when_each_pool_has_a_host_that_does() -> None:
     for host in forks:
         started.feed(events.Forked(host))
     seen.append(started.machine.serves_all())
-    first, _, last = forks
-    started.feed(events.Ready(first))
-    seen.append(started.machine.serves_all())
-    started.feed(events.Ready(last))
-    seen.append(started.machine.serves_all())
-    assert seen == [False, False, False, True]
+    assert started.machine.seats() == 3
+    for host in forks:
+        started.feed(events.Ready(host))
+        seen.append(started.machine.serves_all())
+    assert seen == [False, False, False, False, True]
     assert list(forks.values()) == ["a", "a", "b"]
 
 
@@ -800,3 +801,100 @@ def test_a_pool_that_is_refused_holds_up_no_other() -> None:
     started.feed(events.Sealed(last, (), ("seccomp: no",)))
     seen.append(started.machine.serves_all())
     assert seen == [False, True]
+    assert started.machine.seats() == 1
+
+
+# ---- another supervisor comes --------------------------------------------------------
+
+
+def half_refused(*, has_served: bool) -> tuple[Play, HostId]:
+    """Return one beside another, a pool of which is refused, and the other's host."""
+    started = play(pool("a"), pool("b", required=("uid",)), is_beside=True)
+    started.feed(events.ZygoteWarm())
+    first, last = [a.host for a in started.done if isinstance(a, Fork)]
+    for host in (first, last):
+        started.feed(events.Forked(host))
+    started.feed(events.Ready(first))
+    if has_served:
+        started.feed(events.Ready(last), events.Served())
+        started.die(last)
+        last = [a.host for a in started.done if isinstance(a, Fork)][-1]
+        started.feed(events.Forked(last))
+    started.feed(events.Sealed(last, (), ("uid: no",)))
+    started.feed(events.Exited(last, deaths.EXIT_LACKING, None, (), ""))
+    return started, first
+
+
+def test_one_that_refuses_a_pool_leaves_it_to_the_one_beside_it() -> None:
+    started, first = half_refused(has_served=False)
+    assert Drain(first) in started.done
+    assert started.die(first, 0)[-1] == End(2)
+
+
+def test_one_that_has_taken_over_serves_the_pools_that_it_can() -> None:
+    started, first = half_refused(has_served=True)
+    assert Drain(first) not in started.done
+    assert started.machine.serving() == [first]
+
+
+def test_who_leaves_lets_the_broker_replace_its_hosts_and_ends_with_the_last() -> None:
+    started = warm(pool(hosts=2))
+    one, other = started.machine.serving()
+    assert started.feed(events.LeaveWanted(has_broker=True)) == []
+    assert started.machine.is_leaving
+    for host, following in ((one, []), (other, [End(0)])):
+        assert started.feed(events.RecycleWanted(host, "restart")) == [Drain(host)]
+        told, *more = started.die(host, 0)
+        assert isinstance(told, TellLost)
+        assert more == following
+        assert started.look(1.0) == []
+
+
+def test_who_leaves_fills_no_seat_any_more() -> None:
+    started = warm(pool(hosts=2))
+    one, other = started.machine.serving()
+    started.feed(events.LeaveWanted(has_broker=True))
+    started.die(one)
+    assert started.look(LEAVE_S / 2) == []
+    assert started.machine.serving() == [other]
+
+
+def test_who_leaves_ends_hosts_that_do_not_serve_yet() -> None:
+    started = warm()
+    (old,) = started.machine.serving()
+    started.feed(events.RecycleWanted(old, "age"))
+    started.die(old, 0)
+    fork = next(a for a in reversed(started.done) if isinstance(a, Fork))
+    started.feed(events.Forked(fork.host))
+    assert started.feed(events.LeaveWanted(has_broker=True)) == [KillHost(fork.host)]
+    assert started.die(fork.host) == [End(0)]
+
+
+@pytest.mark.parametrize(("has_broker", "seconds"), [(True, LEAVE_S), (False, ALONE_S)])
+def test_what_no_broker_has_replaced_in_time_is_drained(
+    has_broker: bool, seconds: float
+) -> None:
+    started = warm(pool(hosts=2))
+    hosts = started.machine.serving()
+    started.feed(events.LeaveWanted(has_broker))
+    assert started.look(seconds - 1.0) == []
+    assert started.look(2.0) == [Drain(host) for host in hosts]
+    assert started.look(2.0) == []
+
+
+def test_a_broker_that_comes_later_has_its_time() -> None:
+    started = warm()
+    (host,) = started.machine.serving()
+    started.feed(events.LeaveWanted(has_broker=False))
+    started.look(ALONE_S / 2)
+    assert started.feed(events.BrokerMet()) == [Announce(host)]
+    assert started.look(ALONE_S) == []
+    assert started.look(LEAVE_S) == [Drain(host)]
+
+
+def test_who_leaves_may_be_stopped() -> None:
+    started = warm()
+    (host,) = started.machine.serving()
+    started.feed(events.LeaveWanted(has_broker=True))
+    assert started.feed(events.StopWanted()) == [Drain(host)]
+    assert End(0) in started.die(host, 0)

@@ -27,6 +27,7 @@ from vmhost.supervisor.actions import (
     StartZygote,
     TellLost,
 )
+from vmhost.supervisor.departure import LEAVE_S
 from vmhost.supervisor.events import Event
 from vmhost.supervisor.machine import TICK_S, Supervisor
 
@@ -52,6 +53,7 @@ class World(RuleBasedStateMachine):
         self.killed: set[HostId] = set()
         self.drained: set[HostId] = set()
         self.is_stopping = False
+        self.is_leaving = False
         self.code: int | None = None
 
     def name(self, _pool: Pool, _number: int) -> HostId:
@@ -76,12 +78,14 @@ class World(RuleBasedStateMachine):
             case StartZygote():
                 assert self.zygote == "none"
                 assert not self.is_stopping
+                assert not self.is_leaving
                 self.zygote = "starting"
             case KillZygote():
                 assert self.zygote != "none"
             case Fork(host, _, _, seat):
                 assert self.zygote == "warm"
                 assert not self.is_stopping
+                assert not self.is_leaving
                 assert seat not in [*self.orders.values(), *self.alive.values()]
                 assert host not in self.announced
                 self.orders[host] = seat
@@ -212,6 +216,12 @@ class World(RuleBasedStateMachine):
         self.is_stopping = True
         self.feed(events.StopWanted())
 
+    @precondition(lambda self: not self.is_leaving)
+    @rule(has_broker=st.booleans())
+    def another_supervisor_comes(self, has_broker: bool) -> None:
+        self.is_leaving = True
+        self.feed(events.LeaveWanted(has_broker))
+
     @invariant()
     def tables_agree(self) -> None:
         self.machine.check()
@@ -224,14 +234,14 @@ class World(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.code is None:
             self.behave()
-        if self.is_stopping:
+        if self.is_stopping or self.is_leaving:
             assert self.code is not None, "it never ends"
         elif self.code is None:
             assert len(self.announced) == 3, "a seat stays empty"
 
     def behave(self) -> None:
-        """Let a minute pass in which everything works as it should."""
-        end = self.now + 60
+        """Let time pass in which everything works as it should."""
+        end = self.now + 60 + LEAVE_S
         while self.code is None and self.now < end:
             self.now += 0.4
             self.look()

@@ -2,12 +2,7 @@
 
 from dataclasses import fields
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from luafarm.config.settings import PoolSettings, ScriptSettings, Settings, Vmhost
-from luafarm.errors import SettingsError
+from luafarm.config.settings import PoolSettings, ScriptSettings, Settings
 from vmhost.supervisor import plan
 
 
@@ -59,40 +54,6 @@ def test_policies_come_from_the_pool() -> None:
     found = plan.pools(settings(app=pool), 1)[0]
     assert (found.pool, found.trusted, found.jit) == ("app", True, True)
     assert (found.cpath, found.dialect) == ("/usr/lib/?.so", "lua54")
-
-
-def test_uids_are_those_of_the_range() -> None:
-    config = Settings(
-        vmhost=Vmhost(uid_range="7000-7009"), pool={"a": PoolSettings(hosts=10)}
-    )
-    assert plan.uids(config, plan.pools(config, 1), b"/run") == range(7000, 7010)
-
-
-def test_too_few_uids_are_refused() -> None:
-    config = Settings(
-        vmhost=Vmhost(uid_range="7000-7008"), pool={"a": PoolSettings(hosts=10)}
-    )
-    with pytest.raises(SettingsError, match="9 uids for 10 VM hosts"):
-        plan.uids(config, plan.pools(config, 1), b"/run")
-
-
-@given(st.binary(), st.integers(1, 4336))
-def test_without_a_range_uids_are_among_those_for_dynamic_users(
-    run: bytes, hosts: int
-) -> None:
-    config = settings(a=PoolSettings(hosts=hosts))
-    found = plan.uids(config, plan.pools(config, 1), run)
-    assert len(found) == hosts
-    assert set(found) <= set(range(61184, 65520))
-
-
-def test_farms_of_one_machine_begin_at_different_uids_and_keep_them() -> None:
-    config = settings(a=PoolSettings())
-    plans = plan.pools(config, 1)
-    runs = [b"/run/luafarm", b"/tmp/luafarm-a", b"/tmp/luafarm-b"]
-    first = [plan.uids(config, plans, run) for run in runs]
-    assert len({uid for found in first for uid in found}) == 12
-    assert first == [plan.uids(config, plans, run) for run in runs]
 
 
 def test_a_sandboxed_pool_always_requires_what_makes_it_one() -> None:

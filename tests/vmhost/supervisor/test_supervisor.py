@@ -1,7 +1,6 @@
 """A whole supervisor: what it does about every death, its own among them."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import zmq
 
 from luafarm.ends import Death
 from luafarm.names import Machine, RequestId, Script
+from luafarm.process import rundir
 from luafarm.wire import codec
 from luafarm.wire.messages import (
     PROTOCOL,
@@ -26,7 +26,6 @@ from tests.vmhost.supervisor.supervised import (
     NOBODY,
     Supervised,
     children_of,
-    environment,
     is_alive,
     needs_root,
     send,
@@ -34,7 +33,6 @@ from tests.vmhost.supervisor.supervised import (
     title,
     until,
 )
-from vmhost.supervisor import listening
 
 pytestmark = pytest.mark.process
 
@@ -74,7 +72,7 @@ def test_every_host_is_announced_with_all_that_a_peer_needs(two: Supervised) -> 
         assert up.host.startswith("box-main-")
         assert up.machine == "box"
         assert up.endpoint.startswith(f"ipc://{two.run}/h/")
-        assert up.notices == f"ipc://{two.run}/notices-box.sock"
+        assert up.notices.startswith(f"ipc://{two.run}/notices-")
         assert up.layers
         assert two.ask(up, "ping") == "ok"
 
@@ -269,8 +267,10 @@ def test_a_new_supervisor_clears_away_what_a_killed_one_left(two: Supervised) ->
     two.wait_end()
     until(lambda: not any(map(is_alive, pids)), "the hosts to end")
     assert len(list((two.run / "h").iterdir())) == 2
-    listening.sweep(two.run / "h")
+    assert len(list(two.run.glob("notices-*.sock"))) == 1
+    rundir.sweep(two.run)
     assert list((two.run / "h").iterdir()) == []
+    assert list(two.run.glob("notices-*.sock")) == []
 
 
 def test_a_broker_that_returns_is_told_everything_again(two: Supervised) -> None:
@@ -290,7 +290,7 @@ def test_a_broker_that_returns_hears_which_hosts_died_meanwhile_and_of_what(
     two.router.close()
     two.heard.clear()
     # before it notices that, a word to the old broker would be lost with the connection
-    until(lambda: "broker lost" in two.log.read_text(), "the loss is noticed")
+    until(lambda: "broker gone" in two.log.read_text(), "the loss is noticed")
     two.ask(first, "attempt", "crash")
     until(lambda: f"host={first.host} lost" in two.log.read_text(), "a death")
     two.router = two.bind()
@@ -345,14 +345,21 @@ def test_what_does_not_stop_in_time_is_killed() -> None:
         assert running.wait_end() == 0
 
 
-def test_a_second_supervisor_of_the_same_machine_is_refused(two: Supervised) -> None:
-    two.wait_up(2)
-    second = subprocess.run(
-        two.process.args, env=environment(), capture_output=True, check=False, cwd="/"
+def test_one_that_leaves_ends_when_the_broker_has_had_its_hosts_replaced(
+    two: Supervised,
+) -> None:
+    ups = two.wait_up(2)
+    send(two.pid, signal.SIGUSR2)
+    until(
+        lambda: any(report.is_leaving for report in two.all_of(MachineReport)),
+        "the broker is told",
     )
-    assert second.returncode == 2
-    assert b"already runs there" in second.stderr
-    assert len(two.up()) == 2
+    for up in ups:
+        two.send(Recycle(up.host, "restart"))
+        two.wait_lost(up)
+    assert two.wait_end() == 0
+    assert two.up() == []
+    assert list(two.run.glob("notices-*.sock")) == []
 
 
 def test_a_zygote_that_cannot_start_ends_the_supervisor_with_its_reason() -> None:
