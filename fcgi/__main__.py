@@ -2,7 +2,6 @@
 
 # Impure.
 
-import os
 import sys
 
 import setproctitle
@@ -10,7 +9,7 @@ import setproctitle
 from fcgi import family, loop
 from luafarm.config import configure
 from luafarm.errors import SettingsError
-from luafarm.process import descriptors, logs, privileges, pulse
+from luafarm.process import children, descriptors, logs, privileges, pulse
 
 TITLE = "luafarm-front"
 
@@ -18,12 +17,16 @@ TITLE = "luafarm-front"
 def main() -> int:
     """Run a front with the settings of the command line; return the exit code."""
     descriptors.occupy()
-    watched, arguments = pulse.take(sys.argv[1:], os.environ)
+    watched, arguments = pulse.take(sys.argv[1:])
     mine, arguments = family.parse(arguments)
-    settings = configure.for_role(arguments)
+    is_trial = children.TRIAL in arguments
+    settings = configure.for_role([a for a in arguments if a != children.TRIAL])
     title = mine.title(TITLE)
-    setproctitle.setproctitle(title)
     try:
+        if is_trial:
+            loop.load_keys(settings)
+            return 0
+        setproctitle.setproctitle(title)
         logs.setup(settings.log, title, privileges.ids(settings.security))
         return loop.run(settings, mine, watched)
     except SettingsError as error:

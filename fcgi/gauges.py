@@ -16,6 +16,7 @@ class Gauges:
         self.connections = 0  # of these, those that are open
         self.requests = 0
         self.errors = 0  # of the requests, those answered with an error page
+        self.is_retiring = False  # others take what comes; this one finishes
 
     def rows(self) -> tuple[tuple[str, int], ...]:
         """Return names and counts, by name."""
@@ -28,6 +29,7 @@ class Gauges:
             ("queued", self._dispatch.queued),
             ("requests", self.requests),
             ("rerun", self._dispatch.rerun),
+            ("retiring", int(self.is_retiring)),
             ("running", self._dispatch.running),
         )
 

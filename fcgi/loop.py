@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -146,14 +147,20 @@ class _Front:
             await asyncio.sleep(POLL_S)
 
     async def _end(self, connections: Connections, service: Service) -> None:
-        """Finish what was begun, within the time that there is."""
+        """Finish what was begun: within the time that there is for a stop.
+
+        Who retires has all the time that its requests may take.
+        """
         left_s = self._settings.vmhost.stop_timeout
+        service.retire()
         if self._is_retiring and not self._is_stopping:
             logger.info("retiring: idle connections go to the other fronts")
             connections.retire()
-            left_s -= await self._drain(
-                connections, service, RETIRE_SHARE * left_s, until_stopped=True
-            )
+            give_s = RETIRE_SHARE * left_s
+            await self._drain(connections, service, give_s, until_stopped=True)
+            if not self._is_stopping:
+                connections.drain()
+                await self._drain(connections, service, inf, until_stopped=True)
         if connections or service.outstanding or not self._is_retiring:
             logger.info("stopping: finishing %d requests", service.outstanding)
         connections.drain()
@@ -173,8 +180,8 @@ class _Front:
         seconds: float,
         *,
         until_stopped: bool,
-    ) -> float:
-        """Wait until all is answered, so long at most; return how long that took.
+    ) -> None:
+        """Wait until all is answered, so long at most.
 
         While this process stood still nothing could be answered: that counts little.
         """
@@ -188,4 +195,3 @@ class _Front:
             if spent_s >= seconds or (until_stopped and self._is_stopping):
                 break
             await asyncio.sleep(POLL_S)
-        return spent_s

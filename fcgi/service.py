@@ -143,9 +143,15 @@ class Service:
         """Refuse what no VM host has got: there is no time left for it."""
         self._act(self._dispatch.give_up())
 
+    def retire(self) -> None:
+        """Have the status say that this front is on its way to its end."""
+        self.gauges.is_retiring = True
+        self._last_report = 0.0  # the broker is told in a moment
+
     def close(self) -> None:
-        """Close every socket."""
+        """Close every socket; the broker is told that this front is no more."""
         self._tick_handle.cancel()
+        self._report(time.monotonic(), is_last=True)
         self._hosts.close()
         self._broker.close()
         self._context.close()
@@ -208,11 +214,15 @@ class Service:
         self._answers.tick(now)
         self._tell_of_overload(now)
         self._hosts.tick(now)
-        uses, stops = self._dispatch.take_uses(now), self._answers.take_stops()
-        if uses or stops or now - self._last_report >= REPORT_S:
-            self._last_report = now
-            self._broker.say(Report(uses, self.gauges.rows(), stops))
+        self._broker.tick(now)
+        self._report(now)
         self._tick_handle = self._loop.call_later(TICK_S, self._tick)
+
+    def _report(self, now: float, *, is_last: bool = False) -> None:
+        uses, stops = self._dispatch.take_uses(now), self._answers.take_stops()
+        if uses or stops or is_last or now - self._last_report >= REPORT_S:
+            self._last_report = now
+            self._broker.say(Report(uses, self.gauges.rows(), stops, is_last))
 
     def _tell_of_overload(self, now: float) -> None:
         """Say once that requests are refused, until there was none for a while."""

@@ -16,7 +16,7 @@ from typing import Final
 from luafarm.config.options import toml_list
 from luafarm.config.settings import Front
 from luafarm.process import children
-from luafarm.process.sockets import Listening
+from luafarm.process.sockets import Kept, Listening
 
 MODULE: Final = "fcgi"
 
@@ -52,11 +52,26 @@ def names(front: Front) -> tuple[str, ...]:
 class Fronts:
     """The listening sockets and the handover of one machine's fronts."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(
+        self,
+        front: Front,
+        kept: Sequence[Kept] = (),
+        handover: tuple[int, int] | None = None,
+    ) -> None:
+        """kept, handover: from the program that this process executed before."""
         self.names = names(front)
-        self._listening = Listening(front)
-        give, take = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._handover = (give, take)
+        self._listening = Listening(front, kept)
+        if handover is None:
+            ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        else:
+            give, take = [socket.socket(fileno=fd) for fd in handover]
+            ends = (give, take)
+        self._handover = ends
+
+    def kept(self) -> tuple[tuple[Kept, ...], tuple[int, int]]:
+        """Return what the next program of this process is to go on with."""
+        give, take = self._handover
+        return self._listening.kept(), (give.fileno(), take.fileno())
 
     def start(self, name: str, arguments: Sequence[str]) -> children.Watched:
         """Start a front; `arguments` are for its settings.

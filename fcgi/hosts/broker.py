@@ -4,9 +4,11 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
+from fcgi.hosts.absence import LATE_S, Absence
 from fcgi.hosts.context import Context
 from luafarm.errors import ProtocolError
 from luafarm.wire import codec
@@ -15,6 +17,7 @@ from luafarm.wire.messages import PROTOCOL, Message, Miss, Place, Refused, Welco
 logger = logging.getLogger("luafarm.front")
 
 ASK_S: Final = 0.2  # until a question to a broker that may not be there is repeated
+_LAST_WORDS_MS: Final = 200  # for what is said last to reach the broker
 
 
 class Broker:
@@ -29,6 +32,7 @@ class Broker:
         self._on_news = on_news
         self._asked: dict[bytes, asyncio.Future[Place]] = {}  # `ask` waits for these
         self.term = 0  # of the broker in contact; 0: none
+        self._absence = Absence()
         self._link = context.connect(
             endpoint,
             keys.broker if keys and endpoint.startswith("tcp://") else b"",
@@ -51,16 +55,25 @@ class Broker:
             await asyncio.wait({answer}, timeout=ASK_S)
         return answer.result()
 
+    def tick(self, now: float) -> None:
+        """Tell the log of a broker that does not come back."""
+        if self._absence.is_late(now):
+            logger.warning(
+                "no broker for %g s; warm scripts go on being served, others wait",
+                LATE_S,
+            )
+
     def close(self) -> None:
-        """Close the connection."""
-        self._link.close()
+        """Close the connection; what was said last is on its way."""
+        self._link.close(_LAST_WORDS_MS)
 
     def _greet(self) -> None:
         self._link.send(self._context.hello)
 
     def _lost(self, _why: str) -> None:
         if self.term:
-            logger.warning("broker lost; warm scripts go on being served")
+            logger.info("broker gone; warm scripts go on being served")
+            self._absence.begins(time.monotonic())
         self.term = 0
 
     def _hear(self, frame: bytes) -> None:
@@ -84,6 +97,7 @@ class Broker:
                     return
                 logger.info("broker found term=%d", term)
                 self.term = term
+                self._absence.ends()
             case Place():
                 answer = self._asked.pop(message.asked, None)
                 if answer is not None and not answer.done():

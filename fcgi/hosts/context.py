@@ -4,7 +4,6 @@
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Callable
 
@@ -12,6 +11,7 @@ import zmq
 from msgspec.structs import replace
 
 from fcgi.hosts.zmqlink import HWM, ZmqLink
+from luafarm import incarnations
 from luafarm.keys import curve
 from luafarm.names import Machine
 from luafarm.process.complaints import Complaints
@@ -47,8 +47,8 @@ class Context:
         It knows us by that. One that was forgotten and is met anew is told another: we
         know no more of what it was sent before.
         """
-        incarnation = 1 + secrets.randbits(62)
-        return codec.encode(replace(self._hello, incarnation=incarnation))
+        hello = replace(self._hello, incarnation=incarnations.fresh())
+        return codec.encode(hello)
 
     def connect(
         self,

@@ -52,8 +52,10 @@ class Supervisors:
         self._links[notices] = link
 
     def forget(self, host: HostId) -> None:
-        """Hear nothing more of a host."""
-        self._of.pop(host, None)
+        """Hear nothing more of a host, nor of a supervisor without others."""
+        notices = self._of.pop(host, None)
+        if notices in self._links and notices not in self._of.values():
+            self._links.pop(notices).close()
 
     def close(self) -> None:
         """Close every connection."""

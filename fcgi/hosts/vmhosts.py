@@ -182,12 +182,15 @@ class VmHosts:
         host = self._hosts.get(lost.host)
         if host is None or host.lost is not None:
             return
-        logger.info(
-            "host lost host=%s reason=%s script=%s",
-            lost.host,
-            lost.reason,
-            loglines.printable(lost.script.decode("utf-8", "replace")),
-        )
+        if lost.reason is Death.STOPPED:
+            logger.debug("host ended as asked host=%s", lost.host)
+        else:
+            logger.info(
+                "host lost host=%s reason=%s script=%s",
+                lost.host,
+                lost.reason,
+                loglines.printable(lost.script.decode("utf-8", "replace")),
+            )
         self._owner.host_away(lost.host)
         host.lost = lost
         host.until = time.monotonic() + DRAIN_S

@@ -169,8 +169,8 @@ class ZmqLink:
     def reconnect(self) -> None:
         """Do nothing: libzmq makes a connection again that was lost."""
 
-    def close(self) -> None:
-        """Close the socket; what was not sent is dropped."""
+    def close(self, linger_ms: int = 0) -> None:
+        """Close the socket; what is not sent within this time is dropped."""
         if not self._is_open:
             return
         self._is_open = False
@@ -182,7 +182,7 @@ class ZmqLink:
         if self._retry is not None:
             self._retry.cancel()
         self._handshakes.close()
-        self._socket.close(linger=0)
+        self._socket.close(linger=linger_ms)
 
     def _has_input(self) -> bool:
         return cast("int", self._socket.get(_EVENTS)) & _POLLIN != 0
