@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Final
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from luafarm.config.settings import Settings
-from luafarm.errors import ProtocolError
-from luafarm.keys import curve, handshakes
+from luafarm.errors import NoAnswerError, ProtocolError
+from luafarm.keys import curve, handshakes, monitor
 from luafarm.process import rundir
 from luafarm.wire import codec
 from luafarm.wire.messages import (
@@ -34,10 +33,6 @@ _PATIENCE_S: Final = 1.0  # a broker that is there takes the connection in milli
 
 Tell = Callable[[str], None]
 """Takes a sentence for whoever waits in front of the terminal."""
-
-
-class NoAnswerError(Exception):
-    """The broker did not answer in time, or not in our protocol."""
 
 
 def status(settings: Settings, timeout_s: float) -> bytes:
@@ -165,7 +160,7 @@ class _Waiting:
 
     def _look(self) -> None:
         """Take what the monitor says. Raise NoAnswerError when there is no hope."""
-        event = recv_monitor_message(self._monitor)["event"]
+        event, _ = monitor.take(self._monitor)
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self.is_connected = True
             return

@@ -10,7 +10,7 @@ from luafarm import output
 from luafarm.command import nginx
 from luafarm.config import endpoints
 from luafarm.config.settings import Settings
-from luafarm.process import sockets
+from luafarm.process import access as rights
 from luafarm.version import VERSION
 
 _NGINX: Final = """
@@ -56,6 +56,6 @@ def access(listener: str) -> list[str]:
     """Say in lines who may connect to a listener; nothing unless it is a path."""
     path = endpoints.parse_listener(listener).path
     try:
-        return sockets.access(path) if path else []
+        return rights.describe(path) if path else []
     except OSError:  # somebody has removed it
         return []

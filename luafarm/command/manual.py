@@ -34,7 +34,7 @@ _ABOUT: Final = {
     "script": "Overrides for some scripts: any number of [[script]] tables, of which "
     "the first with a matching pattern counts.",
     "compat": "What luafcgid's own configuration file sets, under its names.",
-    "roles": "The processes that `luafarm up` and `luafarm fcgi` start.",
+    "roles": "The processes that `luafarm up`, and each role by itself, starts.",
     "log": "The log of every process.",
     "security": "Keys for several machines, and the user to become.",
 }
@@ -64,7 +64,7 @@ Sizes are bytes or texts such as `64 KiB`, `8 MiB`, `8m`; durations are seconds 
 such as `500 ms`, `30 s`, `5 min`. Relative paths start from the directory of the file
 that says them, else from the current one. Anything unknown, of the wrong type, out of
 range or impossible in combination is refused at the start with one line and exit
-code 2. A process reads its settings when it starts.
+code 2. They are read at the start, and again at HUP (deployment.md).
 """
 
 

@@ -24,7 +24,7 @@ from luafarm import output
 from luafarm.command import asking, manual, preflight, probe
 from luafarm.config import checks, configure
 from luafarm.config.settings import Log, Paths, PoolSettings, Security, Settings
-from luafarm.errors import SettingsError
+from luafarm.errors import NoAnswerError, SettingsError
 from luafarm.process import children
 
 _READY_S: Final = 15.0
@@ -143,9 +143,7 @@ def _farm(settings: Settings, file: Path) -> Iterator[None]:
         for child in reversed(farm):
             child.terminate()
         for child in farm:
-            try:
-                child.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
+            if not child.ends_within(_STOP_S):
                 child.kill()
                 child.wait()
 
@@ -155,14 +153,14 @@ def _wait(settings: Settings, farm: list[children.Child]) -> None:
     while time.monotonic() < deadline:
         if any(child.poll() is not None for child in farm):
             break
-        with contextlib.suppress(asking.NoAnswerError, ValueError):
+        with contextlib.suppress(NoAnswerError, ValueError):
             if probe.host_counts(json.loads(asking.status(settings, _ASK_S))):
                 return
         time.sleep(_EVERY_S)
     said = Path(settings.log.file)
     if said.exists():
         output.say(said.read_text(errors="replace").rstrip("\n"))
-    raise asking.NoAnswerError("the private farm did not start")
+    raise NoAnswerError("the private farm did not start")
 
 
 def _serve(file: Path, order: list[str]) -> int:

@@ -6,28 +6,34 @@ Everything that is wrong raises SettingsError with one line that names the setti
 # Impure.
 
 import os
-import socket
 import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import luafarm
-from luafarm.config import endpoints
 from luafarm.config.configure import Configuration
 from luafarm.config.options import options
 from luafarm.config.settings import Settings
-from luafarm.errors import SettingsError
+from luafarm.errors import ListenError, SettingsError
 from luafarm.keys import curve
-from luafarm.process import limits, privileges, rundir, trusted
+from luafarm.process import limits, logs, privileges, rundir, sockets, trusted
+from luafarm.process.sockets import Kept
 
 _HOSTS: Final = 4  # of a pool that does not say how many: no fewer on one processor
 
 _ROLES: Final = ("broker", "vmhost", "fcgi")
 
 
-def check(configuration: Configuration, *roles: str) -> None:
-    """Raise SettingsError when these roles cannot start here."""
+def check(
+    configuration: Configuration, *roles: str, held: Sequence[Kept] | None = None
+) -> None:
+    """Raise SettingsError when these roles cannot start here.
+
+    held: what this process listens on already, or the one that tries it; None: no
+    farm goes on here.
+    """
     settings = configuration.settings
     short = limits.shortage(sum(p.hosts or _HOSTS for p in settings.pool.values()))
     if short:
@@ -40,11 +46,11 @@ def check(configuration: Configuration, *roles: str) -> None:
                 "pool", "", "no pool is configured: there is nothing to serve"
             )
         if "fcgi" in roles:
-            _check_listeners(settings)
+            _check_listeners(settings, held or ())
         if "broker" in roles or "vmhost" in roles:
             _check_trusted(settings)
         _check_keys(settings, roles)
-        _check_log(settings)
+        _check_log(settings, is_beside=held is not None)
         _check_user(settings, roles)
     except _MisfitError as wrong:
         raise SettingsError(_line(configuration, wrong)) from None
@@ -128,61 +134,18 @@ def _check_trusted(settings: Settings) -> None:
             raise _MisfitError(f"pool.{name}", *wrong)
 
 
-def _check_listeners(settings: Settings) -> None:
+def _check_listeners(settings: Settings, held: Sequence[Kept]) -> None:
     front = settings.front
     if not front.listen and not front.http:
         reason = "neither a FastCGI nor an HTTP listener is configured"
         raise _MisfitError("front", "listen", reason)
-    for text in front.listen:
-        listener = endpoints.parse_listener(text)
-        _check_listener("listen", text, listener)
-    if front.http:
-        _check_listener("http", front.http, endpoints.parse_web(front.http))
-
-
-def _check_listener(name: str, text: str, listener: endpoints.Listener) -> None:
     try:
-        if listener.path:
-            _try_unix(listener.path)
-        elif listener.fd >= 0:
-            _try_fd(listener.fd)
-        else:
-            _try_tcp(listener.host, listener.port)
-    except OSError as error:
-        reason = f"{text} cannot be used: {error.strerror or error}"
-        raise _MisfitError("front", name, reason) from None
-
-
-def _try_tcp(host: str, port: int) -> None:
-    flags = socket.AI_PASSIVE
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=flags)
-    for family, kind, protocol, _, address in found[:1]:
-        with socket.socket(family, kind, protocol) as attempt:
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind(address)
-
-
-def _try_unix(path: str) -> None:
-    parent = Path(path).parent
-    if not parent.is_dir():
-        raise OSError(0, f"there is no directory {parent}")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise OSError(0, f"the directory {parent} is not writable")
-    if not Path(path).exists():
-        return
-    if not stat.S_ISSOCK(Path(path).stat().st_mode):
-        raise OSError(0, "a file that is no socket has this name")
-    with socket.socket(socket.AF_UNIX) as attempt:
-        try:
-            attempt.connect(path)
-        except OSError:
-            return  # left over by a process that is gone
-    raise OSError(0, "another process listens there")
-
-
-def _try_fd(fd: int) -> None:
-    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
-        raise OSError(0, "the descriptor is no socket")
+        sockets.attempt(front, held)
+    except ListenError as wrong:
+        reason = wrong.reason
+        if wrong.setting in {"listen", "http"}:
+            reason = f"{wrong.value} cannot be used: {reason}"
+        raise _MisfitError("front", wrong.setting, reason) from None
 
 
 def _check_keys(settings: Settings, roles: tuple[str, ...]) -> None:
@@ -220,8 +183,8 @@ def _check_user(settings: Settings, roles: tuple[str, ...]) -> None:
                 raise _MisfitError(f"pool.{name}", field, reason)
 
 
-def _check_log(settings: Settings) -> None:
-    file = settings.log.file
-    if file and not os.access(Path(file).parent, os.W_OK | os.X_OK):
-        reason = f"the directory {Path(file).parent} is missing or not writable"
+def _check_log(settings: Settings, *, is_beside: bool) -> None:
+    owner = privileges.ids(settings.security)
+    reason = logs.refusal(settings.log, owner, is_beside=is_beside)
+    if reason:
         raise _MisfitError("log", "file", reason)

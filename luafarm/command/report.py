@@ -78,12 +78,16 @@ def _fronts(document: Row, width: int) -> str:
                 _cell(front, "name"),
                 *[_cell(front, title) for title in titles[1:]],
                 _cell(front, "connections"),
-                f"{_number(front, 'silent_s', 1)} s ago",
+                f"{_number(front, 'silent_s', 1)} s ago{_retires(front)}",
             ]
             for front in _rows(document, "fronts")
         ],
         width,
     )
+
+
+def _retires(front: Row) -> str:
+    return ", retiring" if front.get("retiring") else ""
 
 
 # ---- VM hosts ------------------------------------------------------------------------

@@ -9,11 +9,18 @@ hosts still run; the broker goes last.
 Renewal replaces roles one after the other without a gap: a fresh child is started; once
 it serves, the old one retires, which means that it finishes what it has begun and ends.
 If the fresh one does not come to serve, the old one goes on and the renewal is over.
+An old one that dies meanwhile leaves its place vacant until the fresh one serves; if
+that one fails as well, the role is started again like any that died.
+
+The parent may have executed itself again: then its children live already and are
+adopted, each with the place that it had.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
+from types import MappingProxyType
 from typing import Final
 
 FIRST_PAUSE_S: Final = 0.1
@@ -24,7 +31,7 @@ STEADY_S: Final = 10.0
 GIVE_UP: Final = 5
 """Deaths in a row before the farm was ready: it will not get better by itself."""
 
-FRESH_S: Final = 20.0
+FRESH_S: Final = 40.0
 """A fresh child that does not serve by then is given up."""
 
 WRONG_SETTINGS: Final = 2  # exit code of a role that cannot start
@@ -74,6 +81,7 @@ class _State(Enum):
     PAUSED = 2
     STOPPING = 3
     ENDED = 4
+    VACANT = 5  # its holder has ended early: the fresh child is to come
 
 
 class _Role:
@@ -85,7 +93,7 @@ class _Role:
         self.since = 0.0
         self.due = 0.0
         self.deaths = 0
-        self.child = 0  # the one that holds the place; meaningless when PAUSED or ENDED
+        self.child = 0  # the one that holds the place, where the state has one
         self.fresh = 0  # the one that is to take the place; 0: none
         #: all and only children besides `child`, and when each is killed
         self.others: dict[int, float] = {}
@@ -102,14 +110,19 @@ class Roles:
         self,
         stages: Sequence[Sequence[str]],
         patience_s: float,
+        retire_s: Mapping[str, float] = MappingProxyType({}),
         fresh_s: float = FRESH_S,
     ) -> None:
+        """retire_s: how long a child may take to retire, where not `patience_s`."""
         self._stages = stages  # in the order in which they stop
         self._patience_s = patience_s  # how long a child may take to stop
+        self._retire_s = retire_s
         self._fresh_s = fresh_s
         self._roles = {n: _Role(n) for stage in reversed(stages) for n in stage}
         self._owners: dict[int, _Role] = {}  # by child, all that live
         self._renewing: list[str] = []  # whose turn is still to come
+        #: what was to be renewed and is not, or not yet
+        self.unrenewed: list[str] = []
         self._children = 0
         self._code = 0
         self._is_ready = False
@@ -117,6 +130,11 @@ class Roles:
         self._stage = 0  # the one that stops; those before it are over
         self._stage_begun = False
         self._has_ended = False
+
+    @property
+    def names(self) -> list[str]:
+        """All roles, in the order in which they are started."""
+        return list(self._roles)
 
     @property
     def is_stopping(self) -> bool:
@@ -128,9 +146,36 @@ class Roles:
         """Whether children are still to be replaced by fresh ones."""
         return bool(self._renewing) or any(r.fresh for r in self._roles.values())
 
+    def adopt(self, name: str, now: float) -> int:
+        """Return a number for a child that holds the place of a role already.
+
+        To be called before `begin`.
+        """
+        role = self._roles[name]
+        role.child = self._new_child(role)
+        role.state, role.since = _State.RUNNING, now
+        return role.child
+
+    def adopt_retired(self, name: str, by: float, now: float) -> int:
+        """Return a number for a child that has left its place, and finishes.
+
+        by: what `retires_by` was; 0: it leaves its place now, or may take long.
+        """
+        role = self._roles[name]
+        child = self._new_child(role)
+        role.others[child] = by or self._retired_until(role, now)
+        return child
+
+    def retires_by(self, child: int) -> float:
+        """Return when a child is killed that has left its place; 0: never."""
+        role = self._owners.get(child)
+        due = 0.0 if role is None else role.others.get(child, 0.0)
+        return 0.0 if due == inf else due
+
     def begin(self, now: float) -> list[Action]:
-        """Start everything."""
-        return [self._start(role, now) for role in self._roles.values()]
+        """Start everything that does not run yet."""
+        absent = [r for r in self._roles.values() if r.state is _State.ENDED]
+        return [self._start(role, now) for role in absent]
 
     def ready(self) -> None:
         """Note that the farm has served: from now on no death ends it."""
@@ -140,6 +185,14 @@ class Roles:
         """Return whether a child holds the place of its role."""
         role = self._owners.get(child)
         return role is not None and child not in role.others
+
+    def is_held(self, name: str) -> bool:
+        """Return whether a child holds the place of this role."""
+        return self._roles[name].state in {_State.RUNNING, _State.STOPPING}
+
+    def is_vacant(self, name: str) -> bool:
+        """Return whether a fresh child is to come where the old one has ended."""
+        return self._roles[name].state is _State.VACANT
 
     def is_fresh(self, child: int) -> bool:
         """Return whether a child is to take the place of another."""
@@ -154,6 +207,7 @@ class Roles:
             return []
         waits = set(self._renewing)
         self._renewing += [name for name in names if name not in waits]
+        self.unrenewed = list(self._renewing)
         return self._renew_next(now)
 
     def serves(self, child: int, now: float) -> list[Action]:
@@ -162,16 +216,26 @@ class Roles:
         if role is None or role.fresh != child or self._is_stopping:
             return []
         old = role.child
+        is_vacant = role.state is _State.VACANT
         self._promote(role, now)
-        role.others[old] = now + self._patience_s
+        if is_vacant:
+            return self._renew_next(now)
+        role.others[old] = self._retired_until(role, now)
         return [Retire(old), *self._renew_next(now)]
 
-    def fails(self, child: int) -> list[Action]:
-        """Take note that a fresh child cannot take its place; the old one goes on."""
+    def fails(self, child: int, now: float) -> list[Action]:
+        """Take note that a fresh child knows too little; the old one goes on.
+
+        Where there is none any more, the fresh one is better than nobody.
+        """
         role = self._owners.get(child)
         if role is None or role.fresh != child:
             return []
-        self._give_up_fresh(role)
+        self._renewing = []  # the next one would fail as well
+        if role.state is _State.VACANT:
+            self._promote(role, now)
+            return []
+        role.fresh = 0
         return [Kill(child)]
 
     # ---- what happens --------------------------------------------------------------
@@ -180,15 +244,28 @@ class Roles:
         """Decide what follows when a child ended; code: negative for a signal."""
         role = self._owners.pop(child)
         if role.others.pop(child, None) is not None:
-            if role.fresh == child:
-                self._give_up_fresh(role)
-            return self._go_on_stopping(now) if self._is_stopping else []
+            return self._other_exited(role, child, code, now)
         if self._is_stopping:
             role.state = _State.ENDED
             return self._go_on_stopping(now)
         if role.fresh:
-            self._promote(role, now)  # sooner than planned
-            return self._renew_next(now)
+            role.state, role.since = _State.VACANT, now
+            return []
+        return self._died(role, code, now)
+
+    def _other_exited(
+        self, role: _Role, child: int, code: int, now: float
+    ) -> list[Action]:
+        if self._is_stopping:
+            return self._go_on_stopping(now)
+        if role.fresh != child:
+            return []
+        role.fresh = 0
+        self._renewing = []  # the next one would fail as well
+        return self._died(role, code, now) if role.state is _State.VACANT else []
+
+    def _died(self, role: _Role, code: int, now: float) -> list[Action]:
+        """Start a role again that nobody holds any more, or end."""
         if code == WRONG_SETTINGS and not self._is_ready:
             role.state = _State.ENDED
             return self._stop_with(WRONG_SETTINGS, now)
@@ -254,21 +331,23 @@ class Roles:
         role.child = self._new_child(role)
         return Start(role.name, role.child)
 
+    def _retired_until(self, role: _Role, now: float) -> float:
+        return now + self._retire_s.get(role.name, self._patience_s)
+
     def _promote(self, role: _Role, now: float) -> None:
         """Let the fresh child of a role hold its place."""
+        if role.name in self.unrenewed:
+            self.unrenewed.remove(role.name)
         del role.others[role.fresh]
         role.child, role.fresh = role.fresh, 0
         role.state, role.since, role.deaths = _State.RUNNING, now, 0
-
-    def _give_up_fresh(self, role: _Role) -> None:
-        role.fresh = 0
-        self._renewing = []  # the next one would fail as well
 
     def _renew_next(self, now: float) -> list[Action]:
         actions: list[Action] = []
         while self._renewing and not any(r.fresh for r in self._roles.values()):
             role = self._roles[self._renewing.pop(0)]
             if role.state is _State.PAUSED:
+                self.unrenewed.remove(role.name)
                 actions.append(self._start(role, now))
                 continue
             role.fresh = self._new_child(role)
@@ -282,7 +361,7 @@ class Roles:
         self._renewing = []
         for role in self._roles.values():
             role.fresh = 0
-            if role.state is _State.PAUSED:
+            if role.state in {_State.PAUSED, _State.VACANT}:
                 role.state = _State.ENDED
         return self._go_on_stopping(now)
 

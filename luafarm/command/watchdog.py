@@ -38,6 +38,16 @@ class Watchdog:
         if self._limit_s:
             self._dues[child] = now + max(START_S, self._limit_s)
 
+    def adopt(self, child: int, by: float, now: float) -> None:
+        """Take note of a child that runs already; by: what `beats_by` was."""
+        self.starts(child, now)
+        if child in self._dues and by:
+            self._dues[child] = by
+
+    def beats_by(self, child: int) -> float:
+        """Return until when a child must beat; 0: it is not watched."""
+        return self._dues.get(child, 0.0)
+
     def beats(self, child: int, now: float) -> None:
         """Take note of a sign of life."""
         if child in self._dues:

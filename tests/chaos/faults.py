@@ -297,7 +297,7 @@ def close_output(stage: Stage, planned: Planned, wait: Wait) -> Done:
 
 @_fault
 def hup(stage: Stage, planned: Planned, wait: Wait) -> Done:
-    """Have every front replaced; the next thing is done when they may still be."""
+    """Have all replaced; the next thing is done when they may still be."""
     return Done(int(processes.send(stage.pid, signal.SIGHUP)))
 
 

@@ -170,7 +170,7 @@ _ALL = (
     Kind("stall_output", "nobody reads what the farm logs", span_s=_SHORT),
     Kind("close_output", "the pipe of the log is closed, for good"),
     # ---- what an administrator does
-    Kind("hup", "HUP: every front is replaced", lane=Lane.DEPLOYS),
+    Kind("hup", "HUP: every process is replaced", lane=Lane.DEPLOYS),
     Kind("reopen", "USR1: logs are reopened", lane=Lane.DEPLOYS),
     Kind("reload", "`luafarm reload` of everything", lane=Lane.DEPLOYS),
     Kind("restart", "`luafarm up` is stopped and started again"),

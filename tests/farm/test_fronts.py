@@ -7,7 +7,6 @@ import signal
 import socket
 import stat
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ import pytest
 from bench import daemon, procfs
 from tests.farm.client import TIMEOUT_S, Client, ask, connected
 from tests.farm.farms import LUAFARM, Farm, directory, kill, until, up
-from tests.servers import nginx
-from tests.servers.server import Application, Running
+from tests.farm.loads import FRESH, RETRY, SLOW, behind_nginx, loading
 
 pytestmark = pytest.mark.process
 
@@ -29,33 +27,10 @@ local n = 0
 function main(env, con) n = n + 1; con:puts(tostring(n)) end
 """
 
-SLOW = """
-local luafarm = require "luafarm"
-function main(env, con)
-  luafarm.sleep(0.01)
-  con:puts(env.QUERY_STRING)
-end
-"""
-
-# nginx tries again what a front has not answered; four times, for it may take kept
-# connections of the dead front before it has heard that they have ended
-SERVER = "server unix:/run/luafarm.sock"
-RETRY = {
-    f"{SERVER};": "\n        ".join([f"{SERVER} max_fails=0;"] * 4),
-    "fastcgi_next_upstream_tries 1;": "fastcgi_next_upstream_tries 4;",
-}
-FRESH = {
-    "keepalive 64; ": "# ",
-    "keepalive_timeout 60s; ": "# ",
-    "fastcgi_keep_conn on;": "",
-}
-
 
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Farm]:
-    # a broker that hangs is not to be replaced while fronts are
-    settings = f"[front]\nprocesses = {FRONTS}\n[roles]\nwatchdog = 0\n"
-    with up(settings) as running:
+    with up(f"[front]\nprocesses = {FRONTS}\n") as running:
         running.write("counter.lua", COUNTER)
         running.write("slow.lua", SLOW)
         until(lambda: len(fronts(running)) == FRONTS, "every front is known")
@@ -68,72 +43,6 @@ def fronts(farm: Farm) -> dict[int, dict[str, Any]]:
     alive = farm.titled("luafarm-front")
     rows = farm.status()["fronts"]
     return {row["pid"]: row for row in rows if row.get("pid") in alive}
-
-
-@contextlib.contextmanager
-def behind_nginx(farm: Farm, changes: dict[str, str]) -> Iterator[Running]:
-    absent = nginx.missing()
-    if absent:
-        pytest.skip(absent)
-    with directory() as place:
-        application = Application(Path(farm.socket), 0, farm.root)
-        with nginx.serve(place, application, changes=changes) as running:
-            yield running
-
-
-class Load:
-    """Requests through a web server from several clients; use `loading`."""
-
-    def __init__(self, port: int, method: str, clients: int = 6) -> None:
-        self.wrong: list[str] = []
-        self.answered = 0
-        self._port = port
-        self._method = method
-        self._is_over = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(n,)) for n in range(clients)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def go_on(self, requests: int) -> None:
-        """Return after so many further answers."""
-        goal = self.answered + requests
-        until(lambda: self.answered >= goal, "requests are answered")
-
-    def _run(self, client: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
-        number = 0
-        while not self._is_over.is_set():
-            number += 1
-            query = f"{client}-{number}"
-            body = b"x" if self._method == "POST" else None
-            try:
-                connection.request(self._method, f"/slow.lua?{query}", body)
-                reply = connection.getresponse()
-                text = reply.read().decode()
-                if reply.status != 200 or text != query:
-                    self.wrong.append(f"{reply.status} {text[:80]}")
-            except (OSError, http.client.HTTPException) as error:
-                self.wrong.append(repr(error))
-                connection.close()
-            self.answered += 1
-        connection.close()
-
-
-@contextlib.contextmanager
-def loading(port: int, method: str) -> Iterator[Load]:
-    load = Load(port, method)
-    try:
-        load.go_on(20)
-        yield load
-    finally:
-        load.stop()
 
 
 def renewed(farm: Farm, old: set[int]) -> bool:
@@ -321,24 +230,6 @@ def test_wrong_settings_change_nothing(farm: Farm) -> None:
     finally:
         farm.config.write_text(text)
     assert farm.titled("luafarm-front") == before
-
-
-def test_fronts_that_know_the_farm_go_on_when_no_broker_tells_others(
-    farm: Farm,
-) -> None:
-    script = farm.root / "counter.lua"
-    for _ in range(20):
-        assert ask(farm.socket, script).status == 200
-    before = farm.titled("luafarm-front")
-    [broker] = farm.titled("luafarm-broker")
-    kill(broker, signal.SIGSTOP)
-    try:
-        kill(farm.daemons["up"].pid, signal.SIGHUP)
-        until(lambda: "no broker tells a fresh front" in farm.log(), "it is given up")
-        until(lambda: farm.titled("luafarm-front") == before, "the old ones remain")
-        assert ask(farm.socket, script).status == 200
-    finally:
-        kill(broker, signal.SIGCONT)
 
 
 # ---- the end -----------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_whoever_has_other_keys_gets_nothing() -> None:
             log = place / f"{name}.log"
             until(functools.partial(has_line, log, *words), f"{name} says why")
             assert log.read_text().count("ends the handshake") < 3
-            assert "broker lost" not in log.read_text()
+            assert "broker gone" not in log.read_text()
         text = "a peer that expects another key at tcp://127.0.0.1:"
         assert has_line(place / "broker.log", "error", text)
         done = farm.command("status", "--set", f"security.keys={place}/strange")

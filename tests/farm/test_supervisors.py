@@ -33,7 +33,7 @@ class Machines:
         config.write_text(
             f'[paths]\nrun = "{place}/{name}"\n'
             f'[broker]\nendpoint = "ipc://{place}/broker.sock"\n'
-            f'[vmhost]\nmachine = "box"\n'
+            f'[vmhost]\nmachine = "box"\n[roles]\nwatchdog = 0\n'
             f'[front]\nlisten = ["unix:{self.farm.socket}"]\n'
             f'[pool.web]\nroot = ["{self.farm.root}"]\nhosts = 2\n'
         )
@@ -60,9 +60,13 @@ class Machines:
 
     def pids_of(self, name: str) -> set[int]:
         """Return the VM hosts that a supervisor has started."""
+        return set(hosts_of(self.processes_of(name)))
+
+    def processes_of(self, name: str) -> Farm:
+        """Return what one role has started."""
         alone = Farm(self.farm.place, self.farm.root, self.farm.config, "")
         alone.daemons[name] = self.farm.daemons[name]
-        return set(hosts_of(alone))
+        return alone
 
 
 @pytest.fixture
@@ -123,7 +127,7 @@ def test_the_second_takes_over_when_the_first_hangs_and_keeps_the_name(
 ) -> None:
     join(machines)
     second = machines.pids_of("second")
-    hung = machines.farm.daemons["first"].pid
+    [hung] = machines.processes_of("first").titled("luafarm-supervisor")
     kill(hung, signal.SIGSTOP)
     until(lambda: machines.pids() == second, "the second one serves", SECONDS)
     kill(hung, signal.SIGCONT)

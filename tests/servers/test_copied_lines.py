@@ -286,5 +286,6 @@ def test_a_group_that_there_is_not_is_one_clear_error(place: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr == (
-        'luafarm: configuration: [front] listen_group = "no-such": no such group\n'
+        'luafarm: configuration: [front] listen_group = "no-such": no such group '
+        "(from --listen-group)\n"
     )

@@ -19,6 +19,7 @@ import pytest
 from bench import procfs
 from luafarm.command import asking
 from luafarm.config import configure
+from luafarm.errors import NoAnswerError
 from tests.servers import apache, farm, haproxy, lighttpd, nginx
 from tests.servers.client import send
 from tests.servers.conftest import INSTALL
@@ -164,7 +165,7 @@ def hosts(running: Farm) -> list[dict[str, object]]:
     settings = configure.load(running.directory / "luafarm.toml").settings
     try:
         status = json.loads(asking.status(settings, ANSWER_S))
-    except asking.NoAnswerError:
+    except NoAnswerError:
         return []
     found: list[dict[str, object]] = status["hosts"]
     return found

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench import daemon
-from luafarm.config.settings import Front, Roles
+from luafarm.config.settings import Front
 from luafarm.process import pulse
 from tests.servers import farm, nginx
 from tests.servers.client import ask
@@ -89,11 +89,9 @@ def test_a_service_that_hangs_is_killed_and_started_again() -> None:
         assert float(limit) >= 2 * pulse.EVERY_S, unit.name
 
 
-def test_the_roles_themselves_are_back_5_s_after_they_hang() -> None:
-    for name in ("luafarm-broker.service", "luafarm-vmhost.service"):
-        (limit,) = values(UNITS / name, "WatchdogSec")
-        assert float(limit) == Roles().watchdog, name
-        assert values(UNITS / name, "RestartSec") == ["200ms"], name
+def test_every_service_takes_new_settings_and_new_code_without_an_end() -> None:
+    for unit in SERVICES:
+        assert values(unit, "ExecReload") == ["/bin/kill -HUP $MAINPID"], unit.name
 
 
 def test_every_connection_of_a_front_may_be_open() -> None:

@@ -13,6 +13,7 @@ import zmq
 
 from luafarm.command import asking
 from luafarm.config.settings import Broker, Paths, Security, Settings
+from luafarm.errors import NoAnswerError
 from luafarm.keys import curve
 from luafarm.keys.zap import ZapHandler
 from luafarm.names import Machine
@@ -155,14 +156,14 @@ def test_what_is_no_answer_is_an_error(
 ) -> None:
     start(answer)
     settings = Settings(paths=Paths(run=str(tmp_path)))
-    with pytest.raises(asking.NoAnswerError, match=reason):
+    with pytest.raises(NoAnswerError, match=reason):
         asking.status(settings, SOON_S)
 
 
 def test_silence_is_an_error_in_the_end(start: Start, tmp_path: Path) -> None:
     start(lambda _: [])
     settings = Settings(paths=Paths(run=str(tmp_path)))
-    with pytest.raises(asking.NoAnswerError, match="no broker answers at ipc://"):
+    with pytest.raises(NoAnswerError, match="no broker answers at ipc://"):
         asking.status(settings, 0.1)
 
 
@@ -233,7 +234,7 @@ def test_a_broker_behind_curve_does_not_answer_strangers(
     settings = Settings(
         broker=Broker(endpoint=broker.endpoint), security=Security(keys=str(strange))
     )
-    with pytest.raises(asking.NoAnswerError) as refused:
+    with pytest.raises(NoAnswerError) as refused:
         asking.status(settings, 60.0)  # nobody waits so long
     key = (strange / "command.public").read_text().strip()
     assert str(refused.value) == (
@@ -249,7 +250,7 @@ def test_a_command_without_a_key_is_told_that_it_needs_one(
     curve.keygen(tmp_path / "keys")
     broker = start(polite(StatusIs(b"{}")), "tcp://127.0.0.1:*", tmp_path / "keys")
     settings = Settings(broker=Broker(endpoint=broker.endpoint))
-    with pytest.raises(asking.NoAnswerError, match=r"\[security\] keys names none"):
+    with pytest.raises(NoAnswerError, match=r"\[security\] keys names none"):
         asking.status(settings, 60.0)
 
 
@@ -263,12 +264,12 @@ def test_a_command_that_knows_another_broker_is_told_so(
     settings = Settings(
         broker=Broker(endpoint=broker.endpoint), security=Security(keys=str(strange))
     )
-    with pytest.raises(asking.NoAnswerError, match="has not the secret of the public"):
+    with pytest.raises(NoAnswerError, match="has not the secret of the public"):
         asking.status(settings, 3.0)
 
 
 def test_a_command_that_is_refused_says_why(start: Start) -> None:
     broker = start(lambda _: [Refused("fcgi.public is no key of a command")])
     settings = Settings(broker=Broker(endpoint=broker.endpoint))
-    with pytest.raises(asking.NoAnswerError, match=r"refuses: fcgi\.public is no key"):
+    with pytest.raises(NoAnswerError, match=r"refuses: fcgi\.public is no key"):
         asking.status(settings, 60.0)

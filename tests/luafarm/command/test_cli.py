@@ -1,5 +1,9 @@
 """The command line: usage, exit codes, and the commands that need no farm."""
 
+import argparse
+import importlib
+import signal
+import threading
 import tomllib
 from pathlib import Path
 from typing import cast
@@ -7,7 +11,7 @@ from typing import cast
 import pytest
 
 from luafarm import version
-from luafarm.command import cli
+from luafarm.command import cli, serve
 from luafarm.command.arguments import ROLES, parser
 from luafarm.config import configure
 from luafarm.config.settings import Settings
@@ -28,6 +32,33 @@ def code_of(*arguments: str) -> int:
         return cli.main(arguments)
     except SystemExit as ended:
         return cast("int", ended.code)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_somewhere(command: str) -> None:
+    module = importlib.import_module(f"luafarm.command.{cli.MODULES[command]}")
+    assert callable(module.run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_what_a_farm_is_told_while_it_starts_waits_until_it_can_be_done(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    before = signal.signal(number, lambda number, _: heard.append(number))
+
+    def start(arguments: argparse.Namespace) -> int:
+        # not to the process: a thread of another test would take it
+        signal.pthread_kill(threading.get_ident(), number)
+        assert heard == [], arguments
+        return 0
+
+    monkeypatch.setattr(serve, "run", start)
+    try:
+        assert code_of("up") == 0
+        assert heard == [number]
+    finally:
+        signal.signal(number, before)
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -181,7 +212,7 @@ def chosen(*arguments: str, settings: str = "", tmp_path: Path) -> Settings:
     file = tmp_path / "up.toml"
     file.write_text(settings)
     parsed = parser().parse_args(["up", "--config", str(file), *arguments])
-    return cli.up_configuration(parsed).settings
+    return serve.up_configuration(parsed).settings
 
 
 def test_up_serves_the_current_directory_on_port_9000(tmp_path: Path) -> None:
@@ -237,8 +268,8 @@ def test_what_up_decided_reaches_the_roles(tmp_path: Path) -> None:
     file.write_text("")
     arguments = ["up", "x", "--config", str(file), "--set", "front.queue=7"]
     parsed = parser().parse_args([*arguments, "--http", "127.0.0.1:1"])
-    configuration = cli.up_configuration(parsed)
-    assert cli.passed_on(configuration, parsed) == [
+    configuration = serve.up_configuration(parsed)
+    assert serve.passed_on(configuration, parsed) == [
         "--config",
         str(file),
         "--set",
@@ -256,7 +287,7 @@ def test_a_file_that_was_found_is_looked_for_again_by_the_roles(tmp_path: Path) 
     parsed = parser().parse_args(["fcgi"])
     configuration = configure.load(parsed.config, parsed.sets)
     assert configuration.file == Path("luafarm.toml")
-    assert cli.passed_on(configuration, parsed) == []
+    assert serve.passed_on(configuration, parsed) == []
 
 
 def test_a_file_that_is_left_out_is_told_in_one_line(

@@ -3,14 +3,17 @@
 import os
 import pwd
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from luafarm.command import preflight
 from luafarm.config import configure
+from luafarm.config.settings import Front
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
+from luafarm.process.sockets import Kept, Listening
 
 AS_ROOT = os.geteuid() == 0
 
@@ -23,10 +26,10 @@ def refusal(tmp_path: Path, text: str, *roles: str) -> str:
     return line.replace(str(tmp_path), "DIR")
 
 
-def check(tmp_path: Path, text: str, *roles: str) -> None:
+def check(tmp_path: Path, text: str, *roles: str, held: Sequence[Kept] = ()) -> None:
     file = tmp_path / "luafarm.toml"
     file.write_text(text)
-    preflight.check(configure.load(file, environment={}), *roles)
+    preflight.check(configure.load(file, environment={}), *roles, held=held)
 
 
 HERE = "(from DIR/luafarm.toml)"
@@ -157,6 +160,40 @@ def test_the_log_needs_its_directory(tmp_path: Path) -> None:
         '[log] file = "DIR/no/x.log": the directory DIR/no is missing or not writable '
         + HERE
     )
+
+
+def test_a_log_where_strangers_may_write_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    line = refusal(tmp_path, "[log]\nfile = 'open/x.log'")
+    assert line.startswith('[log] file = "DIR/open/x.log": DIR/open may be written by')
+    assert line.endswith(HERE)
+    assert not (tmp_path / "open" / "x.log").exists()
+
+
+def test_owners_of_listeners_must_exist(tmp_path: Path) -> None:
+    text = "[front]\nlisten = ['unix:x.sock']\nlisten_group = 'nosuch'"
+    assert refusal(tmp_path, text, "fcgi") == (
+        f'[front] listen_group = "nosuch": no such group {HERE}'
+    )
+    assert not (tmp_path / "x.sock").exists()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6")
+def test_a_port_that_is_taken_on_ipv6_alone_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6) as taken:
+        text = f"[front]\nhttp = ':{taken.getsockname()[1]}'"
+        assert "cannot be used: Address already in use" in refusal(
+            tmp_path, text, "fcgi"
+        )
+
+
+def test_what_is_held_is_not_in_the_way(tmp_path: Path) -> None:
+    text = f"[front]\nlisten = ['unix:{tmp_path}/x.sock']"
+    listening = Listening(Front(listen=(f"unix:{tmp_path}/x.sock",)))
+    assert "another process listens there" in refusal(tmp_path, text, "fcgi")
+    check(tmp_path, text, "fcgi", held=listening.kept())
+    listening.close()
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root becomes another user")

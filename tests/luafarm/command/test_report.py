@@ -188,3 +188,12 @@ def test_who_is_restrained_is_told_with_the_reason_and_the_end() -> None:
 
 def test_a_status_of_another_version_still_shows() -> None:
     assert "of - states" in report.render(b"{}", Parts.ALL)
+
+
+def test_a_front_that_finishes_is_marked() -> None:
+    fronts = [{"name": "old", "silent_s": 0.1, "retiring": 1}, {"name": "new"}]
+    text = report.render(json.dumps({"fronts": fronts}).encode(), Parts.ALL, 80)
+    [old] = [line for line in text.splitlines() if line.startswith("old")]
+    [new] = [line for line in text.splitlines() if line.startswith("new")]
+    assert old.endswith("0.1 s ago, retiring")
+    assert "retiring" not in new

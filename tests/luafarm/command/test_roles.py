@@ -1,6 +1,7 @@
 """The life of the roles: events in, exact actions out."""
 
 import signal
+from math import inf
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -192,7 +193,7 @@ def test_a_renewal_lasts_until_the_last_fresh_one_serves_or_one_fails() -> None:
     roles.serves(5, 3.0)
     seen.append(roles.is_renewing)
     roles.renew(["a", "b"], 4.0)
-    roles.fails(6)
+    roles.fails(6, 4.5)
     seen.append(roles.is_renewing)
     assert seen == [False, True, True, False, False]
 
@@ -209,7 +210,7 @@ def test_a_fresh_front_that_ends_leaves_the_old_ones_where_they_are() -> None:
 def test_a_fresh_front_that_knows_no_farm_is_killed() -> None:
     roles = two()
     roles.renew(["a", "b"], 1.0)
-    assert roles.fails(4) == [Kill(4)]
+    assert roles.fails(4, 4.5) == [Kill(4)]
     assert roles.exited(4, KILLED, 1.5) == []
     assert roles.is_current(2)
 
@@ -222,12 +223,46 @@ def test_a_fresh_front_that_does_not_come_to_serve_is_killed() -> None:
     assert roles.is_current(2)
 
 
-def test_a_front_that_dies_while_its_successor_starts_is_succeeded_at_once() -> None:
+def test_a_front_that_dies_while_its_successor_starts_is_succeeded_by_that() -> None:
     roles = two()
     roles.renew(["a", "b"], 1.0)
-    assert roles.exited(2, KILLED, 1.5) == [Start("b", 5)]
+    assert roles.exited(2, KILLED, 1.5) == []
+    assert not roles.is_held("a")
+    assert roles.serves(4, 2.0) == [Start("b", 5)]
     assert roles.is_current(4)
-    assert roles.serves(4, 2.0) == []
+    assert roles.is_held("a")
+
+
+def test_a_successor_that_does_not_come_to_serve_is_killed_though_nobody_is_left() -> (
+    None
+):
+    roles = two()
+    roles.renew(["a", "b"], 1.0)
+    roles.exited(2, KILLED, 1.5)
+    assert roles.next_due() == 1.0 + FRESH_S
+    assert roles.tick(1.0 + FRESH_S) == [Kill(4)]
+    assert roles.exited(4, KILLED, 42.0) == []
+    assert not roles.is_renewing
+    assert roles.tick(42.0 + FIRST_PAUSE_S) == [Start("a", 5)]
+
+
+def test_a_successor_that_knows_no_farm_is_better_than_nobody() -> None:
+    roles = two()
+    roles.renew(["a", "b"], 1.0)
+    roles.exited(2, KILLED, 1.5)
+    assert roles.fails(4, 2.0) == []
+    assert roles.is_current(4)
+    assert not roles.is_renewing
+
+
+def test_the_end_does_not_wait_for_a_place_that_is_vacant() -> None:
+    roles = two()
+    roles.renew(["a"], 1.0)
+    roles.exited(2, KILLED, 1.5)
+    assert roles.stop(2.0) == [Stop(4), Stop(3)]
+    roles.exited(4, 0, 3.0)
+    assert roles.exited(3, 0, 3.0) == [Stop(1)]
+    assert roles.exited(1, 0, 4.0) == [End(0)]
 
 
 def test_a_front_that_waits_for_its_restart_is_renewed_by_that() -> None:
@@ -334,7 +369,7 @@ def test_every_life_ends_once_with_everything_ended(
         elif event == "serves":
             life.do(life.roles.serves(child, now))
         elif event == "fails":
-            life.do(life.roles.fails(child))
+            life.do(life.roles.fails(child, now))
         life.check()
     if not life.ends:
         life.do(life.roles.stop(now))
@@ -365,3 +400,64 @@ def test_a_role_is_started_again_no_later_for_a_pause() -> None:
     roles.exited(BROKER, KILLED, 1.0)
     roles.woke(60.0)
     assert roles.tick(1.0 + FIRST_PAUSE_S) == [Start("broker", 4)]
+
+
+# ---- a parent that has executed itself again ---------------------------------------
+
+
+def adopted(*names: str) -> Roles:
+    """Return roles of which some live already, with numbers from 1."""
+    roles = Roles(STAGES, PATIENCE_S, {"vmhost": inf})
+    for number, name in enumerate(names, 1):
+        assert roles.adopt(name, 0.0) == number
+    return roles
+
+
+def test_what_lives_already_is_not_started() -> None:
+    roles = adopted("broker", "fcgi")
+    assert roles.begin(0.0) == [Start("vmhost", 3)]
+    assert [roles.is_current(number) for number in (1, 2, 3)] == [True] * 3
+
+
+def test_an_adopted_child_is_renewed_and_succeeded_like_any_other() -> None:
+    roles = adopted(*NAMES)
+    assert roles.begin(0.0) == []
+    assert roles.names == list(NAMES)
+    assert roles.renew(roles.names, 1.0) == [Start("broker", 4)]
+    assert roles.serves(4, 2.0) == [Retire(BROKER), Start("vmhost", 5)]
+    assert roles.serves(5, 3.0) == [Retire(VMHOST), Start("fcgi", 6)]
+    assert roles.serves(6, 4.0) == [Retire(FCGI)]
+    for child in (BROKER, VMHOST, FCGI):
+        assert roles.exited(child, 0, 5.0) == []
+
+
+def test_an_adopted_child_that_dies_is_started_again() -> None:
+    roles = adopted(*NAMES)
+    roles.begin(0.0)
+    assert roles.exited(FCGI, KILLED, 1.0) == []
+    assert roles.tick(1.0 + FIRST_PAUSE_S) == [Start("fcgi", 4)]
+
+
+def test_a_retired_child_is_adopted_as_one_that_finishes() -> None:
+    roles = adopted(*NAMES)
+    old = roles.adopt_retired("fcgi", 7.0, 5.0)  # it has retired before
+    late = roles.adopt_retired("fcgi", 0.0, 5.0)  # it is to retire now
+    roles.begin(5.0)
+    assert not roles.is_current(old)
+    assert roles.tick(7.0) == [Kill(old)]
+    assert roles.exited(old, KILLED, 7.1) == []
+    assert roles.retires_by(late) == 5.0 + PATIENCE_S
+    assert roles.tick(5.0 + PATIENCE_S) == [Kill(late)]
+
+
+def test_a_supervisor_that_has_retired_takes_the_time_that_it_needs() -> None:
+    roles = adopted(*NAMES)
+    old = roles.adopt_retired("vmhost", 0.0, 0.0)
+    assert roles.retires_by(old) == 0.0
+    roles.begin(0.0)
+    roles.renew(["vmhost"], 1.0)
+    assert roles.serves(5, 2.0) == [Retire(VMHOST)]
+    assert roles.tick(100_000.0) == []
+    assert roles.exited(old, 0, 100_000.0) == []
+    assert roles.stop(100_001.0) == [Stop(FCGI)]
+    assert roles.exited(FCGI, 0, 100_002.0) == [Stop(5), Stop(VMHOST)]

@@ -150,3 +150,21 @@ def test_nobody_who_beat_within_the_limit_is_ever_named(
             assert now - heard_at >= LIMIT_S
             assert step < LOOK_S + GAP_S  # no pause of ours accuses anybody
             return
+
+
+def test_who_is_adopted_has_the_time_that_was_left(watchdog: Watchdog) -> None:
+    by = watchdog.beats_by(ONE)
+    other = Watchdog(LIMIT_S)
+    other.adopt(ONE, by, by - 0.5)
+    assert other.look(by - 0.1) == []
+    assert other.look(by) == [ONE]
+    assert other.beats_by(ONE) == 0.0
+
+
+def test_who_was_not_watched_when_it_is_adopted_is_so_from_now_on() -> None:
+    watchdog = Watchdog(LIMIT_S)
+    watchdog.adopt(ONE, 0.0, 10.0)
+    assert watchdog.beats_by(ONE) == 10.0 + START_S
+    silent = Watchdog(0.0)
+    silent.adopt(ONE, 12.0, 10.0)
+    assert silent.next_look() is None
