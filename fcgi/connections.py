@@ -125,6 +125,8 @@ class Connections:
     def drain(self) -> None:
         """Take in what waits, then nothing; close each connection when it is idle."""
         self._stop_retiring()
+        # a connection with a request that nobody has looked at yet is not idle
+        self.channels.attend_to_all()
         for peer in list(self._peers):
             peer.drain()
         for sock, listener in self._ears:

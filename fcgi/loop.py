@@ -34,8 +34,9 @@ READY_S: Final = 2.0
 """Until then a front that starts waits for what the broker knows, and leaves new
 connections to other fronts, which know already."""
 
-RETIRE_SHARE: Final = 0.5
-"""Of the time for the end: then a front that retires closes what was never idle."""
+GIVE_S: Final = 60.0
+"""So long a front that retires gives away what is idle at one look of 12,000. What was
+idle at none it closes in the end, when a request may be on its way."""
 
 GC_THRESHOLDS: Final = (20_000, 20, 50)
 """A request makes no reference cycles; the collector only looks for accidents."""
@@ -156,8 +157,7 @@ class _Front:
         if self._is_retiring and not self._is_stopping:
             logger.info("retiring: idle connections go to the other fronts")
             connections.retire()
-            give_s = RETIRE_SHARE * left_s
-            await self._drain(connections, service, give_s, until_stopped=True)
+            await self._drain(connections, service, GIVE_S, until_stopped=True)
             if not self._is_stopping:
                 connections.drain()
                 await self._drain(connections, service, inf, until_stopped=True)
