@@ -277,7 +277,9 @@ class Loop:
             case act.Keep():
                 self._library.keep(action)
             case act.Answer(ticket, is_ok, error, script):
-                self._callers.answer(ticket, Reloaded(is_ok, _told(script, error)))
+                self._callers.commands.answer(
+                    ticket, Reloaded(is_ok, _told(script, error))
+                )
             case act.Recycle(machine, host, reason):
                 self._callers.tell_supervisor(machine, Recycle(host, reason))
             case act.KillHost(machine, host, reason):

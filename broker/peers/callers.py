@@ -24,9 +24,8 @@ from broker.library.tree import Library
 from broker.machine import TICK_S, Broker
 from broker.peers import zmqlink
 from broker.peers.announced import fault
+from broker.peers.commands import Commands, realign
 from broker.peers.outside import Outside
-from broker.resolve import shown
-from broker.status import status
 from broker.supervisors import Speaker, Supervisors
 from luafarm.errors import ProtocolError
 from luafarm.gaps import Gaps
@@ -45,12 +44,8 @@ from luafarm.wire.messages import (
     Miss,
     Pressure,
     Refused,
-    Reload,
-    Reloaded,
     Report,
     Role,
-    StatusIs,
-    StatusWanted,
     Welcome,
 )
 
@@ -63,7 +58,6 @@ _SILENT_S: Final = 60.0  # fronts and supervisors speak each second, commands on
 MAX_CALLERS: Final = 3000
 """With one key: its owner must not keep all others out."""
 
-_MAX_TICKETS: Final = 1000
 _MAX_REASON: Final = 200
 _MAX_NAME: Final = 255  # characters of what a peer calls itself and its machine
 
@@ -109,10 +103,10 @@ class Callers:
         self._with_key: Counter[str] = Counter()
         self._supervisors = Supervisors(MACHINE_SILENCE_S)
         self._gaps = Gaps(TICK_S)
-        self._tickets: dict[bytes, bytes] = {}
-        self._next_ticket = 0
-        #: reloads that wait until the broker knows what hosts hold
-        self._early: list[tuple[bytes, bytes, bool]] = []
+        self.commands = Commands(router, broker, library, tell, work, self._names)
+
+    def _names(self) -> dict[bytes, str]:
+        return {peer: caller.hello.name for peer, caller in self._callers.items()}
 
     # -- to them ---------------------------------------------------------------------
 
@@ -134,18 +128,9 @@ class Callers:
         for peer in self._supervisors.peers(machine):
             zmqlink.send(self._router, peer, message)
 
-    def answer(self, ticket: bytes, message: Message) -> None:
-        """Answer the command that waits for this."""
-        peer = self._tickets.pop(ticket, None)
-        if peer is not None:
-            zmqlink.send(self._router, peer, message)
-
     def tick(self) -> None:
         """Catch up with fronts that read again; forget who is gone."""
-        if self._early and self._broker.farm.bulletin.is_open:
-            early, self._early = self._early, []
-            for peer, path, is_waiting in early:
-                self._reload(peer, path, is_waiting=is_waiting)
+        self.commands.tick()
         now = time.monotonic()
         fresh = now if self._gaps.tick(now) else 0.0  # nobody was heard before it
         self._supervisors.forget_silent(now, fresh)
@@ -198,7 +183,7 @@ class Callers:
             case Role.SUPERVISOR:
                 self._supervisor(peer, caller, message, now)
             case Role.COMMAND:
-                self._command(peer, message)
+                self.commands.take(peer, message)
             case role:
                 raise ProtocolError(f"{role.name} sent {type(message).__name__}")
 
@@ -295,7 +280,7 @@ class Callers:
         self, peer: bytes, path: bytes, idle: tuple[HostId, ...], since: float
     ) -> None:
         found, barrier = self._library.find(path)
-        self._realign()
+        realign(self._library, self._tell)
         if barrier is None and self._library.is_outside(path):
             line = self._outside.line(path, time.monotonic())
             if line:
@@ -318,12 +303,6 @@ class Callers:
             if rest is Rest.FULL:
                 found = replace(found, is_whole=False)  # refused, for now
         self._tell(ev.Missed(peer, path, found, idle, barrier))
-
-    def _realign(self) -> None:
-        """Tell of other names of roots before what is said by them."""
-        aliases = self._library.take_aliases()
-        if aliases is not None:
-            self._tell(ev.Realigned(aliases))
 
     def _supervisor(
         self, peer: bytes, caller: _Caller, message: Message, now: float
@@ -352,53 +331,6 @@ class Callers:
                 self._tell(ev.MachineReported(machine, message, incarnation))
             case _:
                 raise ProtocolError(f"a supervisor sent {type(message).__name__}")
-
-    def _command(self, peer: bytes, message: Message) -> None:
-        match message:
-            case StatusWanted():
-                self._work()
-                names = {p: c.hello.name for p, c in self._callers.items()}
-                files = self._library.status()
-                text = status(self._broker, names, files, time.monotonic())
-                zmqlink.send(self._router, peer, StatusIs(text))
-            case Reload(path, is_waiting):
-                self._reload(peer, path, is_waiting=is_waiting)
-            case _:
-                raise ProtocolError(f"a command sent {type(message).__name__}")
-
-    def _reload(self, peer: bytes, path: bytes, *, is_waiting: bool) -> None:
-        if not self._broker.farm.bulletin.is_open:
-            # what the hosts hold is not known yet, and so not what may be old
-            if len(self._early) < _MAX_TICKETS:
-                self._early.append((peer, path, is_waiting))
-            return
-        unknown = self._library.unknown(path)
-        if unknown:
-            zmqlink.send(self._router, peer, Reloaded(False, unknown))
-            return
-        changed = self._library.check(path)
-        self._realign()
-        if changed.unread:
-            # the rest is not taken back: the watcher would not find it again
-            self._tell(ev.Changed(tuple(changed.files), passed=tuple(changed.passed)))
-            file = changed.unread[0]
-            why = f"cannot read {shown(file.path)} just now: {file.error}"
-            zmqlink.send(self._router, peer, Reloaded(False, why))
-            return
-        if not is_waiting:
-            self._tell(ev.Changed(tuple(changed.files), passed=tuple(changed.passed)))
-            self._work()
-            zmqlink.send(self._router, peer, Reloaded(True, ""))
-            return
-        if len(self._tickets) >= _MAX_TICKETS:
-            zmqlink.send(self._router, peer, Reloaded(False, "too many wait already"))
-            return
-        self._next_ticket += 1
-        ticket = b"%d" % self._next_ticket
-        self._tickets[ticket] = peer
-        files, passed = tuple(changed.files), tuple(changed.passed)
-        meant = self._library.meant(path)
-        self._tell(ev.Changed(files, ticket, path, meant, passed))
 
 
 def _speaker(hello: Hello, key: str) -> Speaker:
