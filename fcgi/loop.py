@@ -23,7 +23,7 @@ from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.gaps import GAP_S
 from luafarm.keys import curve
-from luafarm.process import limits, privileges, rundir
+from luafarm.process import addresses, limits, privileges, rundir
 from luafarm.process.pulse import Pulse
 from luafarm.process.sockets import Listening
 
@@ -118,7 +118,7 @@ class _Front:
         else:
             connections.listen(ears)
             self._pulse.serves("serving", knows_farm=service.knows_farm)
-            logger.info("serving listen=%s http=%s", front.listen, front.http)
+            logger.info("serving %s", _heard(self._listening))
             await self._changed.wait()
         self._pulse.stops()
         await self._end(connections, service)
@@ -195,3 +195,11 @@ class _Front:
             if spent_s >= seconds or (until_stopped and self._is_stopping):
                 break
             await asyncio.sleep(POLL_S)
+
+
+def _heard(listening: Listening) -> str:
+    """Return in words where a front listens."""
+    words = [f"listen={addresses.shown(sock)}" for sock in listening.fastcgi]
+    if listening.http is not None:
+        words.append(f"http={addresses.shown(listening.http)}")
+    return " ".join(words)

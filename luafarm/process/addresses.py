@@ -64,6 +64,17 @@ def of_socket(sock: socket.socket) -> str:
     return _tcp(name[0], name[1], is_both=is_both and name[0] == _IPV6)
 
 
+def shown(sock: socket.socket) -> str:
+    """Return where a socket listens in one word: `unix:PATH`, `HOST:PORT` or `fd:N`."""
+    kind, _, place = of_socket(sock).partition(" ")
+    if kind == _UNIX:
+        return f"{_UNIX}:{place}"
+    if kind == _TCP:
+        port, host = place.split()
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"fd:{sock.fileno()}"
+
+
 def overlap(one: str, other: str) -> bool:
     """Return whether two addresses cannot both be listened on."""
     if not one.startswith(_TCP) or not other.startswith(_TCP):

@@ -48,6 +48,29 @@ def test_a_socket_without_a_path_is_like_no_other(name: str) -> None:
 
 @needs_ipv6
 @pytest.mark.parametrize(
+    ("host", "word"),
+    [("127.0.0.1", "127.0.0.1:{}"), ("::1", "[::1]:{}"), ("", "*:{}")],
+)
+def test_an_address_is_shown_as_settings_write_it(host: str, word: str) -> None:
+    target = addresses.target(host, 0)
+    with socket.socket(target.family) as sock:
+        if target.family == socket.AF_INET6:
+            alone = int(not target.is_both)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, alone)
+        sock.bind(target.place)
+        assert addresses.shown(sock) == word.format(sock.getsockname()[1])
+
+
+def test_a_socket_is_shown_by_its_path_or_at_least_its_number() -> None:
+    place = tempfile.TemporaryDirectory(prefix="lf")
+    with place as name, socket.socket(socket.AF_UNIX) as sock:
+        assert addresses.shown(sock) == f"fd:{sock.fileno()}"
+        sock.bind(f"{name}/x")
+        assert addresses.shown(sock) == f"unix:{os.path.realpath(name)}/x"
+
+
+@needs_ipv6
+@pytest.mark.parametrize(
     ("one", "other", "is_so"),
     [
         ("127.0.0.1:9", "127.0.0.1:9", True),
