@@ -74,6 +74,7 @@ bench-live: .venv-wheel/.ready ## deploys, little room and overload, on a live f
 	$(WHEEL_BIN)/python -m bench.live zipf
 	$(WHEEL_BIN)/python -m bench.live mix
 	$(WHEEL_BIN)/python -m bench.live overload --seconds 20
+	$(WHEEL_BIN)/python -m bench.live overload --seconds 20 --waits
 
 simulate: .venv-wheel/.ready ## judge the policies by simulation, against their targets
 	$(WHEEL_BIN)/python -m bench.simulate

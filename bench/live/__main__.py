@@ -102,15 +102,19 @@ def mixed(luafarm: str, seconds: float) -> bool:
     return not outcome.failed and outcome.ratio <= mix.TARGET
 
 
-def overloaded(peer: Peer, times: float, seconds: float) -> bool:
-    """Ask for more than a server can do; print what came of it."""
+def overloaded(peer: Peer, times: float, seconds: float, *, waits: bool) -> bool:
+    """Ask for more than a server can do; print what came of it.
+
+    waits: its scripts wait, so that processors are free; else they compute.
+    """
     with tempfile.TemporaryDirectory(prefix="luafarm-live-") as name:
         directory = Path(name)
         directory.chmod(0o755)
         with peer.serve(Room(directory, 4, 1)) as served:
-            overload.write(served.root)
+            overload.write(served.root, waits=waits)
             outcome = overload.run(served.port, peer.suffix, times, seconds)
-    print(f"{peer.name}, {times:g} times its capacity for {seconds:g} s")
+    does = "waits" if waits else "computes"
+    print(f"{peer.name}, {times:g} times its capacity for {seconds:g} s, {does}")
     print(outcome)
     return not outcome.failed
 
@@ -129,6 +133,9 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=100.0, help="of zipf")
     parser.add_argument("--times", type=float, default=3.0, help="of overload")
     parser.add_argument("--php", action="store_true", help="overload php-fpm instead")
+    parser.add_argument(
+        "--waits", action="store_true", help="overload with scripts that wait"
+    )
     chosen = parser.parse_args()
     absent = nginx.missing()
     if absent:
@@ -141,7 +148,8 @@ def main() -> int:
         elif chosen.what == "overload":
             farmed = Luafarm(tuple(chosen.luafarm.split()))
             peer: Peer = PhpFpm() if chosen.php else farmed
-            good = overloaded(peer, chosen.times, chosen.seconds)
+            seconds, waits = chosen.seconds, chosen.waits
+            good = overloaded(peer, chosen.times, seconds, waits=waits)
         elif chosen.what == "mix":
             good = mixed(chosen.luafarm, chosen.seconds)
         else:

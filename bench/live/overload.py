@@ -1,9 +1,9 @@
 """Three times as much as the farm can do, for a while: what visitors get meanwhile.
 
-Requests of a script that computes come at random times, whether or not those before
-are answered (an open loop, as visitors are), at a multiple of the rate that the same
-farm serves a few clients one by one. Beside them a quick script is asked all the time,
-before, meanwhile and afterwards. The clients are a process of their own.
+Requests of a script that computes, or waits, come at random times, whether or not those
+before are answered (an open loop, as visitors are), at a multiple of the rate that the
+same farm serves a few clients one by one. Beside them a quick script is asked all the
+time, before, meanwhile and afterwards. The clients are a process of their own.
 """
 
 import asyncio
@@ -18,28 +18,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SPIN_S: Final = 0.01  # CPU time of the script
+COMPUTES_S: Final = 0.01  # CPU time of the script
+WAITS_S: Final = 0.04  # of one that waits instead: then processors are free
 QUICK_RATE: Final = 50.0  # requests per second of the bystander
 CLOSED: Final = 4  # clients that find out what the farm can
 CALM_S: Final = 3.0  # before and after the burst: a third of what the farm can
 IN_A_ROW: Final = 10  # requests that are served in time, and all is normal
 PATIENCE_S: Final = 30.0
 
-_LUA: Final = """\
-function main(env, con)
+_COMPUTE_LUA: Final = """\
   local clock = os.clock
   local begun = clock()
-  while clock() - begun < {seconds} do end
+  while clock() - begun < {seconds} do end"""
+_WAIT_LUA: Final = """\
+  luafarm.sleep({seconds})"""
+_LUA: Final = """\
+function main(env, con)
+{work}
   con:header("Content-Type", "text/plain")
   con:puts("done")
 end
 """
-_PHP: Final = """\
-<?php
+_COMPUTE_PHP: Final = """\
 function used() {{ $u = getrusage(); return $u["ru_utime.tv_sec"] +
   $u["ru_stime.tv_sec"] + ($u["ru_utime.tv_usec"] + $u["ru_stime.tv_usec"]) / 1e6; }}
 $begun = used();
-while (used() - $begun < {seconds});
+while (used() - $begun < {seconds});"""
+_WAIT_PHP: Final = """\
+usleep((int)({seconds} * 1e6));"""
+_PHP: Final = """\
+<?php
+{work}
 header("Content-Type: text/plain");
 echo "done";
 """
@@ -92,11 +101,17 @@ class Outcome:
         )
 
 
-def write(root: Path) -> None:
-    """Put the scripts in place, for luafarm and for PHP."""
-    for name, seconds in (("spin", SPIN_S), ("quick", 0.0)):
-        (root / f"{name}.lua").write_text(_LUA.format(seconds=seconds))
-        (root / f"{name}.php").write_text(_PHP.format(seconds=seconds))
+def write(root: Path, *, waits: bool) -> None:
+    """Put the scripts in place, for luafarm and for PHP.
+
+    waits: the one of which there is too much waits; else it computes.
+    """
+    seconds = WAITS_S if waits else COMPUTES_S
+    lua, php = (_WAIT_LUA, _WAIT_PHP) if waits else (_COMPUTE_LUA, _COMPUTE_PHP)
+    for name, is_quick in (("work", False), ("quick", True)):
+        for suffix, page, work in (("lua", _LUA, lua), ("php", _PHP, php)):
+            text = "" if is_quick else work.format(seconds=seconds)
+            (root / f"{name}.{suffix}").write_text(page.format(work=text))
 
 
 def run(port: int, suffix: str, times: float, seconds: float) -> Outcome:
@@ -104,15 +119,15 @@ def run(port: int, suffix: str, times: float, seconds: float) -> Outcome:
     plan = json.dumps([port, suffix, times, seconds])
     command = [sys.executable, "-m", "bench.live.overload", plan]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    capacity, begun, spin_rows, quick_rows = json.loads(done.stdout)
-    spin = [Seen(*row) for row in spin_rows]
+    capacity, begun, work_rows, quick_rows = json.loads(done.stdout)
+    work = [Seen(*row) for row in work_rows]
     quick = [Seen(*row) for row in quick_rows]
     ended = begun + seconds
-    calm = sorted(s.took for s in spin if s.sent < begun)
-    burst = [s for s in spin if begun <= s.sent < ended]
+    calm = sorted(s.took for s in work if s.sent < begun)
+    burst = [s for s in work if begun <= s.sent < ended]
     served = [s for s in burst if s.status == 200]
-    in_time = [s for s in spin if s.status == 200 and begun <= s.ended < ended]
-    after = sorted((s for s in spin if s.sent >= ended), key=lambda s: s.sent)
+    in_time = [s for s in work if s.status == 200 and begun <= s.ended < ended]
+    after = sorted((s for s in work if s.sent >= ended), key=lambda s: s.sent)
     usual = 2 * calm[int(len(calm) * 0.99)]
     well = [s.status == 200 and s.took <= usual for s in after]
     rows = range(len(well) - IN_A_ROW + 1)
@@ -215,26 +230,26 @@ async def _at_rate(
 
 async def _measure(port: int, suffix: str, times: float, seconds: float) -> str:
     asker = Asker(port)
-    spin, quick = f"/spin.{suffix}", f"/quick.{suffix}"
-    await _capacity(asker, spin)  # everything gets warm
-    capacity = await _capacity(asker, spin)
+    work, quick = f"/work.{suffix}", f"/quick.{suffix}"
+    await _capacity(asker, work)  # everything gets warm
+    capacity = await _capacity(asker, work)
     await asker.ask(quick, [])
-    spins: list[Seen] = []
+    works: list[Seen] = []
     quicks: list[Seen] = []
     begun = time.monotonic() + CALM_S
     ended = begun + seconds
     until = ended + CALM_S
     beside = asyncio.create_task(_at_rate(asker, quick, QUICK_RATE, until, quicks))
-    await _at_rate(asker, spin, capacity / 3, begun, spins)
+    await _at_rate(asker, work, capacity / 3, begun, works)
     late = time.monotonic() - begun  # the last of the calm was answered
     begun, ended = begun + late, ended + late
-    burst = asyncio.create_task(_at_rate(asker, spin, times * capacity, ended, spins))
+    burst = asyncio.create_task(_at_rate(asker, work, times * capacity, ended, works))
     await asyncio.sleep(ended - time.monotonic())
-    await _at_rate(asker, spin, capacity / 3, until + late, spins)
+    await _at_rate(asker, work, capacity / 3, until + late, works)
     await burst
     await beside
-    capacity = (capacity + await _capacity(asker, spin)) / 2  # the machine may change
-    rows = [[(s.sent, s.ended, s.status) for s in seen] for seen in (spins, quicks)]
+    capacity = (capacity + await _capacity(asker, work)) / 2  # the machine may change
+    rows = [[(s.sent, s.ended, s.status) for s in seen] for seen in (works, quicks)]
     return json.dumps([capacity, begun, *rows])
 
 
