@@ -13,5 +13,9 @@ MOST_S: Final = 0.1
 
 
 def patience_s(mean_s: float) -> float:
-    """Return the wait that is due, for a script whose requests take so long."""
-    return min(max(mean_s, LEAST_S), MOST_S)
+    """Return the wait that is due, for a script whose requests take so long.
+
+    Half of that: of the hosts of its own lane one is free again by then, or all are
+    taken for longer.
+    """
+    return min(max(mean_s / 2, LEAST_S), MOST_S)

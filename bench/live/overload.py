@@ -31,7 +31,7 @@ _COMPUTE_LUA: Final = """\
   local begun = clock()
   while clock() - begun < {seconds} do end"""
 _WAIT_LUA: Final = """\
-  luafarm.sleep({seconds})"""
+  require('luafarm').sleep({seconds})"""
 _LUA: Final = """\
 function main(env, con)
 {work}

@@ -92,13 +92,13 @@ def test_what_is_lent_is_published_last_and_as_lent() -> None:
     assert (place.hosts[-1], place.lent) == ("h4", 1)
 
 
-def test_a_host_is_lent_only_after_requests_waited_longer_than_they_take() -> None:
+def test_a_host_is_lent_only_after_requests_waited_for_half_of_what_they_take() -> None:
     paper = farm()
     paper.ask(A)
     takes(paper, A, SHORT_S)
-    press(paper, A, *HOSTS, waited_s=SHORT_S * 0.9)
+    press(paper, A, *HOSTS, waited_s=SHORT_S * 0.45)
     assert set(where(paper, A)) == {"h2", "h3"}
-    press(paper, A, *HOSTS, waited_s=SHORT_S * 1.1)
+    press(paper, A, *HOSTS, waited_s=SHORT_S * 0.55)
     assert set(where(paper, A)) == {"h2", "h3", "h4"}
 
 
