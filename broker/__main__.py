@@ -17,6 +17,7 @@ import zmq
 from setproctitle import setproctitle
 
 from broker.loop import Loop
+from luafarm import modules
 from luafarm.config import configure
 from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
@@ -147,6 +148,7 @@ def main() -> None:
     settings = configure.for_role([a for a in arguments if a not in options])
     try:
         if is_trial:
+            modules.load_all("broker")
             _keys(settings)
             return
         setproctitle(TITLE)

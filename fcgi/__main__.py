@@ -7,6 +7,7 @@ import sys
 import setproctitle
 
 from fcgi import family, loop
+from luafarm import modules
 from luafarm.config import configure
 from luafarm.errors import SettingsError
 from luafarm.process import children, descriptors, logs, privileges, pulse
@@ -24,6 +25,7 @@ def main() -> int:
     title = mine.title(TITLE)
     try:
         if is_trial:
+            modules.load_all("fcgi")
             loop.load_keys(settings)
             return 0
         setproctitle.setproctitle(title)

@@ -50,7 +50,7 @@ def load_keys(settings: Settings) -> curve.Keys | None:
 
 def run(settings: Settings, family: Family, pulse: Pulse) -> int:
     """Serve until TERM or INT, or until USR2 asks to leave to the others; exit code."""
-    listening = Listening(settings.front)
+    listening = Listening(settings.front, owns=True)
     if not listening.fastcgi and listening.http is None:
         raise SettingsError("[front] listen and http are both empty: nothing to serve")
     most = limits.connections(settings.front.max_connections)

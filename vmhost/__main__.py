@@ -2,11 +2,14 @@
 
 # Impure.
 
+import importlib
 import sys
 
 import setproctitle
 
+from luafarm import modules
 from luafarm.config import configure
+from luafarm.config.settings import Settings
 from luafarm.errors import SettingsError
 from luafarm.process import children, descriptors, limits, logs, privileges, pulse
 from vmhost.supervisor import loop, turn
@@ -23,7 +26,9 @@ def main() -> int:
     settings = configure.for_role([a for a in arguments if a != children.TRIAL])
     try:
         if is_trial:
+            modules.load_all("vmhost")
             loop.check(settings)
+            _make_states(settings)
             return 0
         setproctitle.setproctitle(TITLE)
         logs.setup(settings.log, TITLE, privileges.ids(settings.security))
@@ -31,6 +36,14 @@ def main() -> int:
         return loop.run(settings, watched, mine)
     except SettingsError as error:
         configure.refuse(error)
+
+
+def _make_states(settings: Settings) -> None:
+    """Make a Lua state of each dialect as VM hosts will; raise what is in the way."""
+    # by name: a supervisor itself has nothing to do with Lua
+    states = importlib.import_module("vmhost.host.attempt")
+    for dialect in {pool.dialect for pool in settings.pool.values()}:
+        states.attempt(dialect)
 
 
 if __name__ == "__main__":

@@ -80,10 +80,11 @@ def _ask(
             curve.connect(socket, pair, keys.broker)
         monitor = socket.get_monitor_socket(handshakes.EVENTS)
         socket.connect(endpoint)
-        name = f"command-{machine}-{os.getpid()}"
-        socket.send(codec.encode(Hello(PROTOCOL, Role.COMMAND, name, machine)))
-        socket.send(codec.encode(question))
-        waiting = _Waiting(socket, monitor, endpoint, pair)
+        hello = Hello(
+            PROTOCOL, Role.COMMAND, f"command-{machine}-{os.getpid()}", machine
+        )
+        waiting = _Waiting(socket, monitor, endpoint, pair, (hello, question))
+        waiting.ask()
         now = time.monotonic()
         if tell is not None and timeout_s > _PATIENCE_S:
             waiting.connect(now + _PATIENCE_S)
@@ -104,17 +105,26 @@ class _Waiting:
         monitor: "zmq.Socket[bytes]",
         endpoint: str,
         pair: curve.KeyPair | None,
+        words: tuple[Message, ...],
     ) -> None:
+        """words: what is asked. It does no harm if it is asked twice."""
         self._socket = socket
+        self._words = words
         self._monitor = monitor
         self._endpoint = endpoint
         self._pair = pair
         self.is_connected = False  # or was: somebody listens there
         self._is_welcome = False
+        self._was_left = False  # by a broker, which may have had the question
         self._cuts = 0  # handshakes that were cut off without a reason
         self._poller = zmq.Poller()
         self._poller.register(socket, zmq.POLLIN)
         self._poller.register(monitor, zmq.POLLIN)
+
+    def ask(self) -> None:
+        """Ask, now or when there is a connection."""
+        for word in self._words:
+            self._socket.send(codec.encode(word))
 
     def connect(self, deadline_s: float) -> None:
         """Wait for a connection, no longer than this. Raise NoAnswerError."""
@@ -163,8 +173,12 @@ class _Waiting:
         event, _ = monitor.take(self._monitor)
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self.is_connected = True
+            if self._was_left:  # another broker knows nothing of the question
+                self._was_left = False
+                self.ask()
             return
         if event == zmq.EVENT_DISCONNECTED:
+            self._was_left = self.is_connected
             return
         if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             self._cuts += 1

@@ -2,27 +2,32 @@
 
 That is how a farm gets new code and new settings without an end: the process stays the
 same one, with its children, its listening sockets, the queue of idle connections and
-its locks. Only its program is another. All that is told to the new program goes by one
-variable of the environment; descriptors go by their numbers.
+its locks. Only its program is another. All that is told to the new program goes by a
+file in memory, of which the environment says the descriptor; descriptors go by their
+numbers.
 
 First the new program is tried: started beside, with the same command line, it does no
-more than to read the settings and to look whether it could serve with them.
+more than to read the settings and to look whether it could serve with them. What breaks
+between that and its own start ends nothing (`luafarm.again`).
 """
 
 # Impure.
 
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 
+from luafarm import again
 from luafarm.config.settings import Settings
 from luafarm.process.sockets import Kept
 
-_VARIABLE: Final = "LUAFARM_INHERITANCE"
+_TRIAL: Final = "LUAFARM_TRIAL"
+"""Of the environment of a trial: the descriptor of what would be left."""
 
 _BLOCKED: Final = (
     signal.SIGINT,
@@ -61,6 +66,7 @@ class Inheritance(msgspec.Struct, frozen=True):
     roles: tuple[Role, ...]
     is_ready: bool
     is_trial: bool = False
+    source: int = -1  # descriptor from which it was taken
 
     def descriptors(self) -> list[int]:
         """Return all that have to stay open."""
@@ -69,16 +75,25 @@ class Inheritance(msgspec.Struct, frozen=True):
         return found + [role.pulse for role in self.roles]
 
 
-def take(environment: MutableMapping[str, str]) -> Inheritance | None:
-    """Take what was left to this process out of its environment; None: nothing."""
-    text = environment.pop(_VARIABLE, "")
-    if not text:
+def take() -> Inheritance | None:
+    """Return what was left to this process; None: nothing. `settle` must follow."""
+    number = os.environ.pop(_TRIAL, "") or os.environ.get(again.VARIABLE, "")
+    if not number:
         return None
+    fd = int(number)
+    # not by its position: this may be read again
+    text = os.pread(fd, os.fstat(fd).st_size, 0)
     found = msgspec.json.decode(text, type=Inheritance)
-    if not found.is_trial:
-        for fd in found.descriptors():
+    return msgspec.structs.replace(found, source=fd)
+
+
+def settle(inheritance: Inheritance) -> None:
+    """Note that all is taken: no program that follows needs it once more."""
+    again.done()
+    os.close(inheritance.source)
+    for fd in inheritance.descriptors():
+        with contextlib.suppress(OSError):  # it is closed, as nothing is for it now
             os.set_inheritable(fd, False)
-    return found
 
 
 def command() -> list[str]:
@@ -86,10 +101,17 @@ def command() -> list[str]:
     return [sys.executable, *sys.orig_argv[1:]]
 
 
-def environment(inheritance: Inheritance) -> dict[str, str]:
-    """Return the environment of the next program."""
-    text = msgspec.json.encode(inheritance).decode()
-    return {**os.environ, _VARIABLE: text}
+@contextlib.contextmanager
+def environment(inheritance: Inheritance) -> Iterator[dict[str, str]]:
+    """Give the environment of a program that takes this. Raise OSError."""
+    fd = os.memfd_create("luafarm", 0)  # it lives on in what is executed
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(msgspec.json.encode(inheritance))
+        name = _TRIAL if inheritance.is_trial else again.VARIABLE
+        yield {**os.environ, name: str(fd)}
+    finally:
+        os.close(fd)
 
 
 def leave_to_itself(
@@ -108,7 +130,8 @@ def leave_to_itself(
         signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
         if not is_wanted():
             return
-        os.execve(program[0], program, {**environment(inheritance), **more})  # noqa: S606
+        with environment(inheritance) as variables:
+            os.execve(program[0], program, {**variables, **more})  # noqa: S606
     finally:  # it goes on as it is
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
         for fd in descriptors:

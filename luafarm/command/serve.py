@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from luafarm import modules
 from luafarm.command import inheritance, preflight, up
 from luafarm.command.arguments import DONE, FAILED
 from luafarm.command.inheritance import Inheritance
@@ -30,16 +31,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop; return the exit code. Raise SettingsError."""
     command = arguments.command
     roles = up.ROLES if command == "up" else (command,)
-    left = inheritance.take(os.environ)
-    if left is not None and left.is_trial:
+    left = inheritance.take()
+    if left is None:
+        return _parent(arguments, roles, left).run()
+    if left.is_trial:
         return _try(arguments, roles, left)
     try:
         parent = _parent(arguments, roles, left)
-    except (SettingsError, OSError) as error:
-        if left is None:
-            raise
+    except Exception as error:  # noqa: BLE001
         # the trial had passed; what has become wrong since must not end the farm
         parent = _parent_as_it_was(command, roles, left, str(error))
+    inheritance.settle(left)
     return parent.run()
 
 
@@ -64,6 +66,8 @@ def _checked(
     preflight.check(configuration, *roles, held=held)
     if left is not None:
         _check_same(left, configuration)
+        if arguments.command == "up":
+            _check_explicit(arguments, left.settings)
     return configuration
 
 
@@ -72,12 +76,25 @@ def _try(arguments: argparse.Namespace, roles: Sequence[str], left: Inheritance)
 
     Each role looks for itself as well: its modules are as new as this one.
     """
+    modules.load_all("luafarm")
     configuration = _checked(arguments, roles, left)
+    settings = configuration.settings
+    run = rundir.locate(settings.paths)
+    for role, fd in left.claims.items():
+        if not rundir.is_claimed(run, role, os.getppid(), fd):
+            raise SettingsError(
+                f'[paths] run = "{run}": {role}.pid there is not the lock that this '
+                "farm holds, since the directory was exchanged; stop and start it"
+            )
+    rundir.prepare(settings.paths, settings.security.user)
     given = passed_on(configuration, arguments)
     for role in roles:
         command = children.command(role, [*given, TRIAL])
         code = subprocess.run(
-            command, env=children.environment(os.environ), check=False
+            command,
+            env=children.environment(os.environ),
+            preexec_fn=children.tie(),
+            check=False,
         ).returncode
         if code:
             return code if code > 0 else FAILED
@@ -145,6 +162,25 @@ def _check_same(left: Inheritance, configuration: Configuration) -> None:
                 f'{name} = "{new}": it was "{old}", and another one counts after a '
                 "stop and a start"
             )
+
+
+def _check_explicit(arguments: argparse.Namespace, before: Settings) -> None:
+    """Raise SettingsError for defaults in place of what a farm was told to serve.
+
+    A file that was cut short must not have it serve something else somewhere else.
+    """
+    plain = configure.load(arguments.config, arguments.sets)
+    pool, front = plain.settings.pool, plain.settings.front
+    if arguments.root is None and not pool and set(before.pool) != {DEFAULT_POOL}:
+        was = ", ".join(sorted(before.pool))
+        raise SettingsError(f"no [pool] is configured any more; there was {was}")
+    if arguments.listen or arguments.http or front.listen or front.http:
+        return
+    if before.front.listen != (DEFAULT_LISTEN,):
+        was = ", ".join([*before.front.listen, *filter(None, [before.front.http])])
+        raise SettingsError(
+            f"neither [front] listen nor http is configured any more; there was {was}"
+        )
 
 
 def up_configuration(arguments: argparse.Namespace) -> Configuration:

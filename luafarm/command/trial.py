@@ -16,6 +16,7 @@ import msgspec
 
 from luafarm.command import inheritance
 from luafarm.command.inheritance import Inheritance
+from luafarm.process import children
 
 PATIENCE_S: Final = 30.0
 
@@ -30,13 +31,17 @@ class Trial:
     def __init__(self, left: Inheritance) -> None:
         """Start it. Raise OSError."""
         self._since = time.monotonic()
-        self._process = subprocess.Popen(
-            inheritance.command(),
-            env=inheritance.environment(msgspec.structs.replace(left, is_trial=True)),
-            close_fds=False,  # what was handed in (`fd:N`), as after an `exec`
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        tried = msgspec.structs.replace(left, is_trial=True)
+        with inheritance.environment(tried) as variables:
+            self._process = subprocess.Popen(
+                inheritance.command(),
+                env=variables,
+                close_fds=False,  # what was handed in (`fd:N`), as after an `exec`
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                preexec_fn=children.tie(),  # noqa: PLW1509 - one thread
+            )
         assert self._process.stderr is not None
         self._errors = self._process.stderr
         os.set_blocking(self._errors.fileno(), False)

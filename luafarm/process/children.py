@@ -117,7 +117,7 @@ def start(
         env=environment(os.environ if env is None else env),
         stdin=None if 0 in sockets else subprocess.DEVNULL,
         pass_fds=[fd for fd in sockets if fd > 2],
-        preexec_fn=_tie(os.getpid()),  # noqa: PLW1509 - this process has one thread
+        preexec_fn=_role(),  # noqa: PLW1509 - this process has one thread
     )
     process.returncode = 0  # it is asked for here: `Popen` need not look after it
     return Child(process.pid)
@@ -148,16 +148,27 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _tie(parent: int) -> Callable[[], None]:
+def tie() -> Callable[[], None]:
+    """Return what a child does before its program, to end with this process."""
+    parent = os.getpid()
     prctl.libc()  # looked up before the fork
 
-    def tie() -> None:
+    def tied() -> None:
         if not prctl.tie(parent, signal.SIGKILL):
             os._exit(1)
+
+    return tied
+
+
+def _role() -> Callable[[], None]:
+    tied = tie()
+
+    def become() -> None:
+        tied()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         ignore_signals()
 
-    return tie
+    return become
 
 
 def how(code: int) -> str:

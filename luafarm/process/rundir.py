@@ -198,6 +198,15 @@ class Claim:
         os.close(self.fd)
 
 
+def is_claimed(run: Path, role: str, pid: int, fd: int) -> bool:
+    """Say whether this descriptor of a process is the lock of a role there."""
+    try:
+        held = Path(f"/proc/{pid}/fd/{fd}").stat()
+        return os.path.samestat(held, (run / f"{role}.pid").stat())
+    except OSError:
+        return False
+
+
 def _open_claim(path: Path) -> int:
     """Open a lock. Root may do so where an ordinary user could have laid a trap."""
     # no O_TRUNC: the pid in it is the other's until the lock is ours

@@ -53,8 +53,14 @@ class Listening:
     `close` must be called. Raises ListenError when one cannot be had.
     """
 
-    def __init__(self, front: Front, kept: Sequence[Kept] = ()) -> None:
-        """kept: what listens already. What is for other words ends."""
+    def __init__(
+        self, front: Front, kept: Sequence[Kept] = (), *, owns: bool = False
+    ) -> None:
+        """kept: what listens already. What is for other words ends.
+
+        owns: what was handed in is closed with the rest, and nobody listens there any
+        more if no other process does.
+        """
         self.fastcgi: list[socket.socket] = []
         self.http: socket.socket | None = None
         #: all that go on in whatever takes over from this process
@@ -63,6 +69,8 @@ class Listening:
         for ear in found.ears:
             sock = ear.sock or socket.socket(fileno=ear.kept.fd)
             self._kept.append(ear.kept)
+            if owns and ear.listener.fd >= 0:
+                os.close(ear.listener.fd)  # `sock` has its own
             if ear.setting == "http":
                 self.http = sock
             else:
@@ -97,10 +105,11 @@ class Listening:
 def attempt(front: Front, kept: Sequence[Kept] = ()) -> None:
     """Raise ListenError when Listening would; else all is as it was before.
 
-    What is not kept is opened, all of it at once, and closed again. kept: what this
-    process listens on, or the one that has started it; its descriptors are not used.
+    What is not kept is opened, all of it at once, and closed again; no client can
+    connect meanwhile. kept: what this process listens on, or the one that has started
+    it; its descriptors are not used.
     """
-    found = _Search(front, kept)
+    found = _Search(front, kept, listens=False)
     try:
         for ear in found.ears:
             if ear.sock is None and ear.kept.path:
@@ -125,8 +134,12 @@ class _Search:
     What is kept is left as it is. Raises ListenError, and has closed all then.
     """
 
-    def __init__(self, front: Front, kept: Sequence[Kept]) -> None:
+    def __init__(
+        self, front: Front, kept: Sequence[Kept], *, listens: bool = True
+    ) -> None:
+        """Find or open them. listens: else who connects to an opened one is refused."""
         self._front = front
+        self._listens = listens
         self.ears: list[_Ear] = []
         #: kept ones that nothing is wanted of
         self.left = list(kept)
@@ -164,13 +177,21 @@ class _Search:
                 return Kept(text, sock.fileno(), address=address), sock
             if listener.path:
                 address = addresses.of_path(listener.path)
+                self._keep_apart(address)
                 return self._same(text, address) or self._on_path(text, listener.path)
             target = addresses.target(listener.host, listener.port)
             address = target.address
+            self._keep_apart(address)
             return self._same(text, address) or self._on_tcp(text, target)
         except OSError as error:
             reason = self._reason(error, address)
             raise ListenError(setting, text, reason) from None
+
+    def _keep_apart(self, address: str) -> None:
+        """Raise OSError for an address of another setting, as `listen` would."""
+        # two can be bound to one address as long as neither of them listens
+        if any(addresses.overlap(ear.kept.address, address) for ear in self.ears):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
     def _same(self, text: str, address: str) -> tuple[Kept, None] | None:
         """Return a kept one that has another word for the same address."""
@@ -179,13 +200,17 @@ class _Search:
 
     def _on_path(self, text: str, path: str) -> tuple[Kept, socket.socket]:
         sock = _unix(Path(path), self._front)
+        if self._listens:
+            sock.listen(self._front.backlog)
         inode, address = Path(path).stat().st_ino, addresses.of_path(path)
         return Kept(text, sock.fileno(), path, inode, address), sock
 
     def _on_tcp(
         self, text: str, target: addresses.Target
     ) -> tuple[Kept, socket.socket]:
-        sock = _tcp(target, self._front.backlog)
+        sock = _tcp(target)
+        if self._listens:
+            sock.listen(self._front.backlog)
         return Kept(text, sock.fileno(), address=addresses.of_socket(sock)), sock
 
     def _take(self, is_it: Callable[[Kept], bool]) -> Kept | None:
@@ -248,8 +273,8 @@ def inherited(fd: int) -> socket.socket:
     return sock
 
 
-def _tcp(target: addresses.Target, backlog: int) -> socket.socket:
-    """Return a socket that listens there."""
+def _tcp(target: addresses.Target) -> socket.socket:
+    """Return a socket that is bound there."""
     sock = socket.socket(target.family, socket.SOCK_STREAM)
     try:
         # connections of an earlier one may be about to end
@@ -258,7 +283,6 @@ def _tcp(target: addresses.Target, backlog: int) -> socket.socket:
             is_alone = int(not target.is_both)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, is_alone)
         sock.bind(target.place)
-        sock.listen(backlog)
     except OSError:
         sock.close()
         raise
@@ -266,7 +290,7 @@ def _tcp(target: addresses.Target, backlog: int) -> socket.socket:
 
 
 def _unix(path: Path, front: Front) -> socket.socket:
-    """Listen on a path; take the place of a socket that nobody listens on."""
+    """Return a socket that is bound to a path, in place of one that nobody is on."""
     owner = access.owner(front)
     _make_room(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -278,7 +302,6 @@ def _unix(path: Path, front: Front) -> socket.socket:
     try:
         # nobody can connect before `listen`: there is no moment with other rights
         access.give(path, owner, front)
-        sock.listen(front.backlog)
     except (OSError, SettingsError):
         sock.close()
         path.unlink()

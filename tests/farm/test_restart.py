@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import fcgi
 from bench import daemon
 from tests.farm.client import TIMEOUT_S, ask, connected
 from tests.farm.farms import LUAFARM, Farm, directory, hosts_of, kill, until, up
@@ -43,6 +45,8 @@ function main(env, con)
 end
 """
 LONG = "wall = '10 min'\n"
+
+HOME = Path(fcgi.__file__).parents[1]
 
 FEW_UIDS = 'uid_range = "61184-61185"'
 
@@ -286,6 +290,120 @@ def test_what_only_a_role_finds_out_is_found_out_before(farm: Farm) -> None:
     assert pids(farm) == old
 
 
+@pytest.mark.parametrize(
+    ("lost", "line"),
+    [
+        ("[pool", "no [pool] is configured any more; there was web"),
+        ("[front", "neither [front] listen nor http is configured any more"),
+    ],
+)
+def test_a_file_that_was_cut_short_has_nothing_else_served(
+    lost: str, line: str
+) -> None:
+    with directory() as place:
+        (place / "www").mkdir()
+        config, path, log = place / "luafarm.toml", place / "front.sock", place / "log"
+        pool = f'[pool.web]\nroot = ["{place}/www"]\nhosts = 1\n'
+        front = f'[front]\nlisten = ["unix:{path}"]\n'
+        parts = [front, pool] if lost == "[pool" else [pool, front]
+        text = f'[paths]\nrun = "{place}/run"\n' + "".join(parts)
+        config.write_text(text)
+        command = [*LUAFARM, "up", "--config", str(config)]
+        with daemon.running(command, log) as process:
+            process.wait_until(lambda: "Ctrl-C" in log.read_text(), "it is ready")
+            config.write_text(text[: text.rindex(lost)])
+            process.process.send_signal(signal.SIGHUP)
+            process.wait_until(
+                lambda: f"HUP: nothing is changed: {line}" in log.read_text(), line
+            )
+            assert daemon.accepts(str(path))
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_run_directory_that_was_exchanged_or_opened_is_found_out_before(
+    *, is_gone: bool
+) -> None:
+    with up() as farm:
+        old = pids(farm)
+        run = farm.config.parent / "run"
+        if is_gone:
+            run.rename(run.with_name("moved"))
+        else:
+            run.chmod(0o777)
+        says(farm, "HUP: nothing is changed: [paths] run")
+        assert pids(farm) == old
+        if is_gone:
+            assert not run.exists()
+            run.with_name("moved").rename(run)
+        else:
+            run.chmod(0o700)
+        hup(farm)
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the program, which may be broken."""
+    home = tmp_path_factory.mktemp("program")
+    for name in ("luafarm", "fcgi", "broker", "vmhost"):
+        shutil.copytree(HOME / name, home / name, ignore=shutil.ignore_patterns("*.so"))
+    shutil.copy(HOME / "pyproject.toml", home)
+    return home
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "luafarm/command/readiness.py",
+        "fcgi/http/peer.py",
+        "broker/evictions.py",
+        "vmhost/host/states.py",
+        "vmhost/lua/budget.lua",
+    ],
+)
+def test_whatever_file_is_broken_is_found_out_before(copied: Path, file: str) -> None:
+    with directory() as place:
+        config, path = place / "luafarm.toml", place / "front.sock"
+        (place / "www").mkdir()
+        config.write_text(
+            f'[paths]\nrun = "{place}/run"\n[pool.web]\nroot = ["{place}/www"]\n'
+            f'hosts = 1\n[front]\nlisten = ["unix:{path}"]\n'
+        )
+        broken = copied / file
+        whole = broken.read_text()
+        log = place / "log"
+        command = [sys.executable, "-P", "-m", "luafarm", "up", "--config", str(config)]
+        environment = {**os.environ, "PYTHONPATH": str(copied)}
+        with daemon.running(command, log, environment) as process:
+            process.wait_until(lambda: "Ctrl-C" in log.read_text(), "it is ready")
+            broken.write_text(whole[: len(whole) // 2].rpartition("\n")[0] + "\n(")
+            try:
+                process.process.send_signal(signal.SIGHUP)
+                process.wait_until(
+                    lambda: "HUP: nothing is changed: " in log.read_text(), "refused"
+                )
+            finally:
+                broken.write_text(whole)
+            process.process.terminate()
+            assert process.process.wait(TIMEOUT_S) == 0
+
+
+def test_an_address_that_is_removed_refuses_though_a_request_still_runs() -> None:
+    port = daemon.free_port()
+    with up(f'[front]\nhttp = "127.0.0.1:{port}"\n', pool=LONG) as farm:
+        script = farm.write("endless.lua", ENDLESS)
+        until(lambda: daemon.accepts(("127.0.0.1", port)), "HTTP is served")
+        with connected(farm.socket) as client:
+            client.send(script)
+            assert client.socket.recv(1), "it does not run"
+            changed(farm, f'http = "127.0.0.1:{port}"', "")
+            says(farm, "HUP: every role has been replaced")
+            until(lambda: not daemon.accepts(("127.0.0.1", port)), "nobody listens")
+            assert client.socket.recv(1), "it does not run on"
+            changed(farm, "[front]", f'[front]\nhttp = "127.0.0.1:{port}"')
+            says(farm, "HUP: every role has been replaced")
+            until(lambda: daemon.accepts(("127.0.0.1", port)), "HTTP is served again")
+
+
 def test_a_supervisor_that_does_not_come_to_serve_leaves_the_old_one_where_it_is() -> (
     None
 ):
@@ -321,7 +439,8 @@ settings = configure.load(Path(sys.argv[1])).settings
 listening = Listening(settings.front)
 given = ("--config", str(sys.argv[1]))
 left = Inheritance(settings, given, "", {}, listening.kept(), None, (), True)
-os.environ.update(inheritance.environment(left))
+variables = inheritance.environment(left)
+os.environ.update(variables.__enter__())
 raise SystemExit(cli.main(["fcgi", "--config", sys.argv[2]]))
 """
 

@@ -273,3 +273,26 @@ def test_a_command_that_is_refused_says_why(start: Start) -> None:
     settings = Settings(broker=Broker(endpoint=broker.endpoint))
     with pytest.raises(NoAnswerError, match=r"refuses: fcgi\.public is no key"):
         asking.status(settings, 60.0)
+
+
+def test_another_broker_is_asked_as_well(start: Start, tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/broker.sock"
+    settings = Settings(paths=Paths(run=str(tmp_path)))
+    asked = threading.Event()
+
+    def swallow(message: Message) -> list[Message | bytes]:
+        if isinstance(message, Hello):
+            return [welcome()]
+        asked.set()
+        return []
+
+    def replace() -> None:
+        asked.wait(SOON_S)
+        first.close()
+        start(polite(Reloaded(True, "")), endpoint)
+
+    first = start(swallow, endpoint)
+    replacing = threading.Thread(target=replace)
+    replacing.start()
+    assert asking.reload(settings, b"", SOON_S, wait=True) == ""
+    replacing.join()

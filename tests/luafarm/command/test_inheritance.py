@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from luafarm import again
 from luafarm.command import inheritance, trial
 from luafarm.command.inheritance import Inheritance, Role
 from luafarm.command.trial import Trial
@@ -38,24 +39,29 @@ def pipe() -> "tuple[int, int]":
     return os.pipe()
 
 
-def test_what_is_left_is_found_once_and_kept_from_children(
-    pipe: tuple[int, int],
+def test_what_is_left_is_found_until_it_is_settled_and_kept_from_children_then(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fd in pipe:
         os.set_inheritable(fd, True)
     mine = left(
         fds=pipe, roles=(Role("vmhost", 7, pipe[0], 99, True, True, 1.5, 2.5, "7:9"),)
     )
-    variables = inheritance.environment(mine)
-    assert inheritance.take(variables) == mine
-    assert inheritance.take(variables) is None
+    with inheritance.environment(mine) as variables:
+        number = os.dup(int(variables[again.VARIABLE]))
+    monkeypatch.setenv(again.VARIABLE, str(number))
+    found = inheritance.take()
+    assert found == msgspec.structs.replace(mine, source=number) == inheritance.take()
+    assert all(os.get_inheritable(fd) for fd in pipe)
+    inheritance.settle(found)
+    assert inheritance.take() is None
     assert not any(os.get_inheritable(fd) for fd in pipe)
     for fd in pipe:
         os.close(fd)
 
 
 def test_without_an_inheritance_there_is_none() -> None:
-    assert inheritance.take({"HOME": "/"}) is None
+    assert inheritance.take() is None
 
 
 AGAIN = """
@@ -66,12 +72,13 @@ from luafarm.command.inheritance import Inheritance
 from luafarm.config.settings import Settings
 
 report = Path(sys.argv[1])
-found = inheritance.take(os.environ)
+found = inheritance.take()
 if found is None:
     read, write = os.pipe()
     os.write(write, b"kept")
     claims = {"farm": read, "x": write}
-    mine = Inheritance(Settings(), (), "", claims, (), None, (), True)
+    arguments = ("x" * 1_000_000,)  # more than a variable of the environment may have
+    mine = Inheritance(Settings(), arguments, "", claims, (), None, (), True)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(9))
 
     def is_wanted():
@@ -97,6 +104,56 @@ def test_a_process_goes_on_as_itself_with_signals_that_wait(tmp_path: Path) -> N
     assert (int(pid), said, notify) == (started.pid, "kept", "/notify")
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         assert f"<Signals.{number.name}: {number.value}>" in blocked
+
+
+LEAVES = """
+import sys
+from pathlib import Path
+from luafarm.command import inheritance
+from luafarm.command.inheritance import Inheritance
+from luafarm.config.settings import Settings
+
+Path(sys.argv[0]).write_text("import luafarm\\nraise ImportError('half of it')\\n")
+mine = Inheritance(Settings(), ("kept",), "", {}, (), None, (), True)
+inheritance.leave_to_itself(mine, {}, lambda: True)
+"""
+SERVES = """
+import signal, sys
+from luafarm.command import inheritance
+
+found = inheritance.take()
+inheritance.settle(found)
+print(*found.arguments, inheritance.take())
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_a_program_that_breaks_after_its_trial_is_tried_until_it_is_whole(
+    tmp_path: Path, *, is_mended: bool
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(LEAVES)
+    started = subprocess.Popen(
+        [sys.executable, str(program)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stderr is not None
+    said = started.stderr.readline()
+    assert "ImportError: half of it" in said
+    assert str(program) in said
+    if is_mended:
+        whole = tmp_path / "whole.py"
+        whole.write_text(SERVES)
+        whole.rename(program)
+    else:
+        started.terminate()
+    out, more = started.communicate()
+    assert more == ""  # the same is said once
+    assert (started.returncode, out) == ((0, "kept None\n") if is_mended else (1, ""))
 
 
 def test_what_cannot_be_executed_goes_on_as_it_was(
@@ -148,9 +205,7 @@ def test_a_program_that_could_serve_is_told_that_it_is_tried(
     monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]
 ) -> None:
     program = (
-        "import os\n"
-        "from luafarm.command import inheritance\n"
-        "assert inheritance.take(os.environ).is_trial\n"
+        "from luafarm.command import inheritance\nassert inheritance.take().is_trial\n"
     )
     assert verdict(tried(monkeypatch, pipe, program)) == ""
 
@@ -173,6 +228,25 @@ def test_a_program_that_could_not_serve_says_why(
     monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int], program: str, why: str
 ) -> None:
     assert verdict(tried(monkeypatch, pipe, program)) == why
+
+
+@pytest.mark.process
+def test_what_a_trial_has_started_ends_with_it(
+    monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]
+) -> None:
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    program = (
+        "import subprocess, sys\n"
+        "from luafarm.process import children\n"
+        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'],"
+        " preexec_fn=children.tie(), close_fds=False)\n"
+    )
+    found = tried(monkeypatch, pipe, program)
+    os.close(write)
+    found.close()
+    assert os.read(read, 1) == b""  # nobody has the other end
+    os.close(read)
 
 
 @pytest.mark.process
