@@ -298,6 +298,8 @@ def close_output(stage: Stage, planned: Planned, wait: Wait) -> Done:
 @_fault
 def hup(stage: Stage, planned: Planned, wait: Wait) -> Done:
     """Have all replaced; the next thing is done when they may still be."""
+    if not processes.heeds(stage.pid, signal.SIGHUP):
+        return Done(0)  # Python itself still starts: nobody handles it
     return Done(int(processes.send(stage.pid, signal.SIGHUP)))
 
 

@@ -173,7 +173,12 @@ _ALL = (
     Kind("hup", "HUP: every process is replaced", lane=Lane.DEPLOYS),
     Kind("reopen", "USR1: logs are reopened", lane=Lane.DEPLOYS),
     Kind("reload", "`luafarm reload` of everything", lane=Lane.DEPLOYS),
-    Kind("restart", "`luafarm up` is stopped and started again"),
+    Kind(
+        "restart",
+        "`luafarm up` is stopped and started again; nobody listens meanwhile",
+        unsafe=_of(_502),
+        safe=_of(_502),
+    ),
     # ---- deploys
     Kind("flip", "a symlink is flipped to another release", lane=Lane.DEPLOYS),
     Kind("rename", "one script is replaced by rename", lane=Lane.DEPLOYS),

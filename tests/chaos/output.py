@@ -19,6 +19,7 @@ class Output:
 
     def __init__(self, receiver: int, log: Path) -> None:
         self._receiver = receiver
+        self.inode = os.fstat(receiver).st_ino  # of the pipe
         self._log = log
         self._is_closed = threading.Event()
         self._reads = threading.Event()

@@ -57,6 +57,28 @@ def _go_on(held: int) -> None:
         signal.pidfd_send_signal(held, signal.SIGCONT)
 
 
+def holders(inode: int) -> list[int]:
+    """Return the other processes that have a descriptor of this pipe."""
+    wanted = f"pipe:[{inode}]"
+    found: list[int] = []
+    for directory in Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):
+            if any(str(fd.readlink()) == wanted for fd in directory.iterdir()):
+                found.append(int(directory.parent.name))
+    return sorted(set(found) - {os.getpid()})
+
+
+def heeds(pid: int, number: signal.Signals) -> bool:
+    """Return whether a process handles a signal by now, or puts it off."""
+    bit = 1 << (number - 1)
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    masks = dict(line.split(":\t") for line in text.splitlines() if ":\t" in line)
+    return any(int(masks[name], 16) & bit for name in ("SigCgt", "SigBlk", "SigIgn"))
+
+
 def hangs(pid: int) -> bool:
     """Return whether a process is there and stopped."""
     try:

@@ -110,7 +110,14 @@ class Stage:
         """Start the farm; it needs not serve yet."""
         if self.output is not None:
             if not self.output.join(STOP_S):
-                self.outlived.append("somebody holds the log of a farm that ended")
+                who = [
+                    f"{procfs.title(pid)} ({pid})"
+                    for pid in processes.holders(self.output.inode)
+                ]
+                text = (
+                    f"{', '.join(who) or 'nobody'} holds the log of a farm that ended"
+                )
+                self.outlived.append(text)
             self.output.close()
         receiver, end = os.pipe()
         self._up = subprocess.Popen(
