@@ -22,3 +22,4 @@ class Reading:
     task: Running | None  # None: idle
     requests: int  # that ended
     beat_ns: int  # when the host was last at its loop, CLOCK_MONOTONIC
+    is_stopped: bool = False  # a signal lets it stand still; asked if its task is late

@@ -115,7 +115,8 @@ class Scoreboard:
 
     def read(self) -> Reading:
         """Return what the page says now."""
-        return Reading(self._task(), *self._words[_COUNTS_AT : _COUNTS_AT + 2])
+        requests, beat_ns = self._words[_COUNTS_AT : _COUNTS_AT + 2]
+        return Reading(self._task(), requests, beat_ns)
 
     def recent(self) -> tuple[RequestId, ...]:
         """Return the requests begun lately in order, the running one at the end."""

@@ -3,13 +3,16 @@
 # Impure.
 
 import contextlib
+import dataclasses
 import os
+import time
 from typing import TYPE_CHECKING, Final
 
 from luafarm.errors import ProtocolError
 from luafarm.names import HostId
 from luafarm.wire.messages import HostRow, HostUp
 from vmhost import report
+from vmhost.reading import Reading
 from vmhost.report import LayersTold, ServingTold
 from vmhost.scoreboard import Scoreboard
 
@@ -92,6 +95,13 @@ class Child:
         """Read its standard error again; to be called once a second."""
         self._errors_read = 0
 
+    def reading(self) -> Reading:
+        """Return what its page says, and of a late one whether a signal stopped it."""
+        said = self.scoreboard.read()
+        if said.task is None or said.task.deadline_ns > time.monotonic_ns():
+            return said
+        return dataclasses.replace(said, is_stopped=_is_stopped(self.pid))
+
     def row(self) -> HostRow:
         """Return its line in the heartbeat."""
         reading = self.scoreboard.read()
@@ -114,6 +124,15 @@ class Child:
         if self.report_fd >= 0:
             os.close(self.report_fd)
             self.report_fd = -1
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - as below
+            state = file.read().rpartition(b") ")[2][:1]
+    except OSError:
+        return False
+    return state in {b"T", b"t"}  # t: by a debugger
 
 
 def _resident_kib(pid: int) -> int:

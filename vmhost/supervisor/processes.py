@@ -55,7 +55,7 @@ class Processes:
     def readings(self) -> tuple[tuple[HostId, Reading], ...]:
         """Return what the scoreboards of the forked hosts say."""
         forked = [child for child in self._children.values() if child.pid]
-        return tuple((child.host, child.scoreboard.read()) for child in forked)
+        return tuple((child.host, child.reading()) for child in forked)
 
     def fds(self) -> list[int]:
         """Return the fds that `read` wants to be called for."""

@@ -139,6 +139,10 @@ class Seat:
     def fault(self, reading: Reading, now: float, grace_s: float) -> Cause | None:
         """Return for what the host must be killed; None: what it says is in order."""
         if self.is_overdue(reading.task, now, grace_s):
+            if reading.is_stopped:
+                # no script can stop its process: it is not to be blamed for the time
+                text = "stopped by a signal, and over its wall-clock budget"
+                return Cause(Death.KILLED, text)
             text = "over its wall-clock budget and not to be stopped otherwise"
             return Cause(Death.WALL, text)
         if reading.task is not None and _ahead_s(reading.task.deadline_ns, now) > (

@@ -1,6 +1,9 @@
 """A host as its supervisor holds it, with a test at the other ends of its pipes."""
 
 import os
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -110,3 +113,22 @@ def test_the_heartbeat_survives_any_counts(host: Host) -> None:
 def test_a_host_that_is_gone_has_no_memory(host: Host) -> None:
     host.child.pid = 1 << 22
     assert host.child.row().rss_kib == 0
+
+
+def test_a_late_host_is_known_to_be_stopped_and_one_in_time_is_not_asked(
+    host: Host,
+) -> None:
+    slot = HostSlot(host.page)
+    with subprocess.Popen(["sleep", "600"]) as process:
+        try:
+            host.child.pid = process.pid
+            late, in_time = time.monotonic_ns() - 1, time.monotonic_ns() + 10**12
+            slot.begin(1, b"/x", 0, late)
+            assert not host.child.reading().is_stopped
+            process.send_signal(signal.SIGSTOP)
+            assert os.waitpid(process.pid, os.WUNTRACED)[0] == process.pid
+            assert host.child.reading().is_stopped
+            slot.begin(2, b"/x", 0, in_time)
+            assert not host.child.reading().is_stopped
+        finally:
+            process.kill()

@@ -255,6 +255,18 @@ def test_a_task_over_its_deadline_and_grace_costs_the_host_its_life() -> None:
     assert (message.reason, message.running) == ("wall", RequestId(77))
 
 
+def test_a_host_that_a_signal_stopped_is_killed_in_time_but_not_for_its_script() -> (
+    None
+):
+    started = warm()
+    host = only_host(started)
+    stands = Reading(TASK, 0, 0, is_stopped=True)
+    started.now = 31.4
+    assert started.look(readings={host: stands}) == []
+    assert started.look(0.1, readings={host: stands}) == [KillHost(host)]
+    assert lost(started.die(host, -9, TASK)).reason == Death.KILLED
+
+
 def test_the_reason_is_wall_also_when_the_kernel_timer_came_first() -> None:
     started = warm()
     message = lost(started.die(only_host(started), -14, TASK))
