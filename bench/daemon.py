@@ -41,20 +41,29 @@ class Daemon:
         """
         self.command = list(command)
         self.log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                self.command,
-                stdin=stdin,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **(environment or {})},
-                start_new_session=True,
-            )
+        self._environment = {**os.environ, **(environment or {})}
+        self._stdin = stdin
+        self.process = self._started()
 
     @property
     def pid(self) -> int:
         """The process id of the leader."""
         return self.process.pid
+
+    def start(self) -> None:
+        """Start it once more, after it has ended."""
+        self.process = self._started()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                self.command,
+                stdin=self._stdin,
+                stdout=output,
+                stderr=output,
+                env=self._environment,
+                start_new_session=True,
+            )
 
     def wait_until(
         self, claim: Callable[[], bool], what: str, seconds: float = 120.0

@@ -38,6 +38,11 @@ def start_ticks(pid: int) -> int:
     return int(fields[19]) if fields else _NEVER
 
 
+def state(pid: int) -> str:
+    """Return the letter of its state (T: stopped, Z: dead); empty when it is gone."""
+    return "".join(_stat(pid)[:1])
+
+
 def age_s(pid: int) -> float:
     """How long the process has lived, in seconds; 0 or less when it is gone."""
     uptime = float((PROC / "uptime").read_text().split()[0])

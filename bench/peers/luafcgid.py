@@ -16,7 +16,7 @@ listen = "{socket}"
 workers = {workers}
 states = 64
 clones = {workers}
-sweep = 10000
+sweep = {sweep_ms}
 retries = 2
 maxpost = 1024 * 1024
 logfile = "{directory}/luafcgid.log"
@@ -32,6 +32,7 @@ class Luafcgid:
     name: str = "luafcgid"
     about: str = "threads, a connection per request"
     suffix: str = "lua"
+    sweep_ms: int = 10000  # how often it looks for changed files
 
     def missing(self) -> str | None:
         if self.program is None:
@@ -55,6 +56,7 @@ class Luafcgid:
                 directory=room.directory,
                 socket=socket,
                 workers=room.workers,
+                sweep_ms=self.sweep_ms,
             )
         )
         with daemon.running(

@@ -14,6 +14,7 @@ CONFIGURATION = """\
 [global]
 error_log = {directory}/php-fpm.log
 daemonize = no
+{control}
 [bench]
 listen = {socket}
 listen.backlog = 4096
@@ -21,6 +22,7 @@ listen.mode = 0666
 {user}
 pm = static
 pm.max_children = {workers}
+{extra}
 """
 
 
@@ -33,11 +35,16 @@ def _program() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class PhpFpm:
-    """php-fpm behind nginx."""
+    """php-fpm behind nginx; ``control`` and ``extra`` are further settings.
+
+    Those of ``control`` are its master's, those of ``extra`` the pool's.
+    """
 
     name: str = "php-fpm"
     about: str = "static pool of 4, opcache, a connection per request"
     suffix: str = "php"
+    control: str = ""
+    extra: str = ""
 
     def missing(self) -> str | None:
         return None if _program() else "php-fpm is not installed"
@@ -53,6 +60,8 @@ class PhpFpm:
                 directory=room.directory,
                 socket=socket,
                 workers=room.workers,
+                control=self.control,
+                extra=self.extra,
                 user="user = www-data" if daemon.IS_ROOT else "",
             )
         )

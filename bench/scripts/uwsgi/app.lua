@@ -4,7 +4,7 @@ local root = assert(os.getenv("BENCH_SCRIPTS"), "BENCH_SCRIPTS is not set")
 local scripts = {}
 
 -- WSAPI: the body is an iterator. uWSGI calls it until it fails, as a coroutine that has
--- ended does; a script here hands over one string.
+-- ended does; a script here hands over one string, or such a coroutine.
 local yield = coroutine.yield
 
 local function once(text)
@@ -19,7 +19,7 @@ local function run(env)
       scripts[name] = script
    end
    local status, headers, body = script(env)
-   return status, headers, once(body)
+   return status, headers, type(body) == "string" and once(body) or body
 end
 
 return run
