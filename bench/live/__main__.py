@@ -4,6 +4,7 @@ deploys   100 deploys at one a second, and 20 broken ones, under load
 zipf      200 scripts, room for 50 states, against the simulator on the same trace
 mix       quick scripts among slow ones, against an ideal queue with the same arrivals
 overload  three times what the farm can do (--seconds 20): what visitors get, how soon
+faults    processes killed and hung, reloads, deploys and more, to it and other servers
 """
 
 import argparse
@@ -21,6 +22,7 @@ from bench import nginx
 from bench.daemon import DaemonError
 from bench.live import mix, overload, zipf
 from bench.live.deploys import DeployError, Deploys
+from bench.live.faults import comparison
 from bench.peers.luafarm import Luafarm, beside
 from bench.peers.peer import Peer, Room, Served
 from bench.peers.phpfpm import PhpFpm
@@ -122,7 +124,9 @@ def overloaded(peer: Peer, times: float, seconds: float, *, waits: bool) -> bool
 def main() -> int:
     """Run what was asked for; 0 when nothing was seen that must not be."""
     parser = argparse.ArgumentParser(prog="python -m bench.live")
-    parser.add_argument("what", choices=["deploys", "zipf", "mix", "overload"])
+    parser.add_argument(
+        "what", choices=["deploys", "zipf", "mix", "overload", "faults"]
+    )
     parser.add_argument("--luafarm", default=str(beside(Path(sys.executable))))
     parser.add_argument("--deploys", type=int, default=100)
     parser.add_argument("--broken", type=int, default=20)
@@ -136,6 +140,11 @@ def main() -> int:
     parser.add_argument(
         "--waits", action="store_true", help="overload with scripts that wait"
     )
+    parser.add_argument("--seed", type=int, default=1, help="of faults, the first")
+    parser.add_argument("--rounds", type=int, default=1, help="of faults, each a seed")
+    parser.add_argument("--faults", default="", help="names with commas, not all")
+    parser.add_argument("--servers", default="", help="names with commas, not all")
+    parser.add_argument("--luafcgid", type=Path, help="its binary, for faults")
     chosen = parser.parse_args()
     absent = nginx.missing()
     if absent:
@@ -150,11 +159,19 @@ def main() -> int:
             peer: Peer = PhpFpm() if chosen.php else farmed
             seconds, waits = chosen.seconds, chosen.waits
             good = overloaded(peer, chosen.times, seconds, waits=waits)
+        elif chosen.what == "faults":
+            good = comparison.compare(
+                chosen.luafarm,
+                chosen.luafcgid,
+                range(chosen.seed, chosen.seed + chosen.rounds),
+                chosen.faults,
+                [name for name in chosen.servers.split(",") if name],
+            )
         elif chosen.what == "mix":
             good = mixed(chosen.luafarm, chosen.seconds)
         else:
             good = deploys(chosen.luafarm, chosen.deploys, chosen.broken, chosen.every)
-    except (DaemonError, DeployError, subprocess.SubprocessError) as error:
+    except (DaemonError, DeployError, ValueError, subprocess.SubprocessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0 if good else 1

@@ -1,0 +1,1 @@
+"""The same faults to each server, and what became of every request."""

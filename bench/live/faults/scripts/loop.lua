@@ -1,0 +1,4 @@
+-- Never ends.
+function main(env, con)
+   while true do end
+end
