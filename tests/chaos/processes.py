@@ -146,7 +146,12 @@ def _duplicate(process: int, fd: int) -> Iterator[socket.socket]:
     copy = _libc.syscall(_PIDFD_GETFD, process, fd, 0)
     if copy < 0:
         raise OSError(ctypes.get_errno(), "pidfd_getfd")
-    with socket.socket(fileno=copy) as found:
+    try:
+        found = socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+    with found:
         yield found
 
 

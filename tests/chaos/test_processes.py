@@ -145,3 +145,12 @@ def test_no_more_connections_are_cut_than_wanted() -> None:
         ):
             ended = processes.cut(os.getpid(), lambda own, to: to == peer, most=1)
             assert ended == 1
+
+
+def test_looking_for_connections_leaves_nothing_open() -> None:
+    read, write = os.pipe()  # what is no socket is duplicated as well
+    before = processes.fds(os.getpid())
+    assert processes.cut(os.getpid(), lambda own, peer: False) == 0
+    assert processes.fds(os.getpid()) == before
+    os.close(read)
+    os.close(write)
