@@ -4,7 +4,10 @@ What comes is refused at once when it would wait too long, instead of late. How 
 would wait is known when it comes: the work that is ahead of it, its own script's and a
 fair turn of every other script's that waits, over the rate at which the hosts do work
 for this front. That rate is measured, so that other fronts, busy processors and long
-ways count. What was let in is served, in the order of arrival; it is refused later only
+ways count: as the part of a host's time that this front's runs had, and as what each of
+them left to others. For a script that takes longer than those that ran, the second
+counts: a run of 2 s is not made ten times as long by what did it to one of 10 ms. What
+was let in is served, in the order of arrival; it is refused later only
 if it has waited for `queue_timeout`. As nothing waits long, serving the newest first
 would help nobody.
 
@@ -104,8 +107,9 @@ class Admission:
         """Return when the queue of now will be gone, or up to twice that.
 
         Evenly spread, so that those who were refused together do not come together.
+        Whatever the rate, nobody waits longer than `queue_timeout`.
         """
-        least = max(1, -int(-wait_s // 1))
+        least = max(1, -int(-min(wait_s, self._timeout_s) // 1))
         self._spread = (self._spread + _GOLDEN) % 1.0
         return least + int(self._spread * (least + 1))
 
@@ -126,14 +130,19 @@ def note_work(host: Host, service_s: float, now: float) -> None:
     if not host.measured_from:
         host.measured_from = now
         host.measured_s = 0.0
+        host.measured_runs = 0
         return
     host.measured_s += service_s
+    host.measured_runs += 1
     elapsed = now - host.measured_from
     if elapsed >= MEASURE_S:
         share = min(max(host.measured_s / elapsed, LEAST_SHARE), 1.0)
         host.share += MEASURE_WEIGHT * (share - host.share)
+        others_s = max(elapsed - host.measured_s, 0.0) / host.measured_runs
+        host.others_s += MEASURE_WEIGHT * (others_s - host.others_s)
         host.measured_from = now
         host.measured_s = 0.0
+        host.measured_runs = 0
 
 
 def _look(stand: Stand, wait_s: float, target: float, now: float) -> float:
@@ -154,9 +163,13 @@ def _look(stand: Stand, wait_s: float, target: float, now: float) -> float:
 def _rate(entry: Entry) -> float:
     """Return the seconds of work that a script's hosts do in a second; 0: no host."""
     rate = 0.0
+    est = entry.est
     for host in entry.hosts:
         if host.ready:
-            rate += host.share
+            share = host.share
+            if est > 0:
+                share = max(share, est / (est + host.others_s))
+            rate += share
     return rate
 
 

@@ -135,8 +135,10 @@ class Host:
         self.patient: dict[bytes, Entry] = {}  # the same, to which it is only lent
         self.stand: Stand = Stand()  # of all that waits here
         self.share: float = 1.0  # seconds that its runs took, in a second of waiting
+        self.others_s: float = 0.0  # that passed with each of them besides
         self.measured_from: float = 0.0  # 0: nothing waited since, it is not measured
         self.measured_s: float = 0.0  # what runs took since then
+        self.measured_runs: int = 0  # how many these were
 
 
 class Use:

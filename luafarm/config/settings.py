@@ -83,7 +83,7 @@ class Front:
     queue: int = setting(2048, "Requests that wait in each front; more are answered 503 with Retry-After.", least=1)
     queue_per_script: int = setting(1024, "Requests of one script that wait; more are answered 503 with Retry-After.", least=1)
     queue_target: float = setting(0.25, "Longest wait for a VM host, or as long as three requests of the script take one if that is more: once a queue was longer for half of that time, requests that would wait longer are answered 503 with Retry-After at once. A burst may wait five times as long.", unit="s", least=0.001)
-    queue_timeout: float = setting(10.0, "A request that could not be started within this is answered 503 with Retry-After.", unit="s", least=0.01)
+    queue_timeout: float = setting(10.0, "A request that no VM host could be found for within this is answered 503 with Retry-After. Fronts do not see each other: what was sent to a VM host may yet wait there for the one run that each other front has sent as well.", unit="s", least=0.01)
     ping_path: str = setting("", "SCRIPT_NAME that the front answers itself with `pong`; empty: none.")
     status_path: str = setting("", "SCRIPT_NAME that the front answers itself with its status; empty: none.")
     show_errors: bool = setting(True, "Error pages tell the script's error, those of the HTTP listener with source and traceback; off: pages without details, for sites that visitors see.")
@@ -193,7 +193,7 @@ class Compat:
 class Roles:
     """[roles]"""
 
-    watchdog: float = setting(3.0, "A broker, supervisor or front whose loop has stood still for this long is killed by its parent and started again; 0: never. Under systemd, `WatchdogSec=` does the same for the parent.", unit="s", most=3600)
+    watchdog: float = setting(3.0, "A broker, supervisor or front whose loop has stood still for this long is killed by its parent and started again, at least 2 s; 0: never. Under systemd, `WatchdogSec=` does the same for the parent.", unit="s", most=3600)
 
 
 @dataclass(frozen=True, slots=True)

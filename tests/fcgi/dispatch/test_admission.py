@@ -385,7 +385,34 @@ def test_retry_after_is_when_the_queue_is_gone_and_spread_to_twice_that() -> Non
             assert isinstance(action, Refuse)
             told.append(action.retry_after_s)
     assert bench.dispatch.queued == 11  # ten seconds of work before the last
-    assert set(told) == set(range(11, 23))
+    # the last of them is given up after the ten seconds of queue_timeout
+    assert set(told) == set(range(10, 21))
+
+
+def test_what_delays_quick_runs_is_not_held_against_slow_ones() -> None:
+    bench = busy(A)
+    now = START
+    for _ in range(50):  # another front's runs between: each takes ten times as long
+        bench.ask(now)
+        bench.ask(now)
+        now += 10 * WORK_S
+        bench.end(A, now)
+    while bench.dispatch.queued:
+        now += 10 * WORK_S
+        bench.end(A, now)
+    bench.end(A, now)
+    [sent] = bench.ask(now, TWO)
+    assert isinstance(sent, Send)
+    bench.end(A, now + 2.0, service_s=2.0)  # nothing waited, so no rate is learnt
+    now += 3.0
+    told: list[int] = []
+    for _ in range(20):
+        for action in bench.ask(now, TWO):
+            if isinstance(action, Refuse):
+                told.append(action.retry_after_s)
+    assert bench.dispatch.queued * 2.0 == pytest.approx(10.0, abs=2.0)
+    assert min(told) == pytest.approx(10.0, abs=2.0)
+    assert max(told) <= 20
 
 
 def test_retry_after_is_at_least_a_second() -> None:
