@@ -160,7 +160,8 @@ class Answers:
         error: ScriptError | None = None,
         log: bytes = b"",
     ) -> None:
-        self._gauges.errors += 1
+        if refusal is not Refusal.OVERLOADED:  # dispatch counts those
+            self._gauges.errors += 1
         exchange = _exchange(pending)
         stderr = self._script_log.lines(pending, log)
         if error is not None:

@@ -15,7 +15,8 @@ class Gauges:
         self.accepted = 0  # connections
         self.connections = 0  # of these, those that are open
         self.requests = 0
-        self.errors = 0  # of the requests, those answered with an error page
+        self.errors = 0  # of the requests, those answered with an error page, except
+        # for those that were refused as too many waited
         self.is_retiring = False  # others take what comes; this one finishes
 
     def rows(self) -> tuple[tuple[str, int], ...]:

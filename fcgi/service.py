@@ -21,6 +21,7 @@ from fcgi.cgi.refusal import Refusal
 from fcgi.dispatch.actions import Action, CancelRun, Refuse, Send
 from fcgi.dispatch.machine import Dispatch
 from fcgi.dispatch.tables import Pending
+from fcgi.episode import Episode
 from fcgi.exchange import Exchange
 from fcgi.gauges import Gauges
 from fcgi.hosts.broker import Broker
@@ -56,7 +57,6 @@ logger = logging.getLogger("luafarm.front")
 
 TICK_S: Final = 0.1
 REPORT_S: Final = 1.0  # a report with nothing to say, as a sign of life
-CALM_S: Final = 60.0  # without overload: then it is worth a line again
 _ID_BLOCK: Final = struct.Struct("=512Q")
 
 
@@ -92,8 +92,8 @@ class Service:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
         self._last_report = 0.0
-        self._overloaded = 0  # requests, of which the log was told
-        self._overloaded_at = -CALM_S
+        self._overload = Episode()
+        self._outage = Episode()
         self._gaps = Gaps(TICK_S)
         self.knows_farm = False  # a broker has told everything
         self._broker = Broker(self._context, broker, self._news)
@@ -212,7 +212,7 @@ class Service:
             self._hosts.woke(now)
         self._act(self._dispatch.tick(now))
         self._answers.tick(now)
-        self._tell_of_overload(now)
+        self._tell_of_refused(now)
         self._hosts.tick(now)
         self._broker.tick(now)
         self._report(now)
@@ -224,18 +224,18 @@ class Service:
             self._last_report = now
             self._broker.say(Report(uses, self.gauges.rows(), stops, is_last))
 
-    def _tell_of_overload(self, now: float) -> None:
+    def _tell_of_refused(self, now: float) -> None:
         """Say once that requests are refused, until there was none for a while."""
-        overloaded = self._dispatch.overloaded
-        if overloaded == self._overloaded:
-            return
-        if now - self._overloaded_at > CALM_S:
+        if self._overload.begins(self._dispatch.overloaded, now):
             logger.warning(
                 "requests are refused as more come than can be served within [front] "
                 "queue_target, or queue_timeout; luafarm status counts them: overloaded"
             )
-        self._overloaded = overloaded
-        self._overloaded_at = now
+        if self._outage.begins(self._dispatch.unserved, now):
+            logger.error(
+                "requests are refused as there is no VM host for them; luafarm status "
+                "tells of hosts and scripts"
+            )
 
     # ---- the broker ----------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from typing import Final
 from fcgi.cgi.refusal import Refusal
 from fcgi.dispatch.actions import Refuse
 from fcgi.dispatch.backlog import Backlog
+from fcgi.dispatch.hosts import Hosts
 from fcgi.dispatch.tables import Entry, Host, Pending, Stand
 
 USUAL: Final = 3.0
@@ -59,13 +60,17 @@ _GOLDEN: Final = 0.618_033_988_749_895
 class Admission:
     """Decides what may wait, and counts what may not."""
 
-    def __init__(self, backlog: Backlog, target_s: float, timeout_s: float) -> None:
+    def __init__(
+        self, backlog: Backlog, hosts: Hosts, target_s: float, timeout_s: float
+    ) -> None:
         """timeout_s: `queue_timeout`, after which nobody waits any more."""
         self._backlog = backlog
+        self._hosts = hosts
         self._target_s = target_s
         self._timeout_s = timeout_s
         self._spread = 0.0  # of the last Retry-After, in [0, 1)
         self.refused: int = 0  # requests, because too many waited
+        self.unserved: int = 0  # the same, because there was no host for them
 
     def admits(self, entry: Entry, now: float) -> bool:
         """Say whether a request may wait that just came and cannot start."""
@@ -93,9 +98,22 @@ class Admission:
         return False
 
     def refuse(self, pending: Pending, entry: Entry) -> Refuse:
-        """Return the refusal of a request that waited too long, or would."""
-        self.refused += 1
+        """Return the refusal of a request that waited too long, or would.
+
+        Where no host is ready, that many wait is what comes of the outage.
+        """
+        return self._refusal(pending, entry, is_outage=not self._hosts.has_ready())
+
+    def give_up(self, pending: Pending, entry: Entry) -> Refuse:
+        """Return the refusal of a request that waited in vain."""
+        return self._refusal(pending, entry, is_outage=not _rate(entry))
+
+    def _refusal(self, pending: Pending, entry: Entry, *, is_outage: bool) -> Refuse:
         retry_after_s = self._retry_after(self.expected(entry))
+        if is_outage:
+            self.unserved += 1
+            return Refuse(pending, Refusal.UNAVAILABLE, retry_after_s)
+        self.refused += 1
         return Refuse(pending, Refusal.OVERLOADED, retry_after_s)
 
     def expected(self, entry: Entry) -> float:

@@ -62,6 +62,10 @@ class Hosts:
         """Return whether every host has said Welcome."""
         return all(host.ready for host in self._hosts.values())
 
+    def has_ready(self) -> bool:
+        """Return whether any host can be sent something."""
+        return any(host.ready for host in self._hosts.values())
+
     def idle(self) -> tuple[HostId, ...]:
         """Return hosts that have nothing to do."""
         idle = [h.name for h in self._hosts.values() if h.ready and not h.runs]

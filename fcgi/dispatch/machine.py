@@ -67,7 +67,9 @@ class Dispatch:
         self._catalogue = Catalogue(remembered)
         self._hosts = Hosts()
         self._alarms = Alarms()
-        self._admission = Admission(self._backlog, queue_target_s, queue_timeout_s)
+        self._admission = Admission(
+            self._backlog, self._hosts, queue_target_s, queue_timeout_s
+        )
         self._binding = Binding(
             ids,
             self._backlog,
@@ -290,7 +292,7 @@ class Dispatch:
         for entry in self._backlog.entries():
             while entry.queue and entry.queue[0].arrival + self._queue_timeout_s <= now:
                 late = self._binding.pop(entry)
-                actions.append(self._admission.refuse(late, entry))
+                actions.append(self._admission.give_up(late, entry))
             if entry.queue and not entry.hosts and now - entry.asked >= ASK_AGAIN_S:
                 entry.asked = -1.0
                 actions += self._binding.ask(entry, now)
@@ -340,6 +342,11 @@ class Dispatch:
     def overloaded(self) -> int:
         """Requests that were refused because too many waited."""
         return self._admission.refused
+
+    @property
+    def unserved(self) -> int:
+        """Requests that were refused because there was no VM host for them."""
+        return self._admission.unserved
 
     @property
     def running(self) -> int:

@@ -70,9 +70,9 @@ def _farm(document: Row) -> str:
 
 
 def _fronts(document: Row, width: int) -> str:
-    titles = ["front", "pid", "requests", "errors", "queued", "running"]
+    titles = ["front", "pid", "requests", "errors", "overloaded", "queued", "running"]
     return tables.render(
-        [*titles, "connections", "heard"],
+        [*titles, "open", "heard"],
         [
             [
                 _cell(front, "name"),

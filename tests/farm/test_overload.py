@@ -48,5 +48,7 @@ def test_a_crowd_is_served_or_refused_each_once_and_nobody_else_is() -> None:
             lambda: farm.status()["fronts"][0]["overloaded"] == len(refused),
             "the refused are counted",
         )
+        [front] = farm.status()["fronts"]
+        assert front["errors"] == 0
         assert ask(farm.socket, spins).status == 200
         assert farm.log().count("requests are refused") == 1

@@ -293,6 +293,25 @@ def test_nothing_is_refused_while_hosts_are_away() -> None:
     assert not any(refused(bench.ask(START + n)) for n in range(9) for _ in range(99))
 
 
+def test_what_waited_in_vain_for_a_host_is_no_overload() -> None:
+    bench = Bench()
+    bench.ask(START)
+    [gone] = bench.dispatch.tick(START + 10.0)[-1:]
+    assert isinstance(gone, Refuse)
+    assert gone.refusal is Refusal.UNAVAILABLE
+    assert gone.retry_after_s >= 1
+    assert (bench.dispatch.overloaded, bench.dispatch.unserved) == (0, 1)
+
+
+def test_a_queue_that_is_full_while_no_host_is_there_is_no_overload() -> None:
+    bench = Bench(queue=1)
+    bench.ask(START)
+    [full] = bench.ask(START)
+    assert isinstance(full, Refuse)
+    assert full.refusal is Refusal.UNAVAILABLE
+    assert (bench.dispatch.overloaded, bench.dispatch.unserved) == (0, 1)
+
+
 def test_what_is_begun_anew_is_not_refused() -> None:
     bench = busy(A, B)
     now = over(bench)
@@ -405,11 +424,8 @@ def test_what_delays_quick_runs_is_not_held_against_slow_ones() -> None:
     assert isinstance(sent, Send)
     bench.end(A, now + 2.0, service_s=2.0)  # nothing waited, so no rate is learnt
     now += 3.0
-    told: list[int] = []
-    for _ in range(20):
-        for action in bench.ask(now, TWO):
-            if isinstance(action, Refuse):
-                told.append(action.retry_after_s)
+    actions = [action for _ in range(20) for action in bench.ask(now, TWO)]
+    told = [a.retry_after_s for a in actions if isinstance(a, Refuse)]
     assert bench.dispatch.queued * 2.0 == pytest.approx(10.0, abs=2.0)
     assert min(told) == pytest.approx(10.0, abs=2.0)
     assert max(told) <= 20

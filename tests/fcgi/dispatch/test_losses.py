@@ -226,7 +226,7 @@ def test_a_front_that_was_stopped_gives_up_nothing_for_that_time() -> None:
     over = 30.1 + OVERDUE_S
     late = [a for a in shown(dispatch.tick(601.0 + over)) if isinstance(a, tuple)]
     assert ("answer", Refusal.TIMEOUT, pending) in late
-    assert ("answer", Refusal.OVERLOADED, waits) in late
+    assert ("answer", Refusal.UNAVAILABLE, waits) in late
 
 
 @pytest.mark.parametrize("sent", [0, 1])

@@ -327,7 +327,7 @@ def test_what_waits_too_long_is_refused_and_the_broker_is_asked_again() -> None:
     assert shown(dispatch.arrive(pending, 0.0)) == [Miss(ONE, (A,))]
     assert dispatch.tick(ASK_AGAIN_S / 2) == []
     assert shown(dispatch.tick(ASK_AGAIN_S)) == [Miss(ONE, (A,))]
-    assert shown(dispatch.tick(10.0)) == [("answer", Refusal.OVERLOADED, pending)]
+    assert shown(dispatch.tick(10.0)) == [("answer", Refusal.UNAVAILABLE, pending)]
     dispatch.check()
 
 
