@@ -254,6 +254,7 @@ class Broker:
             host = self.farm.roster.hosts.get(row.host)
             if host is not None and host.up.machine == event.machine:
                 host.rss_kib = row.rss_kib
+                host.silent_s = row.silent_ms / 1000
                 record = self.farm.records.get(Script(row.running))
                 is_given = record is not None and host.has(record)
                 given = record if is_given else None

@@ -9,6 +9,8 @@ import time
 from broker.machine import Broker
 from broker.tables import KEPT, QUICK, SLOW, Generation, Host, Record
 from luafarm.names import TERM_SHIFT
+from luafarm.version import VERSION
+from luafarm.wire.messages import Hello
 
 _MOST_SCRIPTS = 10_000
 _MOST_EVICTIONS = 50
@@ -16,9 +18,9 @@ _LANES = {QUICK: "quick", SLOW: "slow", KEPT: "kept"}
 
 
 def status(
-    broker: Broker, names: dict[bytes, str], files: dict[str, object], now: float
+    broker: Broker, hellos: dict[bytes, Hello], files: dict[str, object], now: float
 ) -> bytes:
-    """Return the status; names: of fronts; files: what the watcher says of itself."""
+    """Return the status. hellos: of who calls; files: what the watcher tells."""
     farm = broker.farm
     records = sorted(
         (
@@ -29,6 +31,7 @@ def status(
         key=lambda r: -r.heat.now(farm.fading.at(now)),
     )
     document: dict[str, object] = {
+        "version": VERSION,
         "term": farm.epochs.term,
         "open": farm.bulletin.is_open,
         "states": farm.taken,
@@ -67,9 +70,11 @@ def status(
         ],
         "files": files,
         "machines": _machines(broker, now),
+        "supervisors": _supervisors(broker, hellos, now),
         "fronts": [
             {
-                "name": names.get(peer, ""),
+                "name": hellos[peer].name if peer in hellos else "",
+                "version": hellos[peer].version if peer in hellos else "",
                 "silent_s": round(now - front.heard_at, 3),
                 **front.gauges,
             }
@@ -88,6 +93,21 @@ def _machines(broker: Broker, now: float) -> dict[str, float]:
         silent_s = round(now - at, 3)
         found[machine] = min(silent_s, found.get(machine, silent_s))
     return found
+
+
+def _supervisors(
+    broker: Broker, hellos: dict[bytes, Hello], now: float
+) -> list[dict[str, object]]:
+    """Return the supervisors; while they are replaced a machine has several."""
+    versions = {(one.machine, one.incarnation): one.version for one in hellos.values()}
+    return [
+        {
+            "machine": keeper[0],
+            "version": versions.get(keeper, ""),
+            "silent_s": round(now - at, 3),
+        }
+        for keeper, at in broker.census.supervisors.items()
+    ]
 
 
 def _clock(left_s: float) -> str:
@@ -110,6 +130,7 @@ def _host(host: Host, now: float) -> dict[str, object]:
         "requests": host.requests,
         "rss_kib": host.rss_kib,
         "running": os.fsdecode(host.running),
+        "silent_s": host.silent_s,
         "age_s": round(now - host.joined_at, 1),
         "layers": list(host.up.layers),
         "missing": list(host.up.missing),

@@ -202,6 +202,8 @@ class Host:
         self.rss_kib = 0
         self.first_rss_kib = 0  # as it was reported first
         self.running = b""
+        #: as its supervisor has reported: idle, without a sign of life
+        self.silent_s = 0.0
 
     def has(self, record: "Record") -> bool:
         """Say whether it holds, loads or still has to close a state of this script.

@@ -59,7 +59,7 @@ MAX_CALLERS: Final = 3000
 """With one key: its owner must not keep all others out."""
 
 _MAX_REASON: Final = 200
-_MAX_NAME: Final = 255  # characters of what a peer calls itself and its machine
+_MAX_NAME: Final = 255  # characters of what a peer calls itself, its machine, version
 
 _ROLES: Final = frozenset({Role.FRONT, Role.SUPERVISOR, Role.COMMAND})
 
@@ -103,10 +103,10 @@ class Callers:
         self._with_key: Counter[str] = Counter()
         self._supervisors = Supervisors(MACHINE_SILENCE_S)
         self._gaps = Gaps(TICK_S)
-        self.commands = Commands(router, broker, library, tell, work, self._names)
+        self.commands = Commands(router, broker, library, tell, work, self._hellos)
 
-    def _names(self) -> dict[bytes, str]:
-        return {peer: caller.hello.name for peer, caller in self._callers.items()}
+    def _hellos(self) -> dict[bytes, Hello]:
+        return {peer: caller.hello for peer, caller in self._callers.items()}
 
     # -- to them ---------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class Callers:
         """Return why somebody may not be what it says it is; empty: it may."""
         if hello.role not in _ROLES:
             return f"a {WORDS[hello.role]} does not call the broker"
-        longest = max(len(hello.name), len(hello.machine))
+        longest = max(map(len, (hello.name, hello.machine, hello.version)))
         if longest > _MAX_NAME:
             return f"a name of {longest} characters; the limit is {_MAX_NAME}"
         if self._badges is not None:

@@ -14,6 +14,7 @@ from broker.resolve import shown
 from broker.status import status
 from luafarm.errors import ProtocolError
 from luafarm.wire.messages import (
+    Hello,
     Message,
     Reload,
     Reloaded,
@@ -34,15 +35,15 @@ class Commands:
         library: Library,
         tell: Callable[[ev.Event], None],
         work: Callable[[], None],
-        names: Callable[[], dict[bytes, str]],
+        hellos: Callable[[], dict[bytes, Hello]],
     ) -> None:
-        """names: of all peers of the router."""
+        """hellos: of all peers of the router."""
         self._router = router
         self._broker = broker
         self._library = library
         self._tell = tell
         self._work = work
-        self._names = names
+        self._hellos = hellos
         #: who waits until a reload has come everywhere
         self._tickets: dict[bytes, bytes] = {}
         self._next_ticket = 0
@@ -55,7 +56,7 @@ class Commands:
             case StatusWanted():
                 self._work()
                 files = self._library.status()
-                text = status(self._broker, self._names(), files, time.monotonic())
+                text = status(self._broker, self._hellos(), files, time.monotonic())
                 zmqlink.send(self._router, peer, StatusIs(text))
             case Reload(path, is_waiting):
                 self._reload(peer, path, is_waiting=is_waiting)

@@ -15,6 +15,7 @@ from luafarm import incarnations
 from luafarm.keys import curve
 from luafarm.names import Machine
 from luafarm.process.complaints import Complaints
+from luafarm.version import VERSION
 from luafarm.wire import codec
 from luafarm.wire.codec import MAX_FRAME
 from luafarm.wire.messages import PROTOCOL, Hello, Role
@@ -34,7 +35,7 @@ class Context:
     ) -> None:
         self.loop = loop
         self.keys = keys
-        self._hello = Hello(PROTOCOL, Role.FRONT, name, machine)
+        self._hello = Hello(PROTOCOL, Role.FRONT, name, machine, version=VERSION)
         #: what we say first to brokers and supervisors
         self.hello = codec.encode(self._hello)
         self._complaints = Complaints()

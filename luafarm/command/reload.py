@@ -15,6 +15,7 @@ from luafarm.command import inheritance
 from luafarm.command.inheritance import Inheritance
 from luafarm.command.trial import Trial
 from luafarm.process.pulse import Pulse
+from luafarm.version import VERSION
 
 logger = logging.getLogger("luafarm.up")
 
@@ -90,7 +91,7 @@ class Reload:
             logger.error("%s; mend it, and HUP again", text)
             self._status = f"{_SERVING}; {text}"
         elif self.is_renewal:
-            logger.info("HUP: every role has been replaced")
+            logger.info("HUP: every role has been replaced by luafarm %s", VERSION)
         self.is_renewal = self._is_told = False
         self._pulse.serves(self._status)
         self._status = _SERVING

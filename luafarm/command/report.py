@@ -19,6 +19,10 @@ Row = Mapping[str, object]
 _UNKNOWN: Final = "-"
 _EVICTIONS: Final = 5  # that people are shown
 _POLLED: Final = 5
+_QUIET_S: Final = 2.0
+"""Supervisors and idle VM hosts are heard each second."""
+
+_UNTOLD: Final = "of a version that is not told"
 _LANES: Final = {"slow": " (slow lane)", "kept": " (kept)"}
 
 
@@ -49,9 +53,11 @@ def _farm(document: Row) -> str:
         f"{len(_rows(document, 'quarantined'))} quarantined, "
         f"{len(_rows(document, 'restrained'))} restrained"
     ]
+    lines += _versions(document)
     machines = document.get("machines")
     if isinstance(machines, dict):
-        lines.append("machines " + (", ".join(sorted(machines)) or "none"))
+        found = [f"{name}{_silence(document, name)}" for name in sorted(machines)]
+        lines.append("machines " + (", ".join(found) or "none"))
     files = document.get("files")
     if isinstance(files, dict):
         polled = _rows(cast("Row", files), "polling")
@@ -67,6 +73,46 @@ def _farm(document: Row) -> str:
             for one in polled[:_POLLED]
         ]
     return "\n".join(lines) + "\n"
+
+
+def _versions(document: Row) -> list[str]:
+    """Return which luafarm runs here, and where there are several, which where."""
+    if "version" not in document:
+        return []
+    roles: dict[str, list[str]] = {}
+
+    def note(row: Row, role: str) -> None:
+        version = _cell(row, "version")
+        whose = roles.setdefault(_UNTOLD if version in {"", _UNKNOWN} else version, [])
+        if role not in whose:
+            whose.append(role)
+
+    note(document, "broker")
+    for one in _rows(document, "supervisors"):
+        note(one, f"VM hosts of {_cell(one, 'machine')}")
+    for front in _rows(document, "fronts"):
+        note(front, _cell(front, "name"))
+    if len(roles) == 1:
+        return [f"luafarm  {version}" for version in roles]
+    return [f"luafarm  {version}: {', '.join(roles[version])}" for version in roles]
+
+
+def _silence(document: Row, machine: str) -> str:
+    """Return since when a supervisor of a machine has not been heard, if it is long."""
+    silences = [
+        _quiet_s(one)
+        for one in _rows(document, "supervisors")
+        if one.get("machine") == machine
+    ]
+    longest = max(silences, default=0.0)
+    return f" (its supervisor was heard {longest:.1f} s ago)" if longest else ""
+
+
+def _quiet_s(row: Row) -> float:
+    """Return for how long somebody has been silent; 0: not long, or it is not told."""
+    silent_s = row.get("silent_s")
+    is_long = isinstance(silent_s, int | float) and silent_s > _QUIET_S
+    return float(cast("float", silent_s)) if is_long else 0.0
 
 
 def _fronts(document: Row, width: int) -> str:
@@ -111,6 +157,7 @@ def _hosts(document: Row, width: int) -> str:
             for host in hosts
         ],
         width,
+        [_seat(host, is_alone=len(machines) == 1) for host in hosts],
     )
     return table + _sandbox(hosts, width)
 
@@ -120,6 +167,12 @@ def _name(host: Row) -> str:
     return _cell(host, "host").removeprefix(f"{_cell(host, 'machine')}-")
 
 
+def _seat(host: Row, *, is_alone: bool) -> str:
+    """Return a host's id without its random end, and alone without its machine."""
+    name = _name(host) if is_alone else _cell(host, "host")
+    return name.rpartition("-")[0] or name
+
+
 def _host_is(host: Row) -> str:
     if host.get("retiring"):
         return "retiring"
@@ -127,7 +180,10 @@ def _host_is(host: Row) -> str:
         return "starting"
     lane = _LANES.get(str(host.get("lane")), "")
     running = _plain(str(host.get("running") or ""))
-    return (f"running {running.rpartition('/')[2]}" if running else "idle") + lane
+    if running:
+        return f"running {running.rpartition('/')[2]}{lane}"
+    quiet_s = _quiet_s(host)
+    return f"idle{lane}" + (f", heard {quiet_s:.1f} s ago" if quiet_s else "")
 
 
 def _sandbox(hosts: Sequence[Row], width: int) -> str:

@@ -8,15 +8,22 @@ _ELLIPSIS: Final = "…"
 
 
 def render(
-    titles: Sequence[str], rows: Sequence[Sequence[str]], width: int = 100
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int = 100,
+    shorter: Sequence[str] = (),
 ) -> str:
     """Return the table; the first column is cut so that a row fits into `width`.
 
-    Columns whose cells all begin with a digit are aligned to the right.
+    shorter: its cells in fewer words, which are tried before they are cut. Columns
+    whose cells all begin with a digit are aligned to the right.
     """
     columns = list(zip(titles, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     others = sum(widths[1:]) + len(_GAP) * (len(widths) - 1)
+    if shorter and widths[0] + others > width:
+        rows = [[cell, *row[1:]] for cell, row in zip(shorter, rows, strict=True)]
+        widths[0] = max(map(len, [titles[0], *shorter]))
     widths[0] = max(min(widths[0], width - others), len(titles[0]), 8)
     rights = [_is_numeric(column[1:]) for column in columns]
     lines = [

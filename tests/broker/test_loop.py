@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bench.simulate.traces import Recorded
 from broker.library.sources import digest_of
@@ -16,6 +17,7 @@ from broker.peers.peer import NEEDS
 from luafarm.config.settings import Broker, PoolSettings
 from luafarm.ends import Budget, Closing, Death
 from luafarm.names import Epoch, Machine, RequestId, Script
+from luafarm.version import VERSION
 from luafarm.wire import loglines
 from luafarm.wire.messages import (
     PROTOCOL,
@@ -491,12 +493,29 @@ def test_a_new_broker_adopts_what_the_hosts_hold(tmp_path: Path) -> None:
 def test_machine_reports_reach_the_status(bench: Bench) -> None:
     host = bench.host()
     supervisor = bench.supervisor(host)
-    row = HostRow(host.up.host, 77, 20_000, b"/x.lua")
+    row = HostRow(host.up.host, 77, 20_000, b"/x.lua", 2500)
     supervisor.say(MachineReport((row,)))
     status = bench.wait_for(lambda status: status["hosts"][0]["requests"] == 77)
     shown = status["hosts"][0]
     assert (shown["requests"], shown["rss_kib"]) == (77, 20_000)
     assert shown["running"] == ""  # it was never given that script
+    assert shown["silent_s"] == 2.5
+
+
+def test_the_status_says_which_version_everybody_is_of(bench: Bench) -> None:
+    supervisor = bench.dealer(Role.SUPERVISOR)
+    supervisor.hello = replace(supervisor.hello, incarnation=7, version="9.1")
+    supervisor.greet()
+    supervisor.say(bench.host().up)
+    front = bench.dealer(Role.FRONT)
+    front.hello = replace(front.hello, version="9.2")
+    front.greet()
+    status = bench.wait_for(lambda status: status["fronts"] and status["supervisors"])
+    assert status["version"] == VERSION
+    assert [one["version"] for one in status["fronts"]] == ["9.2"]
+    [one] = status["supervisors"]
+    assert (one["machine"], one["version"]) == ("m", "9.1")
+    assert one["silent_s"] < 60
 
 
 def test_a_front_that_went_away_is_told_nothing_more(bench: Bench) -> None:

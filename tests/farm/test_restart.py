@@ -16,6 +16,7 @@ import pytest
 
 import fcgi
 from bench import daemon
+from luafarm.version import VERSION
 from tests.farm.client import TIMEOUT_S, ask, connected
 from tests.farm.farms import LUAFARM, Farm, directory, hosts_of, kill, until, up
 from tests.farm.loads import FRESH, SLOW, behind_nginx, loading
@@ -424,7 +425,11 @@ def test_a_supervisor_that_does_not_come_to_serve_leaves_the_old_one_where_it_is
             assert pids(farm)[title] == old[title]
         assert ask(farm.socket, script).status == 200
         hup(farm)
-        until(lambda: "HUP: every role has been replaced" in farm.log(), "it is done")
+        last = f"HUP: every role has been replaced by luafarm {VERSION}"
+        until(lambda: last in farm.log(), "it is done")
+        status = farm.status()
+        rows = [status, *status["fronts"], *status["supervisors"]]
+        assert {row["version"] for row in rows} == {VERSION}
 
 
 AS_IT_WAS = """

@@ -12,6 +12,7 @@ from luafarm.keys import curve
 from luafarm.keys.handshakes import Change, Handshakes
 from luafarm.names import Machine
 from luafarm.process.complaints import Complaints
+from luafarm.version import VERSION
 from luafarm.wire import codec
 from luafarm.wire.messages import PROTOCOL, Hello, Message, Refused, Role, Welcome
 from vmhost.supervisor.turn import Turn
@@ -45,7 +46,13 @@ class BrokerLink:
         turn: Turn,
     ) -> None:
         self._hello = Hello(
-            PROTOCOL, Role.SUPERVISOR, machine, machine, turn.incarnation, turn.beside
+            PROTOCOL,
+            Role.SUPERVISOR,
+            machine,
+            machine,
+            turn.incarnation,
+            turn.beside,
+            VERSION,
         )
         self._is_welcome = False
         self._hello_due = 0.0

@@ -102,15 +102,19 @@ class Child:
             return said
         return dataclasses.replace(said, is_stopped=_is_stopped(self.pid))
 
-    def row(self) -> HostRow:
-        """Return its line in the heartbeat."""
+    def row(self, now_ns: int) -> HostRow:
+        """Return its line in the heartbeat. now_ns: monotonic, as hosts count."""
         reading = self.scoreboard.read()
         task = reading.task
+        silent_ms = 0
+        if task is None and reading.beat_ns:  # whatever it says, no sooner than ever
+            silent_ms = max(now_ns - reading.beat_ns, 0) // 1_000_000
         return HostRow(
             host=self.host,
             requests=min(reading.requests, _LARGEST),
             rss_kib=_resident_kib(self.pid),
             running=b"" if task is None else task.script,
+            silent_ms=silent_ms,
         )
 
     def close(self) -> None:

@@ -313,7 +313,8 @@ class _Loop:
         if not self._broker.is_welcome:
             return
         machine = self._machine
-        rows = [self._processes.child(host).row() for host in machine.serving()]
+        now_ns = time.monotonic_ns()
+        rows = [self._processes.child(host).row(now_ns) for host in machine.serving()]
         report = MachineReport(tuple(rows), machine.seats(), machine.is_leaving)
         self._broker.send(report)
 

@@ -29,6 +29,7 @@ class Hello(Packed, frozen=True, tag=1):
     incarnation: int = 0  # a random number: who it is, over several connections
     #: of a supervisor: the incarnations beside which its parent has started it
     beside: tuple[int, ...] = ()
+    version: str = ""  # of its luafarm, for `luafarm status`; empty: it does not say
 
 
 class AnyHello(Packed, frozen=True, forbid_unknown_fields=False, tag=1):

@@ -48,6 +48,7 @@ class HostRow(Packed, frozen=True):
     requests: int
     rss_kib: int
     running: bytes  # script, empty when idle
+    silent_ms: int = 0  # while it was idle: since it has said that its loop turns
 
 
 class MachineReport(Packed, frozen=True, tag=28):

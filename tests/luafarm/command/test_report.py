@@ -190,6 +190,84 @@ def test_a_status_of_another_version_still_shows() -> None:
     assert "of - states" in report.render(b"{}", Parts.ALL)
 
 
+def told(**more: object) -> str:
+    return report.render(json.dumps(more).encode(), Parts.ALL)
+
+
+def test_the_version_that_runs_is_told() -> None:
+    supervisors = [{"machine": "m", "version": "1.2.3", "silent_s": 0.1}]
+    fronts = [{"name": "m-front-0", "version": "1.2.3"}]
+    text = told(version="1.2.3", supervisors=supervisors, fronts=fronts)
+    assert "luafarm  1.2.3\n" in text
+
+
+def test_roles_of_another_version_are_named() -> None:
+    supervisors = [
+        {"machine": "m", "version": "1.2.3", "silent_s": 0.1},
+        {"machine": "n", "version": "1.2.4", "silent_s": 0.1},
+    ]
+    fronts = [{"name": "m-front-0", "version": ""}]
+    text = told(version="1.2.4", supervisors=supervisors, fronts=fronts)
+    assert "luafarm  1.2.4: broker, VM hosts of n\n" in text
+    assert "luafarm  1.2.3: VM hosts of m\n" in text
+    assert "luafarm  of a version that is not told: m-front-0\n" in text
+
+
+def test_a_supervisor_that_is_silent_is_told_with_its_machine() -> None:
+    supervisors = [
+        {"machine": "m", "silent_s": 0.9},
+        {"machine": "n", "silent_s": 2.64},
+    ]
+    text = told(machines={"m": 0.9, "n": 2.64}, supervisors=supervisors)
+    assert "machines m, n (its supervisor was heard 2.6 s ago)\n" in text
+
+
+def test_an_idle_vm_host_that_is_silent_says_since_when() -> None:
+    hosts = [
+        {"host": "m-a-1-00", "machine": "m", "ready": True, "silent_s": 0.6},
+        {
+            "host": "m-a-2-00",
+            "machine": "m",
+            "ready": True,
+            "lane": "kept",
+            "silent_s": 3.5,
+        },
+    ]
+    lines = told(hosts=hosts).splitlines()
+    assert any(line.endswith("idle") for line in lines)
+    assert any(line.endswith("idle (kept), heard 3.5 s ago") for line in lines)
+
+
+def test_hosts_keep_pool_and_number_where_there_is_little_room() -> None:
+    host = {
+        "host": "web1-main-1-db8e59a7",
+        "machine": "web1",
+        "pid": 4_000_000,
+        "uid": 61184,
+        "states": 120,
+        "requests": 123_456_789,
+        "rss_kib": 204_800,
+        "ready": True,
+        "running": "/srv/a-rather-long-name.lua",
+    }
+    document = json.dumps({"hosts": [host]}).encode()
+    [_, row, *_] = report.render(document, Parts.HOSTS, 80).splitlines()
+    assert row.startswith("main-1  ")
+    [_, row, *_] = report.render(document, Parts.HOSTS, 120).splitlines()
+    assert row.startswith("main-1-db8e59a7  ")
+
+
+def test_the_refused_of_an_overload_are_no_errors() -> None:
+    fronts = [{"name": "f", "requests": 90, "errors": 1, "overloaded": 23}]
+    titles, row = [
+        line.split()
+        for line in told(fronts=fronts).splitlines()
+        if line.startswith("f") and not line.startswith("farm")
+    ]
+    assert dict(zip(titles, row, strict=False))["overloaded"] == "23"
+    assert dict(zip(titles, row, strict=False))["errors"] == "1"
+
+
 def test_a_front_that_finishes_is_marked() -> None:
     fronts = [{"name": "old", "silent_s": 0.1, "retiring": 1}, {"name": "new"}]
     text = report.render(json.dumps({"fronts": fronts}).encode(), Parts.ALL, 80)

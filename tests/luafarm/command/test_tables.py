@@ -21,5 +21,14 @@ def test_the_first_column_gives_way_and_keeps_its_end() -> None:
     assert title.startswith("script ")
 
 
+def test_the_first_column_says_it_in_fewer_words_before_it_is_cut() -> None:
+    rows = [["main-1-db8e59a7", "1"], ["main-2-00c0ffee", "2"]]
+    shorter = ["main-1", "main-2"]
+    wide = tables.render(["host", "n"], rows, 18, shorter)
+    assert "main-1-db8e59a7  1" in wide
+    narrow = tables.render(["host", "n"], rows, 17, shorter)
+    assert narrow == "host      n\nmain-1    1\nmain-2    2\n"
+
+
 def test_a_table_without_rows_is_its_titles() -> None:
     assert tables.render(["host", "pool"], []) == "host      pool\n"

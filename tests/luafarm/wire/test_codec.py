@@ -154,7 +154,7 @@ def test_a_frame_is_what_msgpack_calls_an_array_of_kind_and_fields() -> None:
     """The numbers are the protocol: moving one needs another PROTOCOL."""
     assert msgpack.unpackb(codec.encode(StatusWanted())) == [30]
     hello = Hello(1, Role.FRONT, "n", Machine("m"))
-    assert msgpack.unpackb(codec.encode(hello)) == [1, 1, 1, "n", "m", 0, []]
+    assert msgpack.unpackb(codec.encode(hello)) == [1, 1, 1, "n", "m", 0, [], ""]
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,8 @@ def test_any_bytes_are_a_script_error_or_a_protocol_error(data: bytes) -> None:
         ([1, 1, 1, "n"], "Hello: Expected `array` of at least length 5, got 4"),
         ([27, "h", 1, 5], "HostLost: Expected `array` of at least length 7, got 4"),
         (
-            [1, PROTOCOL, 1, "n", "m", 0, [], 0],
-            "Hello: Expected `array` of at most length 6, got 7",
+            [1, PROTOCOL, 1, "n", "m", 0, [], "", 0],
+            "Hello: Expected `array` of at most length 7, got 8",
         ),
         (
             [27, "h", 1, [], b"", "boredom", ""],

@@ -104,7 +104,7 @@ def test_the_heartbeat_survives_any_counts(host: Host) -> None:
     slot.begin(7, b"/srv/a.lua", 1, 2)
     slot._words[256] = (1 << 64) - 1
     host.child.pid = os.getpid()
-    row = host.child.row()
+    row = host.child.row(0)
     assert row.requests == (1 << 63) - 1
     assert row.running == b"/srv/a.lua"
     assert row.rss_kib > 1000
@@ -112,7 +112,7 @@ def test_the_heartbeat_survives_any_counts(host: Host) -> None:
 
 def test_a_host_that_is_gone_has_no_memory(host: Host) -> None:
     host.child.pid = 1 << 22
-    assert host.child.row().rss_kib == 0
+    assert host.child.row(0).rss_kib == 0
 
 
 def test_a_late_host_is_known_to_be_stopped_and_one_in_time_is_not_asked(
@@ -132,3 +132,14 @@ def test_a_late_host_is_known_to_be_stopped_and_one_in_time_is_not_asked(
             assert not host.child.reading().is_stopped
         finally:
             process.kill()
+
+
+def test_the_heartbeat_says_how_long_an_idle_host_has_been_silent(host: Host) -> None:
+    slot = HostSlot(host.page)
+    assert host.child.row(10**10).silent_ms == 0  # it has not begun to speak
+    slot.beat(4 * 10**9)
+    assert host.child.row(10**10).silent_ms == 6000
+    slot.beat(11 * 10**9)
+    assert host.child.row(10**10).silent_ms == 0
+    slot.begin(7, b"/srv/a.lua", 1, 2)
+    assert host.child.row(10**11).silent_ms == 0  # busy, it need not speak
