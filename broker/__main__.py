@@ -130,7 +130,8 @@ def _refused(endpoint: str) -> Iterator[None]:
     try:
         yield
     except zmq.ZMQError as error:
-        raise SettingsError(f'[broker] endpoint = "{endpoint}": {error}') from None
+        line = f'[broker] endpoint = "{endpoint}": {error}'
+        raise SettingsError(line, "broker.endpoint") from None
 
 
 def _wait(watched: Pulse) -> bool:
@@ -145,7 +146,8 @@ def main() -> None:
     watched, arguments = pulse.take(sys.argv[1:])
     is_beside, is_trial = BESIDE in arguments, children.TRIAL in arguments
     options = {BESIDE, children.TRIAL}
-    settings = configure.for_role([a for a in arguments if a not in options])
+    configuration = configure.for_role([a for a in arguments if a not in options])
+    settings = configuration.settings
     try:
         if is_trial:
             modules.load_all("broker")
@@ -156,7 +158,7 @@ def main() -> None:
         limits.raise_files()
         _serve(settings, watched, is_beside=is_beside)
     except SettingsError as error:
-        configure.refuse(error)
+        configure.refuse(error, configuration)
 
 
 if __name__ == "__main__":

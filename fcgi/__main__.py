@@ -21,7 +21,8 @@ def main() -> int:
     watched, arguments = pulse.take(sys.argv[1:])
     mine, arguments = family.parse(arguments)
     is_trial = children.TRIAL in arguments
-    settings = configure.for_role([a for a in arguments if a != children.TRIAL])
+    configuration = configure.for_role([a for a in arguments if a != children.TRIAL])
+    settings = configuration.settings
     title = mine.title(TITLE)
     try:
         if is_trial:
@@ -32,7 +33,7 @@ def main() -> int:
         logs.setup(settings.log, title, privileges.ids(settings.security))
         return loop.run(settings, mine, watched)
     except SettingsError as error:
-        configure.refuse(error)
+        configure.refuse(error, configuration)
 
 
 if __name__ == "__main__":

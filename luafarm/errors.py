@@ -6,7 +6,15 @@ class ProtocolError(Exception):
 
 
 class SettingsError(Exception):
-    """The configuration is wrong: one clear line, exit code 2."""
+    """The configuration is wrong: one clear line, exit code 2.
+
+    place: the setting that the line begins with, such as "security.keys", where it is
+    not said yet where that came from; else empty.
+    """
+
+    def __init__(self, text: str, place: str = "") -> None:
+        super().__init__(text)
+        self.place = place
 
 
 class NoAnswerError(Exception):

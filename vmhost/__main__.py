@@ -23,7 +23,8 @@ def main() -> int:
     watched, arguments = pulse.take(sys.argv[1:])
     mine, arguments = turn.parse(arguments)
     is_trial = children.TRIAL in arguments
-    settings = configure.for_role([a for a in arguments if a != children.TRIAL])
+    configuration = configure.for_role([a for a in arguments if a != children.TRIAL])
+    settings = configuration.settings
     try:
         if is_trial:
             modules.load_all("vmhost")
@@ -35,7 +36,7 @@ def main() -> int:
         limits.raise_files()
         return loop.run(settings, watched, mine)
     except SettingsError as error:
-        configure.refuse(error)
+        configure.refuse(error, configuration)
 
 
 def _make_states(settings: Settings) -> None:

@@ -11,8 +11,9 @@ from typing import Final
 import zmq
 
 from luafarm.config.settings import Settings
-from luafarm.errors import NoAnswerError, ProtocolError
+from luafarm.errors import NoAnswerError, ProtocolError, SettingsError
 from luafarm.keys import curve, handshakes, monitor
+from luafarm.names import Machine
 from luafarm.process import rundir
 from luafarm.wire import codec
 from luafarm.wire.messages import (
@@ -75,7 +76,7 @@ def _ask(
         machine = rundir.machine(settings)
         pair: curve.KeyPair | None = None
         if curve.is_wanted(settings.security, endpoint):
-            keys = curve.load(Path(settings.security.keys), "command", machine)
+            keys = _keys(Path(settings.security.keys), machine)
             pair = keys.own
             curve.connect(socket, pair, keys.broker)
         monitor = socket.get_monitor_socket(handshakes.EVENTS)
@@ -94,6 +95,15 @@ def _ask(
     finally:
         socket.disable_monitor()
         context.destroy(linger=0)
+
+
+def _keys(directory: Path, machine: Machine) -> curve.Keys:
+    try:
+        return curve.load(directory, "command", machine)
+    except SettingsError as error:
+        key = f"command.secret or command-{machine}.secret"
+        who = f"a machine from which the farm may be asked has {key}"
+        raise SettingsError(f"{error}; {who}", error.place) from None
 
 
 class _Waiting:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import luafarm
+from luafarm.config import configure
 from luafarm.config.configure import Configuration
 from luafarm.config.options import options
 from luafarm.config.settings import Settings
@@ -34,6 +35,15 @@ def check(
     held: what this process listens on already, or the one that tries it; None: no
     farm goes on here.
     """
+    try:
+        _check(configuration, roles, held)
+    except SettingsError as error:
+        raise configure.explained(error, configuration) from None
+
+
+def _check(
+    configuration: Configuration, roles: tuple[str, ...], held: Sequence[Kept] | None
+) -> None:
     settings = configuration.settings
     short = limits.shortage(sum(p.hosts or _HOSTS for p in settings.pool.values()))
     if short:
@@ -151,15 +161,11 @@ def _check_listeners(settings: Settings, held: Sequence[Kept]) -> None:
 def _check_keys(settings: Settings, roles: tuple[str, ...]) -> None:
     security = settings.security
     texts = (settings.broker.endpoint, settings.vmhost.endpoint)
-    if not any(curve.is_wanted(security, text) for text in texts):
-        return
+    is_wanted = any(curve.is_wanted(security, text) for text in texts)
     for role in roles:
-        if role not in _ROLES:
-            continue
-        try:
+        # those of a machine apart may yet meet others by tcp
+        if role in _ROLES and (is_wanted or (security.keys and role != "broker")):
             curve.load(Path(security.keys), role, rundir.machine(settings))
-        except SettingsError as error:
-            raise _MisfitError("security", "keys", str(error)) from None
 
 
 def _check_user(settings: Settings, roles: tuple[str, ...]) -> None:

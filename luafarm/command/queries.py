@@ -11,17 +11,21 @@ from luafarm.command import asking, report
 from luafarm.command.arguments import DONE, FAILED
 from luafarm.config import configure
 from luafarm.config.configure import Configuration
+from luafarm.config.settings import Settings
+from luafarm.errors import SettingsError
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask, and print the answer; return the exit code. Raise NoAnswerError."""
-    if arguments.command == "status":
-        return _status(arguments)
-    return _reload(arguments)
+    ask = _status if arguments.command == "status" else _reload
+    configuration = _configuration(arguments)
+    try:
+        return ask(arguments, configuration.settings)
+    except SettingsError as error:
+        raise configure.explained(error, configuration) from None
 
 
-def _status(arguments: argparse.Namespace) -> int:
-    settings = _configuration(arguments).settings
+def _status(arguments: argparse.Namespace, settings: Settings) -> int:
     text = asking.status(settings, arguments.timeout)
     if arguments.json:
         output.put(text + b"\n")
@@ -34,8 +38,7 @@ def _status(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _reload(arguments: argparse.Namespace) -> int:
-    settings = _configuration(arguments).settings
+def _reload(arguments: argparse.Namespace, settings: Settings) -> int:
     path = os.fsencode(arguments.path.absolute()) if arguments.path else b""
     error = asking.reload(
         settings, path, arguments.timeout, wait=arguments.wait, tell=_tell

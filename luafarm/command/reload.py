@@ -61,7 +61,7 @@ class Reload:
             try:
                 self._trial = Trial(leave())
             except OSError as error:
-                self._refuse(f"it cannot be tried: {error.strerror}")
+                self._refuse(f"it cannot be tried: {error.filename}: {error.strerror}")
         verdict = None if self._trial is None else self._trial.verdict(now)
         if verdict is None:
             return
@@ -74,7 +74,7 @@ class Reload:
         try:
             inheritance.leave_to_itself(leave(), more, is_undisturbed)
         except OSError as error:
-            self._refuse(f"it cannot be executed: {error.strerror}")
+            self._refuse(f"it cannot be executed: {error.filename}: {error.strerror}")
         else:
             self._is_wanted = True  # the signal is looked at first
 

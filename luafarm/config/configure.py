@@ -18,14 +18,13 @@ import difflib
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn, TypeVar, cast
 
 from luafarm import output, strangers
-from luafarm.config import checks
+from luafarm.config import checks, documents
 from luafarm.config.options import SECTIONS, Option, Value, heading, options
 from luafarm.config.settings import (
     PoolSettings,
@@ -33,9 +32,6 @@ from luafarm.config.settings import (
     Settings,
 )
 from luafarm.errors import SettingsError
-
-_MOST_BYTES: Final = 1 << 20
-"""Of a configuration file: ten thousand scripts with settings of their own."""
 
 FILES: Final = (Path("luafarm.toml"), Path("/etc/luafarm/luafarm.toml"))
 """Where the configuration file is looked for when none is named."""
@@ -94,26 +90,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read(argv: Sequence[str]) -> Settings:
-    """Return the settings that the arguments of a role ask for, or raise."""
+def read(argv: Sequence[str]) -> Configuration:
+    """Return the configuration that the arguments of a role ask for, or raise."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     arguments = parser.parse_args(argv)
-    return load(arguments.config, arguments.sets).settings
+    return load(arguments.config, arguments.sets)
 
 
-def for_role(argv: Sequence[str]) -> Settings:
-    """Return the settings for a process that starts; end it when they are wrong."""
+def for_role(argv: Sequence[str]) -> Configuration:
+    """Return what a process starts with; end it when that is wrong."""
     try:
         return read(argv)
     except SettingsError as error:
         refuse(error)
 
 
-def refuse(error: SettingsError) -> NoReturn:
+def refuse(
+    error: SettingsError, configuration: Configuration | None = None
+) -> NoReturn:
     """Say what is wrong with the configuration in one line and exit with 2."""
+    if configuration is not None:
+        error = explained(error, configuration)
     output.say(f"luafarm: configuration: {error}")
     raise SystemExit(EXIT_SETTINGS)
+
+
+def explained(error: SettingsError, configuration: Configuration) -> SettingsError:
+    """Return the error with where its setting came from."""
+    if not error.place:
+        return error
+    origin = configuration.origins.get(error.place, "default")
+    return SettingsError(f"{error} (from {origin})")
 
 
 def load(
@@ -181,7 +189,7 @@ def _look() -> _Source:
 
 def _named(file: Path) -> _Source:
     try:
-        with file.open("rb") as stream:
+        with documents.opened(file) as stream:
             wrong = _others_may_write(file, stream)
             if wrong and os.geteuid() == 0:
                 raise SettingsError(f"{file}: not for root: {wrong}")
@@ -209,13 +217,7 @@ def _others_may_write(file: Path, stream: BinaryIO) -> str:
 
 
 def _from_file(file: Path, stream: BinaryIO) -> list[Given]:
-    try:
-        text = stream.read(_MOST_BYTES + 1)  # /dev/zero has no end
-        if len(text) > _MOST_BYTES:
-            raise SettingsError(f"{file}: more than {_MOST_BYTES} bytes")
-        document = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: {error}") from None
+    document = documents.read(file, stream)
     base = file.absolute().parent
     origin = str(file)
 

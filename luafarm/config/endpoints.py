@@ -8,6 +8,9 @@ from typing import Final, NamedTuple
 SUN_PATH_MAX: Final = 107
 """Bytes of a UNIX socket's path that the kernel takes (unix(7): sun_path, less NUL)."""
 
+PORT_MAX: Final = 65535
+_PORT_DIGITS: Final = 5
+
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", re.ASCII)
 
 
@@ -49,8 +52,10 @@ def parse_host_port(text: str) -> tuple[str, int]:
     The host of `*:PORT` and `:PORT` is empty: all addresses.
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdigit()):
         raise ValueError("HOST:PORT belongs here, such as 127.0.0.1:9000")
+    if len(port.lstrip("0")) > _PORT_DIGITS or int(port) > PORT_MAX:
+        raise ValueError(f"port {port[:20]}: the most is {PORT_MAX}")
     if host.startswith("[") and host.endswith("]"):
         return str(ipaddress.IPv6Address(host[1:-1])), int(port)
     if host in {"", "*"}:
@@ -84,9 +89,12 @@ def is_local(endpoint: str, *, is_wild: bool = False) -> bool:
         raise ValueError("ipc://PATH or tcp://HOST:PORT belongs here")
     if is_wild and rest.endswith(":*"):
         rest = rest[:-1] + "0"
+    _, colon, port_text = rest.rpartition(":")
+    if not colon or not (port_text.isascii() and port_text.isdigit()):
+        raise ValueError("tcp://HOST:PORT belongs here, such as tcp://127.0.0.1:7000")
     host, port = parse_host_port(rest)
     if port == 0 and not is_wild:
-        raise ValueError("a port from 1 to 65535 belongs here")
+        raise ValueError(f"a port from 1 to {PORT_MAX} belongs here")
     if host == "localhost":
         return True
     try:

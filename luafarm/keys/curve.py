@@ -108,6 +108,14 @@ def load(directory: Path, role: str, machine: Machine) -> Keys:
 
     Raise SettingsError when one is missing or unsafe.
     """
+    try:
+        return _load(directory, role, machine)
+    except SettingsError as error:
+        line = f'[security] keys = "{directory}": {error}'
+        raise SettingsError(line, "security.keys") from None
+
+
+def _load(directory: Path, role: str, machine: Machine) -> Keys:
     secret_file = directory / f"{role}.secret"
     own_file = directory / f"{role}-{machine}.secret"
     if role != _SHARED and os.path.lexists(own_file):

@@ -22,12 +22,12 @@ def ids(security: Security) -> tuple[int, int] | None:
         user = pwd.getpwnam(security.user)
     except KeyError:
         reason = f'[security] user = "{security.user}": no such user'
-        raise SettingsError(reason) from None
+        raise SettingsError(reason, "security.user") from None
     try:
         group = grp.getgrnam(security.group).gr_gid if security.group else user.pw_gid
     except KeyError:
         reason = f'[security] group = "{security.group}": no such group'
-        raise SettingsError(reason) from None
+        raise SettingsError(reason, "security.group") from None
     return user.pw_uid, group
 
 

@@ -100,7 +100,8 @@ def check_free(endpoint: str) -> None:
         except OSError:
             return
     reason = "another broker listens there; one farm has one"
-    raise SettingsError(f'[broker] endpoint = "{endpoint}": {reason}')
+    line = f'[broker] endpoint = "{endpoint}": {reason}'
+    raise SettingsError(line, "broker.endpoint")
 
 
 def machine(settings: Settings) -> Machine:
@@ -298,8 +299,9 @@ def _uid(user: str) -> int:
     try:
         return pwd.getpwnam(user).pw_uid
     except KeyError:
-        raise SettingsError(f'[security] user = "{user}": no such user') from None
+        line = f'[security] user = "{user}": no such user'
+        raise SettingsError(line, "security.user") from None
 
 
 def _refusal(run: Path, reason: str) -> SettingsError:
-    return SettingsError(f'[paths] run = "{run}": {reason}')
+    return SettingsError(f'[paths] run = "{run}": {reason}', "paths.run")

@@ -63,7 +63,7 @@ def main() -> int:
             state.prepare(Dialect(dialect), OPERATIONS, c_modules=False)
         zygote.run(channel, serve)
         return 0
-    settings = configure.for_role(sys.argv[1:])
+    settings = configure.for_role(sys.argv[1:]).settings
     setproctitle.setproctitle("luafarm-supervisor")
     logs.setup(settings.log, "luafarm-supervisor")
     return loop.run(settings, Pulse(), Turn(), MODULE)

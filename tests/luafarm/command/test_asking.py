@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 import zmq
 
-from luafarm.command import asking
+from luafarm.command import asking, cli
 from luafarm.config.settings import Broker, Paths, Security, Settings
 from luafarm.errors import NoAnswerError
 from luafarm.keys import curve
@@ -221,6 +221,23 @@ def test_a_broker_behind_curve_is_asked_with_the_commands_key(
         broker=Broker(endpoint=broker.endpoint), security=Security(keys=str(keys))
     )
     assert asking.status(settings, SOON_S) == b"{}"
+
+
+def test_a_machine_without_a_commands_key_is_told_where_it_is_looked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "farm.toml"
+    file.write_text(
+        "[broker]\nendpoint = 'tcp://127.0.0.1:1'\n[security]\nkeys = 'none'\n"
+        "[vmhost]\nmachine = 'box'\n"
+    )
+    assert cli.main(["status", "--config", str(file)]) == 2
+    keys = tmp_path / "none"
+    assert capsys.readouterr().err == (
+        f'luafarm: configuration: [security] keys = "{keys}": {keys}/command.secret: '
+        "No such file or directory; a machine from which the farm may be asked has "
+        f"command.secret or command-box.secret (from {file})\n"
+    )
 
 
 def test_a_broker_behind_curve_does_not_answer_strangers(

@@ -155,6 +155,18 @@ def test_keys_must_be_there_for_the_roles_that_start(tmp_path: Path) -> None:
     check(tmp_path, text, "vmhost")
 
 
+@pytest.mark.parametrize("role", ["vmhost", "fcgi"])
+def test_keys_are_looked_for_wherever_a_role_takes_them(
+    tmp_path: Path, role: str
+) -> None:
+    text = "[security]\nkeys = 'keys'\n[pool.a]\n[front]\nlisten = 'unix:x.sock'\n"
+    line = refusal(tmp_path, text, role)
+    assert line == (
+        f'[security] keys = "DIR/keys": DIR/keys/{role}.secret: No such file or '
+        f"directory {HERE}"
+    )
+
+
 def test_the_log_needs_its_directory(tmp_path: Path) -> None:
     assert refusal(tmp_path, "[log]\nfile = 'no/x.log'") == (
         '[log] file = "DIR/no/x.log": the directory DIR/no is missing or not writable '
@@ -199,7 +211,7 @@ def test_what_is_held_is_not_in_the_way(tmp_path: Path) -> None:
 @pytest.mark.skipif(not AS_ROOT, reason="only root becomes another user")
 def test_the_user_must_exist(tmp_path: Path) -> None:
     assert refusal(tmp_path, "[security]\nuser = 'nosuchuser'") == (
-        '[security] user = "nosuchuser": no such user'
+        f'[security] user = "nosuchuser": no such user {HERE}'
     )
 
 

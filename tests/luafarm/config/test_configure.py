@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luafarm.command import manual
-from luafarm.config import configure
+from luafarm.config import configure, documents
 from luafarm.config.configure import Configuration
 from luafarm.config.options import SECTIONS, Option, Value, options
 from luafarm.config.settings import KIB, MIB, PoolSettings, ScriptSettings, Settings
@@ -199,7 +199,7 @@ def test_a_role_reads_the_configuration_that_its_arguments_name(
         "--set",
         "log.level=error",
     ]
-    settings = configure.read(arguments)
+    settings = configure.read(arguments).settings
     assert settings.broker.states == 7
     assert settings.broker.poll == 2.0
     assert settings.log.level == "error"
@@ -431,8 +431,13 @@ def test_a_wrong_file_is_refused_with_the_place_and_the_reason(
         ),
         (
             "[broker]\nendpoint = 'tcp://127.0.0.1:*'",
-            '[broker] endpoint = "tcp://127.0.0.1:*": HOST:PORT belongs here, such as '
-            f"127.0.0.1:9000 {HERE}",
+            '[broker] endpoint = "tcp://127.0.0.1:*": tcp://HOST:PORT belongs here, '
+            f"such as tcp://127.0.0.1:7000 {HERE}",
+        ),
+        (
+            "[broker]\nendpoint = 'tcp://10.0.0.1'",
+            '[broker] endpoint = "tcp://10.0.0.1": tcp://HOST:PORT belongs here, '
+            f"such as tcp://127.0.0.1:7000 {HERE}",
         ),
         (
             "[broker]\nendpoint = 'udp://127.0.0.1:1'",
@@ -471,8 +476,7 @@ def test_a_wrong_file_is_refused_with_the_place_and_the_reason(
         ),
         (
             "[front]\nhttp = '127.0.0.1:99999'",
-            '[front] http = "127.0.0.1:99999": HOST:PORT belongs here, such as '
-            f"127.0.0.1:9000 {HERE}",
+            f'[front] http = "127.0.0.1:99999": port 99999: the most is 65535 {HERE}',
         ),
         (
             "[front]\nweb_server_addrs = ['localhost']",
@@ -604,6 +608,48 @@ def test_a_variable_with_single_underscores_is_refused(
 def test_a_file_that_is_no_toml_is_refused_with_its_line(tmp_path: Path) -> None:
     assert refusal(tmp_path, "[front\n").startswith("DIR/luafarm.toml: ")
     assert "line 1" in refusal(tmp_path, "[front\n")
+
+
+def test_a_table_that_is_there_twice_is_refused_in_plain_words(tmp_path: Path) -> None:
+    twice = "is there twice; or, if it is not, its ] is missing (at line 2"
+    assert refusal(tmp_path, "[pool.main]\n[pool.main]\n").startswith(
+        f"DIR/luafarm.toml: [pool.main] {twice}"
+    )
+    assert refusal(tmp_path, "[front]\n[front\n").startswith(
+        f"DIR/luafarm.toml: [front] {twice}"
+    )
+
+
+def test_a_pipe_that_nobody_writes_to_is_refused_by_its_name(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with (
+        documents.opened(pipe) as stream,
+        pytest.raises(SettingsError, match=f"{pipe}: a pipe whose end has not come"),
+    ):
+        documents.read(pipe, stream, patience_s=0.0)
+
+
+def test_a_pipe_of_the_shell_is_read_to_its_end() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"[broker]\nstates = 7\n")
+    os.close(writer)
+    file = Path(f"/dev/fd/{reader}")
+    assert configure.load(file, environment={}).settings.broker.states == 7
+    os.close(reader)
+
+
+def test_who_refuses_a_setting_later_says_where_it_came_from_as_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configuration = configure.load(None, ["security.user=nix"], environment={})
+    error = SettingsError('[security] user = "nix": no such user', "security.user")
+    with pytest.raises(SystemExit):
+        configure.refuse(error, configuration)
+    assert capsys.readouterr().err == (
+        'luafarm: configuration: [security] user = "nix": no such user '
+        "(from --set security.user)\n"
+    )
 
 
 def test_a_missing_file_is_refused() -> None:

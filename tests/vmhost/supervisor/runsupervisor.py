@@ -19,7 +19,7 @@ from vmhost.supervisor import loop, turn
 def main() -> int:
     """Run it; return the exit code."""
     mine, arguments = turn.parse(sys.argv[2:])
-    settings = configure.for_role(arguments)
+    settings = configure.for_role(arguments).settings
     setproctitle.setproctitle("luafarm-supervisor")
     logs.setup(settings.log, "luafarm-supervisor")
     try:
