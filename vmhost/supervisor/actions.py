@@ -15,7 +15,9 @@ class StartZygote:
 
 @dataclass(frozen=True, slots=True)
 class KillZygote:
-    """End the zygote, which has stopped answering; `ZygoteEnded` follows."""
+    """End the zygote, which has not answered in time; `ZygoteEnded` follows."""
+
+    limit_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,7 +256,8 @@ class _Loop:
         match action:
             case actions.StartZygote():
                 return self._processes.start_zygote()
-            case actions.KillZygote():
+            case actions.KillZygote(limit_s):
+                logger.error("zygote has not answered for %g s: killed", limit_s)
                 self._processes.kill_zygote()
             case actions.Fork():
                 return self._processes.fork(action)

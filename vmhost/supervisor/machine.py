@@ -334,7 +334,7 @@ class Supervisor:
             for seat in self._seats:
                 if seat.phase is Phase.ORDERED:
                     seat.due = zygote.due
-            actions.append(KillZygote())
+            actions.append(KillZygote(ZYGOTE_S if stuck else self._patience.start_s))
         return actions
 
     def _look_at(self, seat: Seat, reading: Reading | None, now: float) -> list[Action]:

@@ -626,13 +626,13 @@ def test_a_zygote_that_does_not_answer_is_killed() -> None:
     started = play()
     started.feed(events.ZygoteWarm())
     assert started.look(9.9) == []
-    assert started.look(0.2) == [KillZygote()]
+    assert started.look(0.2) == [KillZygote(PATIENCE.start_s)]
 
 
 def test_a_zygote_that_does_not_become_warm_is_killed() -> None:
     started = play()
     assert started.look(ZYGOTE_S - 0.1) == []
-    assert started.look(0.2) == [KillZygote()]
+    assert started.look(0.2) == [KillZygote(ZYGOTE_S)]
 
 
 def test_zygotes_that_never_become_warm_end_the_supervisor() -> None:
@@ -761,7 +761,7 @@ def test_a_zygote_that_starts_is_given_the_time_in_which_nothing_ran() -> None:
     assert started.look() == []
     assert started.look(60.0, asleep=True) == []
     assert started.look(ZYGOTE_S - 0.1) == []
-    assert started.look(0.1) == [KillZygote()]
+    assert started.look(0.1) == [KillZygote(ZYGOTE_S)]
 
 
 def test_a_host_that_came_after_the_gap_is_given_no_time_for_it() -> None:

@@ -250,6 +250,9 @@ def test_a_zygote_that_hangs_is_replaced() -> None:
         send(first.pid, signal.SIGKILL)
         again = one_more(running, first)
         assert running.ask(again, "ping") == "ok"
+        log = running.log.read_text()
+        assert "zygote has not answered for 3 s: killed\n" in log
+        assert "zygote ended: killed by SIGKILL\n" in log
 
 
 def test_kill_9_of_the_supervisor_leaves_no_process(two: Supervised) -> None:
