@@ -9,6 +9,7 @@ from typing import Final
 from luafarm import output
 from luafarm.command import nginx
 from luafarm.config import endpoints
+from luafarm.config.configure import Configuration
 from luafarm.config.settings import Settings
 from luafarm.process import access as rights
 from luafarm.version import VERSION
@@ -21,6 +22,12 @@ place of what is there. Apache, lighttpd and HAProxy: config/ of the sources.
 
 
 logger = logging.getLogger("luafarm.up")
+
+
+def warn(configuration: Configuration) -> None:
+    """Log what was said of settings and does not count, as something else wins."""
+    for line in configuration.overruled:
+        logger.warning("%s", line)
 
 
 def show(settings: Settings) -> None:

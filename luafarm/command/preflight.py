@@ -5,6 +5,7 @@ Everything that is wrong raises SettingsError with one line that names the setti
 
 # Impure.
 
+import errno
 import os
 import stat
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import luafarm
-from luafarm.config import configure
+from luafarm.config import configure, endpoints
 from luafarm.config.configure import Configuration
 from luafarm.config.options import options
 from luafarm.config.settings import Settings
@@ -155,6 +156,13 @@ def _check_listeners(settings: Settings, held: Sequence[Kept]) -> None:
         reason = wrong.reason
         if wrong.setting in {"listen", "http"}:
             reason = f"{wrong.value} cannot be used: {reason}"
+            is_low = endpoints.is_privileged(endpoints.parse_listener(wrong.value))
+            if is_low and wrong.reason == os.strerror(errno.EACCES):
+                reason += (
+                    "; a port below 1024 needs CAP_NET_BIND_SERVICE, in a unit of "
+                    "systemd in CapabilityBoundingSet= and, if it is not started as "
+                    "root, in AmbientCapabilities="
+                )
         raise _MisfitError("front", wrong.setting, reason) from None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from luafarm import modules
-from luafarm.command import inheritance, preflight, up
+from luafarm.command import greeting, inheritance, preflight, up
 from luafarm.command.arguments import DONE, FAILED
 from luafarm.command.inheritance import Inheritance
 from luafarm.command.starter import SUPERVISOR
@@ -107,6 +107,7 @@ def _parent(
     configuration = _checked(arguments, roles, left)
     settings = configuration.settings
     _log(arguments.command, settings)
+    greeting.warn(configuration)
     given = passed_on(configuration, arguments)
     claims = _claims(settings, roles) if left is None else left.claims
     pulse = Pulse(manager=notify.take(os.environ))

@@ -5,10 +5,6 @@ Later ones win: defaults, the file (`--config FILE`, else `./luafarm.toml`, else
 (`LUAFARM_POOL__NAME__SETTING` for a pool), `--set section.name=value`, the options of
 a command. Each value remembers where it came from. Whatever is wrong raises
 SettingsError with one line that names the setting, the value and the source.
-
-A file that nobody has named counts only if no stranger could have written it: whoever
-goes into a directory does not mean to obey it. One that is named is its owner's affair;
-when others may write it as well, this is told, and root refuses it.
 """
 
 # Impure.
@@ -17,14 +13,14 @@ import argparse
 import difflib
 import os
 import re
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn, TypeVar, cast
+from typing import Final, NoReturn, TypeVar, cast
 
-from luafarm import output, strangers
+from luafarm import output
 from luafarm.config import checks, documents
+from luafarm.config.documents import Document
 from luafarm.config.options import SECTIONS, Option, Value, heading, options
 from luafarm.config.settings import (
     PoolSettings,
@@ -32,9 +28,6 @@ from luafarm.config.settings import (
     Settings,
 )
 from luafarm.errors import SettingsError
-
-FILES: Final = (Path("luafarm.toml"), Path("/etc/luafarm/luafarm.toml"))
-"""Where the configuration file is looked for when none is named."""
 
 EXIT_SETTINGS: Final = 2
 """Exit code of a process that cannot start because of its configuration."""
@@ -68,6 +61,7 @@ class Configuration:
     file: Path | None
     given: tuple[Given, ...] = ()  # by the options of a command
     notes: tuple[str, ...] = ()  # lines about files that strangers may write
+    overruled: tuple[str, ...] = ()  # lines about what is said and does not count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,9 +125,9 @@ def load(
     given: Sequence[Given] = (),
 ) -> Configuration:
     """Return the configuration from all its sources; `given` wins over all others."""
-    source = _look() if file is None else _named(file)
+    source = documents.look() if file is None else documents.named(file)
     everything = [
-        *source.rows,
+        *_from_file(source),
         *_from_environment(os.environ if environment is None else environment),
         *[_from_set(text) for text in sets],
         *given,
@@ -156,68 +150,10 @@ def command_line(place: str, text: str, option: str) -> Given:
 # ---- sources -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A configuration file, or none, and what is to be said of those looked at."""
-
-    file: Path | None
-    rows: Sequence[Given]
-    notes: tuple[str, ...]
-
-
-def _look() -> _Source:
-    """Return the first of FILES that is there and of which no stranger has a part."""
-    notes: list[str] = []
-    circle = strangers.own_circle()
-    for path in FILES:
-        try:
-            stream = strangers.open_found(path, circle)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except strangers.StrangerError as wrong:
-            notes.append(
-                f"{path.absolute()} is left out: {wrong}; --config uses a file all "
-                "the same"
-            )
-        except OSError as error:
-            notes.append(f"{path.absolute()} is left out: {error.strerror}")
-        else:
-            with stream:
-                return _Source(path, _from_file(path, stream), tuple(notes))
-    return _Source(None, (), tuple(notes))
-
-
-def _named(file: Path) -> _Source:
-    try:
-        with documents.opened(file) as stream:
-            wrong = _others_may_write(file, stream)
-            if wrong and os.geteuid() == 0:
-                raise SettingsError(f"{file}: not for root: {wrong}")
-            return _Source(file, _from_file(file, stream), (wrong,) if wrong else ())
-    except OSError as error:
-        raise SettingsError(f"{file}: {error.strerror}") from None
-
-
-def _others_may_write(file: Path, stream: BinaryIO) -> str:
-    """Return how somebody besides the owner could write or replace a file; or "".
-
-    A pipe of the shell is no file: nobody can.
-    """
-    status = os.fstat(stream.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        return ""
-    circle = strangers.own_circle().with_uid(status.st_uid)
-    wrong = strangers.fault(file, status, circle)
-    real = Path(os.path.realpath(file))
-    for directory in dict.fromkeys([file.absolute().parent, real.parent]):
-        wrong = wrong or strangers.fault(
-            directory, directory.stat(), circle, is_on_the_way=True
-        )
-    return wrong
-
-
-def _from_file(file: Path, stream: BinaryIO) -> list[Given]:
-    document = documents.read(file, stream)
+def _from_file(source: Document) -> list[Given]:
+    file = source.file
+    if file is None:
+        return []
     base = file.absolute().parent
     origin = str(file)
 
@@ -225,7 +161,7 @@ def _from_file(file: Path, stream: BinaryIO) -> list[Given]:
         return Given(place, value, origin, base, is_text=False)
 
     rows: list[Given] = []
-    for section, content in document.items():
+    for section, content in source.content.items():
         _known_section(section, origin)
         if section == "script":
             for number, table in enumerate(_tables(content, origin)):
@@ -312,6 +248,7 @@ def _merge(
 ) -> Configuration:
     values: dict[str, dict[str, Value]] = {}
     origins: dict[str, str] = {}
+    overruled: list[str] = []
     for given in everything:
         *owner, name = given.place
         if owner[0] == "pool":
@@ -319,7 +256,15 @@ def _merge(
         section = label(owner)
         table = values.setdefault(section, {})
         if name != _EMPTY:
-            table[name] = _accept(given, section, name)
+            value = _accept(given, section, name)
+            if table.get(name, value) != value:
+                option = options(owner[0])[name]
+                overruled.append(
+                    f"{heading(section)} {name} = {option.show(table[name])} does not "
+                    f"count (from {origins[f'{section}.{name}']}): "
+                    f"{given.origin} says {option.show(value)}"
+                )
+            table[name] = value
             origins[f"{section}.{name}"] = given.origin
     settings = Settings(
         **{
@@ -341,7 +286,7 @@ def _merge(
         ),
     )
     checks.check(settings, origins)
-    return Configuration(settings, origins, file, last)
+    return Configuration(settings, origins, file, last, overruled=tuple(overruled))
 
 
 def label(owner: Sequence[str]) -> str:

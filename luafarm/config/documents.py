@@ -1,4 +1,9 @@
-"""A configuration file as a TOML document: read, bounded, refused in plain words."""
+"""The configuration file: found, judged, and read as a TOML document.
+
+A file that nobody has named counts only if no stranger could have written it: whoever
+goes into a directory does not mean to obey it. One that is named is its owner's affair;
+when others may write it as well, this is told, and root refuses it.
+"""
 
 # Impure.
 
@@ -8,10 +13,16 @@ import select
 import stat
 import time
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from luafarm import strangers
 from luafarm.errors import SettingsError
+
+FILES: Final = (Path("luafarm.toml"), Path("/etc/luafarm/luafarm.toml"))
+"""Where the configuration file is looked for when none is named."""
 
 _MOST_BYTES: Final = 1 << 20
 """Ten thousand scripts with settings of their own."""
@@ -23,6 +34,67 @@ may ever write."""
 _CHUNK: Final = 1 << 16
 
 _TWICE: Final = re.compile(r"Cannot declare \((.*?),?\) twice")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A configuration file, or none, and what is to be said of those looked at."""
+
+    file: Path | None
+    content: Mapping[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def look() -> Document:
+    """Return the first of FILES that is there and of which no stranger has a part."""
+    notes: list[str] = []
+    circle = strangers.own_circle()
+    for path in FILES:
+        try:
+            stream = strangers.open_found(path, circle)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except strangers.StrangerError as wrong:
+            notes.append(
+                f"{path.absolute()} is left out: {wrong}; --config uses a file all "
+                "the same"
+            )
+        except OSError as error:
+            notes.append(f"{path.absolute()} is left out: {error.strerror}")
+        else:
+            with stream:
+                return Document(path, read(path, stream), tuple(notes))
+    return Document(None, notes=tuple(notes))
+
+
+def named(file: Path) -> Document:
+    """Return a file that somebody has named. Raise SettingsError."""
+    try:
+        with opened(file) as stream:
+            wrong = _others_may_write(file, stream)
+            if wrong and os.geteuid() == 0:
+                raise SettingsError(f"{file}: not for root: {wrong}")
+            return Document(file, read(file, stream), (wrong,) if wrong else ())
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}") from None
+
+
+def _others_may_write(file: Path, stream: BinaryIO) -> str:
+    """Return how somebody besides the owner could write or replace a file; or "".
+
+    A pipe of the shell is no file: nobody can.
+    """
+    status = os.fstat(stream.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        return ""
+    circle = strangers.own_circle().with_uid(status.st_uid)
+    wrong = strangers.fault(file, status, circle)
+    real = Path(os.path.realpath(file))
+    for directory in dict.fromkeys([file.absolute().parent, real.parent]):
+        wrong = wrong or strangers.fault(
+            directory, directory.stat(), circle, is_on_the_way=True
+        )
+    return wrong
 
 
 def read(

@@ -10,6 +10,7 @@ SUN_PATH_MAX: Final = 107
 
 PORT_MAX: Final = 65535
 _PORT_DIGITS: Final = 5
+_FIRST_FREE_PORT: Final = 1024  # ip(7): net.ipv4.ip_unprivileged_port_start
 
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", re.ASCII)
 
@@ -37,6 +38,11 @@ def parse_listener(text: str) -> Listener:
         raise ValueError(f"a path has unix: before it, unix:{text}")
     host, port = parse_host_port(text)
     return Listener("", host, port, -1)
+
+
+def is_privileged(listener: Listener) -> bool:
+    """Return whether only a process with CAP_NET_BIND_SERVICE may listen there."""
+    return 0 < listener.port < _FIRST_FREE_PORT
 
 
 def parse_web(text: str) -> Listener:

@@ -69,6 +69,15 @@ def test_the_roles_of_one_machine_meet_in_one_directory() -> None:
         assert "LUAFARM_PATHS__RUN=/run/luafarm" in values(unit, "Environment")
 
 
+def test_a_log_file_may_be_written_under_every_unit() -> None:
+    for unit in SERVICES:
+        made = values(unit, "LogsDirectory") == ["luafarm"]
+        let_in = "-/var/log/luafarm" in values(unit, "ReadWritePaths")
+        assert made != let_in, unit.name
+        # the directory of whoever is no root must not become root's
+        assert made or unit.name == "luafarm-vmhost.service"
+
+
 def test_only_the_parent_is_told_to_stop_and_tells_its_children() -> None:
     for unit in SERVICES:
         assert values(unit, "KillMode") == ["mixed"], unit.name

@@ -1,6 +1,9 @@
 """What `up` says."""
 
+import pytest
+
 from luafarm.command import greeting, nginx
+from luafarm.config.configure import Configuration
 from luafarm.config.settings import Front, PoolSettings, Settings
 from luafarm.process.sockets import Listening
 from tests.luafarm.farms import directory
@@ -24,6 +27,13 @@ def test_it_says_nginxs_lines_and_nothing_else_of_nginx() -> None:
     block = shown[shown.index("    upstream") : shown.index("\nCtrl-C")]
     lines = [line.removeprefix("    ") for line in block.splitlines()]
     assert "\n".join(lines).strip() == nginx.lines(settings).strip()
+
+
+def test_what_does_not_count_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    line = "[front] listen = [] does not count (from x): --listen says [a]"
+    greeting.warn(Configuration(Settings(), {}, None, overruled=(line,)))
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == ("WARNING", line)
 
 
 def test_without_a_fastcgi_listener_it_does_not_talk_of_nginx() -> None:

@@ -2,7 +2,10 @@
 
 import os
 import pwd
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -130,6 +133,28 @@ def test_a_unix_socket_that_was_left_over_is_fine(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "x.sock"))
     check(tmp_path, "[front]\nlisten = ['unix:x.sock']", "fcgi")
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv takes rights away")
+def test_a_low_port_says_which_capability_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    without = ["setpriv", "--bounding-set=-net_bind_service"] if AS_ROOT else []
+    settings = ["front.listen=127.0.0.1:1", f"pool.a.root={tmp_path}/root"]
+    given = [argument for one in settings for argument in ("--set", one)]
+    done = subprocess.run(
+        [*without, sys.executable, "-m", "luafarm", "fcgi", *given],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert (
+        "127.0.0.1:1 cannot be used: Permission denied; a port below 1024 needs "
+        in (done.stderr)
+    )
+    assert "CAP_NET_BIND_SERVICE" in done.stderr
 
 
 def test_a_descriptor_must_be_a_socket(tmp_path: Path) -> None:

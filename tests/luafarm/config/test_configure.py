@@ -652,6 +652,26 @@ def test_who_refuses_a_setting_later_says_where_it_came_from_as_well(
     )
 
 
+def test_what_does_not_count_is_told_with_what_counts_instead(tmp_path: Path) -> None:
+    file = tmp_path / "luafarm.toml"
+    file.write_text(
+        "[front]\nlisten = '127.0.0.1:1'\nqueue = 7\n[broker]\nstates = 8\n"
+    )
+    file.chmod(0o644)
+    configuration = configure.load(
+        file,
+        ["broker.states=9"],
+        {"LUAFARM_BROKER__STATES": "8", "LUAFARM_FRONT__QUEUE": "7"},
+        [configure.command_line("front.listen", "127.0.0.1:2", "--listen")],
+    )
+    assert configuration.overruled == (
+        "[broker] states = 8 does not count (from environment LUAFARM_BROKER__STATES): "
+        "--set broker.states says 9",
+        f'[front] listen = ["127.0.0.1:1"] does not count (from {file}): '
+        '--listen says ["127.0.0.1:2"]',
+    )
+
+
 def test_a_missing_file_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"/no/such: No such file or directory"):
         configure.load(Path("/no/such"))
