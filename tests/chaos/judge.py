@@ -31,6 +31,7 @@ _STATUSES = {
 }
 _AFTERMATH_S = 10.0
 _HANGS_S = 6.0  # what hangs is to be replaced, or done without, by then
+_WITHIN_S = 3.0  # then somebody is answered, however busy the machine is
 _WEB_FAULTS = frozenset(
     {"kill_front", "kill_roles", "cut_web_links", "stop_front", "restart"}
 )
@@ -264,7 +265,10 @@ def _miscounted(order: Order, runs: Sequence[Execution], on: Sequence[Act]) -> s
 def _unserved(trial: Trial) -> Iterator[Verdict]:
     """Find faults through which others should have served, and nobody was."""
     for act in trial.acts:
-        if not KINDS[act.kind].is_served or act.ended - act.began < _HANGS_S + 1.0:
+        if (
+            not KINDS[act.kind].is_served
+            or act.ended - act.began < _HANGS_S + _WITHIN_S
+        ):
             continue
         since = act.began + _HANGS_S
         if not any(since <= seen.ended <= act.ended for seen in trial.seen):

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from tests.servers.server import Application
 
 FRONTS = 2
 HOSTS = 4  # of each pool
+WHOLE = 4 + FRONTS + 2 * HOSTS  # with `luafarm up`, broker, supervisor and zygote
+REST_S = 2.0
 START_S = 120.0
 STOP_S = 60.0
 RECOVERED_S = 120.0
@@ -97,6 +100,8 @@ class Stage:
         )
         self._up: subprocess.Popen[bytes] | None = None
         self._sessions: list[int] = []
+        self._there: set[int] = set()  # processes of the last look at them
+        self._since = 0.0  # monotonic seconds: since when it is them
 
     # ---- the farm ------------------------------------------------------------------
 
@@ -176,6 +181,17 @@ class Stage:
             and all(self.titled(n) for n in ("broker", "supervisor", "zygote"))
         )
 
+    def is_at_rest(self) -> bool:
+        """Return whether they, and no others, have been there for a while.
+
+        While roles are replaced there may be just as many for a moment.
+        """
+        now, there = time.monotonic(), procfs.session(self.pid)
+        if there != self._there:
+            self._there, self._since = there, now
+        is_all = len(there) == WHOLE and self.is_whole()
+        return is_all and now - self._since >= REST_S
+
     def command(self, *words: str, timeout_s: float = _RELOAD_S) -> str:
         """Run a command of luafarm; return what went wrong, or nothing."""
         command = [*LUAFARM, words[0], "--config", str(self._config), *words[1:]]
@@ -219,12 +235,13 @@ class Stage:
         """Return what has grown beyond its bound, once nothing is asked any more."""
         with contextlib.suppress(AssertionError):
             until(
-                lambda: self.is_whole() and not self._more_fds(before),
+                lambda: self.is_at_rest() and not self._more_fds(before),
                 "descriptors are closed",
                 RECOVERED_S,
             )
-        if not self.is_whole():
-            return ["processes are missing at the end"]
+        if not self.is_at_rest():
+            there = sorted(procfs.title(pid) for pid in procfs.session(self.pid))
+            return [f"too many or too few at the end: {', '.join(there)}"]
         now = self.baseline()
         grown = [
             f"{title} grew from {before.resident_kib[title]} to {kib} KiB"
