@@ -37,7 +37,6 @@ class Trial:
                 inheritance.command(),
                 env=variables,
                 close_fds=False,  # what was handed in (`fd:N`), as after an `exec`
-                stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 preexec_fn=children.tie(),  # noqa: PLW1509 - one thread

@@ -14,6 +14,7 @@ from luafarm.ends import Death
 from luafarm.keys import curve
 from luafarm.keys.zap import ZapHandler
 from luafarm.names import HostId, Machine, RequestId, Script
+from luafarm.version import VERSION
 from luafarm.wire import codec
 from luafarm.wire.messages import (
     PROTOCOL,
@@ -37,7 +38,7 @@ BOX = Machine("box")
 LOST = HostLost(
     HostId("h"), RequestId(7), (RequestId(7),), Script(b"/x"), Death.WALL, ""
 )
-HELLO = Hello(PROTOCOL, Role.SUPERVISOR, BOX, BOX)
+HELLO = Hello(PROTOCOL, Role.SUPERVISOR, BOX, BOX, version=VERSION)
 Sock = zmq.Socket[bytes]
 
 
