@@ -1,8 +1,7 @@
 """What every luafarm process shares: names, messages, settings, errors, CLI."""
 
+import importlib
 import os
 
-from luafarm import again
-
-if again.VARIABLE in os.environ:
-    again.watch()
+if "LUAFARM_INHERITANCE" in os.environ:  # by name: nobody else needs that module
+    importlib.import_module("luafarm.again").watch()

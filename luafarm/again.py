@@ -3,12 +3,16 @@
 A parent of roles that executes itself again (`luafarm.command.inheritance`) has tried
 the new program before; but it may be written over since, as by an installation that is
 still under way. Roles serve on without their parent, so a program that cannot even
-start is executed again until it can. This module is all that must be whole for that.
+start is executed again until it can. A service manager hears meanwhile that it lives.
+This module is all that must be whole for that.
 """
+
+# Impure.
 
 import contextlib
 import os
 import signal
+import socket
 import sys
 from types import TracebackType
 
@@ -44,6 +48,7 @@ def _again(
         text = f"luafarm: HUP: the program is broken by now: {said}; the farm serves on"
         with contextlib.suppress(OSError):  # nobody may read it
             os.write(2, f"{text}, and it is tried each second\n".encode())
+    _live()
     # these are blocked since the last program was left
     if signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, EVERY_S) is not None:
         os._exit(1)
@@ -51,3 +56,15 @@ def _again(
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
     except OSError:
         _again(kind, error, trace)
+
+
+def _live() -> None:
+    """Say what sd_notify(3) has for it."""
+    manager = os.environ.get("NOTIFY_SOCKET", "")
+    if manager.startswith("@"):
+        manager = f"\0{manager[1:]}"
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as told,
+    ):
+        told.sendto(b"WATCHDOG=1", manager)

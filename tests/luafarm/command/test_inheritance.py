@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -134,9 +135,12 @@ def test_a_program_that_breaks_after_its_trial_is_tried_until_it_is_whole(
 ) -> None:
     program = tmp_path / "program.py"
     program.write_text(LEAVES)
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    name = f"luafarm-{os.getpid()}-{is_mended}"
+    manager.bind(f"\0{name}")
     started = subprocess.Popen(
         [sys.executable, str(program)],
-        env=environment(),
+        env={**environment(), "NOTIFY_SOCKET": f"@{name}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -145,6 +149,8 @@ def test_a_program_that_breaks_after_its_trial_is_tried_until_it_is_whole(
     said = started.stderr.readline()
     assert "ImportError: half of it" in said
     assert str(program) in said
+    assert manager.recv(100) == b"WATCHDOG=1"
+    manager.close()
     if is_mended:
         whole = tmp_path / "whole.py"
         whole.write_text(SERVES)
