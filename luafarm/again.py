@@ -29,6 +29,11 @@ def watch() -> None:
     sys.excepthook = _again
 
 
+def command() -> list[str]:
+    """Return the command line of this process, with the Python that runs it."""
+    return [sys.executable, *sys.orig_argv[1:]]
+
+
 def done() -> None:
     """Note that this program has started: what ends it from now on does so."""
     sys.excepthook = sys.__excepthook__
@@ -53,7 +58,7 @@ def _again(
     if signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, EVERY_S) is not None:
         os._exit(1)
     try:
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+        os.execv(sys.executable, command())  # noqa: S606
     except OSError:
         _again(kind, error, trace)
 

@@ -16,7 +16,6 @@ between that and its own start ends nothing (`luafarm.again`).
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -96,11 +95,6 @@ def settle(inheritance: Inheritance) -> None:
             os.set_inheritable(fd, False)
 
 
-def command() -> list[str]:
-    """Return the command line of this process, with the Python that runs it."""
-    return [sys.executable, *sys.orig_argv[1:]]
-
-
 @contextlib.contextmanager
 def environment(inheritance: Inheritance) -> Iterator[dict[str, str]]:
     """Give the environment of a program that takes this. Raise OSError."""
@@ -126,7 +120,7 @@ def leave_to_itself(
     try:
         for fd in descriptors:
             os.set_inheritable(fd, True)
-        program = command()
+        program = again.command()
         signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
         if not is_wanted():
             return

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from luafarm import again
 from luafarm.command import inheritance
 from luafarm.command.inheritance import Inheritance
 from luafarm.process import children
@@ -34,7 +35,7 @@ class Trial:
         tried = msgspec.structs.replace(left, is_trial=True)
         with inheritance.environment(tried) as variables:
             self._process = subprocess.Popen(
-                inheritance.command(),
+                again.command(),
                 env=variables,
                 close_fds=False,  # what was handed in (`fd:N`), as after an `exec`
                 stdout=subprocess.DEVNULL,

@@ -81,11 +81,7 @@ def heeds(pid: int, number: signal.Signals) -> bool:
 
 def hangs(pid: int) -> bool:
     """Return whether a process is there and stopped."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] == "T"
+    return procfs.state(pid) == "T"
 
 
 @contextlib.contextmanager

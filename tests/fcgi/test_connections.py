@@ -10,8 +10,7 @@ import uvloop
 
 from fcgi.channel import Channel
 from fcgi.connections import Connections
-from fcgi.dispatch.machine import Dispatch
-from fcgi.gauges import Gauges
+from tests.fcgi.idle import gauges
 
 HIGH = 1 << 16
 REQUEST = b"a request"
@@ -74,19 +73,6 @@ class Listener:
     def take_in(self, connection: socket.socket) -> Peer:
         assert self.connections is not None
         return Peer(self.connections, connection)
-
-
-def gauges() -> Gauges:
-    dispatch = Dispatch(
-        lambda: 1,
-        number=0,
-        queue=1,
-        queue_per_script=1,
-        queue_timeout_s=1.0,
-        queue_target_s=1.0,
-        remembered=1,
-    )
-    return Gauges(dispatch)
 
 
 @pytest.fixture(params=[socket.AF_UNIX, socket.AF_INET], ids=["unix", "tcp"])

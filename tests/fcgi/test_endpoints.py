@@ -3,10 +3,9 @@
 import pytest
 
 from fcgi.cgi import params
-from fcgi.dispatch.machine import Dispatch
 from fcgi.endpoints import Endpoints, endpoints
-from fcgi.gauges import Gauges
 from luafarm.config.settings import Front
+from tests.fcgi.idle import gauges
 
 
 def pairs(name: bytes | None) -> bytes:
@@ -41,18 +40,9 @@ def test_a_path_that_is_not_set_does_not_answer_requests_without_a_name() -> Non
 
 
 def test_the_status_page_has_a_line_for_each_count_in_order() -> None:
-    dispatch = Dispatch(
-        lambda: 1,
-        number=0,
-        queue=1,
-        queue_per_script=1,
-        queue_timeout_s=1.0,
-        queue_target_s=1.0,
-        remembered=1,
-    )
-    gauges = Gauges(dispatch)
-    gauges.requests = 7
-    lines = gauges.page(has_broker=True).decode().splitlines()
+    counts = gauges()
+    counts.requests = 7
+    lines = counts.page(has_broker=True).decode().splitlines()
     assert lines == sorted(lines)
     assert {"requests: 7", "broker: 1", "outstanding: 0"} <= set(lines)
-    assert {name for name, _ in gauges.rows()} < {x.partition(":")[0] for x in lines}
+    assert {name for name, _ in counts.rows()} < {x.partition(":")[0] for x in lines}

@@ -349,14 +349,20 @@ def test_too_much_of_everything_is_overload_as_well() -> None:
     assert all(answers[let_in:])
 
 
+def shared(bench: Bench, times: int) -> float:
+    """Have another front's runs between ours: each takes so many times as long."""
+    now = START
+    for _ in range(50):
+        bench.ask(now)
+        bench.ask(now)
+        now += times * WORK_S
+        bench.end(A, now)
+    return now
+
+
 def test_time_that_others_take_of_a_host_counts() -> None:
     bench = busy(A)
-    now = START
-    for _ in range(50):  # another front's runs between: each takes three times as long
-        bench.ask(now)
-        bench.ask(now)
-        now += 3 * WORK_S
-        bench.end(A, now)
+    shared(bench, 3)
     let_in = bench.dispatch.queued
     assert let_in * 3 * WORK_S < 2.5 * TARGET_S
 
@@ -410,12 +416,7 @@ def test_retry_after_is_when_the_queue_is_gone_and_spread_to_twice_that() -> Non
 
 def test_what_delays_quick_runs_is_not_held_against_slow_ones() -> None:
     bench = busy(A)
-    now = START
-    for _ in range(50):  # another front's runs between: each takes ten times as long
-        bench.ask(now)
-        bench.ask(now)
-        now += 10 * WORK_S
-        bench.end(A, now)
+    now = shared(bench, 10)
     while bench.dispatch.queued:
         now += 10 * WORK_S
         bench.end(A, now)
