@@ -245,11 +245,13 @@ def test_what_a_trial_has_started_ends_with_it(
     program = (
         "import subprocess, sys\n"
         "from luafarm.process import children\n"
-        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'],"
+        f"begins = 'import os, time; os.write({write}, bytes(1)); time.sleep(600)'\n"
+        "subprocess.run([sys.executable, '-c', begins],"
         " preexec_fn=children.tie(), close_fds=False)\n"
     )
     found = tried(monkeypatch, pipe, program)
     os.close(write)
+    assert os.read(read, 1) == bytes(1)  # it runs
     found.close()
     assert os.read(read, 1) == b""  # nobody has the other end
     os.close(read)

@@ -316,6 +316,18 @@ def test_an_attempt_leaves_all_as_it_was(place: Path, port: int) -> None:
     program.now.close()
 
 
+def test_an_attempt_listens_nowhere(
+    place: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[socket.socket] = []
+    monkeypatch.setattr(socket.socket, "listen", lambda self, _: heard.append(self))
+    front = Front(listen=(f"unix:{place}/x.sock",), http=f"127.0.0.1:{port}")
+    sockets.attempt(front)
+    assert heard == []
+    Listening(front).close()
+    assert len(heard) == 2
+
+
 @pytest.mark.parametrize("is_kept", [True, False])
 def test_an_attempt_finds_owners_that_do_not_exist(
     place: Path, *, is_kept: bool
