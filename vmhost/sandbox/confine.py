@@ -20,6 +20,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -75,6 +76,7 @@ def enter(wanted: Confinement, keep: Sequence[int]) -> list[Layer]:
     """
     layers = [_attempt("fds", lambda: _close_fds(keep))]
     if not wanted.trusted:
+        keep_zone()
         layers += _leave_namespaces(wanted)
     layers.append(_attempt("rlimits", lambda: _limit(wanted)))
     if not wanted.trusted:  # needs a capability that goes with the uid
@@ -101,6 +103,18 @@ def seal(wanted: Confinement) -> list[Layer]:
     if wanted.trusted:
         return []
     return [_attempt("seccomp", lambda: _filter_calls(wanted))]
+
+
+def keep_zone() -> None:
+    """Read the machine's time zone, and hold on to it when its file is out of reach.
+
+    Without TZ the C library looks at /etc/localtime again whenever mktime is called,
+    and takes UTC for all that follows when the file is gone. With TZ it does not look
+    again.
+    """
+    time.tzset()  # as it is now: the next look finds the same name and reads nothing
+    os.environ.setdefault("TZ", ":/etc/localtime")
+    time.tzset()
 
 
 def _attempt(name: str, step: Callable[[], str]) -> Layer:
