@@ -290,8 +290,27 @@ class Sources:
     def absence(self, pool: Pool, script: bytes, kind: NeedKind, name: bytes) -> str:
         """Return where a script's file was looked for in vain, a line for each."""
         paths = candidates(self._pools[pool], script, kind, name)
-        tried = "\n\t".join([f"no file '{shown(path)}'" for path in paths])
+        tried = "\n\t".join(
+            f"no file '{shown(path)}'{self._lost(pool, path)}" for path in paths
+        )
         return tried or "not a name inside the script roots"
+
+    def _lost(self, pool: Pool, path: bytes) -> str:
+        """Return what there is to say of a file that is there and does not count."""
+        try:
+            fd = os.open(path, _READING)
+        except (OSError, ValueError):
+            return ""
+        try:
+            if stat.S_ISREG(os.fstat(fd).st_mode) and not self._is_inside(
+                pool, fd, path
+            ):
+                return ": a link that leads outside of the pool's directories"
+        except OSError:
+            return ""
+        finally:
+            os.close(fd)
+        return ""
 
     def used(
         self, pool: Pool, script: bytes, dependencies: tuple[Dependency, ...]

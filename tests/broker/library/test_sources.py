@@ -96,6 +96,21 @@ def test_links_are_followed_inside_the_directories_only(tree: Tree) -> None:
     assert tree.sources.look(POOL, tree.path("up/secret.lua")).digest == b""
 
 
+def test_a_module_behind_a_link_that_leads_outside_says_so(tree: Tree) -> None:
+    (tree.root / "out.lua").symlink_to("../secret.lua")
+    (tree.root / "gone.lua").symlink_to("../nothing.lua")
+    for name, kind in ((b"out", NeedKind.MODULE), (b"out.lua", NeedKind.FILE)):
+        answer = tree.sources.answer(POOL, tree.path("a.lua"), kind, name)
+        assert answer is not None
+        blob, why = answer
+        assert (blob.path, blob.source) == (b"", b"")
+        link = f"no file '{tree.root}/out.lua': a link that leads outside"
+        assert link in why
+    answer = tree.sources.answer(POOL, tree.path("a.lua"), NeedKind.MODULE, b"gone")
+    assert answer is not None
+    assert "leads outside" not in answer[1]
+
+
 def test_a_root_may_itself_lie_behind_a_link(tmp_path: Path) -> None:
     (tmp_path / "v1").mkdir()
     (tmp_path / "v1/a.lua").write_text("one")
