@@ -65,8 +65,6 @@ pre i{font-style:normal;color:var(--dim);display:inline-block;min-width:3.5em}
 """
 
 _EXCERPT_LINE: Final = re.compile(r"\s*(\d+)\|( ?)(.*)", re.DOTALL)
-_CHUNK: Final = re.compile(r'\[string "([^"\n]*)"\]')
-"""How Lua names a script in messages and tracebacks."""
 
 
 class Directories:
@@ -149,10 +147,10 @@ def _error_parts(error: ScriptError, url: bytes) -> list[str]:
     where = error.file or _text(url)
     said = _cut(_said(error))
     if error.line > 0:
-        said = said.removeprefix(f'[string "{where}"]:{error.line}: ')
+        said = said.removeprefix(f"{where}:{error.line}: ")
         where += f", line {error.line}"
     parts = [
-        f'<p class="message">{escape(_readable(said))}</p>',
+        f'<p class="message">{escape(said)}</p>',
         f'<p class="dim"><code>{_shown(where)}</code></p>',
     ]
     if error.excerpt:
@@ -162,7 +160,7 @@ def _error_parts(error: ScriptError, url: bytes) -> list[str]:
         ]
         parts.append(f"<h2>Source</h2><pre>{''.join(lines)}</pre>")
     if error.traceback:
-        trace = _readable(_cut(error.traceback)).removeprefix("stack traceback:")
+        trace = _cut(error.traceback).removeprefix("stack traceback:")
         lines = [
             f"<span>{escape(line.strip())}</span>" for line in trace.strip().split("\n")
         ]
@@ -204,11 +202,6 @@ def _class(error: ScriptError) -> str:
 
 def _said(error: ScriptError) -> str:
     return error.message or "no message"
-
-
-def _readable(text: str) -> str:
-    """Return a text of Lua's with scripts as paths: `/x.lua:3` for `[string ...]:3`."""
-    return _CHUNK.sub(r"\1", text)
 
 
 def _text(path: bytes) -> str:

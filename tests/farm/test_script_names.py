@@ -111,7 +111,7 @@ def test_no_error_shows_what_a_script_read_as_data(farm: tuple[Farm, int]) -> No
     says = "require('luafarm').read('settings.toml') error(con:gets(), 0)"
     running, port = farm
     running.write("reads.lua", f"function main(env, con) {says} end")
-    forged = f'[string "{running.root}/settings.toml"]:1: oh'
+    forged = f"{running.root}/settings.toml:1: oh"
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("POST", "/reads.lua", forged)

@@ -40,9 +40,7 @@ def test_no_request_is_stopped_for_what_others_used_before_it(
 def test_a_message_cannot_claim_a_line_that_is_no_integer(
     dialect: Dialect, digits: str
 ) -> None:
-    source = (
-        f"""function main() error('[string "/srv/www/page.lua"]:{digits}: x', 0) end"""
-    )
+    source = f"""function main() error('/srv/www/page.lua:{digits}: x', 0) end"""
     script = Script(source, dialect)
     failure = script.run().failure
     assert (failure.kind, failure.line) == ("Runtime Error", 1)

@@ -11,7 +11,7 @@
 -- a script that works close to the end of the stack leaves a hook no room to run in. What a
 -- hook cannot interrupt (one long C call) is left to the kernel's timer.
 --
--- Provides: budget, place, halt, look, hooked, watch, tick.
+-- Provides: budget, place, halt, EXIT, leave, rearm, look, hooked, watch, tick.
 local T = ...
 local clock, sethook = T.library.os.clock, T.library.debug.sethook
 local getenv, tonumber, ALARM = T.library.os.getenv, T.native.tonumber, T.config.alarm_variable
@@ -56,6 +56,17 @@ end
 
 -- Stop the request for good: name is the budget, why a sentence.
 T.halt = halt
+
+-- End the request in the same way, but as one that has done its work.
+local EXIT = "exit"
+T.EXIT = EXIT
+function T.leave() halt(EXIT, "the script has ended its request") end
+
+-- Go on after that.
+function T.rearm()
+  budget.stopped, budget.why = false, ""
+  if T.jit and T.hooked then sethook(hook, "", PERIOD) end
+end
 
 local heard = getenv(ALARM)
 local function look()

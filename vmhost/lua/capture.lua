@@ -15,7 +15,7 @@ T.native = {}
 for name, value in pairs(real) do T.native[name] = value end
 T.library = {}
 for _, name in ipairs { "string", "table", "math", "coroutine", "os", "debug", "bit",
-  "bit32", "utf8" } do
+  "bit32", "utf8", "io" } do
   if real[name] then
     T.library[name] = {}
     for key, value in pairs(real[name]) do T.library[name][key] = value end

@@ -1,31 +1,30 @@
--- Code loading: text only, always into the environment of the state's script, and `require`
--- with the farm's searchers: package.loaded, package.preload, built in, the host's.
+-- Code loading: text only, always into the environment of the state's script.
 --
--- Provides: chunk_names, compile_file, no_file.
+-- Provides: chunk_names, compile_file, path_argument, no_file, is_absent,
+--   called.
 local T = ...
 local native, env = T.native, T.environment
-local error, getmetatable, ipairs, pcall = native.error, native.getmetatable, native.ipairs, T.pcall
-local rawequal, rawget, rawset, type = native.rawequal, native.rawget, native.rawset, native.type
+local error, rawequal, type = native.error, native.rawequal, native.type
 local native_load, loadstring = native.load, native.loadstring
 local getfenv, setfenv = native.getfenv, native.setfenv
-local byte, find, gmatch, gsub, match, sub = T.library.string.byte, T.library.string.find,
-  T.library.string.gmatch, T.library.string.gsub, T.library.string.match, T.library.string.sub
+local byte, find, sub = T.library.string.byte, T.library.string.find, T.library.string.sub
 local concat, getinfo = T.library.table.concat, T.library.debug.getinfo
 local operate, refuse, REFUSED, OP = T.operate, T.refuse, T.REFUSED, T.OP
-local look_for_raw, whole = T.look_for_raw, T.whole
+local look_for_raw = T.look_for_raw
 local trusted, is51, puc51 = T.config.trusted, T.is51, T.puc51
 
 local MAX_SOURCE = 8 * 1024 * 1024  -- bytes of text that one `load` compiles
 local MAX_NAME = 1024               -- bytes of a module name or path
 local BINARY = 27                   -- first byte of precompiled code
 
--- Lua cuts chunk names in messages; `names` finds the whole one again.
+-- Lua cuts chunk names in messages; `names` finds the whole one of a file again.
 local names = {}
 T.chunk_names = names
-local function remember(f, name)
+local function remember(f, name)  -- returns the name as Lua cuts it
   local short = getinfo(f, "S").short_src
   if names[short] == nil then names[short] = name
   elseif names[short] ~= name then names[short] = false end
+  return short
 end
 
 -- Compile text; nil and a message when it does not compile. where: its environment.
@@ -44,18 +43,20 @@ local function compile(source, name, where)
   return f, message
 end
 
--- Compile a file that the host gave: a first line `#!...` and a byte order mark are no Lua.
+-- Compile a file that the host gave, named `@` and its path as in stock Lua: a first line
+-- `#!...` and a byte order mark are no Lua.
 local function compile_file(source, name, where)
   if sub(source, 1, 3) == "\239\187\191" then source = sub(source, 4) end
   if byte(source, 1) == 35 then source = "--" .. source end
-  local f, message = compile(source, name, where or env)
+  if find(source, "io.", 1, true) then T.load_io() end
+  local f, message = compile(source, "@" .. name, where or env)
   if f then
     remember(f, name)
     return f
   end
-  return nil, (gsub(message, "^%[string \"[^\n]-\"%]", function()
-    return "[string \"" .. name .. "\"]"
-  end))
+  local short = remember((loadstring or native_load)("", "@" .. name), name)
+  if sub(message, 1, #short) == short then message = name .. sub(message, #short + 1) end
+  return nil, message
 end
 T.compile_file = compile_file
 
@@ -92,7 +93,7 @@ local function load(chunk, name, mode, ...)
   return compile(chunk, name or chunk, where)
 end
 
-local function path_argument(path, name)
+function T.path_argument(path, name)
   if type(path) ~= "string" then
     error("bad argument #1 to '" .. name .. "' (string expected, got " .. type(path) .. ")", 3)
   end
@@ -101,9 +102,14 @@ local function path_argument(path, name)
   end
 end
 
+local path_argument = T.path_argument
+
 -- The message for a file that is not there; why: the host's reasons.
 local function no_file(path, why) return "file '" .. path .. "' not found:\n\t" .. why end
 T.no_file = no_file
+
+-- Whether the host's reason means that there is no such file, and not that it is of no use.
+function T.is_absent(why) return find(why, "^no ") and not find(why, "leads outside", 1, true) end
 
 local function loadfile(path, mode, ...)
   path_argument(path, "loadfile")
@@ -123,106 +129,13 @@ local function dofile(path)
   return f()
 end
 
--- ---- require ------------------------------------------------------------------------
-
-local loaded, preload
-local searchers = {}  -- of a trusted pool: files and C modules
-if trusted then
-  local package = native.package
-  loaded, preload, searchers = package.loaded, package.preload, package.searchers or package.loaders
-  -- Lua's own defaults begin where the farm was started, which is nobody's library
-  local function absolute(templates)
-    local kept, count = {}, 0
-    for template in gmatch(templates, "[^;]+") do
-      if find(template, "/", 1, true) == 1 then count = count + 1 kept[count] = template end
-    end
-    return concat(kept, ";", 1, count)
-  end
-  package.path = absolute(package.path)
-  package.cpath = T.config.cpath ~= "" and T.config.cpath or absolute(package.cpath)
-else
-  loaded, preload = {}, {}
-  env.package = { loaded = loaded, preload = preload, path = "", cpath = "", config = "/\n;\n?\n!\n-\n" }
-  loaded._G = env
-  loaded.package = env.package
-  for _, name in ipairs { "bit", "bit32", "coroutine", "math", "os", "string", "table", "utf8" } do
-    loaded[name] = env[name]
-  end
-end
-
-local builtin = {}  -- names that the host answers with our own code, until asked for
-for name in gmatch(T.config.builtins, "%S+") do builtin[name] = true end
-
-local function from_host(name)  -- a built-in module
-  local code = operate(OP.BUILTIN, name)
-  if code == REFUSED then refuse("require") end
-  local members = (loadstring or native_load)(code, "=luafarm")(T)
-  local module = T.seal(members, name)
-  if is51 and rawget(env, name) == nil then rawset(env, name, module) end
-  return module
-end
-
-local loading = {}  -- modules whose code runs, or failed, in the request of that number
-
-local function run_loader(name, loader, extra)
-  loading[name] = T.info.requests
-  local value = loader(name, extra)
-  loading[name] = nil
-  if value ~= nil then loaded[name] = value
-  elseif loaded[name] == nil then loaded[name] = true end
-  if T.version >= 5.4 then return loaded[name], extra end
-  return loaded[name]
-end
-
-local function require(name)
-  if type(name) == "number" then name = native.tostring(name) end
-  path_argument(name, "require")
-  local value = loaded[name]
-  if value then return value end
-  if loading[name] == T.info.requests then error("loop or previous error loading module '" .. name .. "'", 2) end
-  local loader = preload[name]
-  if loader ~= nil then
-    local extra
-    value, extra = run_loader(name, loader, ":preload:")
-    return value, extra
-  end
-  if builtin[name] then
-    value = from_host(name)
-    loaded[name] = value
-    return value
-  end
-  local found, source, chunk = operate(OP.REQUIRE, name)
-  if found == REFUSED then refuse("require") end
-  if found then
-    local f, message = compile_file(source, chunk)
-    if not f then
-      error("error loading module '" .. name .. "' from file '" .. chunk .. "':\n\t" .. message, 2)
-    end
-    value, chunk = run_loader(name, f, chunk)
-    return value, chunk
-  end
-  local message = "module '" .. name .. "' not found:\n\tno field package.preload['" .. name
-    .. "']\n\t" .. source
-  -- Called from here and not by Lua's own `require`, so that these modules may yield.
-  for index = 2, #searchers do
-    local extra
-    loader, extra = searchers[index](name)
-    if type(loader) == "function" then
-      value, extra = run_loader(name, loader, extra)
-      return value, extra
-    end
-    message = message .. (type(loader) == "string" and loader or "")
-  end
-  error(message, 2)
-end
-
-env.require, env.dofile, env.loadfile = require, dofile, loadfile
+env.dofile, env.loadfile = dofile, loadfile
 if trusted then return end
 
 env.load = load
 if not is51 then return end
 
--- ---- Lua 5.1: loadstring, environments of functions, module ---------------------------
+-- ---- Lua 5.1: loadstring, environments of functions -------------------------------
 
 function env.loadstring(source, name)
   if type(source) ~= "string" then
@@ -242,6 +155,7 @@ local function called(f, name)  -- the function that a function or level argumen
   if not info then error("bad argument #1 to '" .. name .. "' (invalid level)", 3) end
   return info.func
 end
+T.called = called
 
 function env.getfenv(f)
   if f == 0 then return env end
@@ -259,50 +173,4 @@ function env.setfenv(f, where)
   end
   setfenv(func, where)
   return func
-end
-
-local function place(root, path)  -- the table a.b.c in root, made where missing
-  local at = root
-  for part in gmatch(path, "[^.]+") do
-    local inner = rawget(at, part)
-    if inner == nil then
-      inner = {}
-      rawset(at, part, inner)
-    elseif type(inner) ~= "table" or T.sealed[inner] then
-      return nil
-    end
-    at = whole(inner)
-  end
-  return at
-end
-
-function env.module(name, ...)
-  path_argument(name, "module")
-  local module = loaded[name]
-  if type(module) ~= "table" then
-    module = place(env, name)
-    if not module then error("name conflict for module '" .. name .. "'", 2) end
-    loaded[name] = module
-  end
-  if rawget(whole(module), "_NAME") == nil then
-    module._M, module._NAME = module, name
-    module._PACKAGE = match(name, "^(.-)[^.]*$")
-  end
-  local caller = called(1, "module")
-  if rawequal(getfenv(caller), globals) then error("'module' not called from a Lua function", 2) end
-  setfenv(caller, module)
-  for index = 1, native.select("#", ...) do
-    local option = native.select(index, ...)
-    option(module)
-  end
-end
-
-function env.package.seeall(module)
-  if type(module) ~= "table" then error("bad argument #1 to 'seeall' (table expected)", 2) end
-  local meta = getmetatable(whole(module))
-  if meta == nil then
-    meta = {}
-    native.setmetatable(module, meta)
-  end
-  if type(meta) == "table" then meta.__index = env end
 end

@@ -66,7 +66,6 @@ T.os = {
     if time == nil then return date(template) end
     return date(template, time)
   end,
-  getenv = function() return nil end,
 }
 
 local bits = { "arshift", "band", "bnot", "bor", "bswap", "btest", "bxor", "extract",

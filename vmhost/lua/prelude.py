@@ -21,11 +21,14 @@ FILES: Final = (
     "tables",
     "numbers",
     "environment",
+    "io",
     "chunks",
     "log",
+    "package",
     "urlencoded",
     "reply",
     "request",
+    "os",
     "handlers",
     "handler_main",
     "handler_readme",
@@ -36,6 +39,9 @@ FILES: Final = (
 
 BUILTINS: Final = ("luafarm", "luafcgid", "md5", "base64", "json")
 """Modules that `require` finds without a file; loaded into a state when asked for."""
+
+PARTS: Final = ("io",)
+"""Parts of the prelude itself that a state loads when it first needs them."""
 
 CONFIG: Final = frozenset(
     {
@@ -95,7 +101,9 @@ def text(numbers: Mapping[str, int]) -> bytes:
     numbers: of the operations, by name. Raise PreludeError.
     """
     sources = {name: _source(name) for name in FILES}
-    modules = {f"module_{name}": _source(f"module_{name}") for name in BUILTINS}
+    modules = {
+        f"module_{name}": _source(f"module_{name}") for name in (*BUILTINS, *PARTS)
+    }
     check(sources, modules, numbers)
     parts = [_HEAD, *(f"T.OP.{name} = {number}\n" for name, number in numbers.items())]
     for name, source in sources.items():

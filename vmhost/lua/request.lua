@@ -3,7 +3,7 @@
 -- One object serves every request of a state; what belongs to the running one lives here
 -- and in reply.lua. Used while no request runs it raises an error.
 --
--- Provides: begin_request, end_request, con, read_data.
+-- Provides: begin_request, end_request, is_active, con, read_data.
 local T = ...
 local concat, select, type = T.library.table.concat, T.native.select, T.native.type
 local rawequal = T.native.rawequal
@@ -23,6 +23,8 @@ function T.begin_request(stdin, more, filter)
 end
 
 function T.end_request() active = false end
+
+function T.is_active() return active end
 
 local methods = {}
 local con = T.seal(methods, "LuaFCGId.Request")

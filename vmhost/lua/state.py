@@ -107,7 +107,8 @@ def prepare(
         lua_error=module.LuaError,
         prelude=dump(prelude.text(operations.numbers)),
         builtins={
-            name.encode(): dump(prelude.builtin(name)) for name in prelude.BUILTINS
+            name.encode(): dump(prelude.builtin(name))
+            for name in (*prelude.BUILTINS, *prelude.PARTS)
         },
     )
 

@@ -22,9 +22,9 @@ local ADDRESSED = { ["function"] = true, thread = true, userdata = true, cdata =
 -- `__metatable` shows does not: native tostring goes by the real metatable.
 local function text(value)
   local kind = type(value)
-  if kind == "table" then
+  if kind == "table" or kind == "userdata" then
     local meta = metatable_of(value)
-    if meta == nil then return "table" end
+    if meta == nil then return kind end
     if rawget(meta, "__tostring") ~= nil then
       if T.jit then value = counted(tostring, value) else value = tostring(value) end
       kind = type(value)  -- anything in Lua 5.1 and 5.2

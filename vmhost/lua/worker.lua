@@ -91,19 +91,34 @@ local function describe(value)  -- the text of an error value
 end
 
 local function whole_names(text)  -- Lua cuts long chunk names: put the whole ones
-  return (gsub(text, "%[string \"[^\n]-\"%]", function(short)
-    local name = names[short]
-    return name and "[string \"" .. name .. "\"]" or nil
-  end))
+  return (gsub(text, "%.%.%.[^:\n]+", function(short) return names[short] or nil end))
 end
 
-local function position(thread, message)  -- full chunk name and line, "" and 0 if unknown
-  local short, name, line = match(message, "^(%[string \"([^\n]-)\"%]):(%d+):")
-  if short and #line <= MAX_DIGITS and (names[short] or syntax) then
-    return sub(names[short] or name, 1, MAX_NAME), tonumber(line)
+local MAX_SHORT = 60  -- bytes of a chunk's name in a message (LUA_IDSIZE)
+
+-- Chunk name and line with which a message begins, as Lua writes them, if the name is one
+-- of a file: `names` knows it. The rest may be anything, also what a visitor sent.
+local function begins(message)
+  local from = 1
+  message = sub(message, 1, MAX_SHORT + MAX_DIGITS + 2)
+  while from <= MAX_SHORT do
+    local first, _, line = find(message, ":(%d+):", from)
+    if not first or first > MAX_SHORT then return nil end
+    local name = names[sub(message, 1, first - 1)]
+    if name and #line <= MAX_DIGITS then return name, tonumber(line) end
+    from = first + 1
+  end
+end
+
+local function position(thread, message)  -- whole chunk name and line, "" and 0 if unknown
+  local name, line
+  if not budget.stopped then name, line = begins(message) end
+  if not name and syntax then name, line = match(message, "^([^\n]-):(%d+):") end
+  if name and tonumber(line) and line ~= "" and #tostring(line) <= MAX_DIGITS then
+    return sub(name, 1, MAX_NAME), tonumber(line)
   end
   local source
-  if budget.stopped then source, line = budget.file, budget.line end
+  if budget.stopped then source, line = budget.file, budget.line else line = nil end
   if not source then source, line = T.place(thread) end
   return source and sub(gsub(source, "^[=@]", ""), 1, MAX_NAME) or "", line or 0
 end
@@ -121,20 +136,32 @@ local function details(thread, value)
   if budget.stopped then message = budget.why end
   local file, line = position(thread, message)
   local trace = syntax and "" or sub(T.trace(thread, file, line), 1, MAX_TRACEBACK)
-  if class_of(message) == "Runtime Error" and line > 0 and not find(message, "^%[string \"") then
+  if class_of(message) == "Runtime Error" and line > 0 and not begins(message)
+    and not find(message, "^%[string \"") then
     -- A C function called by one of our wrappers does not know the script's line. But who
     -- calls error(text, 0) wants none.
     local innermost, text = getinfo(thread, 0, "f"), gsub(message, "^luafarm:%-?%d+: ", "")
     if not innermost or innermost.func ~= native.error or type(value) ~= "string"
       or text ~= message then
-      message = "[string \"" .. file .. "\"]:" .. line .. ": " .. text
+      message = file .. ":" .. line .. ": " .. text
     end
   end
   return whole_names(sub(message, 1, MAX_MESSAGE)), whole_names(trace), file, line
 end
 
+-- The step of a request that the script has ended itself.
+local function left()
+  worker = nil
+  end_request()
+  renew()
+  T.rearm()
+  local head, rest = finish_reply()
+  return DONE, head, rest, end_log()
+end
+
 -- The step that tells how the script in the dead coroutine failed.
 local function failure(value)
+  if budget.stopped == T.EXIT then return left() end
   local ok, message, trace, file, line = native.pcall(details, worker, value)
   if close and not budget.stopped then close(worker) end  -- runs its pending __close
   worker, value = nil, nil

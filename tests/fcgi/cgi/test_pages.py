@@ -94,7 +94,7 @@ def test_a_script_error_shows_its_class_and_message(kind: str, title: str) -> No
     error = replace(ERROR, kind=kind)
     text = Reader(pages.refusal(Refusal.SCRIPT_FAILED, error=error)[1]).text
     assert title in text
-    assert ERROR.message in text
+    assert "attempt to index a <nil> value" in text
 
 
 def test_a_budget_is_named() -> None:
@@ -116,7 +116,7 @@ def test_directories_are_not_named_on_the_page_of_a_site() -> None:
     pool = PoolSettings(root=("/srv/www/", "/srv"), library=("/opt/a.b+c",))
     directories = pages.Directories([pool, PoolSettings(root=("/srv/www/shop",))])
     texts = {
-        '[string "/srv/www/shop/x.lua"]:3: bad': '[string "/x.lua"]:3: bad',
+        "/srv/www/shop/x.lua:3: bad": "/x.lua:3: bad",
         "module '/opt/a.b+c/m.lua' and /srv/www/y.lua": "module '/m.lua' and /y.lua",
         "/srv/www-old/x.lua, /optical, /srvice": "/www-old/x.lua, /optical, /srvice",
     }
@@ -153,7 +153,7 @@ def test_what_would_fail_again_does_not() -> None:
 def test_the_developers_page_shows_source_and_traceback() -> None:
     _, body = pages.developer(Refusal.SCRIPT_FAILED, error=ERROR)
     text = Reader(body).text
-    assert ERROR.message in text
+    assert "attempt to index a <nil> value" in text
     assert "/srv/x.lua, line 3" in text
     assert "in function 'main'" in text
     [here] = re.findall(r'<span class="here">(.*?)</span>', body.decode())
@@ -176,15 +176,14 @@ def test_lone_surrogates_do_no_harm() -> None:
 def test_the_developers_page_names_files_as_people_do() -> None:
     error = replace(
         ERROR,
-        message='[string "/srv/x.lua"]:3: module [string "/srv/m.lua"]:1: bad',
-        traceback="stack traceback:\n\t[string \"/srv/x.lua\"]:3: in function 'main'",
+        message="/srv/x.lua:3: module /srv/m.lua:1: bad",
+        traceback="stack traceback:\n\t/srv/x.lua:3: in function 'main'",
     )
     _, body = pages.developer(Refusal.SCRIPT_FAILED, error=error)
     text = Reader(body).text
     assert "\nmodule /srv/m.lua:1: bad\n" in text
     assert "/srv/x.lua, line 3" in text
     assert "/srv/x.lua:3: in function 'main'" in text
-    assert "[string" not in text
     assert "stack traceback:" not in text
 
 

@@ -610,7 +610,7 @@ def test_that_there_are_too_many_connections_is_said_once(
 
 ERROR = ScriptError(
     kind="Runtime Error",
-    message='[string "/srv/secret/a.lua"]:3: bad',
+    message="/srv/secret/a.lua:3: bad",
     traceback="stack traceback:\n\t/srv/secret/a.lua:3: in function 'main'",
     file="/srv/secret/a.lua",
     line=3,

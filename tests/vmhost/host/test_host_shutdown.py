@@ -44,7 +44,7 @@ def test_an_error_of_a_hook_is_told_with_its_place(host: Process) -> None:
     before, error = closed(host.broker(), source)
     assert before == ("info", "before")
     assert error[0] == "error"
-    assert error[1].startswith('shutdown: [string "/srv/a.lua"]:2: oops')
+    assert error[1].startswith("shutdown: /srv/a.lua:2: oops")
     assert "stack traceback" in error[1]
 
 

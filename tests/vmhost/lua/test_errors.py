@@ -18,14 +18,14 @@ NAME = b"/srv/www/a/rather/long/directory/name/so/that/lua/cuts/it/off/page.lua"
 def test_a_runtime_error_tells_chunk_and_line(dialect: Dialect) -> None:
     failure = Script("function main()\n\n error('oops')\nend", dialect).run().failure
     assert failure.kind == "Runtime Error"
-    assert failure.message == '[string "/srv/www/page.lua"]:3: oops'
+    assert failure.message == "/srv/www/page.lua:3: oops"
     assert (failure.file, failure.line, failure.budget) == ("/srv/www/page.lua", 3, "")
     assert failure.traceback.startswith("stack traceback:\n")
-    assert '[string "/srv/www/page.lua"]:3: in ' in failure.traceback
+    assert "/srv/www/page.lua:3: in " in failure.traceback
     assert "luafarm" not in failure.traceback
 
 
-FRAME = '\t[string "/srv/www/page.lua"]:'
+FRAME = "\t/srv/www/page.lua:"
 TRACES = {
     "error('x')": "\t[C]: in function 'error'",
     "local x = nil; x()": None,
@@ -110,9 +110,7 @@ def test_names_in_a_traceback_are_names(dialect: Dialect) -> None:
 def test_a_syntax_error_tells_chunk_and_line(dialect: Dialect) -> None:
     failure = Script("\nx = = 1\n", dialect).loaded.failure
     assert failure.kind == "Syntax Error"
-    assert failure.message.startswith(
-        '[string "/srv/www/page.lua"]:2: unexpected symbol'
-    )
+    assert failure.message.startswith("/srv/www/page.lua:2: unexpected symbol")
     assert (failure.file, failure.line) == ("/srv/www/page.lua", 2)
 
 
@@ -120,11 +118,11 @@ def test_a_syntax_error_tells_chunk_and_line(dialect: Dialect) -> None:
 def test_long_chunk_names_are_told_whole(dialect: Dialect) -> None:
     script = Script("function main()\n error('oops') end", dialect, name=NAME)
     failure = script.run().failure
-    assert failure.message == f'[string "{NAME.decode()}"]:2: oops'
+    assert failure.message == f"{NAME.decode()}:2: oops"
     assert failure.file == NAME.decode()
-    assert f'[string "{NAME.decode()}"]:2: in ' in failure.traceback
+    assert f"{NAME.decode()}:2: in " in failure.traceback
     failure = Script("x = ", dialect, name=NAME).loaded.failure
-    assert failure.message.startswith(f'[string "{NAME.decode()}"]:1: ')
+    assert failure.message.startswith(f"{NAME.decode()}:1: ")
 
 
 @every_dialect
@@ -135,9 +133,9 @@ def test_an_error_in_a_module_names_the_module(dialect: Dialect) -> None:
         modules={"m": "local m = {}\nfunction m.f() error('inner') end\nreturn m"},
     )
     failure = script.run().failure
-    assert failure.message == '[string "/srv/lib/m"]:2: inner'
+    assert failure.message == "/srv/lib/m:2: inner"
     assert (failure.file, failure.line) == ("/srv/lib/m", 2)
-    assert '[string "/srv/www/page.lua"]:3: in ' in failure.traceback
+    assert "/srv/www/page.lua:3: in " in failure.traceback
 
 
 @every_dialect
@@ -168,7 +166,7 @@ def test_errors_that_are_no_strings_are_described(
     failure = Script(f"function main()\n error({value}) end", dialect).run().failure
     if dialect is Dialect.LUA55 and value == "nil":
         text = "<no error object>"  # Lua 5.5 says so itself
-    assert failure.message.removeprefix('[string "/srv/www/page.lua"]:2: ') == text
+    assert failure.message.removeprefix("/srv/www/page.lua:2: ") == text
     assert (failure.kind, failure.line) == ("Runtime Error", 2)
 
 
@@ -196,9 +194,7 @@ def test_errors_of_library_functions_tell_the_script_s_line(
     dialect: Dialect, call: str
 ) -> None:
     failure = Script(f"function main()\n {call}\nend", dialect).run().failure
-    assert failure.message.startswith('[string "/srv/www/page.lua"]:2: '), (
-        failure.message
-    )
+    assert failure.message.startswith("/srv/www/page.lua:2: "), failure.message
     assert failure.line == 2
 
 
@@ -206,7 +202,7 @@ def test_errors_of_library_functions_tell_the_script_s_line(
 def test_an_error_in_a_coroutine_that_nobody_catches(dialect: Dialect) -> None:
     source = "function main()\n coroutine.wrap(function()\n error('deep') end)() end"
     failure = Script(source, dialect).run().failure
-    assert failure.message == '[string "/srv/www/page.lua"]:3: deep'
+    assert failure.message == "/srv/www/page.lua:3: deep"
     assert failure.line == 3
 
 

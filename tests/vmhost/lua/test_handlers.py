@@ -170,7 +170,7 @@ def test_startup_and_shutdown_are_called_when_a_state_comes_and_goes(
 
 def test_an_error_in_startup_is_an_error_of_loading() -> None:
     failure = Script("function main() end function startup() error('x') end").loaded
-    assert failure.failure.message == '[string "/srv/www/page.lua"]:1: x'
+    assert failure.failure.message == "/srv/www/page.lua:1: x"
 
 
 @every_dialect

@@ -298,7 +298,7 @@ def test_a_state_without_memory_for_its_environment_keeps_it_whole(
         local ok = pcall(pairs, env)
         hoard = nil
         collectgarbage()
-        if ok then error("there was memory") end
+        if ok then return con:puts("there was memory") end
         local count = 0
         for name, value in pairs(env) do count = count + #name + #tostring(value) end
         con:puts(count)
@@ -306,9 +306,12 @@ def test_a_state_without_memory_for_its_environment_keeps_it_whole(
     """
     blob = b"".join(pair(b"N%d" % n, b"%d" % n * 200) for n in range(200))
     count = sum(len(b"N%d" % n) + len(b"%d" % n * 200) for n in range(200))
-    limits = StateLimits(memory_bytes=2 << 20)
-    text = Script(source, dialect, limits=limits).run(blob).text
-    assert text == str(count + len("LUAFCGID_VERSION1"))
+    whole = str(count + len("LUAFCGID_VERSION1"))
+    texts = set()
+    for more in range(0, 70_000, 7_000):  # what garbage is left to free is chance
+        limits = StateLimits(memory_bytes=(2 << 20) + more)
+        texts.add(Script(source, dialect, limits=limits).run(blob).text)
+    assert {whole} <= texts <= {whole, "there was memory"}
 
 
 @every_sandboxed_dialect

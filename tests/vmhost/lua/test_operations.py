@@ -158,7 +158,7 @@ def test_an_operation_where_lua_cannot_yield_is_a_clear_error(
     )
     failure = script.run(body=b"x", pulled=True).failure
     where = " in Lua 5.1" if dialect is Dialect.LUA51 else ""
-    assert failure.message.startswith('[string "/srv/www/page.lua"]:4: ')
+    assert failure.message.startswith("/srv/www/page.lua:4: ")
     assert f"'{name}' is not possible{where} inside a " in failure.message
 
 

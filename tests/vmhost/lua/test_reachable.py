@@ -56,7 +56,8 @@ local function walk(value, path)
     elseif getfenv and native.next(T.library.debug.getfenv(value)) ~= nil then
       insert(odd, path .. " has an environment")
     end
-  elseif kind == "userdata" or kind == "cdata" then
+  elseif kind == "cdata"
+    or kind == "userdata" and not tostring(value):find("^file %(") then
     insert(odd, path .. " is a " .. kind)
   end
   local meta = getmetatable(value)
@@ -64,7 +65,10 @@ local function walk(value, path)
     seen[meta] = true
     if kind ~= "string" then
       for _, key in ipairs { "__gc", "__close", "__mode" } do
-        if rawget(meta, key) ~= nil then insert(odd, path .. " has " .. key) end
+        local closes = kind == "userdata" and key == "__close"  -- as files do
+        if rawget(meta, key) ~= nil and not closes then
+          insert(odd, path .. " has " .. key)
+        end
       end
     end
     if rawget(meta, "__metatable") ~= false then insert(odd, path .. " shows it") end

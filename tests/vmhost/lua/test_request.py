@@ -40,8 +40,7 @@ def test_puts_takes_its_first_argument_only(dialect: Dialect) -> None:
 def test_puts_refuses_other_types(dialect: Dialect, argument: str, got: str) -> None:
     failure = serve(f"con:puts({argument})", dialect).run().failure
     assert failure.message == (
-        '[string "/srv/www/page.lua"]:2: '
-        f"bad argument #1 to 'puts' (string expected, got {got})"
+        f"/srv/www/page.lua:2: bad argument #1 to 'puts' (string expected, got {got})"
     )
 
 

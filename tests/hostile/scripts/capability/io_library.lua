@@ -4,10 +4,13 @@ local try = require "try"
 
 function main(env, con)
   try(con, {
-    global = function() return io end,
-    field = function() return _G["io"] end,
-    loaded = function() return package.loaded.io end,
-    required = function() return require "io" end,
+    metatable = function() return getmetatable(io.stdout) end,
+    methods = function() io.stdout.write = print return true end,
+    write = function() return io.open("/tmp/luafarm-was-here", "w") end,
+    output = function() return io.output("/tmp/luafarm-was-here") end,
+    through = function() return io.open("../../../../etc/passwd") end,
+    pretended = function() return io.stdout.read(setmetatable({}, { __index = io.stdout })) end,
+    descriptor = function() return io.stdin:read("*a") end,
     open = function() return io.open("/etc/passwd"):read("*a") end,
     popen = function() return io.popen("id"):read("*a") end,
     lines = function() return io.lines("/etc/passwd")() end,

@@ -13,8 +13,12 @@ function main(env, con)
       return require "passwd"
     end,
   }
-  for _, name in ipairs { "loadlib", "searchers", "loaders", "searchpath" } do
-    attempts[name] = function() return package[name] end
+  attempts.loadlib = function() return (package.loadlib("/lib/x86_64-linux-gnu/libc.so.6", "*")) end
+  attempts.searchpath = function() return (package.searchpath("passwd", "/etc/?")) end
+  for index, searcher in ipairs(package.searchers or package.loaders) do
+    attempts["searcher " .. index] = function()
+      return type(searcher("/etc/passwd")) == "function" or type(searcher("ffi")) == "function"
+    end
   end
   try(con, attempts)
 end

@@ -3,18 +3,16 @@
 local try = require "try"
 
 local FORBIDDEN = {}
-for name in ([[execute popen open exit remove rename tmpname setlocale dump sethook gethook
-  getinfo getlocal getupvalue setupvalue upvaluejoin getregistry loadlib searchers loaders
-  newproxy ffi jit python io debug _LOADED CDEF C cdef]]):gmatch("%S+") do
+for name in ([[setlocale dump sethook gethook getinfo getlocal getupvalue setupvalue
+  upvaluejoin getregistry newproxy ffi jit python debug _LOADED CDEF C cdef]]):gmatch("%S+") do
   FORBIDDEN[name] = true
 end
-FORBIDDEN.remove = nil  -- table.remove is one as well; os.remove has a script of its own
 
 function main(env, con)
   local seen, attempts = {}, {}
   local function walk(value, path)
     local kind = type(value)
-    if kind == "userdata" or kind == "cdata" then
+    if kind == "userdata" and not io.type(value) or kind == "cdata" then
       attempts[path] = function() return true end
     end
     if kind ~= "table" or seen[value] then return end

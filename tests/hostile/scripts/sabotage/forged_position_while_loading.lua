@@ -1,3 +1,3 @@
 -- attack: the same from the main chunk
 -- expect: 500 boom
-error('[string "x"]:99999999999999999999: boom', 0)
+error('x:99999999999999999999: boom', 0)
