@@ -4,7 +4,8 @@
 --   called.
 local T = ...
 local native, env = T.native, T.environment
-local error, rawequal, type = native.error, native.rawequal, native.type
+local error, pcall = native.error, T.pcall
+local rawequal, type = native.rawequal, native.type
 local native_load, loadstring = native.load, native.loadstring
 local getfenv, setfenv = native.getfenv, native.setfenv
 local byte, find, sub = T.library.string.byte, T.library.string.find, T.library.string.sub
@@ -72,30 +73,42 @@ local function gather(reader)
   end
 end
 
-local function load(chunk, name, mode, ...)
+local function load(...)
+  local chunk, name, mode = ...
+  local is_absent, has_env = native.select("#", ...) == 0, native.select("#", ...) > 3
+  if type(chunk) == "number" then chunk = native.tostring(chunk) end
+  if type(name) == "number" then name = native.tostring(name) end
   if type(chunk) == "function" then
-    local message
-    chunk, message = gather(chunk)
-    if not chunk then return nil, message end
+    local ok, text, message = pcall(gather, chunk)
+    if not ok then return nil, text end
+    if not text then
+      local at = getinfo(2, "Sl")
+      if at and at.currentline > 0 and find(message, "^reader") then message = at.short_src .. ":" .. at.currentline .. ": " .. message end
+      return nil, message
+    end
+    chunk = text
     name = name or "=(load)"
   elseif type(chunk) ~= "string" then
-    error("bad argument #1 to 'load' (string or function expected)", 2)
+    T.expected(1, "load", "function", chunk, is_absent)
   end
   if name ~= nil and type(name) ~= "string" then
-    error("bad argument #2 to 'load' (string expected)", 2)
+    T.expected(2, "load", "string", name)
   end
   if mode ~= nil and not (type(mode) == "string" and find(mode, "t", 1, true)) then
+    if is51 then return nil, "attempt to load chunk with wrong mode" end
     return nil, "attempt to load a text chunk (mode is '" .. T.tostring(mode) .. "')"
   end
   local where = env
-  if native.select("#", ...) > 0 then where = (...) end
+  if has_env then where = native.select(4, ...) end
   if is51 and type(where) ~= "table" then where = env end
-  return compile(chunk, name or chunk, where)
+  local f, text = compile(chunk, name or chunk, where)
+  if f then return f end
+  return nil, text
 end
 
 function T.path_argument(path, name)
   if type(path) ~= "string" then
-    error("bad argument #1 to '" .. name .. "' (string expected, got " .. type(path) .. ")", 3)
+    T.expected(1, name, "string", path, path == nil, 1)
   end
   if #path > MAX_NAME or find(path, T.NUL) then
     error("bad argument #1 to '" .. name .. "' (not a path)", 3)
@@ -133,16 +146,19 @@ env.dofile, env.loadfile = dofile, loadfile
 if trusted then return end
 
 env.load = load
-if not is51 then return end
-
--- ---- Lua 5.1: loadstring, environments of functions -------------------------------
+if T.version > 5.2 then return end
 
 function env.loadstring(source, name)
+  if type(source) == "number" then source = native.tostring(source) end
   if type(source) ~= "string" then
-    error("bad argument #1 to 'loadstring' (string expected)", 2)
+    T.expected(1, "loadstring", "string", source, source == nil and name == nil)
   end
   return load(source, name)
 end
+
+if not is51 then return end
+
+-- ---- Lua 5.1: environments of functions, module ---------------------------------------
 
 -- The environment of our own and of C functions is the real global table: scripts are
 -- told it were theirs, and cannot change it.

@@ -14,6 +14,7 @@ local create, resume, yield, status = co.create, co.resume, co.yield, co.status
 local running, close, native_isyieldable = co.running, co.close, co.isyieldable
 local pcall, xpcall = T.native.pcall, T.native.xpcall
 local error, type, setmetatable = T.native.error, T.native.type, T.native.setmetatable
+local select = T.native.select
 local look, tick, watch, budget = T.look, T.tick, T.watch, T.budget
 local getinfo, traceback = T.library.debug.getinfo, T.library.debug.traceback
 local find = T.library.string.find
@@ -95,14 +96,17 @@ function T.compute(...) return answered(outward(...)) end
 
 function T.refuse(what, level) error("'" .. what .. "'" .. NO_PLACE, level or 3) end
 
-local function leave(d, n, thread, ok, first, ...)
-  if first == TOKEN and ok then
-    return leave(d, n, thread, resume(thread, outward(...)))
-  end
+local leave
+local function onward(d, n, thread, _, ...)  -- an operation
+  return leave(d, n, thread, resume(thread, outward(...)))
+end
+function leave(d, n, thread, ok, ...)
+  local first = ...
+  if first == TOKEN and ok then return onward(d, n, thread, ...) end
   depth, nesting = d, n
   tick()
-  if not ok then first = clear(first) end
-  return ok, first, ...
+  if not ok then return false, clear(first) end
+  return true, ...
 end
 
 local function enter(thread, ...)
@@ -113,10 +117,14 @@ local function enter(thread, ...)
   return leave(d, n, thread, resume(thread, ...))
 end
 
+local argument, expected, version = T.argument, T.expected, T.version
+
 local function check(thread, name)
-  if type(thread) ~= "thread" then
-    error("bad argument #1 to '" .. name .. "' (coroutine expected)", 3)
+  if type(thread) == "thread" then return end
+  if version < 5.4 then
+    argument(1, name, (version == 5.3 and "thread" or "coroutine") .. " expected", 1)
   end
+  expected(1, name, "thread", thread, false, 1)
 end
 
 local function new(f)
@@ -129,15 +137,16 @@ end
 local library = {}
 T.coroutine = library
 
-function library.create(f)
+function library.create(...)
+  local f = ...
   if type(f) ~= "function" then
-    error("bad argument #1 to 'create' (function expected)", 2)
+    expected(1, "coroutine.create", "function", f, f == nil and select("#", ...) == 0)
   end
   return new(f)
 end
 
 function library.resume(thread, ...)
-  check(thread, "resume")
+  if type(thread) ~= "thread" then check(thread, "coroutine.resume") end
   return enter(thread, ...)
 end
 
@@ -149,12 +158,14 @@ local function unwrap(thread, ok, ...)
     if not closed then message = other end
     tick()
   end
-  error(message, 0)
+  -- Lua puts the caller's line before a text, too
+  error(message, type(message) == "string" and message ~= "not enough memory" and 2 or 0)
 end
 
-function library.wrap(f)
+function library.wrap(...)
+  local f = ...
   if type(f) ~= "function" then
-    error("bad argument #1 to 'wrap' (function expected)", 2)
+    expected(1, "coroutine.wrap", "function", f, f == nil and select("#", ...) == 0)
   end
   local thread = new(f)
   return function(...) return unwrap(thread, enter(thread, ...)) end
@@ -185,7 +196,7 @@ function library.running()
 end
 
 function library.status(thread)
-  check(thread, "status")
+  check(thread, "coroutine.status")
   if thread == main then return depth == 0 and "running" or "normal" end
   if shown and depth > 0 and shown[running()] == thread then return "running" end
   return status(thread)
@@ -198,7 +209,7 @@ end
 if close then
   function library.close(thread)
     thread = thread == nil and running() or thread
-    check(thread, "close")
+    check(thread, "coroutine.close")
     local now = status(thread)
     if thread == main or now == "running" or now == "normal" then
       error("cannot close a " .. (thread == main and "running" or now) .. " coroutine", 2)
@@ -258,17 +269,20 @@ else
     tick()
     return false, "C stack overflow"
   end
-  function T.pcall(f, ...)
+  function T.pcall(...)
     local n = nesting
     if n >= MAX_NESTING then return too_deep() end
+    if select("#", ...) == 0 then argument(1, "pcall", "value expected") end
     nesting = n + 1
-    return caught(depth, n, pcall(f, ...))
+    return caught(depth, n, pcall(...))
   end
   function T.xpcall(f, handler, ...)
     local n = nesting
     if n >= MAX_NESTING then return too_deep() end
-    if type(handler) ~= "function" then
-      error("bad argument #2 to 'xpcall' (function expected)", 2)
+    if type(handler) ~= "function" and (version ~= 5.2 or T.jit) then
+      expected(2, "xpcall", "function", handler, handler == nil and select("#", ...) == 0)
+    elseif handler == nil then
+      argument(2, "xpcall", "value expected")
     end
     nesting = n + 1
     return caught(depth, n, xpcall(f, function(message)

@@ -8,7 +8,8 @@ local T = ...
 local native = T.native
 local error, getmetatable, ipairs, next = native.error, native.getmetatable, native.ipairs, native.next
 local rawget, rawset, setmetatable, type = native.rawget, native.rawset, native.setmetatable, native.type
-local collectgarbage, pairs = native.collectgarbage, native.pairs
+local argument, select = T.argument, native.select
+local pairs, metatable_of = native.pairs, T.library.debug.getmetatable
 local undecoded, whole = T.undecoded, T.whole
 
 -- API tables cannot be changed: `seal` gives an empty table that reads from the real one.
@@ -53,7 +54,17 @@ for _, name in ipairs { "assert", "error", "getmetatable", "ipairs", "next", "pa
   "rawequal", "rawget", "rawlen", "select", "tonumber", "type", "_VERSION" } do
   env[name] = native[name]
 end
-env.pcall, env.xpcall, env.tostring = T.pcall, T.xpcall, T.tostring
+env.pcall, env.xpcall = T.pcall, T.xpcall
+local text = T.tostring
+function env.tostring(...)
+  local value = ...
+  if value == nil and select("#", ...) == 0 then argument(1, "tostring", "value expected") end
+  if T.version < 5.3 and type(value) == "table" then  -- any result of __tostring will do
+    local meta = metatable_of(value)
+    if meta ~= nil and rawget(meta, "__tostring") ~= nil then return T.said(value) end
+  end
+  return text(value)
+end
 for _, name in ipairs { "bit", "bit32", "coroutine", "math", "os", "string", "table",
   "utf8" } do
   env[name] = T[name]
@@ -62,14 +73,30 @@ end
 function env.rawset(t, key, value)
   if sealed[t] then error("'" .. sealed[t].name .. "' is read-only", 2) end
   if undecoded[t] then whole(t) end
+  if type(t) ~= "table" then T.expected(1, "rawset", "table", t, t == nil and key == nil) end
   return rawset(t, key, value)
 end
 
+local function check_metatable(t, meta, ...)
+  if type(t) ~= "table" then
+    T.expected(1, "setmetatable", "table", t, t == nil and meta == nil, 1)
+  end
+  if type(meta) ~= "table" and (meta ~= nil or select("#", ...) == 0) then
+    if T.version < 5.4 then argument(2, "setmetatable", "nil or table expected", 1) end
+    T.expected(2, "setmetatable", "nil or table", meta, meta == nil, 1)
+  end
+  local now = metatable_of(t)
+  if now ~= nil and rawget(now, "__metatable") ~= nil then
+    error("cannot change a protected metatable", 3)
+  end
+end
+
+if T.version <= 5.2 then env.unpack = native.unpack end  -- 5.2: as distributions build it
 if T.is51 then
-  env.unpack = native.unpack
-  function env.setmetatable(t, meta)
+  function env.setmetatable(t, ...)
     if undecoded[t] then whole(t) end
-    return setmetatable(t, meta)
+    check_metatable(t, (...), ...)
+    return setmetatable(t, (...))
   end
   function env.pairs(t)  -- there is no __pairs
     local known = sealed[t]
@@ -78,23 +105,18 @@ if T.is51 then
     return pairs(t)
   end
 else
-  function env.setmetatable(t, meta)
-    if type(meta) == "table" and rawget(meta, "__gc") ~= nil then
-      error("'__gc' is not allowed: a finalizer would run outside of any request", 2)
-    end
+  -- A finalizer would run outside of any request. Lua looks for `__gc` when a table gets
+  -- its metatable and never again: where it is not there then, it never runs.
+  function env.setmetatable(t, ...)
+    local meta = ...
     if undecoded[t] then whole(t) end
-    return setmetatable(t, meta)
+    check_metatable(t, meta, ...)
+    local finalizer  -- anything but nil, false as well, would mark the table
+    if meta then finalizer = rawget(meta, "__gc") end
+    if finalizer == nil then return setmetatable(t, meta) end
+    rawset(meta, "__gc", nil)
+    setmetatable(t, meta)
+    rawset(meta, "__gc", finalizer)
+    return t
   end
-end
-
-function env.collectgarbage(what)
-  T.tick()
-  if what == nil or what == "collect" or what == "step" then
-    T.look()
-    T.collect()
-    return 0
-  elseif what == "count" then
-    return collectgarbage("count")
-  end
-  error("bad argument #1 to 'collectgarbage' (only 'collect', 'step' and 'count' here)", 2)
 end

@@ -38,7 +38,10 @@ end
 local function before(a, b)  -- numbers first, then by text
   if type(a) == type(b) and (type(a) == "number" or type(a) == "string") then return a < b end
   if type(a) == "number" or type(b) == "number" then return type(a) == "number" end
-  return tostring(a) < tostring(b)
+  -- native tostring of a string goes by the metatable of strings, which is the script's
+  if type(a) ~= "string" then a = tostring(a) end
+  if type(b) ~= "string" then b = tostring(b) end
+  return a < b
 end
 
 local function serialize(value, indent, out)

@@ -30,22 +30,27 @@ if T.version == 5.2 or T.version == 5.3 then
   end
   local function integer(value, index)
     local n = tonumber(value)
-    if not n or n ~= floor(n) then
-      error("bad argument #" .. index .. " to 'random' (integer expected)", 3)
+    if not n then T.expected(index, "math.random", "number", value, false, 1) end
+    if T.version == 5.3 and n ~= floor(n) then
+      T.argument(index, "math.random", "number has no integer representation", 1)
     end
     return n
   end
   seed(T.config.seed)
   function T.math.randomseed(n)
-    n = tonumber(n)
-    if not n then error("bad argument #1 to 'randomseed' (number expected)", 2) end
-    seed(n == n and n or 0)
+    local value = tonumber(n)
+    if not value then T.expected(1, "math.randomseed", "number", n, n == nil) end
+    seed(value == value and value or 0)
   end
-  function T.math.random(low, high)
+  function T.math.random(low, high, ...)
     if low == nil then return uniform() end
+    if native.select("#", ...) > 0 then error("wrong number of arguments", 2) end
     low = integer(low, 1)
+    local single = high == nil
     if high == nil then low, high = 1, low else high = integer(high, 2) end
-    if low > high then error("bad argument to 'random' (interval is empty)", 2) end
+    if not (low <= high) then
+      T.argument((single or T.version == 5.3) and 1 or 2, "math.random", "interval is empty")
+    end
     return floor(low + uniform() * (high - low + 1))
   end
 elseif not T.puc51 then

@@ -14,6 +14,8 @@ end
 
 if trusted then return end
 
+os.setlocale = T.setlocale
+
 local READ_ONLY, DENIED = "Read-only file system", "Operation not permitted"
 
 local function text(value, index, name)

@@ -152,7 +152,7 @@ function methods.log(self, text)
   if type(text) ~= "string" and type(text) ~= "number" then
     expected(1, "log", "string", text)
   end
-  T.log("i", tostring(text))
+  T.log("i", type(text) == "number" and tostring(text) or text)
 end
 
 -- luafcgid never finished it: it reads nil and sets nothing.

@@ -234,6 +234,15 @@ if not config.trusted then
   empty(native.package.loaded)
   empty(native.package.preload)
   empty(T.real)
+  -- Lua looks there for the names of functions in its messages.
+  local loaded, libraries = native.package.loaded, T.library
+  loaded._G = {}
+  for name, value in native.next, native do
+    if type(value) == "function" then loaded._G[name] = value end
+  end
+  for _, name in native.ipairs { "coroutine", "math", "string", "table", "utf8", "bit32" } do
+    loaded[name] = libraries[name]
+  end
   for name, value in native.next, native do
     if type(value) == "table" then native[name] = nil end
   end

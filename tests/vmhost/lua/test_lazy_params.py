@@ -4,6 +4,8 @@ A state whose script mentions `next` gets plain tables: the same script with and
 that word in a comment must say the same.
 """
 
+import re
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -54,14 +56,19 @@ USUAL = params(
 )
 
 
+def _nowhere(text: str) -> str:
+    """Return a text without addresses: each state has its own."""
+    return re.sub("0x[0-9a-f]+", "0x", text)
+
+
 def both(
     code: str, dialect: Dialect, blob: bytes = USUAL, requests: int = 1
 ) -> list[str]:
     """Return what a script says, which is the same with plain tables."""
     source = f"{HELPERS}\nfunction work(env, con)\n{code}\nend"
     lazy, plain = (Script(source + end, dialect) for end in ("", PLAIN))
-    said = [lazy.run(blob).text for _ in range(requests)]
-    assert said == [plain.run(blob).text for _ in range(requests)]
+    said = [_nowhere(lazy.run(blob).text) for _ in range(requests)]
+    assert said == [_nowhere(plain.run(blob).text) for _ in range(requests)]
     return said[-1].split("\n")
 
 

@@ -1,5 +1,7 @@
 """Operations: asked for from anywhere, answered by the host, forged by nobody."""
 
+import re
+
 import pytest
 
 from luafarm.dialects import Dialect
@@ -298,9 +300,8 @@ def test_the_main_code_looks_like_lua_s_main_thread(dialect: Dialect) -> None:
       return tostring(co) .. tostring(main)
     """
     is51 = dialect in (Dialect.LUA51, Dialect.LUAJIT21)
-    assert evaluate(code, dialect, trusted=dialect is Dialect.LUA51) == (
-        "nilnil" if is51 else "threadtrue"
-    )
+    text = evaluate(code, dialect, trusted=dialect is Dialect.LUA51)
+    assert re.fullmatch("nilnil" if is51 else "thread: 0x[0-9a-f]+true", text)
 
 
 @every_dialect

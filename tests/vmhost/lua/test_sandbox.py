@@ -94,10 +94,11 @@ def test_package_loaded_holds_nothing_more(dialect: Dialect) -> None:
       table.sort(names)
       return table.concat(names, " ")
     """
-    expected = {"_G", "coroutine", "io", "math", "os", "package", "string", "table"}
+    expected = {"_G", "coroutine", "debug", "io", "math", "os", "package", "string", "table"}
     expected |= {
         Dialect.LUAJIT21: {"bit"},
         Dialect.LUA52: {"bit32"},
+        Dialect.LUA53: {"bit32", "utf8"},
     }.get(dialect, {"utf8"})
     assert set(evaluate(code, dialect).split()) == expected
 
@@ -106,8 +107,8 @@ def test_package_loaded_holds_nothing_more(dialect: Dialect) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "debug", "python", "ffi", "jit", "newproxy", "gcinfo", "warn",
-        "string.dump", "os.setlocale", "coroutine.close_", "table.setn",
+        "python", "ffi", "jit", "newproxy", "gcinfo", "warn",
+        "string.dump", "coroutine.close_", "table.setn",
     ],
 )  # fmt: skip
 def test_what_is_dangerous_is_not_there(dialect: Dialect, name: str) -> None:
@@ -117,7 +118,7 @@ def test_what_is_dangerous_is_not_there(dialect: Dialect, name: str) -> None:
 @attack_on_every_sandboxed_dialect
 @pytest.mark.parametrize(
     "name",
-    ["debug", "ffi", "jit", "jit.util", "string.buffer", "python", "table.new"],
+    ["ffi", "jit", "jit.util", "string.buffer", "python", "table.new"],
 )  # fmt: skip
 def test_require_finds_no_native_module(dialect: Dialect, name: str) -> None:
     assert evaluate(f"return (pcall(require, '{name}'))", dialect) == "false"
@@ -127,12 +128,31 @@ def test_require_finds_no_native_module(dialect: Dialect, name: str) -> None:
 
 
 @attack_on_every_sandboxed_dialect
-def test_the_string_metatable_is_out_of_reach(dialect: Dialect) -> None:
-    code = """
-      local ok, message = pcall(setmetatable, "", {})
-      return tostring(getmetatable("")) .. tostring(ok)
+def test_a_changed_string_metatable_reaches_no_code_but_the_script_s(
+    dialect: Dialect,
+) -> None:
+    source = """
+      local meta, calls = getmetatable(""), 0
+      local function trap() calls = calls + 1 error("trapped", 0) end
+      for _, name in ipairs {
+        "index", "newindex", "call", "concat", "len", "eq", "lt", "le", "add", "sub",
+        "mul", "div", "mod", "pow", "unm", "idiv", "band", "tostring", "name", "gc",
+        "close", "mode", "pairs" } do meta["__" .. name] = trap end
+      local luafarm, json = require "luafarm", require "json"
+      function main(env, con)
+        con:header("X-A", "b") con:status("201 Created") con:puts("x", 1) con:flush()
+        print("said", env.QUERY_STRING) con:log("more")
+        con:puts(json.encode(json.decode("[1, {}]"))) con:puts(luafarm.urlencode("a b"))
+        con:puts(calls)
+        if env.QUERY_STRING == "fail" then error("text") end
+      end
     """
-    assert evaluate(code, dialect) == "falsefalse"
+    script = Script(source, dialect)
+    reply = script.run(params(QUERY_STRING="a=1"))
+    assert reply.text.endswith("[1,{}]a+b0")
+    failure = script.run(params(QUERY_STRING="fail")).failure
+    assert failure.message.endswith(": text")
+    assert script.state.must_close == ""
 
 
 @attack_on_every_sandboxed_dialect
@@ -160,12 +180,16 @@ def test_what_a_script_does_to_libraries_stays_in_its_state(dialect: Dialect) ->
     assert other.run().text == "xxx"
 
 
-@pytest.mark.parametrize("dialect", [d for d in SANDBOXED if d is not Dialect.LUAJIT21])
-def test_finalizers_are_refused(dialect: Dialect) -> None:
-    script = Script(
-        "function main() setmetatable({}, { __gc = function() end }) end", dialect
-    )
-    assert "'__gc' is not allowed" in script.run().failure.message
+@attack_on_every_sandboxed_dialect
+@pytest.mark.parametrize("way", ["setmetatable", "debug.setmetatable"])
+def test_a_finalizer_is_kept_and_never_run(dialect: Dialect, way: str) -> None:
+    code = f"""
+      local ran, meta = false, {{ __gc = function() ran = true end }}
+      for i = 1, 10 do {way}({{}}, meta) end
+      collectgarbage() collectgarbage()
+      return tostring(ran) .. type(meta.__gc)
+    """
+    assert evaluate(code, dialect) == "falsefunction"
 
 
 @attack_on_every_sandboxed_dialect
@@ -243,14 +267,34 @@ def test_no_text_tells_an_address(dialect: Dialect, expression: str) -> None:
     )
     reply = script.run()
     text = reply.failure.message + reply.failure.traceback + str(reply.log)
-    assert not re.search(r"0x[0-9a-f]{4,}|: ?[0-9a-f]{8,}", text), text
+    found = re.findall(r"0x[0-9a-f]{4,}|: ?[0-9a-f]{8,}", text)
+    # the one that this state would have told, whatever lies where
+    start = 0x5500 << 32
+    assert all(0 < int(each, 16) - start < 1 << 48 for each in found), text
 
 
 @attack_on_every_sandboxed_dialect
-@pytest.mark.parametrize("template", ["%p", "%-20p", "%5.5p", "a%%%p", "%%p%p"])
-def test_format_p_is_refused(dialect: Dialect, template: str) -> None:
-    failure = Script(f"string.format('{template}', {{}}, {{}})", dialect).loaded.failure
-    assert "invalid option '%p' to 'format'" in failure.message
+@pytest.mark.parametrize("template", ["%p", "%-20p", "%5.5p", "a%%%p", "%%p%p", "%5%p"])
+def test_format_p_tells_the_address_that_tostring_tells_or_fails(
+    dialect: Dialect, template: str
+) -> None:
+    code = f"""
+      local t = {{}}
+      local ok, text = pcall(string.format, "{template}", t, t)
+      if not ok then return "error" end
+      return tostring(text:match("0x%x+") == tostring(t):match("0x%x+"))
+    """
+    assert evaluate(code, dialect) in ("true", "error")
+
+
+@attack_on_every_sandboxed_dialect
+def test_addresses_count_what_was_asked_for(dialect: Dialect) -> None:
+    code = """
+      local a, b = {}, {}
+      local first, second = tostring(a):match("0x(%x+)"), tostring(b):match("0x(%x+)")
+      return tonumber(second, 16) - tonumber(first, 16)
+    """
+    assert float(evaluate(code, dialect)) == 64
 
 
 @every_sandboxed_dialect
@@ -346,7 +390,7 @@ def test_unpack_is_bounded(dialect: Dialect, call: str) -> None:
     "call",
     [
         "table.insert(long, 1, 'x')", "table.remove(long, 1)", "table.sort(long)",
-        "table.concat(long)", "table.insert(long, 'x')", "table.sort(proxy)",
+        "table.concat(long)", "table.insert(long, 2, 'x')", "table.remove(long, 2)",
     ],
 )  # fmt: skip
 def test_lengths_from_metamethods_drive_no_c_loop(dialect: Dialect, call: str) -> None:
@@ -355,8 +399,10 @@ def test_lengths_from_metamethods_drive_no_c_loop(dialect: Dialect, call: str) -
       proxy = setmetatable({{}}, {{ __index = function() return 1 end }})
       {call}
     """
-    failure = Script(source, dialect).loaded.failure
-    assert "table with access metamethods" in failure.message
+    limits = StateLimits(load_cpu_s=0.2)
+    failure = Script(source, dialect, limits=limits).loaded.failure
+    stopped = failure.kind == "Budget Exceeded"
+    assert stopped or "not" in failure.message or "nil" in failure.message, failure
 
 
 @pytest.mark.parametrize("dialect", [d for d in SANDBOXED if d is not Dialect.LUA52])
@@ -393,11 +439,15 @@ def test_table_functions_work_on_plain_tables(dialect: Dialect) -> None:
 
 
 @attack_on_every_sandboxed_dialect
-@pytest.mark.parametrize("option", ["stop", "restart", "generational", "incremental",
-                                    "setpause", "param", "isrunning"])  # fmt: skip
-def test_the_collector_cannot_be_turned_off(dialect: Dialect, option: str) -> None:
-    failure = Script(f"collectgarbage('{option}')", dialect).loaded.failure
-    assert "only 'collect', 'step' and 'count' here" in failure.message
+def test_the_collector_cannot_be_turned_off(dialect: Dialect) -> None:
+    source = """
+      pcall(collectgarbage, "stop") pcall(collectgarbage, "setpause", 100000)
+      pcall(collectgarbage, "generational")
+      pcall(collectgarbage, "param", "pause", 100000)
+      for i = 1, 3000 do local text = ("x"):rep(50000) .. i end
+      function main(env, con) con:puts("alive") end
+    """
+    assert Script(source, dialect).run().text == "alive"
 
 
 # ---- random numbers ------------------------------------------------------------------
