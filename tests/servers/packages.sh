@@ -10,7 +10,10 @@ set -eu
 
 purpose=${1:-test}
 case $purpose in
-test) wanted="nginx apache2-bin lighttpd haproxy libfcgi-bin" ;;
+test)
+    wanted="nginx apache2-bin lighttpd haproxy libfcgi-bin"
+    wanted="$wanted luajit lua5.2 lua5.3 lua5.4" # to compare with
+    ;;
 bench) wanted="nginx libnginx-mod-http-lua apache2-bin php-fpm wrk" ;;
 guard) wanted="valgrind" ;;
 *)
