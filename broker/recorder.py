@@ -11,11 +11,11 @@ loaded. `at` is monotonic time. Read by `python -m bench.simulate --trace FILE`.
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Final
 
 from broker.events import Event, Reported, StateLoaded
+from broker.resolve import shown
 from luafarm.errors import SettingsError
 
 logger = logging.getLogger(f"luafarm.{__name__}")
@@ -51,7 +51,7 @@ class Recorder:
     def _write(self, script: bytes, figures: dict[str, float]) -> None:
         if not self._works:
             return
-        line = json.dumps({"script": os.fsdecode(script), **figures})
+        line = json.dumps({"script": shown(script), **figures})
         try:
             self._stream.write(line + "\n")
         except OSError as error:

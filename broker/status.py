@@ -3,10 +3,10 @@
 # Impure.
 
 import json
-import os
 import time
 
 from broker.machine import Broker
+from broker.resolve import shown
 from broker.tables import KEPT, QUICK, SLOW, Generation, Host, Record
 from luafarm.names import TERM_SHIFT
 from luafarm.version import VERSION
@@ -46,7 +46,7 @@ def status(
         "quarantines": farm.quarantine.count,
         "quarantined": [
             {
-                "script": os.fsdecode(script),
+                "script": shown(script),
                 "left_s": round(left_s, 1),
                 "until": _clock(left_s),
                 "why": why,
@@ -57,7 +57,7 @@ def status(
         "restraints": farm.restraint.count,
         "restrained": [
             {
-                "script": os.fsdecode(script),
+                "script": shown(script),
                 "left_s": round(left_s, 1),
                 "until": _clock(left_s),
                 "why": why,
@@ -65,7 +65,7 @@ def status(
             for script, left_s, why in farm.restraint.current(now)
         ],
         "evictions": [
-            {"script": os.fsdecode(script), "ago_s": round(now - at, 1), "why": why}
+            {"script": shown(script), "ago_s": round(now - at, 1), "why": why}
             for script, at, why in farm.evictions.recent(_MOST_EVICTIONS)
         ],
         "files": files,
@@ -129,7 +129,7 @@ def _host(host: Host, now: float) -> dict[str, object]:
         "loading": len(host.loads),
         "requests": host.requests,
         "rss_kib": host.rss_kib,
-        "running": os.fsdecode(host.running),
+        "running": shown(host.running),
         "silent_s": host.silent_s,
         "age_s": round(now - host.joined_at, 1),
         "layers": list(host.up.layers),
@@ -151,7 +151,7 @@ def _script(broker: Broker, record: Record, now: float) -> dict[str, object]:
     if record.script in farm.remembered:
         verdict = "cold"
     return {
-        "script": os.fsdecode(record.script),
+        "script": shown(record.script),
         "pool": record.pool,
         "verdict": verdict,
         "refused_s": round(refused_s, 1),

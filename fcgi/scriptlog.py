@@ -73,4 +73,4 @@ def _pool(pending: Pending) -> str:
 
 def _name(pending: Pending) -> str:
     path = pending.entry.script if pending.entry else pending.path
-    return loglines.printable(path.decode("utf-8", "replace"))
+    return loglines.printable(path.decode("utf-8", "backslashreplace"))

@@ -17,6 +17,7 @@ from inotify_simple import flags
 
 from broker.few import Few
 from broker.library.notifier import Notifier
+from broker.resolve import shown
 from broker.tables import Key
 
 _MASK: Final = (
@@ -280,7 +281,7 @@ class Directories:
         return {
             "watches": len(self._by_wd),
             "polling": [
-                {"directory": os.fsdecode(at), "reason": directory.polled}
+                {"directory": shown(at), "reason": directory.polled}
                 for at, directory in list(self._directories.items())
                 if directory.polled
             ][:100],

@@ -189,7 +189,7 @@ class VmHosts:
                 "host lost host=%s reason=%s script=%s",
                 lost.host,
                 lost.reason,
-                loglines.printable(lost.script.decode("utf-8", "replace")),
+                loglines.printable(lost.script.decode("utf-8", "backslashreplace")),
             )
         self._owner.host_away(lost.host)
         host.lost = lost

@@ -46,6 +46,13 @@ def test_lines_go_to_the_log_and_to_stderr(said: pytest.LogCaptureFixture) -> No
     assert stderr == b"/srv/a.lua: careful\n/srv/a.lua: a\n\tb\n"
 
 
+def test_a_name_that_is_no_utf_8_is_told_by_its_bytes(
+    said: pytest.LogCaptureFixture,
+) -> None:
+    script_log().lines(pending(path=b"/srv/caf\xe9.lua"), loglines.encode("info", "x"))
+    assert [r.getMessage() for r in said.records] == ["/srv/caf\\xe9.lua: x"]
+
+
 def test_stderr_can_be_off(said: pytest.LogCaptureFixture) -> None:
     quiet = script_log(stderr=False)
     assert quiet.lines(pending(), loglines.encode("info", "x")) == b""
