@@ -4,10 +4,12 @@ local find, sub = T.library.string.find, T.library.string.sub
 local concat, select = T.library.table.concat, T.native.select
 local error, tonumber, tostring, type = T.native.error, T.native.tonumber, T.native.tostring, T.native.type
 local operate, REFUSED, OP, info = T.operate, T.REFUSED, T.OP, T.info
+local floor = T.library.math.floor
 local time, text = T.library.os.time, T.config.trusted and T.native.tostring or T.tostring
 
 local MAX_SLEEP = 3600  -- seconds
 local MAX_PATH = 4096
+local MAX_RANDOM = 65536  -- bytes
 
 local function string_argument(value, index, name)
   if type(value) == "number" then return tostring(value) end
@@ -33,6 +35,17 @@ function luafarm.now()
   local now = T.compute(OP.NOW, 0)
   if now == REFUSED then return time() end
   return now
+end
+
+-- Random bytes of the kernel, as of luafarm.crypto.
+function luafarm.random(n)
+  local count = tonumber(n)
+  if not (count and count >= 0 and count <= MAX_RANDOM and count == floor(count)) then
+    error("bad argument #1 to 'random' (0 to " .. MAX_RANDOM .. " bytes expected)", 2)
+  end
+  local bytes = operate(OP.RANDOM, floor(count))
+  if bytes == REFUSED then T.refuse("random") end
+  return bytes
 end
 
 -- The bytes of a file under the script roots; nil and a message if there is none.

@@ -66,7 +66,9 @@ local function from_host(name, level)
   local code = operate(OP.BUILTIN, name)
   if code == REFUSED then refuse("require", level) end
   local module = T.seal(native_load(code, "=luafarm")(T), name)
-  if is51 and rawget(env, name) == nil then rawset(env, name, module) end
+  if is51 and not find(name, ".", 1, true) and rawget(env, name) == nil then
+    rawset(env, name, module)
+  end
   return module
 end
 

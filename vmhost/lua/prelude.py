@@ -43,7 +43,16 @@ FILES: Final = (
 )
 """Lua files of the prelude, in the order in which they run."""
 
-BUILTINS: Final = ("luafarm", "luafcgid", "md5", "base64", "json")
+BUILTINS: Final = (
+    "luafarm",
+    "luafarm.cookies",
+    "luafarm.crypto",
+    "luafarm.form",
+    "luafcgid",
+    "md5",
+    "base64",
+    "json",
+)
 """Modules that `require` finds without a file; loaded into a state when asked for."""
 
 PARTS: Final = ("io",)
@@ -108,7 +117,7 @@ def text(numbers: Mapping[str, int]) -> bytes:
     """
     sources = {name: _source(name) for name in FILES}
     modules = {
-        f"module_{name}": _source(f"module_{name}") for name in (*BUILTINS, *PARTS)
+        _module(name): _source(_module(name)) for name in (*BUILTINS, *PARTS)
     }
     check(sources, modules, numbers)
     parts = [_HEAD, *(f"T.OP.{name} = {number}\n" for name, number in numbers.items())]
@@ -120,7 +129,7 @@ def text(numbers: Mapping[str, int]) -> bytes:
 
 def builtin(name: str) -> bytes:
     """Return the source of a built-in module: called with T it returns the module."""
-    return _source(f"module_{name}").encode()
+    return _source(_module(name)).encode()
 
 
 def check(
@@ -166,6 +175,11 @@ def _assigned(code: str) -> set[str]:
         for several, function in _ASSIGNED.findall(code)
         for name in _NAME.findall(several or function)
     }
+
+
+def _module(name: str) -> str:
+    """Return the file of a built-in module, as `_source` wants it."""
+    return f"module_{name.replace('.', '_')}"
 
 
 def _source(name: str) -> str:

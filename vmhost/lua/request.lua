@@ -3,7 +3,7 @@
 -- One object serves every request of a state; what belongs to the running one lives here
 -- and in reply.lua. Used while no request runs it raises an error.
 --
--- Provides: begin_request, end_request, is_active, con, read_data.
+-- Provides: begin_request, end_request, is_active, con, check_running, read_data.
 local T = ...
 local concat, select, type = T.library.table.concat, T.native.select, T.native.type
 local rawequal = T.native.rawequal
@@ -36,6 +36,11 @@ local function check(self, name)
   elseif not active then
     error("'" .. name .. "' called while no request is running", 3)
   end
+end
+
+-- For a module's function that is called with `con`.
+function T.check_running(name)
+  if not active then error("'" .. name .. "' called while no request is running", 3) end
 end
 
 local function expected(index, name, what, value)

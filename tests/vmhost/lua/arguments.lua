@@ -10,7 +10,8 @@ local tonumber, format, pairs, tostring = tonumber, string.format, pairs, tostri
 local unpack, setmetatable, sort = table.unpack or unpack, setmetatable, table.sort
 local math, coroutine, load, require = math, coroutine, loadstring or load, require
 
-local MODULES = { "luafarm", "luafcgid", "md5", "base64", "json" }
+local MODULES = { "luafarm", "luafarm.cookies", "luafarm.crypto", "luafarm.form",
+  "luafcgid", "md5", "base64", "json" }
 local modules = {}
 for _, name in ipairs(MODULES) do modules[name] = require(name) end
 

@@ -29,7 +29,8 @@ local table = T.library.table
 local insert, concat, sort = table.insert, table.concat, table.sort
 local type, tostring, pairs = type, T.native.tostring, T.native.pairs
 local modules = {}
-for _, name in ipairs { "luafarm", "luafcgid", "md5", "base64", "json" } do
+for _, name in ipairs { "luafarm", "luafarm.cookies", "luafarm.crypto", "luafarm.form",
+  "luafcgid", "md5", "base64", "json" } do
   modules[name] = require(name)
 end
 

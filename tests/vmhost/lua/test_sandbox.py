@@ -24,7 +24,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "sandbox.md"
 
 WALK = """
 local modules = {}
-for _, name in ipairs{ "luafarm", "luafcgid", "md5", "base64", "json" } do
+for _, name in ipairs{ "luafarm", "luafarm.cookies", "luafarm.crypto", "luafarm.form",
+  "luafcgid", "md5", "base64", "json" } do
   modules[name] = require(name)
 end
 function main(env, con)
@@ -43,7 +44,8 @@ function main(env, con)
     local meta = getmetatable(value)
     if meta then walk(meta, path .. "<meta>") end
   end
-  for _, name in ipairs{ "luafarm", "luafcgid", "md5", "base64", "json" } do
+  for _, name in ipairs{ "luafarm", "luafarm.cookies", "luafarm.crypto", "luafarm.form",
+  "luafcgid", "md5", "base64", "json" } do
     walk(modules[name], name)
   end
   walk(con, "con")

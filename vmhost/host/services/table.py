@@ -5,7 +5,7 @@ A further service is a module here, its line below, and the Lua file that asks.
 
 from typing import Final
 
-from vmhost.host.services import body, digests, files, flush, sleep
+from vmhost.host.services import body, crypto, digests, files, flush, sleep
 from vmhost.host.services.service import Service
 from vmhost.lua.operation import Operations
 
@@ -23,6 +23,10 @@ SERVICES: Final[dict[int, Service]] = {
 """By the number of the operation."""
 
 OPERATIONS: Final = Operations(
-    [*(service.operation for service in SERVICES.values()), *digests.OPERATIONS]
+    [
+        *(service.operation for service in SERVICES.values()),
+        *digests.OPERATIONS,
+        *crypto.OPERATIONS,
+    ]
 )
 """What the states of a VM host may ask for."""
