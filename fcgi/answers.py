@@ -25,7 +25,15 @@ from luafarm.config.settings import Settings
 from luafarm.errors import ProtocolError
 from luafarm.names import HostId, RequestId
 from luafarm.wire import codec
-from luafarm.wire.messages import Body, Outcome, Part, ScriptError, StopRow, Want
+from luafarm.wire.messages import (
+    Body,
+    Finished,
+    Outcome,
+    Part,
+    ScriptError,
+    StopRow,
+    Want,
+)
 
 _CUT: Final = ProtocolError("a piece of the reply did not reach the front")
 
@@ -74,6 +82,7 @@ class Answers:
             self._run(name, request, "an answer")
             return
         if pending.cancelled:
+            self._unheard(pending, outcome, body, log, error, service_us)
             return
         try:
             conduct.check_end(pending, body, log)
@@ -83,6 +92,23 @@ class Answers:
         if not is_ok:
             self._failed(pending, outcome, error, log, service_us)
             return
+        self._end(pending, head, body, log)
+
+    def finished(self, name: HostId, whole: Finished) -> None:
+        """Take the end of a reply whose run goes on. Raise ProtocolError."""
+        pending = self._run(name, whole.request, "the end of a reply")
+        if pending is None:
+            return
+        head, body, log = whole.head, whole.body, whole.log
+        conduct.check_finished(pending, head, body, log)
+        if pending.cancelled:
+            self._script_log.lines(pending, log)
+        else:
+            self._end(pending, head, body, log)
+        self._dispatch.reply_finished(pending)
+
+    def _end(self, pending: Pending, head: bytes, body: bytes, log: bytes) -> None:
+        """Give a client the end of its reply."""
         stderr = self._script_log.lines(pending, log) if log else b""
         exchange = _exchange(pending)
         if pending.begun:
@@ -106,6 +132,7 @@ class Answers:
             return
         conduct.check_part(pending, part.head, part.chunk, part.log)
         if pending.cancelled:
+            self._script_log.lines(pending, part.log)
             return
         log = part.log
         stderr = self._script_log.lines(pending, log) if log else b""
@@ -141,6 +168,25 @@ class Answers:
     def tick(self, now: float) -> None:
         """Tell what of the scripts' logs was left out; now and then."""
         self._script_log.tick(now)
+
+    def _unheard(
+        self,
+        pending: Pending,
+        outcome: int,
+        body: bytes,
+        log: bytes,
+        error: bytes,
+        service_us: int,
+    ) -> None:
+        """Log what is known of a run whose client has left, or has its reply."""
+        conduct.check_end(pending, body, log)
+        self._script_log.lines(pending, log)
+        if not error:
+            return
+        why = scripterrors.cut(codec.decode_error(error))
+        self._script_log.error(pending, why)
+        if why.budget and pending.entry is not None:
+            self._stops.note(pending.entry.script, why, service_us)
 
     def _run(self, name: HostId, request: RequestId, what: str) -> Pending | None:
         """Return a run of this host; None: it is over, and this comes too late.

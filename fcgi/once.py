@@ -33,6 +33,7 @@ from luafarm.wire.messages import Place, ScriptError, Verdict
 if TYPE_CHECKING:
     from fcgi.dispatch.tables import Pending
 
+_LOOK_S: Final = 0.02  # how often whether a script that has answered goes on
 _NO_SCRIPT: Final = (
     "no script: missing, empty, no regular file, or no name that [pool] scripts match"
 )
@@ -210,6 +211,10 @@ async def _run(
     await exchange.done.wait()
     if exchange.unprinted is not None:
         raise exchange.unprinted
+    # a script may go on after its reply, and what it says then is in the log alone
+    logging.getLogger("luafarm.script").setLevel(logging.NOTSET)
+    while service.outstanding:  # noqa: ASYNC110 - who reads the answers tells nobody
+        await asyncio.sleep(_LOOK_S)
     if exchange.refusal is Refusal.NOT_FOUND:
         return _failed(f"{arguments.script}: {_NO_SCRIPT}")
     return 0 if exchange.refusal is None else 1

@@ -38,6 +38,7 @@ from luafarm.wire.messages import (
     Aliases,
     Cancel,
     Dones,
+    Finished,
     HostLost,
     HostUnlisted,
     HostUp,
@@ -343,6 +344,8 @@ class Service:
                 self._act(losses.recalled(name, received, going, now))
             case Part():
                 self._answers.part(name, message)
+            case Finished():
+                self._answers.finished(name, message)
             case Want():
                 taken = self._hosts.taken(name)
                 self._answers.body(name, message, taken, self._hosts.send_piece)

@@ -95,6 +95,8 @@ def check_part(pending: Pending, head: bytes, chunk: bytes, log: bytes) -> None:
     """Count a part of a reply. Raise ProtocolError when it is one too many."""
     if not (head or chunk or log):
         raise ProtocolError("a part of a reply with nothing in it")
+    if pending.finished:
+        raise ProtocolError("a part of a reply that is finished")
     if head and pending.begun:
         raise ProtocolError("a second head of a reply")
     pending.part_bytes += len(chunk)
@@ -104,6 +106,19 @@ def check_part(pending: Pending, head: bytes, chunk: bytes, log: bytes) -> None:
         raise ProtocolError(_too_long("a reply", pending.part_bytes, entry.reply_bytes))
     _count_log(pending, log)
     pending.begun = True
+
+
+def check_finished(pending: Pending, head: bytes, body: bytes, log: bytes) -> None:
+    """Count the end of a reply whose run goes on. Raise ProtocolError.
+
+    What comes of the run from now on is its log, and how it ends.
+    """
+    if pending.finished:
+        raise ProtocolError("a reply that is finished twice")
+    if not (head or body):
+        raise ProtocolError("the end of a reply that has no head")
+    check_end(pending, body, log)
+    pending.part_bytes += len(body)
 
 
 def check_end(pending: Pending, body: bytes, log: bytes) -> None:

@@ -76,7 +76,8 @@ class Losses:
         host = self._hosts.find(name)
         if host is None or not (host.bound or host.late):
             return None
-        return tuple([run.id for run in host.runs.values() if not run.cancelled])
+        runs = host.runs.values()
+        return tuple([run.id for run in runs if run.finished or not run.cancelled])
 
     def has_runs(self, name: HostId) -> bool:
         """Return whether a host has still to answer something."""

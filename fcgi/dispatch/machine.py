@@ -101,6 +101,15 @@ class Dispatch:
             self._catalogue.rest(entry)
         return []
 
+    def reply_finished(self, pending: Pending) -> None:
+        """Take note that a client has its whole reply, of a run that goes on.
+
+        It keeps its place on its host until that says that it has ended: a host runs
+        one script at a time, and deadlines hold for this one too.
+        """
+        pending.finished = pending.cancelled = pending.begun = True
+        pending.owner = pending.body = None
+
     def finish(
         self, name: HostId, request: RequestId, service_us: int, now: float, *, ok: bool
     ) -> Pending | None:
@@ -124,7 +133,8 @@ class Dispatch:
             note_work(host, service_s, now)
         else:
             host.measured_from = 0.0
-        if pending.cancelled and service_s < max(entry.est, LEAST_LEARNT_S):
+        has_left = pending.cancelled and not pending.finished
+        if has_left and service_s < max(entry.est, LEAST_LEARNT_S):
             return pending  # its client left before the end: it may take any time
         if entry.est < 0:
             entry.est = service_s

@@ -71,7 +71,8 @@ class Pending:
         self.body_mark: int = 0  # end of the last piece in all that its host is sent
         self.empty_pieces: int = 0  # asked for in vain
         self.may_repeat: bool = False  # its host may ask for the last piece once more
-        self.cancelled: bool = False  # the client went away
+        self.cancelled: bool = False  # nobody waits for the reply
+        self.finished: bool = False  # so, as it is whole; its script goes on
 
     def row(self) -> RunRow:
         """Return the request as it travels to its host."""

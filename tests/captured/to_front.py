@@ -11,6 +11,7 @@ from luafarm.wire import codec, loglines
 from luafarm.wire.messages import (
     PROTOCOL,
     Body,
+    Finished,
     Hello,
     HostLost,
     Part,
@@ -32,6 +33,10 @@ _CONTEXT = b"\0\0" + b"context"
 
 def _part(run: Run, head: bytes = b"", chunk: bytes = b"", log: bytes = b"") -> bytes:
     return codec.encode(Part(RequestId(run.id), head, chunk, log))
+
+
+def _finished(run: Run) -> bytes:
+    return codec.encode(Finished(RequestId(run.id), HEAD, b"body", b""))
 
 
 def _want(run: Run, stream: int = 0, offset: int = 0, most: int = 65536) -> bytes:
@@ -175,6 +180,20 @@ def front_part_after_done(captive: Captive, run: Run) -> None:
     """A piece of a body after its end."""
     captive.say(run.front, done(run.id))
     captive.say(run.front, _part(run, HEAD, b"more"))
+
+
+@crime()
+def front_part_after_the_reply(captive: Captive, run: Run) -> None:
+    """A piece of a reply that is whole, of a run that goes on."""
+    captive.say(run.front, _finished(run))
+    captive.say(run.front, _part(run, b"", b"more"))
+
+
+@crime()
+def front_reply_finished_twice(captive: Captive, run: Run) -> None:
+    """A reply that is whole, again and again."""
+    captive.say(run.front, _finished(run))
+    captive.flood(run.front, framed(_finished(run)) * 100)
 
 
 @crime()

@@ -10,7 +10,7 @@ from luafarm.config.settings import Compat
 from luafarm.dialects import UNSOUND, Dialect
 from tests.loglines import decode
 from vmhost.host.services import body as bodies
-from vmhost.host.services import files, flush, sleep
+from vmhost.host.services import files, finish, flush, sleep
 from vmhost.host.services.table import OPERATIONS
 from vmhost.lua.limits import StateLimits
 from vmhost.lua.operation import DONE, ERROR, Step
@@ -34,6 +34,8 @@ class Op(IntEnum):
     DONE = DONE
     ERROR = ERROR
     FLUSH = flush.FLUSH.operation.number
+    FINISH = finish.FINISH.operation.number
+    DETACH = finish.DETACH.operation.number
     READ = bodies.READ.operation.number
     REQUIRE = files.REQUIRE.operation.number
     CHUNK = files.CHUNK.operation.number
@@ -168,7 +170,7 @@ class Script:
                     )
                     reply.log += decode(step[6])
                     return reply
-                case Op.FLUSH:
+                case Op.FLUSH | Op.FINISH:
                     reply.head, reply.body = reply.head + step[1], reply.body + step[2]
                     reply.log += decode(step[3])
                     step = self.state.resume(True)

@@ -13,7 +13,7 @@ each.
 from typing import Final, Protocol
 
 from luafarm.names import RequestId
-from luafarm.wire.messages import DoneRow, Message, Part
+from luafarm.wire.messages import DoneRow, Finished, Message, Part
 from vmhost.host.held import Held
 from vmhost.host.peers import Peer, Peers
 from vmhost.host.sources import Sources
@@ -73,6 +73,9 @@ class Task:
         self.sources: Final = sources
         self.asked = 0  # files that the broker was asked for, ever
         self.is_cancelled = False  # nobody wants the reply any more
+        self.is_detached = False  # it goes on all the same
+        self.is_finished = False  # the whole reply is on its way
+        self.needs_front = False  # it waits for something of its request
         self.has_begun = False  # parts of the reply are on their way
         self.part_bytes = 0  # of these parts
         self.peer: Peer = b""  # the front of the run; empty: it is no run
@@ -99,7 +102,8 @@ class Task:
             self.request = run.request
         else:
             self.peer, self.request = b"", 0
-        self.is_cancelled = False
+        self.is_cancelled = self.is_detached = self.is_finished = False
+        self.needs_front = False
         self.has_begun = False
         self.part_bytes = 0
 
@@ -196,11 +200,28 @@ class Task:
         count = b"%d" % self.part_bytes
         return request, outcome, count, b"", log, error, service_us
 
+    def finish(self, head: bytes, body: bytes, log: bytes) -> None:
+        """Send what is left of the reply, and that it is whole; the run goes on."""
+        self.detach()
+        self.is_finished = True
+        if self.has_begun or len(body) > PIECE:
+            self.part(head, body, log)
+            head, body, log = b"%d" % self.part_bytes, b"", b""
+        else:
+            self.has_begun = True
+            self.part_bytes = len(body)
+        self.tell(Finished(RequestId(self.request), head, body, log))
+
+    def detach(self) -> None:
+        """Go on whatever becomes of the client, also if it has left."""
+        self.is_detached = True
+        self.is_cancelled = False
+
     def cancel(self, peer: Peer, request: int) -> bool:
         """Stop the run at its next operation; False: it is not the one in progress."""
         if request != self.request or peer != self.peer:
             return False
-        self.is_cancelled = True
+        self.is_cancelled = self.needs_front or not self.is_detached
         return True
 
     def sent(self) -> int:
@@ -217,4 +238,4 @@ class Task:
     def lost(self, peer: Peer) -> None:
         """Go on without a peer that cannot be reached any more."""
         if peer == self.peer:
-            self.is_cancelled = True
+            self.is_cancelled = self.needs_front or not self.is_detached

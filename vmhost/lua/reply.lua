@@ -1,7 +1,7 @@
 -- The reply of the running request: status, headers, and the body as far as it is not sent.
 --
--- Provides: begin_reply, drop_reply, finish_reply, reset_body, flush, put, set_header,
---   set_cookie, http_date.
+-- Provides: begin_reply, drop_reply, finish_reply, end_reply, reset_body, flush, put,
+--   set_header, set_cookie, http_date.
 local T = ...
 local byte, find, gmatch, gsub = T.library.string.byte, T.library.string.find,
   T.library.string.gmatch, T.library.string.gsub
@@ -91,7 +91,12 @@ function T.finish_reply()
   return top, pending
 end
 
+-- `bytes` of a reply that has ended while its script goes on: each further piece is more than
+-- may wait, so `flush` sees it, and `put` has no question to ask for it.
+local ENDED = 1 / 0
+
 function T.reset_body()
+  if bytes == ENDED then return end
   total = total - bytes
   body, count, bytes = {}, 0, 0
 end
@@ -99,6 +104,10 @@ end
 -- Send what there is; where Lua cannot yield it stays buffered.
 local function flush()
   if sent and count == 0 then return end
+  if bytes == ENDED then
+    body, count, total = {}, 0, 0
+    return
+  end
   if total > config.reply_bytes then
     halt("reply", format("reply of more than %d bytes", config.reply_bytes))
   end
@@ -108,6 +117,22 @@ local function flush()
   sent, body, count, bytes = true, {}, 0, 0
 end
 T.flush = flush
+
+-- End the reply before its script ends; whether that was possible here.
+function T.end_reply()
+  if bytes == ENDED then return true end
+  if total > config.reply_bytes then
+    halt("reply", format("reply of more than %d bytes", config.reply_bytes))
+  end
+  local top, chunk = rest()
+  local lines = T.take_log()
+  if operate(OP.FINISH, top, chunk, lines) == REFUSED then
+    T.put_log_back(lines)
+    return false
+  end
+  sent, body, count, bytes = true, {}, 0, ENDED
+  return true
+end
 
 -- text: a string.
 local function put(text)

@@ -16,9 +16,10 @@ local body        -- STDIN as far as it came with the request and was not read, 
 local remaining   -- STDIN has more at the host
 local data        -- the DATA stream (FastCGI Filter) has more at the host
 local active = false
+local is_lost     -- `finish` has given up what was not read of the streams
 
 function T.begin_request(stdin, more, filter)
-  body, remaining, data, active = stdin, more, filter, true
+  body, remaining, data, active, is_lost = stdin, more, filter, true, false
   begin_reply()
 end
 
@@ -57,6 +58,10 @@ function methods.puts(self, text)
   put(text)
 end
 
+local function gone(name)
+  error("'" .. name .. "' after con:finish(): what was not read of the request is gone", 3)
+end
+
 -- A piece of a stream from the host; nil at its end. stream: 0 STDIN, 1 DATA.
 local function pull(stream, max, name)
   local chunk = operate(OP.READ, stream, max)
@@ -69,7 +74,10 @@ function methods.gets(self)
   check(self, "gets")
   local text = body
   body = false
-  if not remaining then return text ~= "" and text or nil end
+  if not remaining then
+    if is_lost then gone("gets") end
+    return text ~= "" and text or nil
+  end
   local pieces, count = { text or "" }, 1
   while remaining do
     local chunk = pull(0, config.read_bytes, "gets")
@@ -106,7 +114,10 @@ function methods.read(self, max)
     body = T.library.string.sub(text, max + 1)
     return T.library.string.sub(text, 1, max)
   end
-  if not remaining then return nil end
+  if not remaining then
+    if is_lost then gone("read") end
+    return nil
+  end
   local chunk = pull(0, max, "read")
   if not chunk then remaining = false end
   return chunk
@@ -116,7 +127,10 @@ end
 function T.read_data(max)
   if not active then error("'data' called while no request is running", 3) end
   max = wanted(max, "data")
-  if not data then return nil end
+  if not data then
+    if is_lost then gone("data") end
+    return nil
+  end
   local chunk = pull(1, max, "data")
   if not chunk then data = false end
   return chunk
@@ -145,6 +159,20 @@ end
 function methods.flush(self)
   check(self, "flush")
   T.flush()
+end
+
+-- The client has its whole reply now; the script goes on, whatever the client does.
+function methods.finish(self)
+  check(self, "finish")
+  if not T.end_reply() then T.refuse("finish") end
+  is_lost = remaining or data
+  remaining, data = false, false
+end
+
+-- The script goes on, also if the client leaves.
+function methods.detach(self)
+  check(self, "detach")
+  if operate(OP.DETACH, 0) == REFUSED then T.refuse("detach") end
 end
 
 function methods.reset(self)

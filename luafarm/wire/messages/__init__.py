@@ -8,7 +8,7 @@ every request needs, `Runs` and `Dones`, carry many rows in one frame.
 Who says what to whom (D connects a DEALER, R binds a ROUTER):
 
     front D      -> VM host R     Hello Runs Body Cancel Recall
-    VM host R    -> front D       Welcome Refused Dones Part Want Recalled
+    VM host R    -> front D       Welcome Refused Dones Part Finished Want Recalled
     broker D     -> VM host R     Hello Load Drop Fence TakeInventory Source
     VM host R    -> broker D      Welcome Refused Loaded LoadFailed Gone Inventory Need
                                   Fenced
@@ -66,6 +66,7 @@ from luafarm.wire.messages.requests import (
     Cancel,
     DoneRow,
     Dones,
+    Finished,
     Outcome,
     Part,
     Recall,
@@ -111,6 +112,7 @@ __all__ = [
     "Drop",
     "Fence",
     "Fenced",
+    "Finished",
     "Gone",
     "Hello",
     "HostLost",
@@ -161,6 +163,7 @@ Message = (
     | Welcome
     | Runs
     | Dones
+    | Finished
     | Part
     | Want
     | Body

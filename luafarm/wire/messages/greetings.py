@@ -6,7 +6,7 @@ from typing import Final
 from luafarm.names import Machine
 from luafarm.wire.messages.packed import Packed
 
-PROTOCOL: Final = 5
+PROTOCOL: Final = 6
 
 
 class Role(IntEnum):

@@ -66,6 +66,18 @@ class Part(Packed, frozen=True, tag=5):
     log: bytes
 
 
+class Finished(Packed, frozen=True, tag=40):
+    """A reply is whole, and its run goes on: a row of `Dones` ends it, without one.
+
+    head: as in that row; after `Part`s the number of their bytes.
+    """
+
+    request: RequestId
+    head: bytes
+    body: bytes
+    log: bytes
+
+
 class Want(Packed, frozen=True, tag=6):
     """The running script reads: send `Body` from this offset, at most `max_bytes`."""
 

@@ -14,6 +14,7 @@ from luafarm.wire.messages import (
     Dependency,
     Dones,
     Drop,
+    Finished,
     Gone,
     Inventory,
     Loaded,
@@ -295,6 +296,46 @@ def test_a_body_that_never_comes_ends_with_the_client(host: Process) -> None:
     front.runs(run(2, A, body=None, body_bytes=2))
     feed(front, b"ok")
     assert front.expect(Dones).rows[0][3] == b"ok"
+
+
+def test_a_finished_reply_comes_before_its_script_ends(host: Process) -> None:
+    source = b"""
+    local luafarm = require "luafarm"
+    function main(env, con)
+      con:puts("answer") con:finish()
+      luafarm.sleep(0.01) con:log("work done") con:puts("lost")
+    end
+    """
+    host.broker().load(A, source)
+    front = host.front()
+    front.runs(run(1, A))
+    whole = front.expect(Finished)
+    assert (whole.request, whole.body, whole.log) == (1, b"answer", b"")
+    front.say(Cancel(RequestId(1)))
+    [row] = front.expect(Dones).rows
+    assert row[1:5] == (Outcome.OK, b"6", b"", b"iwork done\0")
+
+
+def test_a_detached_script_goes_on_when_its_client_leaves(host: Process) -> None:
+    source = b"""
+    local luafarm = require "luafarm"
+    function main(env, con)
+      if env.D then con:detach() end
+      con:puts("begun") con:flush()
+      luafarm.sleep(0.2) con:log("done")
+    end
+    """
+    host.broker().load(A, source)
+    front = host.front()
+    for request, blob, outcome, log in (
+        (1, b"", Outcome.CANCELLED, b""),
+        (2, pair(b"D", b"1"), Outcome.OK, b"idone\0"),
+    ):
+        front.runs(run(request, A, params=blob))
+        front.expect(Part)
+        front.say(Cancel(RequestId(request)))
+        [row] = front.expect(Dones).rows
+        assert (row[1], row[4]) == (outcome, log)
 
 
 def test_a_reply_streams_as_the_script_flushes(host: Process) -> None:

@@ -34,6 +34,11 @@ class BodyQuestion:
             or len(message.chunk) > want.max_bytes
         ):
             return None
+        task.needs_front = False
+        if (
+            not message.chunk
+        ):  # there is more, but the client has left: no end of a body
+            task.is_cancelled = True
         task.read_bytes()[want.stream] += len(message.chunk)
         return (message.chunk,)
 
@@ -59,6 +64,7 @@ def _ask(task: Task, step: Step, now_ns: int) -> Answer | BodyQuestion:
     if offset >= sizes[stream]:
         return _END
     want = Want(RequestId(task.request), stream, offset, min(most, PIECE))
+    task.needs_front = True
     task.tell(want)
     return BodyQuestion(want)
 

@@ -5,7 +5,7 @@ A further service is a module here, its line below, and the Lua file that asks.
 
 from typing import Final
 
-from vmhost.host.services import body, crypto, digests, files, flush, sleep
+from vmhost.host.services import body, crypto, digests, files, finish, flush, sleep
 from vmhost.host.services.service import Service
 from vmhost.lua.operation import Operations
 
@@ -13,6 +13,8 @@ SERVICES: Final[dict[int, Service]] = {
     service.operation.number: service
     for service in (
         flush.FLUSH,
+        finish.FINISH,
+        finish.DETACH,
         body.READ,
         files.REQUIRE,
         files.CHUNK,
