@@ -1,7 +1,6 @@
 -- Code loading: text only, always into the environment of the state's script.
 --
--- Provides: chunk_names, compile_file, path_argument, no_file, is_absent,
---   called.
+-- Provides: chunk_names, part, compile_file, path_argument, no_file, is_absent, called.
 local T = ...
 local native, env = T.native, T.environment
 local error, pcall = native.error, T.pcall
@@ -26,6 +25,19 @@ local function remember(f, name)  -- returns the name as Lua cuts it
   if names[short] == nil then names[short] = name
   elseif names[short] ~= name then names[short] = false end
   return short
+end
+
+local parts = {}  -- what they returned, by name
+
+-- What trusted code of ours that is no part of the prelude returns; nothing where the host
+-- cannot be asked for it.
+function T.part(name)
+  if parts[name] == nil then
+    local code = operate(OP.BUILTIN, name)
+    if code == REFUSED then return nil end
+    parts[name] = (loadstring or native_load)(code, "=luafarm")(T)
+  end
+  return parts[name]
 end
 
 -- Compile text; nil and a message when it does not compile. where: its environment.

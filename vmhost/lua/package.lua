@@ -63,9 +63,9 @@ local function is_ours(name)
 end
 
 local function from_host(name, level)
-  local code = operate(OP.BUILTIN, name)
-  if code == REFUSED then refuse("require", level) end
-  local module = T.seal(native_load(code, "=luafarm")(T), name)
+  local members = T.part(name)
+  if not members then refuse("require", level) end
+  local module = T.seal(members, name)
   if is51 and not find(name, ".", 1, true) and rawget(env, name) == nil then
     rawset(env, name, module)
   end

@@ -55,6 +55,19 @@ BUILTINS: Final = (
 )
 """Modules that `require` finds without a file; loaded into a state when asked for."""
 
+FOREIGN: Final = (
+    "foreign_table",
+    "foreign_request",
+    "foreign_modlua",
+    "foreign_wsapi",
+    "foreign_ngx_library",
+    "foreign_openresty",
+    "foreign_ngx",
+    "foreign_handlers",
+)
+"""Lua files for scripts of other servers, loaded into states that need them; `require`
+does not find them."""
+
 PARTS: Final = ("io",)
 """Parts of the prelude itself that a state loads when it first needs them."""
 
@@ -116,9 +129,7 @@ def text(numbers: Mapping[str, int]) -> bytes:
     numbers: of the operations, by name. Raise PreludeError.
     """
     sources = {name: _source(name) for name in FILES}
-    modules = {
-        _module(name): _source(_module(name)) for name in (*BUILTINS, *PARTS)
-    }
+    modules = {file: _source(file) for file in _loadable().values()}
     check(sources, modules, numbers)
     parts = [_HEAD, *(f"T.OP.{name} = {number}\n" for name, number in numbers.items())]
     for name, source in sources.items():
@@ -127,9 +138,9 @@ def text(numbers: Mapping[str, int]) -> bytes:
     return "".join(parts).encode()
 
 
-def builtin(name: str) -> bytes:
-    """Return the source of a built-in module: called with T it returns the module."""
-    return _source(_module(name)).encode()
+def loadable() -> dict[str, bytes]:
+    """Return what a state gets when it asks: sources by name, to be called with T."""
+    return {name: _source(file).encode() for name, file in _loadable().items()}
 
 
 def check(
@@ -177,9 +188,12 @@ def _assigned(code: str) -> set[str]:
     }
 
 
-def _module(name: str) -> str:
-    """Return the file of a built-in module, as `_source` wants it."""
-    return f"module_{name.replace('.', '_')}"
+def _loadable() -> dict[str, str]:
+    """Return the files of what a state can ask for, by its name."""
+    modules = {
+        name: f"module_{name.replace('.', '_')}" for name in (*BUILTINS, *PARTS)
+    }
+    return modules | {name: name for name in FOREIGN}
 
 
 def _source(name: str) -> str:

@@ -107,8 +107,7 @@ def prepare(
         lua_error=module.LuaError,
         prelude=dump(prelude.text(operations.numbers)),
         builtins={
-            name.encode(): dump(prelude.builtin(name))
-            for name in (*prelude.BUILTINS, *prelude.PARTS)
+            name.encode(): dump(source) for name, source in prelude.loadable().items()
         },
     )
 

@@ -40,13 +40,7 @@ local function load(source, name)
     syntax = true
     error(message, 0)
   end
-  chunk()
-  for _, adapter in native.ipairs(T.adapters) do
-    if adapter.find() then
-      run_adapter = adapter.run
-      break
-    end
-  end
+  run_adapter = T.adapter_of(chunk, source, name)
   if not run_adapter then error(config.handler .. "() function not found", 0) end
   local startup = environment.startup
   if type(startup) == "function" then startup() end

@@ -86,7 +86,7 @@ local function walk(value, path)
 end
 
 local function look(env, con)
-  local own = { main = main, handler = handler }
+  local own = { main = main, handler = handler, handle = handle }
   for name in pairs(own) do _G[name] = nil end
   walk(_G, "_G")
   for name, module in pairs(modules) do walk(module, name) end
@@ -121,6 +121,17 @@ ERAS = {
         " req:puts(look(env, req)) end"
     ),
     "handler()": "function handler() return look() end",
+    "handle(r)": (
+        "function handle(r) r:setcookie('a', 'b') r:puts(look(nil, { r, r.puts,"
+        " r.headers_in, r.err_headers_out, r.notes, r:headers_in_table(),"
+        " r:parseargs() })) end"
+    ),
+    "run(wsapi_env)": "return function(e) return 200, {}, look(nil, { e }) end",
+    "ngx": (
+        "ngx.print(look(nil, { ngx, ngx.say, ngx.req, ngx.var, ngx.header, ngx.ctx,"
+        " ngx.req.get_headers(), ngx.req.get_uri_args(), ngx.null, ngx.re, ngx.timer,"
+        " require('cjson'), require('cjson.safe'), require('resty.upload') }))"
+    ),
 }
 
 
