@@ -292,6 +292,36 @@ def test_log_goes_to_the_log(site: Site) -> None:
         assert line.format(site.root) in log
 
 
+# ---- other servers' handlers ---------------------------------------------------------
+
+
+def test_mod_lua_greets_by_form_and_cookie(site: Site) -> None:
+    page = site.ask("/modlua.lua?name=" + SLY)
+    assert (page.status, escape("<script>") in page.text) == (200, True)
+    sent = site.post("/modlua.lua", "name=a%20b")
+    assert (sent.status, sent.headers["Location"]) == (303, "/modlua.lua")
+    cookie = sent.headers["Set-Cookie"].split(";")[0]
+    known = site.ask("/modlua.lua", headers={"Cookie": cookie})
+    assert "Hello, a b!" in known.text
+    assert site.post("/modlua.lua", "x=1").status == 400
+    assert site.ask("/modlua.lua", "PUT", "x").headers["Allow"] == "GET, POST"
+
+
+def test_wsapi_tells_what_it_was_asked(site: Site) -> None:
+    assert "200: you asked for /<" in site.ask("/wsapi.lua").text
+    answer = site.ask("/wsapi.lua/a?b=" + SLY, "POST", "12345")
+    assert answer.status == 404
+    assert "you asked for /a<" in answer.text
+    assert "a body of 5 bytes" in answer.text
+
+
+def test_ngx_greets_redirects_and_exits(site: Site) -> None:
+    assert "Hello, you!" in site.ask("/ngx.lua?name=you").text
+    assert site.ask("/ngx.lua?name=nobody").status == 403
+    sent = site.post("/ngx.lua", "name=a%20b")
+    assert (sent.status, sent.headers["Location"]) == (303, "/ngx.lua?name=a%20b")
+
+
 # ---- docs/lua-api.md -----------------------------------------------------------------
 
 BLOCKS = re.findall(
@@ -300,7 +330,9 @@ BLOCKS = re.findall(
     re.MULTILINE | re.DOTALL,
 )
 SCRIPTS = [
-    block for block in BLOCKS if re.search(r"^function \w+\(", block, re.MULTILINE)
+    block
+    for block in BLOCKS
+    if re.search(r"^(local )?function [\w.]+\(", block, re.MULTILINE)
 ]
 CLAIMS = [block for block in BLOCKS if block not in SCRIPTS]
 
