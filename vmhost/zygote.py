@@ -26,7 +26,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Final, NoReturn, cast
 
 import msgpack
@@ -39,7 +39,7 @@ from vmhost import report
 from vmhost.deaths import EXIT_FAILED, EXIT_LACKING
 from vmhost.host.config import HostConfig, unpack
 from vmhost.host.services.table import OPERATIONS
-from vmhost.lua import state
+from vmhost.lua import cmodules, state
 from vmhost.sandbox import confine
 from vmhost.sandbox.confine import Confinement
 from vmhost.sandbox.layers import Layer, lacking
@@ -167,6 +167,11 @@ def _become_host(order: Order, fds: Fds, serve: Serve) -> NoReturn:
         os.dup2(fds.errors, 2)
         # mapped before its fd goes; nobody may unmap it, that would close a strange fd
         slot = HostSlot(fds.page)
+        config = unpack(order.config)
+        # while there are files; each host its own, for symbols are of one dialect
+        opened = cmodules.open_all(
+            config.c_modules, Dialect(config.dialect), config.cpath
+        )
         layers = confine.enter(order.confinement, (fds.listen, fds.report))
 
         def seal() -> list[Layer]:
@@ -177,7 +182,7 @@ def _become_host(order: Order, fds: Fds, serve: Serve) -> NoReturn:
                 os._exit(EXIT_LACKING)
             return layers
 
-        serve(unpack(order.config), fds.listen, slot, fds.report, seal)
+        serve(replace(config, opened=opened), fds.listen, slot, fds.report, seal)
     except BaseException:  # noqa: BLE001 - the last frame of this process
         with contextlib.suppress(OSError):
             traceback.print_exc()
@@ -199,8 +204,8 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     for dialect in sys.argv[2:]:
-        # it reads files, which a host cannot; remembered for these very arguments
-        state.prepare(Dialect(dialect), OPERATIONS, c_modules=False)
+        # it reads files, which a host cannot; remembered
+        state.prepare(Dialect(dialect), OPERATIONS)
     serve = importlib.import_module("vmhost.host.loop").serve
     # the supervisor is gone, and SIGKILL on its way to us
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -68,7 +68,10 @@ def _check(
 
 
 def check_trusted(configuration: Configuration) -> None:
-    """Raise SettingsError when strangers could write what a trusted pool runs."""
+    """Raise SettingsError when strangers could write what no sandbox keeps.
+
+    That is what a trusted pool runs, and C modules; also when one of these is missing.
+    """
     try:
         _check_trusted(configuration.settings)
     except _MisfitError as wrong:
@@ -143,6 +146,10 @@ def _check_trusted(settings: Settings) -> None:
         wrong = trusted.first_fault(settings.pool[name], circle)
         if wrong is not None:
             raise _MisfitError(f"pool.{name}", *wrong)
+    for name, pool in settings.pool.items():
+        reason = trusted.c_fault(pool)
+        if reason:
+            raise _MisfitError(f"pool.{name}", "c_modules", reason)
 
 
 def _check_listeners(settings: Settings, held: Sequence[Kept]) -> None:

@@ -21,6 +21,7 @@ from luafarm.errors import SettingsError
 WATCHDOG_LEAST_S: Final = 2.0  # two beats of `luafarm.process.pulse`
 
 _UID_RANGE: Final = re.compile(r"(\d{1,10})-(\d{1,10})", re.ASCII)
+_C_MODULE: Final = re.compile(r"\w+(?:[.-]\w+)*", re.ASCII)
 _STATUS: Final = re.compile(r"[1-9]\d\d(?: [\x20-\x7e]*)?", re.ASCII)
 
 
@@ -153,6 +154,16 @@ def _check_roles(checker: _Checker) -> None:
         checker.refuse("roles", "watchdog", limit_s, reason)
 
 
+def _check_c_modules(checker: _Checker, section: str, pool: PoolSettings) -> None:
+    for name in pool.c_modules:
+        if not _C_MODULE.fullmatch(name):
+            reason = f'"{name}" is no name of a module, such as lpeg or luasql.sqlite3'
+            checker.refuse(section, "c_modules", pool.c_modules, reason)
+    if pool.cpath and not pool.c_modules and pool.trust == "sandboxed":
+        reason = "not in a sandboxed pool without c_modules, which name what to load"
+        checker.refuse(section, "cpath", pool.cpath, reason)
+
+
 def _check_pool(checker: _Checker, section: str, pool: PoolSettings) -> None:
     if pool.trust == "sandboxed":
         why = UNSOUND.get(Dialect(pool.dialect))
@@ -165,12 +176,10 @@ def _check_pool(checker: _Checker, section: str, pool: PoolSettings) -> None:
         if pool.jit:
             reason = f"not in a sandboxed pool: {NO_JIT}"
             checker.refuse(section, "jit", pool.jit, reason)
-        if pool.cpath:
-            reason = "not in a sandboxed pool: C modules leave every sandbox"
-            checker.refuse(section, "cpath", pool.cpath, reason)
         if pool.writers:
             reason = "a sandboxed pool runs what is there, whoever wrote it"
             checker.refuse(section, "writers", pool.writers, reason)
+    _check_c_modules(checker, section, pool)
     if pool.jit and pool.dialect != Dialect.LUAJIT21:
         reason = f"{pool.dialect} has no compiler; only luajit21 has"
         checker.refuse(section, "jit", pool.jit, reason)

@@ -4,7 +4,9 @@ A trusted pool has files, network and programs of the user that its VM hosts run
 root, or `[security] user`, or whoever started the farm. So whoever can write a script
 of it is that user. That may be root, the user itself, and whom `writers` names; what
 anybody else could have written is refused: roots, libraries and C modules before a role
-starts, scripts and modules when the broker reads them.
+starts, scripts and modules when the broker reads them. C modules of sandboxed pools
+(`c_modules`) run while a VM host has the rights of the supervisor: nobody but root and
+the supervisor's user may have written them.
 """
 
 # Impure.
@@ -18,8 +20,9 @@ from typing import Final
 
 from luafarm import strangers
 from luafarm.config.settings import PoolSettings, Settings
+from luafarm.dialects import Dialect
 from luafarm.errors import SettingsError
-from luafarm.process import privileges
+from luafarm.process import cplaces, privileges
 from luafarm.strangers import Circle
 
 _GROUP: Final = "@"
@@ -64,11 +67,27 @@ def first_fault(pool: PoolSettings, mine: Circle) -> tuple[str, str] | None:
     return None
 
 
+def c_fault(pool: PoolSettings) -> str:
+    """Return what is wrong with the `c_modules` of a pool; empty: nothing."""
+    mine = strangers.own_circle()
+    for name in pool.c_modules:
+        try:
+            strangers.check(cplaces.find(name, Dialect(pool.dialect), pool.cpath), mine)
+        except cplaces.NoModuleError as missing:
+            return str(missing)
+        except strangers.StrangerError as wrong:
+            return f"{wrong}, who could run code in every VM host of this pool"
+        except OSError as error:
+            return f"{name}: {error.strerror}"
+    return ""
+
+
 def _places(pool: PoolSettings) -> Iterator[tuple[str, Path]]:
     for field, texts in (("root", pool.root), ("library", pool.library)):
         for text in texts:
             yield field, Path(text)
-    for template in filter(None, pool.cpath.split(";")):
+    cpath = pool.cpath or cplaces.default_cpath(Dialect(pool.dialect))
+    for template in filter(None, cpath.split(";")):
         # relative ones start where the farm was started, as in any Lua
         before = os.path.abspath(template.partition("?")[0] + "x")  # noqa: PTH100
         yield "cpath", _existing(Path(before).parent)

@@ -60,7 +60,7 @@ def main() -> int:
         channel = socket.socket(fileno=int(sys.argv[1]))
         channel.set_inheritable(False)
         for dialect in sys.argv[2:]:
-            state.prepare(Dialect(dialect), OPERATIONS, c_modules=False)
+            state.prepare(Dialect(dialect), OPERATIONS)
         zygote.run(channel, serve)
         return 0
     settings = configure.for_role(sys.argv[1:]).settings

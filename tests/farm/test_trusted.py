@@ -33,3 +33,36 @@ def test_a_script_that_a_stranger_could_have_written_runs_once_it_is_ours() -> N
             refused = ask(farm.socket, strange)
             assert refused.status == 500
             assert b"belongs to uid 4711 (mode 0644)" in refused.body
+
+
+def test_a_trusted_script_that_exits_ends_its_request_and_not_its_state() -> None:
+    source = """
+    function main(env, con)
+      con:puts(require("luafarm").state.requests)
+      os.exit(3)
+    end
+    """
+    for dialect in ("luajit21", "lua51", "lua54"):
+        pool = f'trust = "trusted"\ndialect = "{dialect}"'
+        with up(hosts=1, pool=pool, files={"exit.lua": source}) as farm:
+            replies = [ask(farm.socket, farm.root / "exit.lua") for _ in range(3)]
+            assert [reply.body for reply in replies] == [b"1", b"2", b"3"]
+
+
+def test_a_trusted_script_runs_where_it_lies_with_programs_and_files() -> None:
+    source = """
+    local loaded = io.open("beside.txt"):read("*a")
+    function main(env, con)
+      local program = io.popen("pwd; cat beside.txt")
+      con:puts(loaded) con:puts(program:read("*a")) program:close()
+      con:puts(dofile("../../outside.lua"))
+    end
+    """
+    for dialect in ("luajit21", "lua51", "lua53"):
+        pool = f'trust = "trusted"\ndialect = "{dialect}"'
+        with up(hosts=1, pool=pool) as farm:
+            farm.write("inner/beside.txt", "text\n")
+            (farm.place / "outside.lua").write_text("return 'outside'")
+            farm.write("inner/x.lua", source)
+            reply = ask(farm.socket, farm.root / "inner" / "x.lua")
+            assert reply.body.decode() == f"text\n{farm.root}/inner\ntext\noutside"

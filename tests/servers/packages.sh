@@ -13,6 +13,7 @@ case $purpose in
 test)
     wanted="nginx apache2-bin lighttpd haproxy libfcgi-bin"
     wanted="$wanted luajit lua5.2 lua5.3 lua5.4" # to compare with
+    wanted="$wanted lua-cjson lua-filesystem lua-lpeg lua-sql-sqlite3"
     ;;
 bench) wanted="nginx libnginx-mod-http-lua apache2-bin php-fpm wrk" ;;
 guard) wanted="valgrind" ;;
@@ -28,6 +29,10 @@ present() {
     apache2-bin) command -v apache2 ;;
     libfcgi-bin) command -v cgi-fcgi ;;
     php-fpm) ls /usr/sbin/php-fpm* ;;
+    lua-cjson) ls /usr/lib/*/lua/5.4/cjson.so ;;
+    lua-filesystem) ls /usr/lib/*/lua/5.4/lfs.so ;;
+    lua-lpeg) ls /usr/lib/*/lua/5.4/lpeg.so ;;
+    lua-sql-sqlite3) ls /usr/lib/*/lua/5.4/luasql/sqlite3.so ;;
     libnginx-mod-http-lua) ls /usr/lib/nginx/modules/ngx_http_lua_module.so ;;
     *) command -v "$1" ;;
     esac >/dev/null 2>&1

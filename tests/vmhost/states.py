@@ -120,6 +120,7 @@ class Script:
         jit: bool = False,
         name: bytes = b"/srv/www/page.lua",
         cpath: str = "",
+        c_modules: str = "",
     ) -> None:
         self.modules = {k: v.encode() for k, v in (modules or {}).items()}
         self.files = {k: v.encode() for k, v in (files or {}).items()}
@@ -131,6 +132,7 @@ class Script:
             jit=jit,
             compat=compat,
             cpath=cpath,
+            c_modules=c_modules,
             clock=lambda: 1000000000.25,
         )
         source = source if isinstance(source, bytes) else source.encode()

@@ -22,10 +22,12 @@ class HostConfig:
     dialect: str  # of the pool: "luajit21", "lua51" ... "lua55"
     jit: bool
     trusted: bool  # full libraries; otherwise sandboxed
-    cpath: str  # `package.cpath` of a trusted pool; empty otherwise
+    cpath: str  # where C modules are; empty: in the system's own directories
     max_states: int  # more states than this are refused; the broker evicts earlier
     max_bytes: int  # memory of all states together (`host_memory`)
     grace_s: float = 0.5  # over a budget; then the supervisor kills the host
+    c_modules: tuple[str, ...] = ()  # C modules that sandboxed states have as well
+    opened: str = ""  # where they are, as `cmodules.open_all` says, once they are open
     secret_key: bytes = b""  # CURVE secret key as Z85; empty on ipc
     badges: tuple[Badge, ...] = ()  # of keys that may speak as fronts or the broker
     compat: Compat = field(default_factory=Compat)

@@ -37,7 +37,7 @@ from vmhost.host.states import LuaStates
 from vmhost.host.timer import KernelTimer
 from vmhost.host.zmqlink import CurveLink
 from vmhost.host.zmtplink import ZmtpLink
-from vmhost.lua import state
+from vmhost.lua import cmodules, state
 from vmhost.lua.alarmword import alarm_word
 from vmhost.lua.dialect import choose
 from vmhost.lua.operation import BrokenStateError
@@ -60,8 +60,9 @@ def serve(
 ) -> NoReturn:
     """Be a VM host, in a process that `confine.enter` has confined; never return."""
     dialect = choose(config.dialect, trusted=config.trusted, jit=config.jit)
-    c_modules = config.trusted and bool(config.cpath)
-    state.prepare(dialect, OPERATIONS, c_modules=c_modules)
+    state.prepare(dialect, OPERATIONS)
+    if config.trusted:
+        cmodules.show_symbols(dialect)
     link: Link
     if config.secret_key:
         link = CurveLink(config, listen_fd)

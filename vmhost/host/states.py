@@ -62,6 +62,7 @@ class LuaStates:
         self, config: HostConfig, machine: HostMachine, mail: Mail, deadlines: Deadlines
     ) -> None:
         self._config = config
+        self._is_trusted = config.trusted
         self._machine = machine
         self._task = machine.task
         self._mail = mail
@@ -108,6 +109,8 @@ class LuaStates:
         held = run.held
         request, script, _, _, params, body, body_bytes, data_bytes = run.row
         deadlines = self._deadlines
+        if self._is_trusted:
+            _go_where_it_lies(held)
         until_ns = now_ns + held.wall_ns
         state = self._states.get(held)
         if state is None:  # fresh, and there was no time to make it before
@@ -290,6 +293,8 @@ class LuaStates:
         generation = held.epoch & _GENERATION
         until_ns = now_ns + held.load_wall_ns
         alarm = self._deadlines.allow(held.load_budget, now_ns, until_ns)
+        if self._is_trusted:
+            _go_where_it_lies(held)
         step = state.load(held.source, held.script, name, generation, alarm)
         stop = ""
         if step[0] > ERROR:
@@ -315,6 +320,7 @@ class LuaStates:
             jit=config.jit,
             compat=config.compat,
             cpath=config.cpath,
+            c_modules=config.opened,
         )
 
     def _dispose(self, held: Held, state: LuaState | None) -> None:
@@ -333,6 +339,8 @@ class LuaStates:
         until_ns = now_ns + SHUTDOWN_NS
         self._begin(held, now_ns)
         alarm = self._deadlines.allow(held.load_budget, now_ns, until_ns)
+        if self._is_trusted:
+            _go_where_it_lies(held)
         step = state.shutdown(alarm)
         stop = ""
         if step[0] > ERROR:
@@ -343,3 +351,14 @@ class LuaStates:
             error = failure(step, held, stop, SHUTDOWN_NS // 1_000_000)
             log += encode("error", f"shutdown: {error.message}\n{error.traceback}")
         return log
+
+
+def _go_where_it_lies(held: Held) -> None:
+    """Make a trusted script's directory the current one: one script runs at a time.
+
+    Each time, as scripts may change it; `/` when there is no such directory any more.
+    """
+    try:
+        os.chdir(os.path.dirname(held.script))  # noqa: PTH120 - bytes
+    except OSError:
+        os.chdir("/")

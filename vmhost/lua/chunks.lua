@@ -140,7 +140,10 @@ local function loadfile(path, mode, ...)
   path_argument(path, "loadfile")
   local found, source, name = operate(OP.CHUNK, path)
   if found == REFUSED then refuse("loadfile") end
-  if not found then return nil, no_file(path, source) end
+  if not found then
+    if trusted and T.is_absent(source) then return native.loadfile(path, mode, ...) end
+    return nil, no_file(path, source)
+  end
   return compile_file(source, name, (...))
 end
 
@@ -148,8 +151,10 @@ local function dofile(path)
   path_argument(path, "dofile")
   local found, source, name = operate(OP.CHUNK, path)
   if found == REFUSED then refuse("dofile") end
-  if not found then error(no_file(path, source), 2) end
-  local f, message = compile_file(source, name)
+  local f, message
+  if found then f, message = compile_file(source, name)
+  elseif trusted and T.is_absent(source) then f, message = native.loadfile(path)
+  else error(no_file(path, source), 2) end
   if not f then error(message, 0) end
   return f()
 end

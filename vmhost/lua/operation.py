@@ -54,6 +54,9 @@ class Operation:
     """The answer to a question of one value that takes no time and cannot fail for what
     the prelude hands out: then the state answers at once, and nobody else is asked."""
 
+    needs_trust: bool = False
+    """Only states of trusted pools may ask; another one that does is broken."""
+
 
 BUILTIN: Final = Operation(
     "BUILTIN", 8, (bytes,), (bytes,)
@@ -82,6 +85,12 @@ class Operations:
             **{o.number: (int, *o.question) for o in asked},
         }
         self.answers: Final[dict[int, Shape]] = {o.number: o.answer for o in asked}
-        self.computed: Final[dict[int, Callable[[Any], Flat]]] = {
-            o.number: o.compute for o in known if o.compute is not None
+        self._computed: Final = [o for o in known if o.compute is not None]
+
+    def computed(self, *, trusted: bool) -> dict[int, Callable[[Any], Flat]]:
+        """Return what a state answers itself, by the operation's number."""
+        return {
+            o.number: o.compute
+            for o in self._computed
+            if o.compute is not None and (trusted or not o.needs_trust)
         }

@@ -4,6 +4,8 @@
 -- The host finds a module in one question where stock Lua tries template by template: OWN, as
 -- a part of `package.path`, stands for all its places. The other templates are tried one by
 -- one, as files below the script roots.
+--
+-- Provides: stand_in_path.
 local T = ...
 local native, env = T.native, T.environment
 local error, getmetatable, ipairs = native.error, native.getmetatable, native.ipairs
@@ -51,6 +53,14 @@ else
   end
 end
 local DEFAULT_PATH = package.path
+
+-- A trusted script's directory stands in its path, before those of the system.
+function T.stand_in_path(script)
+  local folder = trusted and match(script, "^(.*)/")
+  if not folder or find(folder, "[?;]") then return end
+  package.path = folder .. "/?.lua;" .. folder .. "/?/init.lua;" .. DEFAULT_PATH
+  DEFAULT_PATH = package.path
+end
 
 -- ---- what is built in -----------------------------------------------------------------
 
@@ -178,11 +188,19 @@ end
 
 if trusted then
   local searchers = package[SEARCHERS]
-  for index = 2, #searchers do native_searchers[index - 1] = searchers[index] end
+  for index = 2, #searchers do
+    local searcher = searchers[index]
+    -- What the host found and would not run (strangers may write it) is not run either
+    -- because it lies along `package.path`.
+    native_searchers[index - 1] = function(name)
+      if unsure[name] then return nil end
+      return searcher(name)
+    end
+  end
   searchers[2], searchers[3] = find_file, find_builtin
   for index, searcher in ipairs(native_searchers) do searchers[3 + index] = searcher end
 else
-  package[SEARCHERS] = { find_preload, find_file, find_builtin }
+  package[SEARCHERS] = { find_preload, find_file, find_builtin, T.find_c_module }
 
   function package.loadlib(path, name)
     text_argument(path, 1, "loadlib")

@@ -17,7 +17,6 @@ file system and because loading bytecode is quicker than compiling text.
 
 # Impure, compiled.
 
-import ctypes
 import importlib
 import os
 import random
@@ -29,7 +28,7 @@ from typing import Any, Final
 
 from luafarm.config.settings import Compat
 from luafarm.dialects import Dialect
-from vmhost.lua import alarmword, prelude
+from vmhost.lua import alarmword, cmodules, prelude
 from vmhost.lua.dialect import choose
 from vmhost.lua.limits import StateLimits
 from vmhost.lua.operation import (
@@ -88,18 +87,12 @@ def _runtime(module: Any, max_bytes: int) -> Any:  # noqa: ANN401
 
 
 @cache
-def prepare(
-    dialect: Dialect, operations: Operations, *, c_modules: bool = False
-) -> _Code:
+def prepare(dialect: Dialect, operations: Operations) -> _Code:
     """Import and compile what states of this dialect need; before files are shut off.
 
-    operations: what they may ask for. c_modules: make the Lua symbols of lupa's library
-    visible to Lua's C modules; of one dialect in a process. It may have been imported
-    before, by the zygote.
+    operations: what they may ask for.
     """
     module: Any = importlib.import_module(f"lupa.{dialect}")
-    if c_modules:
-        ctypes.CDLL(module.__file__, os.RTLD_NOW | os.RTLD_GLOBAL)
     compiler = _runtime(module, 64 * 1024 * 1024)
     dump = compiler.execute(_COMPILE)
     return _Code(
@@ -151,11 +144,14 @@ class LuaState:
         jit: bool = False,
         compat: Compat | None = None,
         cpath: str = "",
+        c_modules: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         choose(dialect, trusted=trusted, jit=jit)
         compat = compat or Compat()
-        self._code = prepare(dialect, operations, c_modules=trusted and bool(cpath))
+        self._code = prepare(dialect, operations)
+        if trusted and not cpath:
+            cpath = cmodules.default_cpath(dialect)
         self._limits = limits
         self._operations = operations
         #: operations that the state answers itself, of one flat value each
@@ -192,6 +188,7 @@ class LuaState:
             "headers": compat.headers.encode(),
             "buffering": compat.buffering,
             "cpath": os.fsencode(cpath),
+            "c_modules": os.fsencode(c_modules),
             "builtins": " ".join(prelude.BUILTINS).encode(),
             "seed": random.SystemRandom().getrandbits(31),
             "born": clock(),

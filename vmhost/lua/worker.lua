@@ -35,6 +35,7 @@ local function serve(blob, body, more, data)
 end
 
 local function load(source, name)
+  T.stand_in_path(name)
   local chunk, message = T.compile_file(source, name)
   if not chunk then
     syntax = true

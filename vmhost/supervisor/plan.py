@@ -39,6 +39,7 @@ class PoolPlan:
     jit: bool
     trusted: bool
     cpath: str
+    c_modules: tuple[str, ...]
     required: tuple[str, ...]  # layers of the sandbox
     memory_bytes: int  # of all states of a host
     longest_s: float  # no task of any script may take longer
@@ -60,6 +61,7 @@ def pools(settings: Settings, cpus: int) -> tuple[PoolPlan, ...]:
             jit=pool.jit,
             trusted=pool.trust == "trusted",
             cpath=pool.cpath,
+            c_modules=pool.c_modules,
             required=_required(pool),
             memory_bytes=pool.host_memory,
             longest_s=max(pool.wall, pool.load_wall, *overrides),

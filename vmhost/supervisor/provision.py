@@ -68,6 +68,7 @@ def config(order: Fork, basis: HostBasis, endpoint: str, secret: bytes) -> HostC
         jit=plan.jit,
         trusted=plan.trusted,
         cpath=plan.cpath,
+        c_modules=plan.c_modules,
         max_states=basis.max_states,
         max_bytes=plan.memory_bytes,
         grace_s=basis.grace_s,

@@ -330,3 +330,30 @@ def test_whom_the_operator_names_may_write_a_trusted_root(site: Path) -> None:
 def test_writers_must_exist(site: Path, writer: str, kind: str) -> None:
     line = refusal(site, f"{TRUSTED}writers = ['{writer}']", "broker")
     assert line == f'[pool.a] writers: "{writer}": no such {kind}'
+
+
+def test_a_c_module_that_is_missing_is_named_with_its_package(tmp_path: Path) -> None:
+    text = (
+        "[pool.a]\nroot = ['.']\ndialect = 'lua54'\nc_modules = ['cjson']\n"
+        "cpath = '/nowhere/?.so'"
+    )
+    for role in ("broker", "vmhost"):
+        line = refusal(tmp_path, text, role)
+        assert line == (
+            '[pool.a] c_modules = ["cjson"]: no C module cjson for lua54: '
+            "/nowhere/cjson.so; Debian has it in the package lua-cjson "
+            f"{HERE}"
+        )
+
+
+def test_c_modules_that_strangers_could_write_are_refused(tmp_path: Path) -> None:
+    place = tmp_path / "c"
+    place.mkdir()
+    (place / "x.so").write_bytes(b"")
+    place.chmod(0o777)
+    text = f"[pool.a]\nroot = ['.']\nc_modules = ['x']\ncpath = '{place}/?.so'"
+    line = refusal(tmp_path, text, "vmhost")
+    assert line.startswith('[pool.a] c_modules = ["x"]: DIR/c may be written by others')
+    assert "who could run code in every VM host of this pool" in line
+    place.chmod(0o755)
+    check(tmp_path, text, "vmhost")

@@ -357,8 +357,13 @@ def test_a_wrong_file_is_refused_with_the_place_and_the_reason(
         ),
         (
             "[pool.a]\ncpath = '/x/?.so'",
-            '[pool.a] cpath = "/x/?.so": not in a sandboxed pool: C modules leave '
-            f"every sandbox {HERE}",
+            '[pool.a] cpath = "/x/?.so": not in a sandboxed pool without '
+            f"c_modules, which name what to load {HERE}",
+        ),
+        (
+            "[pool.a]\nc_modules = ['../x']",
+            '[pool.a] c_modules = ["../x"]: "../x" is no name of a module, such as '
+            f"lpeg or luasql.sqlite3 {HERE}",
         ),
         (
             "[pool.a]\ntrust = 'trusted'\ndialect = 'lua54'\njit = true",

@@ -310,7 +310,7 @@ def _become(
             return [] if confinement is None else confine.seal(confinement)
 
         if confinement is not None:
-            state.prepare(Dialect(config.dialect), OPERATIONS, c_modules=False)
+            state.prepare(Dialect(config.dialect), OPERATIONS)
             confine.enter(confinement, (listen_fd, report))
         loop.serve(config, listen_fd, slot, report, seal)
     except BaseException:  # noqa: BLE001 - the last frame of this process

@@ -20,6 +20,8 @@ def test_every_field_survives_packing() -> None:
         7,
         1 << 30,
         2.5,
+        ("lpeg", "cjson"),
+        "lpeg\t/usr/lib/lpeg.so\n",
         b"secret",
         (
             Badge(b"front", Role.FRONT, Machine("web2"), "fcgi-web2.public"),

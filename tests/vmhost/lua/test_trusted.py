@@ -1,13 +1,12 @@
 """States of trusted pools: the whole of Lua, and operations that work all the same."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from luafarm.dialects import Dialect
 from tests.vmhost.states import Script, every_dialect, params
+from vmhost.host.services.table import OPERATIONS
 from vmhost.lua.limits import StateLimits
 
 
@@ -170,32 +169,58 @@ def test_nothing_is_taken_from_where_the_farm_was_started(
     assert set(run(code, dialect).split()) == {"false", "/"}
 
 
-CMODULES = {
-    Dialect.LUA51: "/usr/lib/x86_64-linux-gnu/lua/5.1",
-    Dialect.LUAJIT21: "/usr/lib/x86_64-linux-gnu/lua/5.1",
-    Dialect.LUA54: "/usr/lib/x86_64-linux-gnu/lua/5.4",
-}
-
-
-@pytest.mark.process
-@pytest.mark.parametrize("dialect", CMODULES)
-def test_c_modules_load_through_cpath(dialect: Dialect) -> None:
-    folder = Path(CMODULES[dialect])
-    if not (folder / "lfs.so").exists():
-        pytest.skip("Debian's lua-filesystem is not installed")
-    # In a process of its own: the first import of lupa's library decides.
-    code = f"""
-from tests.vmhost.lua.test_trusted import run
-from luafarm.dialects import Dialect
-print(run("con:puts(require('lfs').attributes('/').mode)", Dialect("{dialect}"),
-    cpath="{folder}/?.so"))
-"""
-    root = Path(__file__).parents[3]
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
+@every_dialect
+def test_the_scripts_directory_stands_in_the_path(dialect: Dialect) -> None:
+    assert run("con:puts(package.path)", dialect).startswith(
+        "/srv/www/?.lua;/srv/www/?/init.lua;/"
     )
-    assert done.stdout == "directory\n", done.stderr
+
+
+@every_dialect
+def test_files_outside_the_roots_are_run_by_dofile_and_loadfile(
+    dialect: Dialect, tmp_path: Path
+) -> None:
+    file = tmp_path / "outside.lua"
+    file.write_text("return 5")
+    code = f"con:puts(dofile('{file}') .. ' ' .. loadfile('{file}')())"
+    assert run(code, dialect) == "5 5"
+
+
+@every_dialect
+def test_programs_are_read_from_and_written_to(
+    dialect: Dialect, tmp_path: Path
+) -> None:
+    file = tmp_path / "written"
+    code = f"""
+      local f = io.popen("printf 'a\\nb\\n'; exit 3")
+      for line in f:lines() do con:puts(line .. ",") end
+      con:puts(tostring(f:close()))
+      local to = io.popen("cat > {file}", "w")
+      to:write("text")
+      con:puts(tostring((io.close(to))))
+      con:puts(io.open("{file}"):read("*a"))
+      con:puts(tostring((pcall(f.read, f))))
+    """
+    closed = "true" if dialect in {Dialect.LUAJIT21, Dialect.LUA51} else "nil"
+    assert run(code, dialect) == f"a,b,{closed}truetextfalse"
+
+
+@pytest.mark.parametrize("dialect", [Dialect.LUA52, Dialect.LUA54, Dialect.LUA55])
+def test_the_end_of_a_program_is_what_close_returns(dialect: Dialect) -> None:
+    code = """
+      local function ended(command)
+        local ok, how, number = io.popen(command):close()
+        con:puts(string.format("%s %s %d;", tostring(ok), how, number))
+      end
+      ended("exit 0")
+      ended("exit 5")
+      ended("kill -9 $$")
+    """
+    assert run(code, dialect) == "true exit 0;nil exit 5;nil signal 9;"
+
+
+def test_a_sandboxed_state_that_asks_for_a_program_is_broken() -> None:
+    numbers = {OPERATIONS.numbers[name] for name in ("START", "WAIT")}
+    assert not numbers & OPERATIONS.computed(trusted=False).keys()
+    assert numbers <= OPERATIONS.computed(trusted=True).keys()
+    assert not numbers & OPERATIONS.steps.keys()

@@ -58,6 +58,7 @@ def pool(name: str = "main", hosts: int = 1, **others: object) -> PoolPlan:
         "jit": False,
         "trusted": False,
         "cpath": "",
+        "c_modules": (),
         "required": (),
         "memory_bytes": 1 << 30,
         "longest_s": 60.0,

@@ -5,7 +5,16 @@ A further service is a module here, its line below, and the Lua file that asks.
 
 from typing import Final
 
-from vmhost.host.services import body, crypto, digests, files, finish, flush, sleep
+from vmhost.host.services import (
+    body,
+    crypto,
+    digests,
+    files,
+    finish,
+    flush,
+    programs,
+    sleep,
+)
 from vmhost.host.services.service import Service
 from vmhost.lua.operation import Operations
 
@@ -29,6 +38,7 @@ OPERATIONS: Final = Operations(
         *(service.operation for service in SERVICES.values()),
         *digests.OPERATIONS,
         *crypto.OPERATIONS,
+        *programs.OPERATIONS,
     ]
 )
 """What the states of a VM host may ask for."""

@@ -9,7 +9,7 @@ from vmhost.lua.operation import BrokenStateError, Operation, Operations
 
 
 def compute(name: str, value: bytes) -> object:
-    return OPERATIONS.computed[OPERATIONS.numbers[name]](value)
+    return OPERATIONS.computed(trusted=True)[OPERATIONS.numbers[name]](value)
 
 
 def test_digests_and_base64_are_computed() -> None:

@@ -1,0 +1,62 @@
+"""Where C modules of Lua lie: the system's directories, and the file of each."""
+
+# Impure.
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from luafarm.dialects import Dialect
+
+_VERSIONS: Final = {
+    Dialect.LUAJIT21: "5.1",
+    Dialect.LUA51: "5.1",
+    Dialect.LUA52: "5.2",
+    Dialect.LUA53: "5.3",
+    Dialect.LUA54: "5.4",
+    Dialect.LUA55: "5.5",
+}
+
+_PACKAGES: Final = {
+    "cjson": "lua-cjson",
+    "lfs": "lua-filesystem",
+    "lpeg": "lua-lpeg",
+    "luasql.mysql": "lua-sql-mysql",
+    "luasql.postgres": "lua-sql-postgres",
+    "luasql.sqlite3": "lua-sql-sqlite3",
+    "posix": "lua-posix",
+    "socket.core": "lua-socket",
+    "zlib": "lua-zlib",
+}
+"""Debian's packages of the modules that are asked for most."""
+
+
+class NoModuleError(Exception):
+    """A C module is not there, or cannot be opened."""
+
+
+def default_cpath(dialect: Dialect) -> str:
+    """Return the templates of the system's own directories for this version of Lua."""
+    version = _VERSIONS[dialect]
+    places = ["/usr/local/lib/lua", *_multiarch(), "/usr/lib/lua", "/usr/lib64/lua"]
+    return ";".join(f"{place}/{version}/?.so" for place in places)
+
+
+def find(name: str, dialect: Dialect, cpath: str = "") -> Path:
+    """Return the file of a C module. Raise NoModuleError, which says how to get it."""
+    tried = []
+    for template in filter(None, (cpath or default_cpath(dialect)).split(";")):
+        path = Path(template.replace("?", name.replace(".", "/")))
+        if path.is_file():
+            return path
+        tried.append(str(path))
+    package = _PACKAGES.get(name)
+    hint = f"; Debian has it in the package {package}" if package else ""
+    raise NoModuleError(f"no C module {name} for {dialect}: {', '.join(tried)}{hint}")
+
+
+def _multiarch() -> Iterator[str]:
+    """Yield where Debian has the libraries of this processor."""
+    for triplet in sorted(Path("/usr/lib").glob(f"{os.uname().machine}-linux-gnu*")):
+        yield f"{triplet}/lua"
