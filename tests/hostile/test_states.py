@@ -70,13 +70,26 @@ def test_the_name_of_a_chunk_is_cut(dialect: Dialect) -> None:
     ],
 )
 def test_no_text_tells_an_address(dialect: Dialect, value: str) -> None:
+    # what is told counts what was asked for, whatever lies between in memory
     code = f"""
-      local value = {value}
-      local _, text = pcall(tostring, value)
-      local _, formatted = pcall(string.format, "%s", value)
-      return text .. formatted
+      local numbers, kept = {{}}, {{}}
+      for index = 1, 20 do
+        local value = {value}
+        for _ = 1, index * 7 do kept[#kept + 1] = {{ index }} end
+        local ok, text = pcall(tostring, value)
+        local _, formatted = pcall(string.format, "%s", value)
+        if type(text) ~= "string" then text, ok = formatted, false end
+        if ok and text ~= formatted then return "two texts of one value" end
+        numbers[#numbers + 1] = tonumber((text:match("0x(%x+)$") or "0"), 16)
+      end
+      for index = 3, 20 do
+        if numbers[index] - numbers[index - 1] ~= numbers[2] - numbers[1] then
+          return "an address"
+        end
+      end
+      return "none"
     """
-    assert "0x" not in evaluate(code, dialect)
+    assert evaluate(code, dialect) == "none"
 
 
 @attack_on_every_sandboxed_dialect

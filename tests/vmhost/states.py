@@ -119,7 +119,7 @@ class Script:
         trusted: bool | None = None,
         jit: bool = False,
         name: bytes = b"/srv/www/page.lua",
-        cpath: str = "",
+        cpath: str = "/nowhere/?.so",  # C modules need Lua's symbols in the process
         c_modules: str = "",
     ) -> None:
         self.modules = {k: v.encode() for k, v in (modules or {}).items()}

@@ -1,7 +1,7 @@
 -- The native functions, taken while they can still be reached. Trusted code uses only
 -- these locals and fields: never a global, never s:method(), so that nothing a script
--- changes later can reach it. `T.library` has copies: a trusted script may change the
--- originals.
+-- changes later can reach it. `T.library` has copies where scripts have the originals, which
+-- they may change: in trusted pools.
 --
 -- Provides: real, info, native, library, jit, version, is51, puc51, NUL, new_table,
 --   crypto.
@@ -16,12 +16,13 @@ for name, value in pairs(real) do T.native[name] = value end
 T.library = {}
 for _, name in ipairs { "string", "table", "math", "coroutine", "os", "debug", "bit",
   "bit32", "utf8", "io" } do
-  if real[name] then
+  T.library[name] = real[name]
+  if real[name] and T.config.trusted then
     T.library[name] = {}
     for key, value in pairs(real[name]) do T.library[name][key] = value end
   end
 end
-T.native.unpack = unpack or table.unpack
+T.library.table.unpack = T.library.table.unpack or unpack
 T.native.package = package
 T.jit = real.jit ~= nil
 T.version = T.jit and 5.1 or tonumber(string.match(_VERSION, "%d+%.%d+"))

@@ -1,6 +1,6 @@
 -- Code loading: text only, always into the environment of the state's script.
 --
--- Provides: chunk_names, part, compile_file, path_argument, no_file, is_absent, called.
+-- Provides: chunk_names, compile_file, path_argument, no_file, is_absent, called.
 local T = ...
 local native, env = T.native, T.environment
 local error, pcall = native.error, T.pcall
@@ -27,19 +27,6 @@ local function remember(f, name)  -- returns the name as Lua cuts it
   return short
 end
 
-local parts = {}  -- what they returned, by name
-
--- What trusted code of ours that is no part of the prelude returns; nothing where the host
--- cannot be asked for it.
-function T.part(name)
-  if parts[name] == nil then
-    local code = operate(OP.BUILTIN, name)
-    if code == REFUSED then return nil end
-    parts[name] = (loadstring or native_load)(code, "=luafarm")(T)
-  end
-  return parts[name]
-end
-
 -- Compile text; nil and a message when it does not compile. where: its environment.
 local function compile(source, name, where)
   if byte(source, 1) == BINARY then return nil, "attempt to load a binary chunk" end
@@ -61,7 +48,6 @@ end
 local function compile_file(source, name, where)
   if sub(source, 1, 3) == "\239\187\191" then source = sub(source, 4) end
   if byte(source, 1) == 35 then source = "--" .. source end
-  if find(source, "io.", 1, true) then T.load_io() end
   local f, message = compile(source, "@" .. name, where or env)
   if f then
     remember(f, name)
@@ -118,12 +104,12 @@ local function load(...)
   return nil, text
 end
 
-function T.path_argument(path, name)
-  if type(path) ~= "string" then
-    T.expected(1, name, "string", path, path == nil, 1)
-  end
+-- above: functions of ours between the one that was called and the script.
+function T.path_argument(path, name, above)
+  above = above or 0
+  if type(path) ~= "string" then T.expected(1, name, "string", path, path == nil, 1 + above) end
   if #path > MAX_NAME or find(path, T.NUL) then
-    error("bad argument #1 to '" .. name .. "' (not a path)", 3)
+    error("bad argument #1 to '" .. name .. "' (not a path)", 3 + above)
   end
 end
 
@@ -136,12 +122,17 @@ T.no_file = no_file
 -- Whether the host's reason means that there is no such file, and not that it is of no use.
 function T.is_absent(why) return find(why, "^no ") and not find(why, "leads outside", 1, true) end
 
+-- Whether a trusted script means a file that is none of the host's.
+local function is_elsewhere(why)
+  return trusted and (T.is_absent(why) or find(why, "^not a name inside") ~= nil)
+end
+
 local function loadfile(path, mode, ...)
   path_argument(path, "loadfile")
   local found, source, name = operate(OP.CHUNK, path)
   if found == REFUSED then refuse("loadfile") end
   if not found then
-    if trusted and T.is_absent(source) then return native.loadfile(path, mode, ...) end
+    if is_elsewhere(source) then return native.loadfile(path, mode, ...) end
     return nil, no_file(path, source)
   end
   return compile_file(source, name, (...))
@@ -153,7 +144,7 @@ local function dofile(path)
   if found == REFUSED then refuse("dofile") end
   local f, message
   if found then f, message = compile_file(source, name)
-  elseif trusted and T.is_absent(source) then f, message = native.loadfile(path)
+  elseif is_elsewhere(source) then f, message = native.loadfile(path)
   else error(no_file(path, source), 2) end
   if not f then error(message, 0) end
   return f()

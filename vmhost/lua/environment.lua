@@ -3,13 +3,13 @@
 -- Sandboxed: a table of its own with what stands here and nothing else. Trusted: the real
 -- globals, with coroutines and protected calls that let operations through.
 --
--- Provides: sealed, seal, environment.
+-- Provides: sealed, seal, environment, change_metatable.
 local T = ...
 local native = T.native
 local error, getmetatable, ipairs, next = native.error, native.getmetatable, native.ipairs, native.next
 local rawget, rawset, setmetatable, type = native.rawget, native.rawset, native.setmetatable, native.type
 local argument, select = T.argument, native.select
-local pairs, metatable_of = native.pairs, T.library.debug.getmetatable
+local tostring, pairs, metatable_of = native.tostring, native.pairs, T.library.debug.getmetatable
 local undecoded, whole = T.undecoded, T.whole
 
 -- API tables cannot be changed: `seal` gives an empty table that reads from the real one.
@@ -55,11 +55,13 @@ for _, name in ipairs { "assert", "error", "getmetatable", "ipairs", "next", "pa
   env[name] = native[name]
 end
 env.pcall, env.xpcall = T.pcall, T.xpcall
-local text = T.tostring
+local text, is_old = T.tostring, T.version < 5.3
 function env.tostring(...)
   local value = ...
+  local kind = type(value)
+  if kind == "number" then return tostring(value) elseif kind == "string" then return value end
   if value == nil and select("#", ...) == 0 then argument(1, "tostring", "value expected") end
-  if T.version < 5.3 and type(value) == "table" then  -- any result of __tostring will do
+  if is_old and kind == "table" then  -- any result of __tostring will do
     local meta = metatable_of(value)
     if meta ~= nil and rawget(meta, "__tostring") ~= nil then return T.said(value) end
   end
@@ -91,7 +93,7 @@ local function check_metatable(t, meta, ...)
   end
 end
 
-if T.version <= 5.2 then env.unpack = native.unpack end  -- 5.2: as distributions build it
+if T.version <= 5.2 then env.unpack = T.library.table.unpack end  -- 5.2: as distributions build it
 if T.is51 then
   function env.setmetatable(t, ...)
     if undecoded[t] then whole(t) end
@@ -119,4 +121,16 @@ else
     rawset(meta, "__gc", finalizer)
     return t
   end
+end
+T.change_metatable = env.setmetatable
+
+env.debug = {}
+T.stubs(env.debug, "debug", "getinfo getlocal getupvalue setlocal setupvalue traceback upvalueid "
+  .. "upvaluejoin", T.library.debug)
+T.stubs(env.debug, "objects", "debug getfenv gethook getmetatable getregistry getuservalue "
+  .. "setcstacklimit setfenv sethook setmetatable setuservalue", T.library.debug)
+T.stubs(env, "garbage", "collectgarbage")
+if T.version == 5.3 and not T.bit32 then
+  env.bit32 = {}
+  T.stubs(env.bit32, "bits", "arshift band bnot bor btest bxor extract lrotate lshift replace rrotate rshift")
 end

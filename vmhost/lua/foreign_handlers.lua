@@ -32,12 +32,12 @@ local function without_loading(chunk, source)
   for _, name in ipairs { MAIN, "handler", "handle" } do
     if defines(source, name) then return nil end
   end
-  return T.part("foreign_ngx")(chunk)
+  return T.late("foreign_ngx")(chunk)
 end
 
 -- Run the main chunk and return its result.
 local function load(chunk, source, path)
-  if defines(source, "handle") then mod_lua = T.part("foreign_modlua") end
+  if defines(source, "handle") then mod_lua = T.late("foreign_modlua") end
   if find(source, "%f[%w_]module%s*%(%s*%.%.%.") then
     return chunk((gsub(match(path, "[^/]*$"), "%.[^.]*$", "")))
   end
@@ -57,12 +57,12 @@ local function adapter_for(chunk, value)
   for _, adapter in ipairs(T.adapters) do
     if adapter.find() then return adapter.run end
   end
-  if type(env.handle) == "function" then return (mod_lua or T.part("foreign_modlua")).run end
+  if type(env.handle) == "function" then return (mod_lua or T.late("foreign_modlua")).run end
   local application, kind = value, type(value)
   if kind ~= "function" and kind ~= "table" and kind ~= "string" then
     application = made_module(chunk)
   end
-  return application ~= nil and T.part("foreign_wsapi")(application) or nil
+  return application ~= nil and T.late("foreign_wsapi")(application) or nil
 end
 
 return function(chunk, source, path, has_run)

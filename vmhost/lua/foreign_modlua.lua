@@ -13,8 +13,8 @@ local error, ipairs, next, rawequal = T.native.error, T.native.ipairs, T.native.
 local rawget, select, setmetatable = T.native.rawget, T.native.select, T.native.setmetatable
 local tonumber, tostring, type = T.native.tonumber, T.native.tostring, T.native.type
 local env, config, con, put, OP, operate = T.environment, T.config, T.con, T.put, T.OP, T.operate
-local request, make_table = T.part("foreign_request"), T.part("foreign_table")
-local parse_form = T.part("luafarm.form").parse
+local request, make_table = T.late("foreign_request"), T.late("foreign_table")
+local parse_form = T.late("luafarm.form").parse
 local text_argument = request.text_argument
 
 local OK, DECLINED, DONE = 0, -1, -2

@@ -16,9 +16,9 @@ local rawequal, rawget, rawset = T.native.rawequal, T.native.rawget, T.native.ra
 local select, setmetatable = T.native.select, T.native.setmetatable
 local tonumber, tostring, type = T.native.tonumber, T.native.tostring, T.native.type
 local env, con, config, put, TOKEN, REFUSED = T.environment, T.con, T.config, T.put, T.TOKEN, T.REFUSED
-local library, request = T.part("foreign_ngx_library"), T.part("foreign_request")
+local library, request = T.late("foreign_ngx_library"), T.late("foreign_request")
 local members, joined = library.members, library.joined
-local finish, parse_form = con.finish, T.part("luafarm.form").parse
+local finish, parse_form = con.finish, T.late("luafarm.form").parse
 
 local MAX_TIMERS = 64
 -- A form that is uploaded: its size is bounded by the state's memory.
@@ -313,7 +313,7 @@ local ngx = setmetatable({}, {
 })
 if rawget(env, "ngx") == nil then rawset(env, "ngx", ngx) end
 
-T.part("foreign_openresty")(library.json, function()
+T.late("foreign_openresty")(library.json, function()
   running("req.socket")
   if body then return nil, "request body already exists" end
   return parse_form(params, con, UPLOAD)
@@ -358,7 +358,7 @@ local function run_timers()
     local due, f, arguments, count = timers[at][1], timers[at][2], timers[at][3], timers[at][4]
     local wait = due - members.now()
     if wait > 0 then members.sleep(wait) end
-    call(f, false, T.native.unpack(arguments, 1, count))
+    call(f, false, T.library.table.unpack(arguments, 1, count))
     at = at + 1
   end
 end

@@ -11,8 +11,8 @@ local error, next, tonumber, tostring, type = T.native.error, T.native.next, T.n
   T.native.tostring, T.native.type
 local compute, operate, OP, REFUSED = T.compute, T.operate, T.OP, T.REFUSED
 local urldecode, floor, rawget = T.urldecode, T.library.math.floor, T.native.rawget
-local md5, base64, json, crypto = T.part("md5"), T.part("base64"), T.part("json"), T.part("luafarm.crypto")
-local request = T.part("foreign_request")
+local md5, base64, json, crypto = T.late("md5"), T.late("base64"), T.late("json"), T.late("luafarm.crypto")
+local request = T.late("foreign_request")
 local http_date_of, match, upper = request.plain.date_parse_rfc, T.library.string.match,
   T.library.string.upper
 
@@ -139,9 +139,9 @@ local function seconds_of(value, name)
   return floor(seconds)
 end
 
-function ngx.http_time(seconds) return T.http_date(seconds_of(seconds, "http_time")) end
+function ngx.http_time(seconds) return T.late("reply").http_date(seconds_of(seconds, "http_time")) end
 function ngx.cookie_time(seconds)
-  return (gsub(T.http_date(seconds_of(seconds, "cookie_time")), "(%d) (%a+) %d?%d?(%d%d) ", "%1-%2-%3 "))
+  return (gsub(T.late("reply").http_date(seconds_of(seconds, "cookie_time")), "(%d) (%a+) %d?%d?(%d%d) ", "%1-%2-%3 "))
 end
 function ngx.parse_http_time(text)
   local seconds = http_date_of(text_of(text, "parse_http_time"))

@@ -13,7 +13,7 @@ local error, next, tonumber, tostring, type = T.native.error, T.native.next, T.n
   T.native.tostring, T.native.type
 local config, operate, compute, OP, REFUSED = T.config, T.operate, T.compute, T.OP, T.REFUSED
 local replaced, urldecode = T.replaced, T.urldecode
-local md5, base64, crypto = T.part("md5"), T.part("base64"), T.part("luafarm.crypto")
+local md5, base64, crypto = T.late("md5"), T.late("base64"), T.late("luafarm.crypto")
 
 -- The string of argument number index of a function; a number will do.
 local function text_argument(value, index, name, level)
@@ -141,7 +141,7 @@ local function cookie_line(c)
   local when = tonumber(c.expires)
   if when and when > 0 then
     if when >= 1e11 then return nil, "a cookie's expiry must be a number of seconds since 1970" end
-    out[#out + 1] = "Expires=" .. T.http_date(when)
+    out[#out + 1] = "Expires=" .. T.late("reply").http_date(when)
   end
   if c.httponly then out[#out + 1] = "HttpOnly" end
   problem = problem or add("domain", c.domain, "Domain=") or add("path", c.path, "Path=")

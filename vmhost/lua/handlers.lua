@@ -27,5 +27,5 @@ function T.adapter_of(chunk, source, path)
       if adapter.find() then return adapter.run end
     end
   end
-  return T.part("foreign_handlers")(chunk, source, path, plain)
+  return T.late("foreign_handlers")(chunk, source, path, plain)
 end

@@ -1,6 +1,6 @@
 -- Log lines of one request: "level letter, text, NUL" each, capped, taken with the reply.
 --
--- Provides: log, log_text, take_log, put_log_back, end_log.
+-- Provides: log, at_end, take_log, put_log_back, end_log.
 local T = ...
 local find, gsub, sub = T.library.string.find, T.library.string.gsub, T.library.string.sub
 local concat, select = T.library.table.concat, T.native.select
@@ -25,34 +25,10 @@ local function log(level, text)
 end
 T.log = log
 
--- Text as a program writes it to a stream, with lines where it has them. `begun` is what has
--- no end yet, by level.
-local begun = false
+local end_text  -- ends the lines of what writes text, if anything does
 
-local function end_begun(level)
-  local line = begun[level]
-  if not line then return end
-  begun[level] = nil
-  log(level, concat(line, "", 1, line.count))
-end
-
-function T.log_text(level, text)
-  local from = 1
-  while from <= #text do
-    local last = find(text, "\n", from, true)
-    local piece = sub(text, from, last and last - 1 or #text)
-    begun = begun or {}
-    local line = begun[level]
-    if not line then
-      line = { count = 0, bytes = 0 }
-      begun[level] = line
-    end
-    line.count, line.bytes = line.count + 1, line.bytes + #piece
-    line[line.count] = piece
-    if last or line.bytes > config.log_bytes then end_begun(level) end
-    from = (last or #text) + 1
-  end
-end
+-- Have f called before the lines of a request are taken at its end.
+function T.at_end(f) end_text = f end
 
 -- Return what was logged since the last call, in the middle of a request.
 function T.take_log()
@@ -68,11 +44,7 @@ end
 
 -- The same at the end of a request, with how many lines were not kept: told once.
 function T.end_log()
-  if begun then
-    end_begun("i")
-    end_begun("w")
-    begun = false
-  end
+  if end_text then end_text() end
   if total == 0 and dropped == 0 then return "" end
   if dropped > 0 then
     count = count + 1

@@ -5,7 +5,7 @@
 -- state that rightly uses more than half of its quota would fail for garbage. Above half it
 -- collects without a pause and faster than a script can allocate.
 --
--- Provides: pace, collect.
+-- Provides: pause, speed, pace, collect.
 local T = ...
 local collectgarbage = T.native.collectgarbage
 
@@ -17,6 +17,7 @@ else
   function set(name, value) return collectgarbage("set" .. name, value) end
 end
 local PAUSE, SPEED = set("pause", 200), set("stepmul", 400)  -- the dialect's own
+T.pause, T.speed = PAUSE, SPEED
 set("pause", PAUSE)
 set("stepmul", SPEED)
 

@@ -124,7 +124,7 @@ local function expires(value)
   if not (seconds and seconds >= 0 and seconds <= LATEST) then
     return nil, "Expires must be seconds since 1970, 0 to " .. format("%.0f", LATEST)
   end
-  return "; Expires=" .. T.http_date(seconds)
+  return "; Expires=" .. T.late("reply").http_date(seconds)
 end
 
 local function secure(value) return flag(value, "Secure") end

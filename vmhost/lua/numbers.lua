@@ -16,6 +16,13 @@ T.math = copy(M, { "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "cosh"
   "min", "mininteger", "mod", "modf", "pi", "pow", "rad", "random", "randomseed", "sin",
   "sinh", "sqrt", "tan", "tanh", "tointeger", "type", "ult" })
 
+-- As distributions build it.
+local COMPAT = T.version >= 5.5 and "" or T.version == 5.2 and "log10"
+  or "log10 atan2 pow cosh sinh tanh frexp ldexp"
+for name in T.library.string.gmatch(COMPAT, "%w+") do
+  if not T.math[name] then T.stubs(T.math, "math", name) end
+end
+
 if T.version == 5.2 or T.version == 5.3 then
   -- There random is C's rand(), one sequence for the whole process. Each state gets its
   -- own: Wichmann and Hill, Applied Statistics 31 (1982), algorithm AS 183.

@@ -18,19 +18,14 @@ FILES: Final = (
     "params",
     "budget",
     "coroutines",
-    "addresses",
+    "late",
     "strings",
     "tables",
     "numbers",
-    "compat",
     "environment",
     "io",
-    "garbage",
-    "bits",
     "chunks",
-    "debug",
     "log",
-    "c_modules",
     "package",
     "urlencoded",
     "reply",
@@ -69,8 +64,24 @@ FOREIGN: Final = (
 """Lua files for scripts of other servers, loaded into states that need them; `require`
 does not find them."""
 
-PARTS: Final = ("io",)
-"""Parts of the prelude itself that a state loads when it first needs them."""
+LATE: Final = (
+    "addresses",
+    "bits",
+    "c_modules",
+    "debug",
+    "garbage",
+    "io",
+    "math",
+    "objects",
+    "os",
+    "package",
+    "programs",
+    "reply",
+    "streams",
+    "strings",
+    "tables",
+)
+"""Files of the prelude that a sandboxed state runs when it first needs them."""
 
 CONFIG: Final = frozenset(
     {
@@ -87,6 +98,7 @@ CONFIG: Final = frozenset(
         "head_bytes",
         "headers",
         "jit",
+        "late_variable",
         "load_cpu_s",
         "log_bytes",
         "log_lines",
@@ -192,10 +204,11 @@ def _assigned(code: str) -> set[str]:
 
 def _loadable() -> dict[str, str]:
     """Return the files of what a state can ask for, by its name."""
-    modules = {
-        name: f"module_{name.replace('.', '_')}" for name in (*BUILTINS, *PARTS)
+    return {
+        **{name: f"module_{name.replace('.', '_')}" for name in BUILTINS},
+        **{name: name for name in FOREIGN},
+        **{name: f"late_{name}" for name in LATE},
     }
-    return modules | {name: name for name in FOREIGN}
 
 
 def _source(name: str) -> str:

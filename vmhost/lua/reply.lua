@@ -1,7 +1,7 @@
 -- The reply of the running request: status, headers, and the body as far as it is not sent.
 --
 -- Provides: begin_reply, drop_reply, finish_reply, end_reply, reset_body, flush, put,
---   set_header, set_cookie, http_date.
+--   HEADER_NAME, string_of, quoted, set_header.
 local T = ...
 local byte, find, gmatch, gsub = T.library.string.byte, T.library.string.find,
   T.library.string.gmatch, T.library.string.gsub
@@ -10,31 +10,8 @@ local concat, sort = T.library.table.concat, T.library.table.sort
 local format, lower = T.library.string.format, T.library.string.lower
 local ipairs, next, rawget = T.native.ipairs, T.native.next, T.native.rawget
 local tonumber, tostring, type = T.native.tonumber, T.native.tostring, T.native.type
-local date, floor = T.library.os.date, T.library.math.floor
 local operate, REFUSED, OP, halt = T.operate, T.REFUSED, T.OP, T.halt
 local config, log, whole = T.config, T.log, T.whole
-
-local REASONS = {
-  [200] = "OK", [201] = "Created", [202] = "Accepted", [203] = "Non-Authoritative Information",
-  [204] = "No Content", [205] = "Reset Content", [206] = "Partial Content",
-  [207] = "Multi-Status", [300] = "Multiple Choices", [301] = "Moved Permanently",
-  [302] = "Found", [303] = "See Other", [304] = "Not Modified", [307] = "Temporary Redirect",
-  [308] = "Permanent Redirect", [400] = "Bad Request", [401] = "Unauthorized",
-  [402] = "Payment Required", [403] = "Forbidden", [404] = "Not Found",
-  [405] = "Method Not Allowed", [406] = "Not Acceptable",
-  [407] = "Proxy Authentication Required", [408] = "Request Timeout", [409] = "Conflict",
-  [410] = "Gone", [411] = "Length Required", [412] = "Precondition Failed",
-  [413] = "Content Too Large", [414] = "URI Too Long", [415] = "Unsupported Media Type",
-  [416] = "Range Not Satisfiable", [417] = "Expectation Failed", [418] = "I'm a teapot",
-  [421] = "Misdirected Request", [422] = "Unprocessable Content", [423] = "Locked",
-  [424] = "Failed Dependency", [425] = "Too Early", [426] = "Upgrade Required",
-  [428] = "Precondition Required", [429] = "Too Many Requests",
-  [431] = "Request Header Fields Too Large", [451] = "Unavailable For Legal Reasons",
-  [500] = "Internal Server Error", [501] = "Not Implemented", [502] = "Bad Gateway",
-  [503] = "Service Unavailable", [504] = "Gateway Timeout",
-  [505] = "HTTP Version Not Supported", [507] = "Insufficient Storage",
-  [511] = "Network Authentication Required",
-}
 
 local CONTROLS = "[^\t\32-\126\128-\255]"  -- RFC 9110, 5.5
 local configured = gsub(gsub(config.headers, "\r?\n", "\r\n"), "[\r\n]+$", "")
@@ -148,13 +125,15 @@ T.put = put
 local TOO_MUCH = "headers of more than " .. config.head_bytes .. " bytes"
 local NAME = "^[%w!#$%%&'*+.^_`|~-]+$"  -- token of RFC 9110, 5.6.2
 
-local function string_of(value, what)  -- the string, or nil and what is wrong
+-- The string, or nil and what is wrong.
+local function string_of(value, what)
   if type(value) == "string" then return value end
   if type(value) == "number" then return tostring(value) end
   return nil, what .. " must be a string, not a " .. type(value) .. " value"
 end
 
 local function quoted(text) return "'" .. sub(text, 1, 40) .. "'" end
+T.HEADER_NAME, T.string_of, T.quoted = NAME, string_of, quoted
 
 -- Text without the blanks at its ends, in linear time: visitors may have a hand in it.
 local function trimmed(text)
@@ -169,7 +148,7 @@ local function status_line(value)
   local code = tonumber(match(value, "^%d%d%d%f[%D]"))
   if not code or code < 200 or code > 599 then return nil end
   local reason = trimmed(sub(value, 4))
-  if reason == "" then reason = REASONS[code] or "Status" end
+  if reason == "" then reason = T.late("reply").reasons[code] or "Status" end
   return code .. " " .. reason
 end
 
@@ -267,49 +246,4 @@ function T.set_header(given, name, value)
   if problem then return problem end
   if given < 2 then return header_lines(text) end
   return header(text, value)
-end
-
-local function attribute(label, value)
-  if value == nil then return "" end
-  local text, problem = string_of(value, "a cookie's " .. label)
-  if problem then return nil, problem end
-  if find(text, "[%c;]") then
-    return nil, "a cookie's " .. label .. " must not contain ';' or control characters"
-  end
-  return "; " .. label .. "=" .. text
-end
-
--- expires: seconds since 1970, or nil, as path and domain.
-function T.set_cookie(name, value, expires, path, domain)
-  local problem
-  name, problem = string_of(name, "a cookie's name")
-  if problem then return problem end
-  if not find(name, NAME) then return quoted(name) .. " is no cookie name" end
-  value, problem = attribute("value", value == nil and "" or value)
-  if problem then return problem end
-  local at, where
-  at, problem = attribute("Path", path)
-  if problem then return problem end
-  where, problem = attribute("Domain", domain)
-  if problem then return problem end
-  local when = ""
-  if expires ~= nil then
-    local seconds = tonumber(expires)
-    if not (seconds and seconds > -1e11 and seconds < 1e11) then
-      return "a cookie's expiry must be a number of seconds since 1970"
-    end
-    when = "; Expires=" .. T.http_date(seconds)
-  end
-  return header("Set-Cookie", name .. sub(value, 8) .. when .. at .. where)
-end
-
-local DAYS = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
-local MONTHS = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
-  "Nov", "Dec" }
-
--- RFC 9110, 5.6.7, whatever the locale.
-function T.http_date(seconds)
-  local t = date("!*t", floor(seconds))
-  return format("%s, %02d %s %04d %02d:%02d:%02d GMT", DAYS[t.wday], t.day,
-    MONTHS[t.month], t.year, t.hour, t.min, t.sec)
 end

@@ -152,7 +152,7 @@ end
 
 function methods.cookie(self, ...)
   check(self, "cookie")
-  local problem = T.set_cookie(...)
+  local problem = T.late("reply").set_cookie(...)
   if problem then error(problem, 2) end
 end
 

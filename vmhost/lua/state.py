@@ -28,7 +28,8 @@ from typing import Any, Final
 
 from luafarm.config.settings import Compat
 from luafarm.dialects import Dialect
-from vmhost.lua import alarmword, cmodules, prelude
+from luafarm.process import cplaces
+from vmhost.lua import alarmword, latecode, prelude
 from vmhost.lua.dialect import choose
 from vmhost.lua.limits import StateLimits
 from vmhost.lua.operation import (
@@ -150,13 +151,15 @@ class LuaState:
         choose(dialect, trusted=trusted, jit=jit)
         compat = compat or Compat()
         self._code = prepare(dialect, operations)
-        if trusted and not cpath:
-            cpath = cmodules.default_cpath(dialect)
+        if not trusted:
+            latecode.keep(dialect, self._code.builtins)
+        elif not cpath:
+            cpath = cplaces.default_cpath(dialect)
         self._limits = limits
         self._operations = operations
         #: operations that the state answers itself, of one flat value each
         self._answers: dict[int, Callable[[Any], Flat]] = {
-            **operations.computed,
+            **operations.computed(trusted=trusted),
             BUILTIN.number: self._code.builtins.__getitem__,
             NOW.number: lambda _: clock(),
         }
@@ -190,6 +193,7 @@ class LuaState:
             "cpath": os.fsencode(cpath),
             "c_modules": os.fsencode(c_modules),
             "builtins": " ".join(prelude.BUILTINS).encode(),
+            "late_variable": latecode.variable(dialect),
             "seed": random.SystemRandom().getrandbits(31),
             "born": clock(),
             "alarm_variable": alarmword.VARIABLE,

@@ -1,24 +1,25 @@
 -- `string` and `tostring` of sandboxed scripts: no real addresses, no bytecode, and no single
 -- call whose C loop runs for long over nothing.
 --
--- Provides: tostring, said, string.
+-- Provides: tostring, said, addressed, word, string.
 local T = ...
 local S, native = T.library.string, T.native
-local byte, find, format, gmatch, gsub = S.byte, S.find, S.format, S.gmatch, S.gsub
-local match, rep = S.match, S.rep
+local find, format, gsub, rep = S.find, S.format, S.gsub, S.rep
 local error, floor, getmetatable = native.error, T.library.math.floor, native.getmetatable
 local metatable_of = T.library.debug.getmetatable
 local rawget, select, tonumber, tostring = native.rawget, native.select, native.tonumber, native.tostring
-local type, unpack = native.type, native.unpack
+local type = native.type
 local argument, expected = T.argument, T.expected
-local counted, look, named, address = T.counted, T.look, T.named, T.address
+local counted, look, late, pass = T.counted, T.look, T.late, T.pass
 
 local MAX_REP = 16 * 1024 * 1024  -- bytes of one string.rep; memory is bounded anyway
 local LARGE = 64 * 1024           -- a string.rep that makes the collector hurry
-local MAX_FIND = 2 ^ 31            -- (bytes searched) x (bytes sought) of one plain find
-local LONG_NEEDLE = 256           -- shorter ones are never refused
+local LONG_NEEDLE = 256           -- bytes; longer ones may be refused
 
 local ADDRESSED = { ["function"] = true, thread = true, userdata = true, cdata = true }
+T.addressed = ADDRESSED
+
+local function named(name, value) return name .. ": " .. late("addresses")(value) end
 
 -- What a value's `__tostring` says, whatever that is.
 local function said(value)
@@ -32,6 +33,7 @@ T.said = said
 local function text(value)
   local kind = type(value)
   if kind == "string" then return value end  -- whatever their metatable says
+  if kind == "number" then return tostring(value) end
   if kind == "table" or kind == "userdata" then
     local meta = metatable_of(value)
     if meta == nil then return named(kind, value) end
@@ -49,7 +51,7 @@ local function text(value)
   end
   return tostring(value)
 end
-T.tostring = text
+T.tostring = T.config.trusted and tostring or text
 
 local library = {}
 T.string = library
@@ -58,33 +60,51 @@ for _, name in native.ipairs { "byte", "char", "find", "gmatch", "gsub", "len", 
   library[name] = S[name]
 end
 
--- A native function's errors at the script's line: LuaJIT has no frame of ours then.
-local seek = find
-if not T.is51 then
-  local pcall = native.pcall
-  local function found(ok, ...)
-    if ok then return ... end
-    error((...), 2)
-  end
-  function seek(s, pattern, from, plain) return found(pcall(find, s, pattern, from, plain)) end
-end
+-- Lua but LuaJIT has a frame of ours where one of these calls a native function, whose errors
+-- name that and not the script's line. So what may fail is called by late_strings.lua. What is
+-- known not to is remembered: most loops have one pattern, or template.
+local MANY = 64  -- remembered of each
 
-local function word(value, index, name, is_last)  -- a string argument; numbers are
+-- above: functions of ours between the one that was called and this one.
+local function word(value, index, name, is_last, above)  -- a string argument; numbers are
   local kind = type(value)
   if kind == "string" then return value end
   if kind == "number" then return tostring(value) end
-  expected(index, name, "string", value, value == nil and is_last, 1)
+  expected(index, name, "string", value, value == nil and is_last, 1 + (above or 0))
+end
+T.word = word
+
+local sound, patterns = {}, 0  -- whether no subject makes a pattern fail, by pattern
+
+local function is_sound(pattern)
+  local found = sound[pattern]
+  if found == nil then
+    found = not find(pattern, "[%[%%()]") or late("strings").is_sound(pattern)
+    if patterns == MANY then sound, patterns = {}, 0 end
+    sound[pattern], patterns = found, patterns + 1
+  end
+  return found
 end
 
-function library.find(s, pattern, from, plain)
-  if type(s) ~= "string" then s = word(s, 1, "string.find", pattern == nil) end
-  if type(pattern) ~= "string" then pattern = word(pattern, 2, "string.find", from == nil) end
-  if type(s) == "string" and type(pattern) == "string" and #pattern > LONG_NEEDLE
-    and #s * #pattern > MAX_FIND and (plain or not find(pattern, "[%^%$%*%+%?%.%(%[%%%-]")) then
-    error("string too long to search", 2)
+if T.is51 then
+  function library.find(s, pattern, from, plain)
+    if type(s) == "string" and type(pattern) == "string" and #pattern <= LONG_NEEDLE then
+      return find(s, pattern, from, plain)
+    end
+    return late("strings").find(s, pattern, from, plain)
   end
-  if plain then return find(s, pattern, from, plain) end  -- has no errors of its own
-  return seek(s, pattern, from, plain)
+else
+  function library.find(s, pattern, from, plain)
+    if sound[pattern] and from == nil and plain == nil and type(s) == "string" then
+      return find(s, pattern)
+    end
+    if type(s) == "string" and (from == nil or from == 1 or type(from) == "number" and from % 1 == 0
+      and from < 2 ^ 53 and from > -2 ^ 53) and type(pattern) == "string" and #pattern <= LONG_NEEDLE
+      and (plain or sound[pattern] or is_sound(pattern)) then
+      return find(s, pattern, from, plain)
+    end
+    return pass(late("strings").find(s, pattern, from, plain))
+  end
 end
 
 if T.jit then
@@ -101,13 +121,14 @@ if T.jit then
 end
 
 function library.rep(s, times, separator)
-  s = word(s, 1, "string.rep", times == nil)
-  local n = tonumber(times)
-  if not n or type(times) ~= "number" and type(times) ~= "string" then
-    expected(2, "string.rep", "number", times, times == nil)
+  if type(s) ~= "string" then s = word(s, 1, "string.rep", times == nil) end
+  local n = times
+  if type(times) ~= "number" then
+    n = type(times) == "string" and tonumber(times)
+    if not n then expected(2, "string.rep", "number", times, times == nil) end
   end
-  if T.puc51 or separator == nil then separator = "" end
-  separator = word(separator, 3, "string.rep")
+  if separator == nil or T.puc51 then separator = ""
+  else separator = word(separator, 3, "string.rep") end
   if T.version >= 5.3 and n % 1 ~= 0 and n < 2 ^ 53 then
     argument(2, "string.rep", "number has no integer representation")
   end
@@ -122,89 +143,69 @@ function library.rep(s, times, separator)
 end
 
 local PLAIN = { string = true, number = true, boolean = true, ["nil"] = true }
-local known  -- the template that was looked at last: most loops have one
+local INTEGER = { number = true }  -- if it is one
+local LEAST, MOST = -2 ^ 63, 2 ^ 63
+local PADDED = { number = true, boolean = true, ["nil"] = true }  -- or text without a zero
+local MAX_FORM = 4096    -- bytes of a template that is remembered
+local forms, known = {}, 0  -- by template: types of values with which it cannot fail, or false
 
-local HAS_P = T.jit or T.version >= 5.4  -- elsewhere `%p` is an error
-local NOWHERE = T.jit and "NULL" or "(null)"
-
--- The template with %s in place of %p, and the values with addresses in their places.
-local function with_addresses(template, values)
-  local at = 0
-  local new = gsub(template, "%%([-+ #0-9.]*)(.)", function(flags, letter)
-    if letter == "%" then return nil end
-    at = at + 1
-    if letter ~= "p" then return nil end
-    if not T.jit and not find(flags, "^%-?%d?%d?$") then native_format("%" .. flags .. "p", 0) end
-    if at > values.n then argument(at + 1, "string.format", T.jit and "value expected" or "no value", 3) end
-    local value = values[at]
-    local kind = type(value)
-    local has_one = kind == "table" or kind == "string" or ADDRESSED[kind]
-    values[at] = has_one and address(value) or NOWHERE
-    return "%" .. (T.jit and "" or flags) .. "s"
-  end)
-  return new
+local function form_of(template)
+  if type(template) ~= "string" or #template > MAX_FORM then return false end
+  if known == MANY then forms, known = {}, 0 end
+  local form = late("strings").form_of(template, PLAIN, INTEGER, PADDED)
+  forms[template], known = form, known + 1
+  return form
 end
 
-local function has_pointer(template)
-  return find(template, "p", 1, true)
-    and find(gsub(template, "%%%%", ""), "%%[-+ #0-9.]*p") ~= nil
-end
-
--- The native format, whose errors should name the script's line and call.
-local native_format = format
-if not T.puc51 then
-  local pcall = native.pcall
-  function format(template, ...)
-    local ok, result = pcall(native_format, template, ...)
-    if ok then return result end
-    local index, why = match(result, "^bad argument #(%d+) to '[^']*' %((.*)%)$")
-    if index then argument(tonumber(index), "string.format", why, 2) end
-    error(result, 4)
-  end
-end
-
--- Only %s and %p can tell an address, and only of these types.
-local function safe_format(template, ...)
-  local count = select("#", ...)
-  if count < 4 then
-    local a, b, c = ...
-    if PLAIN[type(a)] and PLAIN[type(b)] and PLAIN[type(c)] then
-      return (format(template, ...))
+local function fits(form, ...)
+  for index = 1, form.count do
+    local class, value = form[index], (select(index, ...))
+    if not class[type(value)]
+      and (class ~= PADDED or type(value) ~= "string" or find(value, "\0", 1, true))
+      or class == INTEGER and (value % 1 ~= 0 or value < LEAST or value >= MOST) then
+      return false
     end
   end
-  for i = 1, count do
-    local kind = type((select(i, ...)))
-    if kind == "table" or ADDRESSED[kind] then
-      local values, at = { ... }, 0
-      for flags, letter in gmatch(template, "%%([-+ #0-9.]*)(.)") do
-        if letter ~= "%" then
-          at = at + 1
-          kind = type(values[at])
-          if letter == "s" and (kind == "table" or ADDRESSED[kind]) then
-            values[at] = text(values[at])
-          end
+  return true
+end
+
+-- Only %s and %p can tell an address, and only of some types.
+if T.jit then
+  function library.format(template, ...)
+    local form = forms[template]
+    if form == nil then form = form_of(template) end
+    if form then
+      if select("#", ...) < 4 then
+        local a, b, c = ...
+        if PLAIN[type(a)] and PLAIN[type(b)] and PLAIN[type(c)] then return format(template, ...) end
+      elseif fits(form, ...) then
+        return format(template, ...)
+      end
+    end
+    return late("strings").format(template, ...)
+  end
+else
+  function library.format(template, ...)
+    local form = forms[template]
+    if form == nil then form = form_of(template) end
+    if form then
+      local count = select("#", ...)
+      if count < 4 then
+        local a, b, c = ...
+        local x, y, z = form[1], form[2], form[3]
+        if count >= form.count
+          and (not x or x[type(a)] and (x ~= INTEGER or a % 1 == 0 and a >= LEAST and a < MOST))
+          and (not y or y[type(b)] and (y ~= INTEGER or b % 1 == 0 and b >= LEAST and b < MOST))
+          and (not z or z[type(c)] and (z ~= INTEGER or c % 1 == 0 and c >= LEAST and c < MOST)) then
+          return format(template, ...)
         end
       end
-      return (format(template, unpack(values, 1, count)))
+      if (count > 3 or form.is_padded) and count >= form.count and fits(form, ...) then
+        return format(template, ...)
+      end
     end
+    return (late("strings").format(template, ...))
   end
-  return (format(template, ...))
-end
-
-function library.format(template, ...)
-  if template ~= known then
-    if type(template) ~= "string" then
-      template = word(template, 1, "string.format", select("#", ...) == 0)
-    end
-    if HAS_P and has_pointer(template) then
-      local values = { n = select("#", ...), ... }
-      local new = with_addresses(template, values)
-      if has_pointer(new) then return (native_format(new)) end  -- no format of Lua's: an error
-      return (safe_format(new, unpack(values, 1, values.n)))
-    end
-    known = template
-  end
-  return (safe_format(template, ...))
 end
 
 if not T.config.trusted then

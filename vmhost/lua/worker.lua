@@ -35,7 +35,11 @@ local function serve(blob, body, more, data)
 end
 
 local function load(source, name)
-  T.stand_in_path(name)
+  if config.trusted then  -- while the host can be asked
+    T.late("reply")
+    if not T.jit then T.late("programs") end
+    T.late("package").stand_in_path(name)
+  end
   local chunk, message = T.compile_file(source, name)
   if not chunk then
     syntax = true
@@ -231,10 +235,7 @@ if not config.trusted then
   empty(T.real)
   -- Lua looks there for the names of functions in its messages.
   local loaded, libraries = native.package.loaded, T.library
-  loaded._G = {}
-  for name, value in native.next, native do
-    if type(value) == "function" then loaded._G[name] = value end
-  end
+  loaded._G = native
   for _, name in native.ipairs { "coroutine", "math", "string", "table", "utf8", "bit32" } do
     loaded[name] = libraries[name]
   end

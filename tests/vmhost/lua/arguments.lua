@@ -8,6 +8,7 @@
 local clock, concat, pcall, select, type = os.clock, table.concat, pcall, select, type
 local tonumber, format, pairs, tostring = tonumber, string.format, pairs, tostring
 local unpack, setmetatable, sort = table.unpack or unpack, setmetatable, table.sort
+local find = string.find  -- the metatable of strings may be any, after debug.setmetatable
 local math, coroutine, load, require = math, coroutine, loadstring or load, require
 
 local MODULES = { "luafarm", "luafarm.cookies", "luafarm.crypto", "luafarm.form",
@@ -79,7 +80,9 @@ local function functions(con)
   for name, f in pairs(con) do
     found["con." .. name] = function(...) return f(con, ...) end
   end
-  found.main, found["os.exit"] = nil, nil  -- it ends the request, whatever it is given
+  found.main = nil
+  -- they end the request or its reply, whatever they are given
+  found["os.exit"], found["con.finish"] = nil, nil
   return found
 end
 
@@ -104,7 +107,7 @@ function main(env, con)
     local ok, message = pcall(f, unpack(arguments, 1, given))
     local took = clock() - before
     calls = calls + 1
-    local is_full = type(message) == "string" and message:find("not enough memory")
+    local is_full = type(message) == "string" and find(message, "not enough memory")
     if #slow < 10 and (took > limit or not ok and is_full) then
       local said = {}
       for index = 1, given do said[index] = names[indexes[index]] end

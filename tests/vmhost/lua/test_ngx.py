@@ -105,7 +105,7 @@ def test_an_error_is_a_page_with_its_line_and_its_traceback_is_logged(
     dialect: Dialect,
 ) -> None:
     reply = serve("local function f() error('oh') end\nf()", dialect)
-    assert reply.failure.message == '[string "/srv/www/page.lua"]:2: oh'
+    assert reply.failure.message == "/srv/www/page.lua:2: oh"
     assert reply.failure.line == 2
     assert "stack traceback:" in reply.log[0][1]
 

@@ -99,7 +99,7 @@ local function look(env, con)
   walk(package, "package")
   for name, f in pairs(own) do _G[name] = f end
   if next(T.real) ~= nil then insert(odd, "the real globals are not empty") end
-  for library, members in native.next, native.package.loaded do  -- names for messages
+  for library, members in native.next, T.loaded do  -- names for messages
     for name, value in native.next, members do
       if not natives[value] and type(value) == "function" or type(value) == "table" then
         insert(odd, library .. "." .. tostring(name) .. " is loaded")
@@ -141,7 +141,7 @@ def opened(dialect: Dialect) -> state._Code:
     text = prelude.text(OPERATIONS.numbers).decode()
     end = "return entry.run, entry.load"
     assert text.count(end) == 1
-    given = "T.environment.TRUSTED = T\nT.native.package = native_package\n"
+    given = "T.environment.TRUSTED = T\nT.loaded = native_package.loaded\n"
     text = text.replace(end, given + end).replace(
         "local T = { config", "local native_package = package\nlocal T = { config"
     )

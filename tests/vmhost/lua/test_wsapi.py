@@ -259,7 +259,7 @@ def test_an_error_before_the_first_piece_is_a_page_and_leaves_the_state(
         """,
         dialect,
     )
-    assert script.run().failure.message == '[string "/srv/www/page.lua"]:5: one'
+    assert script.run().failure.message == "/srv/www/page.lua:5: one"
     assert script.run().text == ""
 
 

@@ -1,7 +1,7 @@
 -- `bit32` of sandboxed Lua 5.3, which distributions build with it and its plain makefile as
--- well: in operators that older versions cannot read.
+-- well: in operators that older versions cannot read. Stubs (late.lua) call these functions:
+-- levels count them.
 local T = ...
-if T.config.trusted or T.version ~= 5.3 or T.bit32 then return end
 
 local load = T.native.load
 local text = [[
@@ -14,10 +14,10 @@ local ALL = 0xffffffff
 local function word(value, index, name)
   local number = tonumber(value)
   if not number or (type(value) ~= "number" and type(value) ~= "string") then
-    expected(index, "bit32." .. name, "number", value, value == nil, 1)
+    expected(index, "bit32." .. name, "number", value, value == nil, 2)
   end
   if number ~= floor(number) or number ~= number or number >= 2.0 ^ 63 or number < -2.0 ^ 63 then
-    argument(index, "bit32." .. name, "number has no integer representation", 1)
+    argument(index, "bit32." .. name, "number has no integer representation", 2)
   end
   return floor(number) & ALL
 end
@@ -30,9 +30,9 @@ end
 
 local function signed(value, index, name)
   local number = tonumber(value)
-  if not number then expected(index, "bit32." .. name, "number", value, value == nil, 1) end
+  if not number then expected(index, "bit32." .. name, "number", value, value == nil, 2) end
   if number ~= floor(number) or not (number > -2.0 ^ 62 and number < 2.0 ^ 62) then
-    argument(index, "bit32." .. name, "number has no integer representation", 1)
+    argument(index, "bit32." .. name, "number has no integer representation", 2)
   end
   return floor(number)
 end
@@ -88,9 +88,9 @@ end
 local function mask_of(field, width, first, name)
   field = signed(field, first, name)
   width = width == nil and 1 or signed(width, first + 1, name)
-  if field < 0 then argument(first, "bit32." .. name, "field cannot be negative", 1) end
-  if width < 1 then argument(first + 1, "bit32." .. name, "width must be positive", 1) end
-  if field + width > 32 then T.native.error("trying to access non-existent bits", 3) end
+  if field < 0 then argument(first, "bit32." .. name, "field cannot be negative", 2) end
+  if width < 1 then argument(first + 1, "bit32." .. name, "width must be positive", 2) end
+  if field + width > 32 then T.native.error("trying to access non-existent bits", 4) end
   return field, (1 << width) - 1
 end
 function library.extract(x, field, width)
@@ -105,13 +105,5 @@ function library.replace(x, value, field, width)
 end
 return library
 ]]
--- Few scripts use it: it is compiled when the first function is called.
-local library, built = {}, nil
-T.environment.bit32 = library
-for name in T.library.string.gmatch("arshift band bnot bor btest bxor extract lrotate lshift replace "
-  .. "rrotate rshift", "%a+") do
-  library[name] = function(...)
-    built = built or load(text, "=luafarm", "t", {})(T)
-    return built[name](...)
-  end
-end
+
+return load(text, "=luafarm", "t", {})(T)

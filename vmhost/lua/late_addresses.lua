@@ -4,8 +4,6 @@
 -- as a seed. So the text is distinct and stays the same, but the number in it counts what
 -- was asked for in this state, from a random start: it says nothing of memory. Strings
 -- (`%p`) have one that follows from their bytes, for equal strings may be one object.
---
--- Provides: address, named.
 local T = ...
 local byte, format, len = T.library.string.byte, T.library.string.format, T.library.string.len
 local type, setmetatable = T.native.type, T.native.setmetatable
@@ -24,7 +22,7 @@ local function sum(text)
 end
 
 -- The address of a table, function, thread or string: `0x` and twelve digits.
-function T.address(value)
+local function address(value)
   if type(value) == "string" then
     return format("0x%012x", 0x7f00 * 2 ^ 32 + sum(value) * 16 % 2 ^ 40)
   end
@@ -37,5 +35,4 @@ function T.address(value)
   return format("0x%012x", START + number * STEP)
 end
 
--- The same behind a name, as `tostring` has it.
-function T.named(name, value) return name .. ": " .. T.address(value) end
+return address

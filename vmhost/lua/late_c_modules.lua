@@ -2,8 +2,7 @@
 --
 -- The host has opened their libraries before it lost its files. A script gets copies of
 -- their tables, and of the metatables of what they make nothing: C trusts what is in them.
---
--- Provides: find_c_module.
+-- Returns the searcher for them; run while the prelude is, if a pool has some.
 local T = ...
 local native = T.native
 local next, rawget, rawset, type = native.next, native.rawget, native.rawset, native.type
@@ -63,7 +62,7 @@ local function open(name, f)
   return copied(module, {})
 end
 
-function T.find_c_module(name)
+return function(name)
   local path = paths[name]
   if not path then return nil end
   local f, why = loadlib(path, "luaopen_" .. gsub(name, "%.", "_"))

@@ -7,29 +7,24 @@
 -- granted. Registry and metatables of whole types are denied, for trusted code meets them;
 -- hooks are accepted and never run, for the budgets' hook is the only one.
 --
--- Provides: debug.
+-- Stubs (late.lua) call these functions: levels count them.
 local T = ...
-if T.config.trusted then
-  T.debug = T.library.debug
-  return
-end
 local native, D, env = T.native, T.library.debug, T.environment
-local error, getmetatable, next = native.error, native.getmetatable, native.next
+local error, next = native.error, native.next
 local rawequal, select, setmetatable = native.rawequal, native.select, native.setmetatable
 local tonumber, type = native.tonumber, native.type
 local find, sub = T.library.string.find, T.library.string.sub
 local concat, floor = T.library.table.concat, T.library.math.floor
 local getinfo, getlocal, setlocal = D.getinfo, D.getlocal, D.setlocal
 local running, script_running = T.library.coroutine.running, T.coroutine.running
-local change_metatable, version = env.setmetatable, T.version
+local version = T.version
 
 local LOOK = version >= 5.2 and "St" or "S"
 local MAX_LEVEL = 2 ^ 31 - 1
 local library = {}
-T.debug = library
 
 local function bad(index, name, message)  -- an error of the function that calls this one
-  T.argument(index, "debug." .. name, message, 1)
+  T.argument(index, "debug." .. name, message, 2)
 end
 
 local function is_hidden(info)
@@ -41,7 +36,7 @@ local function is_own(f) return not is_hidden(getinfo(f, "S")) end
 
 local function integer(value, index, name)
   local number = tonumber(value)
-  if not number then T.expected(index, "debug." .. name, "number", value, value == nil, 1) end
+  if not number then T.expected(index, "debug." .. name, "number", value, value == nil, 2) end
   if not (number >= -MAX_LEVEL and number <= MAX_LEVEL) then return MAX_LEVEL end
   return floor(number)
 end
@@ -262,7 +257,7 @@ end
 
 function library.setlocal(...)
   if not is_shared then
-    error("debug.setlocal: not possible in Lua 5.5 in a sandboxed pool", 2)
+    error("debug.setlocal: not possible in Lua 5.5 in a sandboxed pool", 3)
   end
   local thread, at = thread_of(...)
   local f, index, value = select(at + 1, ...)
@@ -280,7 +275,7 @@ end
 
 local function check_function(f, index, name)
   if type(f) ~= "function" then
-    T.expected(index, "debug." .. name, "function", f, f == nil, 1)
+    T.expected(index, "debug." .. name, "function", f, f == nil, 2)
   end
 end
 
@@ -346,64 +341,4 @@ if D.upvalueid then
   end
 end
 
--- ---- metatables, environments ------------------------------------------------------------
-
-function library.getmetatable(value) return getmetatable(value) end
-
-function library.setmetatable(value, meta)
-  if meta ~= nil and type(meta) ~= "table" then
-    if version < 5.4 then T.argument(2, "debug.setmetatable", "nil or table expected") end
-    T.expected(2, "debug.setmetatable", "nil or table", meta)
-  end
-  if type(value) == "table" then
-    change_metatable(value, meta)
-  elseif type(value) == "string" then
-    D.setmetatable(value, meta)
-  else
-    error("debug.setmetatable: the metatable of every " .. type(value)
-      .. " cannot be set in a sandboxed pool", 2)
-  end
-  if T.is51 then return true end
-  return value
-end
-
-function library.getregistry()
-  error("debug.getregistry: there is no registry in a sandboxed pool", 2)
-end
-
-if T.is51 then
-  local getfenv, setfenv = env.getfenv, env.setfenv
-  function library.getfenv(value)
-    if type(value) ~= "function" then return nil end
-    return getfenv(value)
-  end
-  function library.setfenv(value, where)
-    if type(value) ~= "function" then
-      error("'setfenv' cannot change environment of given object", 2)
-    end
-    return setfenv(value, where)
-  end
-end
-
--- ---- what does nothing -------------------------------------------------------------------
-
-function library.sethook() end
-
-function library.gethook()
-  if version >= 5.4 then return nil end
-  return nil, "", 0
-end
-
-function library.debug() end  -- as at the end of standard input
-
-if D.getuservalue then
-  function library.getuservalue() return nil end
-  function library.setuservalue(value)
-    bad(1, "setuservalue", "userdata expected, got " .. (value == nil and "no value" or type(value)))
-  end
-end
-if D.setcstacklimit then
-  function library.setcstacklimit() return 200 end  -- as Lua itself, where it does nothing
-end
-
-env.debug = library
+return library

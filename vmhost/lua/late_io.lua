@@ -2,22 +2,22 @@
 --
 -- What a script writes to the standard streams are lines of its log, as those of `print`.
 -- Its standard input is empty. A handle is a userdata as in stock Lua; what it stands for is
--- known in `files`. This part is loaded when it is first needed.
+-- known in `files`. The functions of `io` are called by stubs (late.lua), methods are not.
 local T = ...
 local native, IO, files, meta = T.native, T.library.io, T.files, T.file_meta
 local error, select = native.error, native.select
-local tonumber, tostring, type, unpack = native.tonumber, native.tostring, native.type, native.unpack
+local tonumber, tostring, type = native.tonumber, native.tostring, native.type
+local unpack = T.library.table.unpack
 local find, match, sub = T.library.string.find, T.library.string.match, T.library.string.sub
 local floor, min = T.library.math.floor, T.library.math.min
 local set_real, getupvalue = T.library.debug.setmetatable, T.library.debug.getupvalue
 local operate, refuse, REFUSED, OP = T.operate, T.refuse, T.REFUSED, T.OP
-local is51, log_text = T.is51, T.log_text
+local is51, log_text = T.is51, T.late("streams")
 
 local MAX_PATH = 4096
 local READ_ONLY, DENIED = "Read-only file system", "Operation not permitted"
 
 local methods, numbers = {}, 3  -- files so far
-meta.__index = methods
 
 -- ---- handles --------------------------------------------------------------------------
 
@@ -104,11 +104,10 @@ end
 
 function methods.close(value) return close(opened(value, "close", 3)) end
 
-if T.version >= 5.4 then
-  function meta.__close(value)
-    local file = files[value]
-    if file and not file.is_closed then close(file) end
-  end
+-- What a handle in a `<close>` variable does at the end of its block.
+local function leave(value)
+  local file = files[value]
+  if file and not file.is_closed then close(file) end
 end
 
 -- ---- reading --------------------------------------------------------------------------
@@ -158,12 +157,12 @@ local function number(file)
   return tonumber(sub(numeral, 1, last))
 end
 
--- Read by one format. Who calls is called by the script, or in the end instead of it.
-local function one(file, format, index)
+-- Read by one format. level: of the script, as seen from here.
+local function one(file, format, index, level)
   if type(format) == "number" then
     if format == 0 then return file.at < #file.text and "" or nil end
     if not (format >= 1) then
-      error("bad argument #" .. index .. " to 'read' (invalid format)", 3)
+      error("bad argument #" .. index .. " to 'read' (invalid format)", level)
     end
     return bytes(file, floor(format))
   end
@@ -174,20 +173,20 @@ local function one(file, format, index)
   if letter == "a" then return bytes(file, #file.text) or "" end
   if type(format) ~= "string" then
     error("bad argument #" .. index .. " to 'read' (string expected, got " .. type(format) .. ")",
-      3)
+      level)
   end
   error("bad argument #" .. index .. " to 'read' (invalid " .. (letter and "format" or "option")
-    .. ")", 3)
+    .. ")", level)
 end
 
 -- Read by formats up to the first that fails.
-function reading.read(file, ...)
+function reading.read(file, level, ...)
   local count = select("#", ...)
   if count == 0 then return line(file, false) end
-  if count == 1 then return (one(file, (...), 1)) end
+  if count == 1 then return (one(file, (...), 1, level)) end
   local formats, values = { ... }, {}
   for index = 1, count do
-    local value = one(file, formats[index], index)
+    local value = one(file, formats[index], index, level)
     values[index] = value
     if value == nil then return unpack(values, 1, index) end
   end
@@ -200,11 +199,11 @@ function reading.next_of(file, is_own, formats, count)
   if not formats then
     value = line(file, false)
   elseif count == 1 then
-    value = one(file, formats[1], 1)
+    value = one(file, formats[1], 1, 3)
   else
     local values = {}
     for index = 1, count do
-      values[index] = one(file, formats[index], index)
+      values[index] = one(file, formats[index], index, 3)
       if values[index] == nil then
         count = index
         break
@@ -233,15 +232,15 @@ function reading.seek(file, whence, offset)
   return at
 end
 
-local function read(file, ...)
+local function read(file, level, ...)
   if file.kind == "out" then return nil, "Bad file descriptor", 9 end
   if file.kind == "in" then return nil end
-  return reading.read(file, ...)
+  return reading.read(file, level, ...)
 end
 
 function methods.read(value, ...)
   local file = opened(value, "read", 3)
-  return read(file, ...)
+  return read(file, 3, ...)
 end
 
 function methods.seek(value, whence, offset)
@@ -255,9 +254,9 @@ end
 
 local OVER = T.jit and "attempt to use a closed file" or "file is already closed"
 
-local function lines(file, is_own, ...)
+local function lines(file, is_own, level, ...)
   local count, formats = select("#", ...), nil
-  if count > 250 then error("bad argument #252 to 'lines' (too many arguments)", 2) end
+  if count > 250 then error("bad argument #252 to 'lines' (too many arguments)", level) end
   if count > 0 then formats = { ... } end
   return function()
     if file.is_closed then error(OVER, 2) end
@@ -269,7 +268,7 @@ end
 
 function methods.lines(value, ...)
   local file = opened(value, "lines", 3)
-  return lines(file, false, ...)
+  return lines(file, false, 2, ...)
 end
 
 -- ---- opening --------------------------------------------------------------------------
@@ -301,7 +300,7 @@ end
 local function path_of(value, name, given)
   if type(value) == "number" then return tostring(value) end
   if type(value) == "string" then return value end
-  error("bad argument #1 to '" .. name .. "' (string expected, got " .. got(value, given) .. ")", 3)
+  error("bad argument #1 to '" .. name .. "' (string expected, got " .. got(value, given) .. ")", 4)
 end
 
 local io = {}
@@ -313,28 +312,28 @@ function io.open(...)
   if mode == nil then mode = "r" end
   if type(mode) == "number" then mode = tostring(mode) end
   if type(mode) ~= "string" then
-    error("bad argument #2 to 'open' (string expected, got " .. type(mode) .. ")", 2)
+    error("bad argument #2 to 'open' (string expected, got " .. type(mode) .. ")", 3)
   end
   if not find(mode, "^[rwa]%+?b*$") then
-    if not is51 then error("bad argument #2 to 'open' (invalid mode)", 2) end
+    if not is51 then error("bad argument #2 to 'open' (invalid mode)", 3) end
     if not find(mode, "^[rwa]") then return nil, path .. ": Invalid argument", 22 end
   end
-  local made, message, number = open(path, mode, 3)
+  local made, message, number = open(path, mode, 4)
   if made then return made end
   return nil, message, number
 end
 
 local function must_open(path, mode, name)
-  local made, message = open(path, mode, 4)
+  local made, message = open(path, mode, 5)
   if made then return made end
-  if is51 then error("bad argument #1 to '" .. name .. "' (" .. message .. ")", 3) end
-  error("cannot open file '" .. path .. "' (" .. sub(message, #path + 3) .. ")", 3)
+  if is51 then error("bad argument #1 to '" .. name .. "' (" .. message .. ")", 4) end
+  error("cannot open file '" .. path .. "' (" .. sub(message, #path + 3) .. ")", 4)
 end
 
 function io.lines(path, ...)
-  if path == nil then return lines(opened(input, "lines", 3), false, ...) end
+  if path == nil then return lines(opened(input, "lines", 4), false, 3, ...) end
   local made = must_open(path_of(path, "lines", 1), "r", "lines")
-  local iterator = lines(files[made], true, ...)
+  local iterator = lines(files[made], true, 4, ...)
   if T.version >= 5.4 then return iterator, nil, nil, made end
   return iterator
 end
@@ -354,30 +353,30 @@ function io.output(what)
 end
 
 function io.read(...)
-  local file = opened(input, "read", 3)
-  return read(file, ...)
+  local file = opened(input, "read", 4)
+  return read(file, 4, ...)
 end
 
 function io.write(...)
-  local file = opened(output, "write", 3)
-  local result, message, number = write(output, file, 3, ...)
+  local file = opened(output, "write", 4)
+  local result, message, number = write(output, file, 4, ...)
   if message then return result, message, number end
   return result
 end
 
 function io.flush()
-  opened(output, "flush", 3)
+  opened(output, "flush", 4)
   return true
 end
 
 function io.close(...)
   local value = ...
   if select("#", ...) == 0 then value = output end
-  return close(opened(value, "close", 3))
+  return close(opened(value, "close", 4))
 end
 
 function io.type(...)
-  if select("#", ...) == 0 then error("bad argument #1 to 'type' (value expected)", 2) end
+  if select("#", ...) == 0 then error("bad argument #1 to 'type' (value expected)", 3) end
   local value = ...
   local file = files[value]
   return file and (file.is_closed and "closed file" or "file") or nil
@@ -390,4 +389,5 @@ function io.popen(...)
   return nil, command .. ": " .. DENIED, 1
 end
 
+io.methods, io.leave = methods, leave
 return io

@@ -1,0 +1,45 @@
+-- What sandboxed scripts write to their standard streams: lines of the log.
+--
+-- Returns write(level, text).
+local T = ...
+local find, sub, concat = T.library.string.find, T.library.string.sub, T.library.table.concat
+local log, MAX_BYTES = T.log, T.config.log_bytes
+
+-- Text as a program writes it to a stream, with lines where it has them. `begun` is what has
+-- no end yet, by level.
+local begun = false
+
+local function end_begun(level)
+  local line = begun[level]
+  if not line then return end
+  begun[level] = nil
+  log(level, concat(line, "", 1, line.count))
+end
+
+local function log_text(level, text)
+  local from = 1
+  while from <= #text do
+    local last = find(text, "\n", from, true)
+    local piece = sub(text, from, last and last - 1 or #text)
+    begun = begun or {}
+    local line = begun[level]
+    if not line then
+      line = { count = 0, bytes = 0 }
+      begun[level] = line
+    end
+    line.count, line.bytes = line.count + 1, line.bytes + #piece
+    line[line.count] = piece
+    if last or line.bytes > MAX_BYTES then end_begun(level) end
+    from = (last or #text) + 1
+  end
+end
+
+T.at_end(function()
+  if begun then
+    end_begun("i")
+    end_begun("w")
+    begun = false
+  end
+end)
+
+return log_text
