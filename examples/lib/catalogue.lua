@@ -7,7 +7,7 @@ return {
     { "redirect.lua", "Status and Location." },
   },
   { "More",
-    { "json.lua", "A JSON interface with routes." },
+    { "routes.lua", "A JSON interface with routes." },
     { "stream.lua", "A reply that is sent in pieces." },
     { "modules.lua", "A script in several files." },
     { "readfile.lua", "Reading a file beside the script." },

@@ -232,7 +232,7 @@ def test_stream_is_sent_in_parts(site: Site) -> None:
 def test_json_has_routes(
     site: Site, method: str, path: str, body: str | None, status: int, part: str
 ) -> None:
-    answer = site.ask("/json.lua" + path, method, body)
+    answer = site.ask("/routes.lua" + path, method, body)
     assert answer.status == status
     assert answer.headers["Content-Type"] == "application/json"
     assert ("Allow" in answer.headers) == (status == 405)
@@ -240,7 +240,7 @@ def test_json_has_routes(
 
 
 def test_json_adds_up(site: Site) -> None:
-    answer = site.ask("/json.lua/sum", "POST", '{"numbers": [1, 2, 3.5]}')
+    answer = site.ask("/routes.lua/sum", "POST", '{"numbers": [1, 2, 3.5]}')
     assert answer.body == b'{"count":3,"sum":6.5}\n'
 
 

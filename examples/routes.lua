@@ -1,8 +1,8 @@
 -- A small JSON interface. What stands behind the script's name in the URL (PATH_INFO)
 -- chooses the route, the method chooses the function:
 --
---   curl  http://127.0.0.1:8080/json.lua/time
---   curl  http://127.0.0.1:8080/json.lua/sum -d '{"numbers": [1, 2, 3.5]}'
+--   curl  http://127.0.0.1:8080/routes.lua/time
+--   curl  http://127.0.0.1:8080/routes.lua/sum -d '{"numbers": [1, 2, 3.5]}'
 local json = require("json")
 local luafarm = require("luafarm")
 
