@@ -15,7 +15,7 @@ local tonumber, tostring, type = T.native.tonumber, T.native.tostring, T.native.
 local env, config, con, put, OP, operate = T.environment, T.config, T.con, T.put, T.OP, T.operate
 local request, make_table = T.late("foreign_request"), T.late("foreign_table")
 local parse_form = T.late("luafarm.form").parse
-local text_argument = request.text_argument
+local text_argument, is_active = request.text_argument, T.is_active
 
 local OK, DECLINED, DONE = 0, -1, -2
 local MAX_BODY = 8192  -- bytes that parsebody takes unless told otherwise, as in Apache
@@ -87,7 +87,7 @@ local function emit(text)
 end
 
 local function check(self, name)
-  if front == nil or not rawequal(self, front) then
+  if front == nil or not (rawequal(self, front) and is_active()) then
     error("'" .. name .. "' called on what is not the running request (write r:" .. name .. "(...))", 3)
   end
 end

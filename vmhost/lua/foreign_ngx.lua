@@ -15,10 +15,11 @@ local create, resume, close = co.create, co.resume, co.close
 local rawequal, rawget, rawset = T.native.rawequal, T.native.rawget, T.native.rawset
 local select, setmetatable = T.native.select, T.native.setmetatable
 local tonumber, tostring, type = T.native.tonumber, T.native.tostring, T.native.type
+local shown = T.tostring
 local env, con, config, put, TOKEN, REFUSED = T.environment, T.con, T.config, T.put, T.TOKEN, T.REFUSED
 local library, request = T.late("foreign_ngx_library"), T.late("foreign_request")
 local members, joined = library.members, library.joined
-local finish, parse_form = con.finish, T.late("luafarm.form").parse
+local finish, parse_form, is_active = con.finish, T.late("luafarm.form").parse, T.is_active
 
 local MAX_TIMERS = 64
 -- A form that is uploaded: its size is bounded by the state's memory.
@@ -42,7 +43,7 @@ local timers     -- { due, f, arguments }, in their order
 local part_bytes = config.buffering and config.part_bytes or -1
 
 local function running(name)
-  if not params then error("'ngx." .. name .. "' used while no request is running", 3) end
+  if not (params and is_active()) then error("'ngx." .. name .. "' used while no request is running", 3) end
 end
 
 local function give(name, value)
@@ -216,7 +217,7 @@ function req.get_uri_args(max)
 end
 function req.set_uri_args(args)
   running("req.set_uri_args")
-  own_vars.args = type(args) == "table" and members.encode_args(args) or tostring(args)
+  own_vars.args = type(args) == "table" and members.encode_args(args) or shown(args)
 end
 
 -- Keys are lower case; any spelling reads them, with underscores too.
@@ -236,8 +237,8 @@ end
 
 local function set_request_header(name, value)
   running("req.set_header")
-  local key = "HTTP_" .. upper((gsub(tostring(name), "-", "_")))
-  params[key] = value ~= nil and tostring(type(value) == "table" and value[1] or value) or nil
+  local key = "HTTP_" .. upper((gsub(shown(name), "-", "_")))
+  params[key] = value ~= nil and shown(type(value) == "table" and value[1] or value) or nil
 end
 req.set_header = set_request_header
 function req.clear_header(name) set_request_header(name, nil) end
@@ -332,6 +333,7 @@ local function pump(thread, ok, first, second, ...)
     if rawequal(second, EXIT) then
       T.reset_nesting()  -- the coroutines in between are never left
       if close then close(thread) end  -- runs its pending __close
+      if T.budget.stopped then error(T.budget.why, 0) end
       return
     end
     return pump(thread, resume(thread, answered(T.compute(second, ...))))
@@ -380,7 +382,10 @@ return function(chunk)
     context, own_vars, body, timers = {}, {}, false, {}
     call(chunk)
     other = other_adapter()
-    if other then return other(blob) end
+    if other then
+      params = nil  -- what runs now is none of ours: nobody would take its `ngx.exit`
+      return other(blob)
+    end
     commit()
     if timers[1] then run_timers() end
     params, headers, context, own_vars, body, timers = nil, nil, nil, nil, nil, nil
