@@ -14,6 +14,7 @@ local TOKEN, OP, budget, names = T.TOKEN, T.OP, T.budget, T.chunk_names
 local DONE, ERROR = OP.DONE, OP.ERROR
 local environment, watch, cpu_s = T.environment, T.watch, config.cpu_s
 local begin_request, finish_reply, end_request = T.begin_request, T.finish_reply, T.end_request
+local EXIT, rearm = T.EXIT, T.rearm  -- a request that has failed cannot end by `os.exit`
 local end_log, params, info, drop_reply = T.end_log, T.params, T.info, T.drop_reply
 
 local MAX_MESSAGE, MAX_TRACEBACK, MAX_NAME = 4096, 8192, 4096  -- bytes
@@ -84,6 +85,7 @@ local function describe(value)  -- the text of an error value
     watch(thread)
     local ok, text = resume(thread)
     if ok and status(thread) == "dead" and type(text) == "string" then return text end
+    if budget.stopped == EXIT then rearm() end
     T.reset_nesting()
   end
   return "(error object is a " .. kind .. " value)"
@@ -153,16 +155,19 @@ local function left()
   worker = nil
   end_request()
   renew()
-  T.rearm()
+  rearm()
   local head, rest = finish_reply()
   return DONE, head, rest, end_log()
 end
 
 -- The step that tells how the script in the dead coroutine failed.
 local function failure(value)
-  if budget.stopped == T.EXIT then return left() end
+  if budget.stopped == EXIT then return left() end
   local ok, message, trace, file, line = native.pcall(details, worker, value)
-  if close and not budget.stopped then close(worker) end  -- runs its pending __close
+  if close and not budget.stopped then
+    close(worker)  -- runs its pending __close
+    if budget.stopped == EXIT then rearm() end
+  end
   worker, value = nil, nil
   if not ok then  -- no memory left to tell
     T.collect()
