@@ -12,6 +12,7 @@ T.adapters[#T.adapters + 1] = {
     if type(body) ~= "string" and type(body) ~= "number" then
       error("handler() must return string", 0)
     end
-    T.put(tostring(body))
+    if type(body) == "number" then body = tostring(body) end  -- of a string the script decides
+    T.put(body)
   end,
 }

@@ -1,6 +1,6 @@
 -- Cookies, dates and the usual words of a status: what not every reply has.
 local T = ...
-local find, format, sub = T.library.string.find, T.library.string.format, T.library.string.sub
+local find, sub = T.library.string.find, T.library.string.sub
 local date, floor = T.library.os.date, T.library.math.floor
 local tonumber = T.native.tonumber
 local string_of, quoted, NAME = T.string_of, T.quoted, T.HEADER_NAME
@@ -70,7 +70,7 @@ local MONTHS = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", 
 -- RFC 9110, 5.6.7, whatever the locale.
 function reply.http_date(seconds)
   local t = date("!*t", floor(seconds))
-  return format("%s, %02d %s %04d %02d:%02d:%02d GMT", DAYS[t.wday], t.day,
+  return T.fill("%s, %02d %s %04d %02d:%02d:%02d GMT", DAYS[t.wday], t.day,
     MONTHS[t.month], t.year, t.hour, t.min, t.sec)
 end
 

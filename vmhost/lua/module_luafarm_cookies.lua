@@ -76,7 +76,7 @@ local function attribute(value, name)
     return nil, name .. " must be a string, not a " .. type(value) .. " value"
   end
   if #value > MAX_PART then
-    return nil, format("%s of %d bytes; the limit is %d", name, #value, MAX_PART)
+    return nil, T.fill("%s of %d bytes; the limit is %d", name, #value, MAX_PART)
   end
   if find(value, "[^\32-\58\60-\126]") then
     return nil, name .. " " .. quoted(value) .. " must not contain ';', controls, or what is not ASCII"
@@ -92,7 +92,7 @@ local function path_attribute(value)
 end
 
 local function domain_attribute(value)
-  if type(value) == "string" and not find(value, "^%.?[%w-]+[%w.-]*$") then
+  if type(value) == "string" and #value <= MAX_PART and not find(value, "^%.?[%w-]+[%w.-]*$") then
     return nil, "Domain " .. quoted(value) .. " is no name of a host"
   end
   return attribute(value, "Domain")

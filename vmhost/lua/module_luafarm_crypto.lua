@@ -9,7 +9,7 @@ local byte, char, find, format, gsub = T.library.string.byte, T.library.string.c
 local match, sub, floor = T.library.string.match, T.library.string.sub, T.library.math.floor
 local error, select, tonumber = T.native.error, T.native.select, T.native.tonumber
 local tostring, type = T.native.tostring, T.native.type
-local operate, refuse, REFUSED, OP = T.operate, T.refuse, T.REFUSED, T.OP
+local operate, refuse, REFUSED, OP, fill = T.operate, T.refuse, T.REFUSED, T.OP, T.fill
 
 local MAX_RANDOM = 65536
 local MAX_TEXT = 16 * 1024 * 1024  -- bytes of one digest: some hundredths of a second
@@ -31,7 +31,7 @@ local function argument(index, name, value, most)
       .. (value == nil and "no value" or type(value)) .. ")", 3)
   end
   if #value > most then
-    error(format("bad argument #%d to '%s' (text of %d bytes; the limit is %d)", index, name,
+    error(fill("bad argument #%d to '%s' (text of %d bytes; the limit is %d)", index, name,
       #value, most), 3)
   end
   return value
@@ -60,7 +60,7 @@ local crypto = {}
 local function random(n, name)
   local count = tonumber(n)
   if not (count and count >= 0 and count <= MAX_RANDOM and count == floor(count)) then
-    error(format("bad argument #1 to '%s' (0 to %d bytes expected, got %s)", name, MAX_RANDOM,
+    error(fill("bad argument #1 to '%s' (0 to %d bytes expected, got %s)", name, MAX_RANDOM,
       count and T.tostring(n) or n == nil and "no value" or type(n)), 3)
   end
   return ask(name, OP.RANDOM, floor(count))
@@ -156,7 +156,7 @@ local function derived(name, password, power, r, p, salt)
   if key == REFUSED then refuse(name, 4) end
   T.look()  -- it may have taken all the CPU time that there was
   if key == "" then
-    error(format("'%s': no %d MiB of memory for it", name, 128 * r * 2 ^ power / 2 ^ 20), 3)
+    error(fill("'%s': no %d MiB of memory for it", name, floor(128 * r * 2 ^ power / 2 ^ 20)), 3)
   end
   return key
 end
@@ -166,7 +166,7 @@ function crypto.hash_password(password)
   password = argument(1, "hash_password", password, MAX_PASSWORD)
   local salt = random(SALT_BYTES, "hash_password")
   local key = derived("hash_password", password, POWER, R, P, salt)
-  return format("$scrypt$ln=%d,r=%d,p=%d$%s$%s", POWER, R, P, encoded(salt), encoded(key))
+  return fill("$scrypt$ln=%d,r=%d,p=%d$%s$%s", POWER, R, P, encoded(salt), encoded(key))
 end
 
 -- Whether a password is the one of a hash; nil and a message for what is no such hash.

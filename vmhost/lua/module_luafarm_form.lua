@@ -5,8 +5,8 @@
 -- it in pieces. Whatever a visitor can send is answered with nil, a message and a status;
 -- wrong use by the script is an error.
 local T = ...
-local byte, char, find, format, gmatch = T.library.string.byte, T.library.string.char,
-  T.library.string.find, T.library.string.format, T.library.string.gmatch
+local byte, char, find, gmatch = T.library.string.byte, T.library.string.char,
+  T.library.string.find, T.library.string.gmatch
 local gsub, lower, match, sub = T.library.string.gsub, T.library.string.lower,
   T.library.string.match, T.library.string.sub
 local concat = T.library.table.concat
@@ -57,7 +57,7 @@ end
 
 local raised  -- the last one: a script's own error is none of them, whatever it looks like
 local function give_up(status, template, ...)
-  raised = { status = status, message = "form.parse: " .. format(template, ...) }
+  raised = { status = status, message = "form.parse: " .. T.fill(template, ...) }
   error(raised, 0)
 end
 

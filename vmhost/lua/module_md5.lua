@@ -94,7 +94,7 @@ local function block_source()
     { a = "c", b = "d", c = "a", d = "b" }, { a = "b", b = "c", c = "d", d = "a" } }
   for i = 0, 63 do
     local round, shift = floor(i / 16) + 1, SHIFTS[floor(i / 16) + 1][i % 4 + 1]
-    local text = format(step, functions[round], index[round](i), floor(abs(sin(i + 1)) * 2 ^ 32),
+    local text = T.fill(step, functions[round], index[round](i), floor(abs(sin(i + 1)) * 2 ^ 32),
       shift, 32 - shift)
     out[#out + 1] = (T.library.string.gsub(text, "%f[%w]([abcd])%f[%W]", turn[i % 4 + 1]))
   end

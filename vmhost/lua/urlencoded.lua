@@ -71,13 +71,13 @@ function T.parse(text, limits, put, caller)
   local bytes = T.limit_of(limits, "bytes", MAX_BYTES, 4)
   local left = T.limit_of(limits, "pairs", MAX_PAIRS, 4)
   if #text > bytes then
-    return nil, format("%s: text of %.0f bytes; limits.bytes is %.0f", caller, #text, bytes)
+    return nil, T.fill("%s: text of %.0f bytes; limits.bytes is %.0f", caller, #text, bytes)
   end
   local values = {}
   for piece in gmatch(text, "[^&;]+") do
     left = left - 1
     if left < 0 then
-      return nil, format("%s: more pairs than limits.pairs, %.0f", caller,
+      return nil, T.fill("%s: more pairs than limits.pairs, %.0f", caller,
         T.limit_of(limits, "pairs", MAX_PAIRS, 4))
     end
     local at = find(piece, "=", 1, true)
