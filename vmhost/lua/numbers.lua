@@ -61,7 +61,19 @@ if T.version == 5.2 or T.version == 5.3 then
     return floor(low + uniform() * (high - low + 1))
   end
 elseif not T.puc51 then
-  M.randomseed(T.config.seed)  -- of this state alone, but the same for each at first
+  local random, randomseed = M.random, M.randomseed
+  randomseed(T.config.seed)  -- of this state alone, but the same for each at first
+  if T.version >= 5.4 then
+    -- Without a number Lua takes an address for one, and tells it.
+    function T.math.randomseed(...)
+      if native.select("#", ...) == 0 then return randomseed(random(0), random(0)) end
+      local ok, first, second = native.pcall(randomseed, ...)
+      if ok then return first, second end
+      local index, why = T.library.string.match(first, "^bad argument #(%d) to '[^']*' %((.*)%)$")
+      if not index then error(first, 2) end
+      T.argument(tonumber(index), "math.randomseed", why)
+    end
+  end
 end
 
 local MAX_DATE = 128  -- bytes of a date format
