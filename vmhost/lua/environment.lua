@@ -13,7 +13,7 @@ local tostring, pairs, metatable_of = native.tostring, native.pairs, T.library.d
 local undecoded, whole = T.undecoded, T.whole
 
 -- API tables cannot be changed: `seal` gives an empty table that reads from the real one.
-local sealed = {}  -- the tables that seal made: { members, name }
+local sealed = setmetatable({}, { __mode = "k" })  -- the tables that seal made: { members, name }
 T.sealed = sealed
 
 local function copied(members)

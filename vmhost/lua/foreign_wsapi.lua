@@ -6,7 +6,7 @@
 -- Called with the application (function, table with `run`, or a module's name) it returns
 -- what serves a request.
 local T = ...
-local find, gsub, match, sub = T.library.string.find, T.library.string.gsub,
+local byte, find, match, sub = T.library.string.byte, T.library.string.find,
   T.library.string.match, T.library.string.sub
 local concat, floor, sort = T.library.table.concat, T.library.math.floor, T.library.table.sort
 local error, ipairs, next = T.native.error, T.native.ipairs, T.native.next
@@ -66,7 +66,10 @@ end
 local function log_pieces(_, ...)
   local pieces = {}
   for index = 1, select("#", ...) do pieces[index] = text_of((select(index, ...))) end
-  local text = gsub(concat(pieces), "[\r\n]+$", "")
+  local text = concat(pieces)
+  local last = #text
+  while last > 0 and (byte(text, last) == 10 or byte(text, last) == 13) do last = last - 1 end
+  text = sub(text, 1, last)
   if text ~= "" then T.log("e", text) end
 end
 

@@ -33,6 +33,7 @@ local function new_userdata()
       if type(value) == "userdata" then found = value end
     end
   end, "")
+  if not found then error("not enough memory", 0) end
   return found
 end
 
@@ -135,6 +136,7 @@ end
 -- As Lua 5.3 reads a number: the longest text that may be the beginning of one.
 local function number(file)
   local text = file.text
+  if file.at >= #text then return nil end
   local _, at = find(text, "^%s*", file.at + 1)
   local first = at + 1
   local numeral = sub(text, first, first + MAX_NUMERAL - 1)

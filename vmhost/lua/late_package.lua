@@ -276,7 +276,8 @@ function functions.searchpath(name, path, separator, by)
   separator = separator == nil and "." or text_argument(separator, 3, "searchpath", 4)
   by = by == nil and "/" or text_argument(by, 4, "searchpath", 4)
   local file, tried = name, {}
-  if separator ~= "" then
+  if #name > MAX_PATH then T.argument(1, "package.searchpath", "not a path", 1) end
+  if separator ~= "" and #separator <= #name then
     file = gsub(name, gsub(separator, "%p", "%%%0"), function() return by end)
   end
   local _, at
