@@ -163,6 +163,7 @@ end
 -- ---- tracebacks -----------------------------------------------------------------------
 
 local ENDS = 11  -- frames told at either end of a deep stack
+local DEEP = 200 -- frames; what is between the ends of a deeper one is not looked at
 
 local function line_of(info)
   local name = info.name
@@ -176,13 +177,35 @@ local function line_of(info)
       .. (name and "'" .. name .. "'" or "<" .. info.short_src .. ":" .. info.linedefined .. ">"))
 end
 
--- Lines for the frames from a level on, as the script counts.
+-- Of a level as its caller counts: Lua walks there frame by frame.
+local function info_at(thread, at, what)
+  if thread then return (getinfo(thread, at, what)) end
+  return (getinfo(at + 1, what))
+end
+
+-- The level where the end of a deep stack begins; nil of one that is not.
+local function end_of(thread, at)
+  local low, high = at + 1, at + 1 + DEEP
+  if not info_at(thread, high, "l") then return nil end
+  while info_at(thread, high, "l") do low, high = high, high * 2 end
+  while high - low > 1 do
+    local middle = floor((low + high) / 2)
+    if info_at(thread, middle, "l") then low = middle else high = middle end
+  end
+  return high - DEEP
+end
+
+-- Lines for the frames from a level on, as the script counts; of a deep stack those at its
+-- ends, and how many levels are between.
 local function frames(thread, level)
   local lines, seen, own_run, run = {}, -1, false, nil
-  local at = thread and 0 or 1
+  local at, between = thread and 0 or 1, 0
+  local tail = end_of(thread, at)
   while true do
-    local info
-    if thread then info = getinfo(thread, at, "Sln") else info = getinfo(at, "Sln") end
+    if tail and at < tail and #lines > ENDS then
+      between, at, tail, own_run, run = tail - at, tail, nil, false, nil
+    end
+    local info = info_at(thread, at, "Sln")
     local hidden = info and is_hidden(info)
     if run and not hidden then
       if seen >= level then lines[#lines + 1] = line_of(run) end
@@ -197,7 +220,7 @@ local function frames(thread, level)
     end
     at = at + 1
   end
-  return lines
+  return lines, between
 end
 
 function library.traceback(...)
@@ -208,12 +231,12 @@ function library.traceback(...)
   end
   if level == nil then level = thread and 0 or 1 else level = integer(level, at + 2, "traceback") end
   if T.jit and message == nil and select("#", ...) > at then return nil end
-  local lines = frames(thread, level)
+  local lines, between = frames(thread, level)
   local count, text = #lines, "stack traceback:"
   if message ~= nil then text = message .. "\n" .. text end
   if count > 2 * ENDS then
     return text .. "\n" .. concat(lines, "\n", 1, ENDS) .. "\n\t..."
-      .. (version >= 5.4 and "\t(skipping " .. count - 2 * ENDS .. " levels)" or "") .. "\n"
+      .. (version >= 5.4 and "\t(skipping " .. count - 2 * ENDS + between .. " levels)" or "") .. "\n"
       .. concat(lines, "\n", count - ENDS + 1, count)
   elseif count == 0 then
     return text
