@@ -42,6 +42,7 @@ class Client:
         method: str = "GET",
         body: bytes = b"",
         query: str = "",
+        content_type: str = "",
         role: int = 1,
     ) -> None:
         """Send a whole request with id 1."""
@@ -54,6 +55,8 @@ class Client:
             "QUERY_STRING": query,
             "CONTENT_LENGTH": str(len(body)) if body else "",
         }
+        if content_type:
+            pairs["CONTENT_TYPE"] = content_type
         self.socket.sendall(wire.req(pairs, body, keep=True, role=role))
 
     def receive(self) -> Reply:
@@ -145,8 +148,11 @@ def ask(
     method: str = "GET",
     body: bytes = b"",
     query: str = "",
+    content_type: str = "",
 ) -> Reply:
     """Send one request over a connection of its own."""
     with connected(address) as client:
-        client.send(script, method=method, body=body, query=query)
+        client.send(
+            script, method=method, body=body, query=query, content_type=content_type
+        )
         return client.receive()

@@ -10,6 +10,7 @@
     -- only: lua54 lua55               it makes no sense elsewhere
     -- asks: 3                         so many requests; each must come out so
     -- body: 200000                    a POST with so many bytes
+    -- form: NAME                      a POST with that form of `forms.BUILDERS`
     -- query: ...                      {root}, {pool} and {place} are filled in
 
 Two outcomes that are both right stand with " or " between them, but they name one
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from luafarm.dialects import UNSOUND, Dialect
+from tests.hostile import forms
 
 SCRIPTS: Final = Path(__file__).with_name("scripts")
 LIBRARY: Final = Path(__file__).with_name("library")
@@ -82,6 +84,7 @@ class Attack:
     outcomes: dict[Dialect, tuple[Expected, ...]]  # where it is run
     asks: int
     body_bytes: int
+    form: str  # empty: none
     query: str
 
     @property
@@ -130,8 +133,11 @@ def _read(path: Path) -> Attack:
         {dialect: outcomes[dialect] for dialect in only if dialect in outcomes},
         int(fields.pop("asks", "1")),
         int(fields.pop("body", "0")),
+        fields.pop("form", ""),
         fields.pop("query", ""),
     )
+    if attack.form and attack.form not in forms.BUILDERS:
+        raise HeaderError(f"{name}: there is no form {attack.form!r}")
     if fields or not attack.about or set(only) - set(attack.outcomes):
         raise HeaderError(f"{name}: a header that is not complete, or {sorted(fields)}")
     return attack

@@ -18,7 +18,7 @@ from tests.farm.farms import LUAFARM, Farm, directory, hosts_of
 from tests.hostile import catalogue
 from tests.hostile.catalogue import Ground
 
-SECRET: Final = "the secret of another tenant"
+SECRET: Final = "ESCAPED: the secret of another tenant"
 CPU_S: Final = 0.3  # of a load and a request
 WALL_S: Final = 0.5
 GRACE_S: Final = 0.5
@@ -60,6 +60,13 @@ _WITNESSES: Final = {
     "neighbour.lua": "persistent",
 }
 """The scripts that are no attacks, for which nothing is short but room."""
+
+_FRESH: Final = """
+[[script]]
+pattern = "*/fresh_*.lua"
+state = "fresh"
+"""
+"""Attacks on what comes after a request, when its state is closed."""
 
 _POOL: Final = """
 [pool.{pool}]
@@ -110,6 +117,7 @@ def settled(
         text = _CONFIGURATION.format(place=place, **limits)
         for name, state in _WITNESSES.items():
             text += _WITNESS.format(name=name, state=state, plenty=PLENTY_S)
+        text += _FRESH
         for pool, dialect in pools.items():
             _furnish(place, place / "roots" / pool)
             text += _POOL.format(

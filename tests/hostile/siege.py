@@ -35,14 +35,23 @@ class Gate:
         self._complaints = _Growth(server.log)
         self._said = _Growth(farm.daemons["up"].log)
 
-    def __call__(self, script: Path, *, method: str, body: bytes, query: str) -> Reply:
+    def __call__(
+        self,
+        script: Path,
+        *,
+        method: str,
+        body: bytes,
+        query: str,
+        content_type: str = "",
+    ) -> Reply:
         """Ask and return the answer."""
         target = f"/{script.relative_to(self._root)}{'?' if query else ''}{query}"
         self._complaints.read()
         self._said.read()
-        data = self._exchange(
-            f"{method} {target} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n", body
-        )
+        lines = [f"{method} {target} HTTP/1.0", f"Content-Length: {len(body)}"]
+        if content_type:
+            lines.append(f"Content-Type: {content_type}")
+        data = self._exchange("\r\n".join([*lines, "", ""]), body)
         head, _, content = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         pairs = [line.partition(":") for line in lines]

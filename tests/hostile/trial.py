@@ -12,6 +12,7 @@ from bench import procfs
 from luafarm.dialects import Dialect
 from tests.farm.client import Reply, ask
 from tests.farm.farms import Farm, hosts_of, until
+from tests.hostile import forms
 from tests.hostile.catalogue import Attack, Expected, Ground
 from tests.hostile.colony import CPU_S, GRACE_S
 
@@ -42,7 +43,9 @@ class Witnesses:
 class Way(Protocol):
     """How requests get to the farm."""
 
-    def __call__(self, script: Path, *, method: str, body: bytes, query: str) -> Reply:
+    def __call__(
+        self, script: Path, *, method: str, body: bytes, query: str, content_type: str
+    ) -> Reply:
         """Ask and return the answer."""
 
 
@@ -71,11 +74,14 @@ class Pool:
         query = attack.query.format(
             place=self._farm.place, root=self._root, pool=self._root.name
         )
+        content_type, body = "", b"x" * attack.body_bytes
+        if attack.form:
+            content_type, body = forms.BUILDERS[attack.form]()
         is_short_of_cpu = attack.ground(self.dialect) is Ground.CPU
         for _ in range(attack.asks):
             pid, _ = self._host
             began, used_ns = time.monotonic(), procfs.cpu_ns([pid])
-            reply = self._ask(attack.file, attack.body_bytes, query)
+            reply = self._ask(attack.file, body, query, content_type)
             verdict.elapsed_s = max(verdict.elapsed_s, time.monotonic() - began)
             spent_s = (procfs.cpu_ns([pid]) - used_ns) / 1e9  # negative of a dead host
             died = self._has_died()
@@ -102,10 +108,16 @@ class Pool:
             found = re.search(rb"served (\d+)", neighbour.body)
             self._witnesses.served = int(found[1]) if found else 0
 
-    def _ask(self, name: str, body_bytes: int = 0, query: str = "") -> Reply:
-        method = "POST" if body_bytes else "GET"
-        body = b"x" * body_bytes
-        return self._way(self._root / name, method=method, body=body, query=query)
+    def _ask(
+        self, name: str, body: bytes = b"", query: str = "", content_type: str = ""
+    ) -> Reply:
+        return self._way(
+            self._root / name,
+            method="POST" if body else "GET",
+            body=body,
+            query=query,
+            content_type=content_type,
+        )
 
     def _has_died(self) -> bool:
         """Say whether the VM host died since the last look; wait for the next one."""

@@ -29,6 +29,7 @@ end
 
 local function is_hidden(info)
   return info.what == "C" or info.source == "=luafarm" or info.source == "=?"
+    or info.linedefined < 0  -- of LuaJIT's own, which it calls Lua functions
 end
 
 -- Whether a function is the script's own.

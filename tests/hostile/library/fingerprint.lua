@@ -18,5 +18,6 @@ end
 return function(globals)
   local out = {}
   list(globals, "", {}, out)
+  list(getmetatable(""), "string's metatable.", {}, out)
   return table.concat(out, " ")
 end

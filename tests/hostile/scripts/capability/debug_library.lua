@@ -1,16 +1,17 @@
--- attack: reach the debug library under any name
+-- attack: reach what the debug library must not give, under any of its names
 -- expect: refused
 local try = require "try"
 
 function main(env, con)
-  try(con, {
-    global = function() return debug end,
-    loaded = function() return package.loaded.debug end,
-    required = function() return require "debug" end,
-    traceback = function() return debug.traceback() end,
-    hook = function() debug.sethook() return true end,
-    upvalue = function() return debug.getupvalue(con.puts, 1) end,
-    registry = function() return debug.getregistry() end,
-    loaded_by_text = function() return (load or loadstring)("return debug")() end,
-  })
+  local libraries = { global = debug, loaded = package.loaded.debug, required = require "debug",
+    text = (load or loadstring)("return debug")() }
+  local attempts = {}
+  for name, library in pairs(libraries) do
+    attempts["upvalue by " .. name] = function() return library.getupvalue(con.puts, 1) end
+    attempts["registry by " .. name] = function() return library.getregistry() end
+    attempts["hook by " .. name] = function() return library.gethook() end
+    attempts["metatable by " .. name] = function() return library.getmetatable(con) end
+    attempts["another by " .. name] = function() return library ~= debug end
+  end
+  try(con, attempts)
 end

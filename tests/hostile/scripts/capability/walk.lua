@@ -3,8 +3,8 @@
 local try = require "try"
 
 local FORBIDDEN = {}
-for name in ([[setlocale dump sethook gethook getinfo getlocal getupvalue setupvalue
-  upvaluejoin getregistry newproxy ffi jit python debug _LOADED CDEF C cdef]]):gmatch("%S+") do
+for name in ([[dump newproxy ffi jit python _LOADED CDEF C cdef native late operate TOKEN
+  library sealed budget files methods]]):gmatch("%S+") do
   FORBIDDEN[name] = true
 end
 

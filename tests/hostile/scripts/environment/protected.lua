@@ -7,7 +7,7 @@ function main(env, con)
   try(con, {
     get = function() return getmetatable(locked) ~= "locked" end,
     set = function() setmetatable(locked, nil) return true end,
-    raw = function() return rawget(getmetatable(""), "__index") end,
+    raw = function() return rawget(getmetatable(locked), "__index") end,
     length = function() return rawlen and rawlen(con) > 0 end,
     equal = function() return rawequal(con, {}) end,
   })

@@ -1,11 +1,13 @@
--- attack: get or change the metatable of strings
+-- attack: reach by the metatable of strings what is not the script's own, or that of other types
 -- expect: refused
 local try = require "try"
 
 function main(env, con)
+  local meta = getmetatable("")
   try(con, {
-    get = function() return getmetatable("") end,
-    index = function() return getmetatable("").__index end,
+    index = function() return meta.__index ~= string end,
+    dump = function() return meta.__index.dump end,
+    more = function() return meta.__gc or getmetatable(meta) or getmetatable(string) end,
     set = function() return setmetatable("", {}) end,
     number = function() return getmetatable(1) or getmetatable(nil) or getmetatable(true) end,
     functions = function() return getmetatable(print) or getmetatable(coroutine.create(print)) end,

@@ -11,7 +11,7 @@ function main(env, con)
     luafarm = function() module("luafarm.sleep") return true end,
     state = function() module("luafarm.state.id") return true end,
     broken = function() return type(luafarm.sleep) ~= "function" or type(con.puts) ~= "function" end,
-    io = function() module("io", package.seeall) return io.open end,
+    io = function() module("io", package.seeall) return getfenv(io.open) ~= _G end,
     seeall = function()
       local t = {}
       package.seeall(t)
