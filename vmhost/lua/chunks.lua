@@ -116,8 +116,7 @@ end
 local path_argument = T.path_argument
 
 -- The message for a file that is not there; why: the host's reasons.
-local function no_file(path, why) return "file '" .. path .. "' not found:\n\t" .. why end
-T.no_file = no_file
+function T.no_file(path, why) return "file '" .. path .. "' not found:\n\t" .. why end
 
 -- Whether the host's reason means that there is no such file, and not that it is of no use.
 function T.is_absent(why) return find(why, "^no ") and not find(why, "leads outside", 1, true) end
@@ -127,13 +126,18 @@ local function is_elsewhere(why)
   return trusted and (T.is_absent(why) or find(why, "^not a name inside") ~= nil)
 end
 
+-- The same as Lua tells it of a chunk.
+local function not_opened(path, why)
+  return "cannot open " .. path .. ": " .. (T.is_absent(why) and "No such file or directory" or why)
+end
+
 local function loadfile(path, mode, ...)
   path_argument(path, "loadfile")
   local found, source, name = operate(OP.CHUNK, path)
   if found == REFUSED then refuse("loadfile") end
   if not found then
     if is_elsewhere(source) then return native.loadfile(path, mode, ...) end
-    return nil, no_file(path, source)
+    return nil, not_opened(path, source)
   end
   return compile_file(source, name, (...))
 end
@@ -145,7 +149,7 @@ local function dofile(path)
   local f, message
   if found then f, message = compile_file(source, name)
   elseif is_elsewhere(source) then f, message = native.loadfile(path)
-  else error(no_file(path, source), 2) end
+  else error(not_opened(path, source), 0) end
   if not f then error(message, 0) end
   return f()
 end

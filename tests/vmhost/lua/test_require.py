@@ -122,14 +122,23 @@ def test_a_missing_file_is_told_in_one_way(dialect: Dialect) -> None:
       local function tell(_, why) told[#told + 1] = why end
       tell(luafarm.read("none.txt"))
       tell(luafarm.read("no" .. NUL .. "ne"))
-      tell(loadfile("none.txt"))
-      tell(pcall(dofile, "none.txt"))
       return table.concat(told, "|")
     """
     for why in evaluate(code, dialect).split("|"):
         assert re.fullmatch(
             r"file 'no\0?ne(\.txt)?' not found:\n\t(no (such )?file.*|not a path)", why
         )
+
+
+@every_dialect
+def test_a_missing_chunk_is_told_as_lua_tells_it(dialect: Dialect) -> None:
+    code = """
+      local _, why = loadfile("none.txt")
+      local ok, thrown = pcall(dofile, "none.txt")
+      return tostring(ok) .. "|" .. why .. "|" .. thrown
+    """
+    told = "cannot open none.txt: No such file or directory"
+    assert evaluate(code, dialect) == f"false|{told}|{told}"
 
 
 @every_dialect
