@@ -130,6 +130,14 @@ T.stubs(env.debug, "debug", "getinfo getlocal getupvalue setlocal setupvalue tra
 T.stubs(env.debug, "objects", "debug getfenv gethook getmetatable getregistry getuservalue "
   .. "setcstacklimit setfenv sethook setmetatable setuservalue", T.library.debug)
 T.stubs(env, "garbage", "collectgarbage")
+if T.is51 then T.stubs(env, "names", "newproxy gcinfo") end
+if T.version >= 5.4 then T.stubs(env, "names", "warn") end
+if T.jit then  -- sandboxed pools have the interpreter alone
+  local jit, nothing = T.real.jit, function() end
+  env.jit = { version = jit.version, version_num = jit.version_num, os = jit.os, arch = jit.arch,
+    on = nothing, off = nothing, flush = nothing, attach = nothing, security = nothing,
+    opt = { start = nothing }, status = function() return false end }
+end
 if T.version == 5.3 and not T.bit32 then
   env.bit32 = {}
   T.stubs(env.bit32, "bits", "arshift band bnot bor btest bxor extract lrotate lshift replace rrotate rshift")

@@ -14,6 +14,7 @@ local find, gmatch, gsub, match, sub = T.library.string.find, T.library.string.g
   T.library.string.gsub, T.library.string.match, T.library.string.sub
 local concat = T.library.table.concat
 local getinfo, getlocal = T.library.debug.getinfo, T.library.debug.getlocal
+local getupvalue, setupvalue = T.library.debug.getupvalue, T.library.debug.setupvalue
 local operate, refuse, REFUSED, OP = T.operate, T.refuse, T.REFUSED, T.OP
 local compile_file, path_argument, whole = T.compile_file, T.path_argument, T.whole
 local is_absent = T.is_absent
@@ -200,7 +201,8 @@ local loading = {}  -- modules whose code runs, or failed, in the request of tha
 
 local function run_loader(name, loader, extra)
   loading[name] = T.info.requests
-  local value = loader(name, extra)
+  local value
+  if is51 then value = loader(name) else value = loader(name, extra) end
   loading[name] = nil
   if value ~= nil then loaded[name] = value
   elseif loaded[name] == nil then loaded[name] = true end
@@ -305,6 +307,26 @@ local function place(root, path)  -- the table a.b.c in root, made where missing
   return at
 end
 
+-- Make a table the globals of the function that called `module`.
+local function set_globals(module)
+  if is51 then
+    local caller = T.called(3, "module")
+    if not rawequal(native.getfenv(caller), T.real) then
+      native.setfenv(caller, module)
+      return
+    end
+  else
+    local info = getinfo(4, "fS")
+    -- Lua sets the first upvalue, whatever it is
+    if info and info.what ~= "C" and info.source ~= "=luafarm" and info.source ~= "=?"
+      and getupvalue(info.func, 1) == "_ENV" then
+      setupvalue(info.func, 1, module)
+      return
+    end
+  end
+  error("'module' not called from a Lua function", 4)
+end
+
 function functions.module(name, ...)
   path_argument(name, "module", 1)
   local module = loaded[name]
@@ -317,14 +339,11 @@ function functions.module(name, ...)
     module._M, module._NAME = module, name
     module._PACKAGE = match(name, "^(.-)[^.]*$")
   end
-  local caller = T.called(2, "module")
-  if rawequal(native.getfenv(caller), T.real) then
-    error("'module' not called from a Lua function", 3)
-  end
-  native.setfenv(caller, module)
+  set_globals(module)
   for index = 1, native.select("#", ...) do
     local option = native.select(index, ...)
-    option(module)
+    -- 5.2: what a loader is told of its file is none
+    if is51 or type(option) == "function" then option(module) end
   end
 end
 

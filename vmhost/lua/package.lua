@@ -19,15 +19,16 @@ local package = { loaded = loaded, preload = preload, path = "./?.lua;./?/init.l
 T.package, T.modules, T.preload = package, loaded, preload
 env.package = package
 loaded._G = env
-for _, name in native.ipairs { "bit", "bit32", "coroutine", "debug", "io", "math", "os", "package",
-  "string", "table", "utf8" } do
+for _, name in native.ipairs { "bit", "bit32", "coroutine", "debug", "io", "jit", "math", "os",
+  "package", "string", "table", "utf8" } do
   loaded[name] = env[name]
 end
 T.stubs(stubs, "package", "find_preload find_file find_builtin")
 package[SEARCHERS] = { stubs.find_preload, stubs.find_file, stubs.find_builtin }
 if T.config.c_modules ~= "" then package[SEARCHERS][4] = T.late("c_modules") end
 T.stubs(package, "package", "loadlib searchpath", native.package)
-if T.is51 then
+if T.version <= 5.2 then  -- 5.2: as distributions build it
+  package.loaders = package[SEARCHERS]
   T.stubs(env, "package", "module")
   T.stubs(package, "package", "seeall")
 end

@@ -72,6 +72,7 @@ LATE: Final = (
     "garbage",
     "io",
     "math",
+    "names",
     "objects",
     "os",
     "package",

@@ -19,12 +19,21 @@ local LONG_NEEDLE = 256           -- bytes; longer ones may be refused
 local ADDRESSED = { ["function"] = true, thread = true, userdata = true, cdata = true }
 T.addressed = ADDRESSED
 
-local function named(name, value) return name .. ": " .. late("addresses")(value) end
+local function named(name, value)
+  if T.jit and name == "function" then  -- by which programs know LuaJIT
+    local plain = tostring(value)
+    if find(plain, "^function: builtin#%d+$") then return plain end
+  end
+  return name .. ": " .. late("addresses")(value)
+end
 
--- What a value's `__tostring` says, whatever that is.
+-- What a value's `__tostring` says, whatever that is. Called from Lua where Lua's own
+-- `tostring` calls it from C, so that it may wait.
 local function said(value)
   if T.jit then return (counted(tostring, value)) end
-  return (tostring(value))
+  local result = rawget(metatable_of(value), "__tostring")(value)
+  if type(result) == "number" then return tostring(result) end
+  return result
 end
 T.said = said
 
@@ -59,6 +68,7 @@ for _, name in native.ipairs { "byte", "char", "find", "gmatch", "gsub", "len", 
   "match", "reverse", "sub", "upper", "pack", "packsize", "unpack" } do
   library[name] = S[name]
 end
+T.stubs(library, "names", "dump")
 
 -- Lua but LuaJIT has a frame of ours where one of these calls a native function, whose errors
 -- name that and not the script's line. So what may fail is called by late_strings.lua. What is

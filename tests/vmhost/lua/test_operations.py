@@ -347,13 +347,35 @@ def test_coroutines_nest_to_a_bounded_depth(dialect: Dialect) -> None:
     assert evaluate(code, dialect).startswith("false bounded ")
 
 
+TOSTRING = (
+    "tostring(setmetatable({}, { __tostring = dive }))",
+    "string.format('%s', setmetatable({}, { __tostring = dive }))",
+)
+
+
+@attack_on_every_sandboxed_dialect
+@pytest.mark.parametrize("nest", TOSTRING)
+def test_tostring_within_tostring_ends_in_an_error(dialect: Dialect, nest: str) -> None:
+    code = f"""
+      local function dive()
+        local _ = {nest}
+        return "x"
+      end
+      local ok, message = pcall(dive)
+      local is_known = message:find("stack overflow")
+        or message:find("not enough memory")
+      return not ok and is_known ~= nil
+    """
+    assert evaluate(code, dialect) == "true"
+
+
 @attack_on_every_sandboxed_dialect
 def test_callbacks_from_c_nest_to_a_bounded_depth(dialect: Dialect) -> None:
     for nest in (
         "('x'):gsub('x', dive)",
         "table.sort({ 2, 1, 3 }, dive)",
-        "tostring(setmetatable({}, { __tostring = dive }))",
-        "string.format('%s', setmetatable({}, { __tostring = dive }))",
+        # called from Lua elsewhere
+        *(TOSTRING if dialect is Dialect.LUAJIT21 else ()),
     ):
         code = f"""
           local depth = 0
