@@ -11,7 +11,7 @@ SOURCES := setup.py pyproject.toml README.md LICENSE \
 # Tests wait more than they compute: some modules of them side by side, each in one process.
 TEST := pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: chaos hostile simulate help setup run test test-all check fmt lint types layers unit \
+.PHONY: chaos hostile libraries simulate help setup run test test-all check fmt lint types layers unit \
 	process compiled packages wheel bench bench-quick bench-live manual clean
 .DELETE_ON_ERROR:
 
@@ -118,6 +118,10 @@ hostile: .venv/.ready     ## attack with hostile scripts, and with captured VM h
 	$(BIN)/python -m tests.hostile
 	$(BIN)/python -m tests.hostile --bystander
 	$(BIN)/python -m tests.captured
+
+libraries: .venv/.ready   ## compare widely used libraries with plain Lua, into the manual
+	tests/servers/packages.sh test
+	$(BIN)/python -m tests.libraries --write
 
 CHAOS ?= --seconds 600
 

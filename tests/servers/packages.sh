@@ -12,7 +12,7 @@ purpose=${1:-test}
 case $purpose in
 test)
     wanted="nginx apache2-bin lighttpd haproxy libfcgi-bin"
-    wanted="$wanted luajit lua5.2 lua5.3 lua5.4" # to compare with
+    wanted="$wanted luajit lua5.1 lua5.2 lua5.3 lua5.4" # to compare with
     wanted="$wanted lua-cjson lua-filesystem lua-lpeg lua-sql-sqlite3"
     ;;
 bench) wanted="nginx libnginx-mod-http-lua apache2-bin php-fpm wrk" ;;

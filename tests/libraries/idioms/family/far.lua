@@ -1,0 +1,2 @@
+-- A part that is loaded late.
+return { name = ..., word = "far" }

@@ -1,0 +1,3 @@
+-- A part that finds another by its own name.
+local above = (...):match("(.-)[^%.]+$")
+return { name = ..., far = function() return require(above .. "far") end }
