@@ -19,7 +19,9 @@ function names.dump(f)
     T.expected(1, "string.dump", "function", f, f == nil, 1)
   end
   local info = getinfo(f, "S")
-  if info.what == "C" or info.source == "=luafarm" or info.source == "=?" then error("unable to dump given function", 3) end
+  if info.what == "C" or info.source == "=luafarm" or info.source == "=?" or info.linedefined < 0 then
+    error("unable to dump given function", 3)  -- below 0: of LuaJIT's own, which it calls Lua functions
+  end
   head = head or sub(T.library.string.dump((native.loadstring or native.load)("")), 1, HEAD_BYTES)
   return head
 end

@@ -10,12 +10,12 @@ return function(con)
       for key, inner in pairs(value) do walk(inner, name .. "." .. tostring(key)) end
     end
   end
-  for _, name in ipairs { "string", "table", "math", "os", "io", "debug", "coroutine", "bit", "bit32", "utf8" } do
+  for _, name in ipairs { "string", "table", "math", "os", "io", "debug", "coroutine", "jit", "bit", "bit32", "utf8" } do
     walk(_G[name], name)
   end
-  for _, name in ipairs { "assert", "collectgarbage", "dofile", "error", "getfenv", "getmetatable", "ipairs", "load",
-    "loadfile", "loadstring", "module", "next", "pairs", "pcall", "print", "rawequal", "rawget", "rawlen", "rawset",
-    "require", "select", "setfenv", "setmetatable", "tonumber", "tostring", "type", "unpack", "xpcall" } do
+  for _, name in ipairs { "assert", "collectgarbage", "dofile", "error", "gcinfo", "getfenv", "getmetatable", "ipairs", "load",
+    "loadfile", "loadstring", "module", "newproxy", "next", "pairs", "pcall", "print", "rawequal", "rawget", "rawlen", "rawset",
+    "require", "select", "setfenv", "setmetatable", "tonumber", "tostring", "type", "unpack", "warn", "xpcall" } do
     walk(_G[name], name)
   end
   for _, name in ipairs { "loadlib", "searchpath", "seeall" } do walk(package[name], "package." .. name) end

@@ -9,7 +9,6 @@ function main(env, con)
       pcall(collectgarbage, what, "stepmul", value)
     end
   end
-  if gcinfo then con:puts("ESCAPED: gcinfo") end
   for index = 1, 300000 do local _ = { ("x"):rep(100) .. index } end
   con:puts("alive")
 end

@@ -3,7 +3,7 @@
 local try = require "try"
 
 local FORBIDDEN = {}
-for name in ([[dump newproxy ffi jit python _LOADED CDEF C cdef native late operate TOKEN
+for name in ([[ffi python _LOADED CDEF C cdef native late operate TOKEN
   library sealed budget files methods]]):gmatch("%S+") do
   FORBIDDEN[name] = true
 end

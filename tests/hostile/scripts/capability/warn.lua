@@ -1,10 +1,19 @@
--- attack: switch on and use Lua 5.4's warnings, which go to standard error
+-- attack: warnings with objects in place of text, with lines of others, and more of them than may be logged
+-- only: lua54 lua55
 -- expect: refused
 local try = require "try"
 
 function main(env, con)
+  warn("@on")
   try(con, {
-    on = function() warn("@on") warn("to standard error") return true end,
-    global = function() return warn end,
+    object = function() warn({}) return true end,
+    to_text = function() warn("x", setmetatable({}, { __tostring = function() return "x" end })) return true end,
+    nothing = function() warn() return true end,
+    proxy = function() warn(io.stdout) return true end,
   })
+  warn("one\nluafarm.fronts: ESCAPED\r\0ESCAPED\27[2J\xff", "\n2026-01-01 ERROR ESCAPED")
+  warn("@ESCAPED", "@on")
+  for _ = 1, 100000 do warn("much of it") end
+  warn("@off")
+  warn("ESCAPED")
 end

@@ -6,7 +6,7 @@ function main(env, con)
   local meta = getmetatable("")
   try(con, {
     index = function() return meta.__index ~= string end,
-    dump = function() return meta.__index.dump end,
+    dump = function() return #meta.__index.dump(main) > 40 end,
     more = function() return meta.__gc or getmetatable(meta) or getmetatable(string) end,
     set = function() return setmetatable("", {}) end,
     number = function() return getmetatable(1) or getmetatable(nil) or getmetatable(true) end,

@@ -6,7 +6,7 @@ function main(env, con)
   local attempts = {}
   for _, name in ipairs { "late_debug", "debug.late", "foreign_ngx", "foreign_handlers", "worker", "capture", "native", "_G.native",
     "luafarm.state.x", "luafarm.", "luafarm..form", "luafarm.form.x", "luafarm/form", "luafarm.native", "luafarm.late",
-    "c_modules", "addresses", "garbage", "io.methods", "programs", "objects", "streams", "lupa", "table.new", "ffi", "jit" } do
+    "c_modules", "addresses", "garbage", "io.methods", "programs", "objects", "streams", "lupa", "table.new", "ffi", "jit.opt", "names" } do
     attempts["require " .. name] = function() return require(name) end
     attempts["loaded " .. name] = function() return package.loaded[name] end
     for index, searcher in ipairs(package.searchers or package.loaders) do
