@@ -33,16 +33,19 @@ from luafarm.wire.connection import Connection
 from luafarm.wire.messages import (
     PROTOCOL,
     SAFE,
+    Blob,
     Dones,
     Hello,
     HostUp,
     Limits,
     Load,
+    Need,
     Outcome,
     Place,
     Role,
     Runs,
     Snapshot,
+    Source,
     Verdict,
     Welcome,
 )
@@ -311,9 +314,15 @@ class Inbox:
         """Return False: the host does one frame's work before it hears the next."""
         return False
 
-    def send(self, _peer: bytes, frame: bytes) -> Sent:
-        """Keep it."""
+    def send(self, peer: bytes, frame: bytes) -> Sent:
+        """Keep it; there is no file that a script needs."""
         self.sent.append(frame)
+        if peer == BROKER:
+            said = codec.decode(frame)
+            if isinstance(said, Need):
+                blob = Blob(said.kind, said.name, b"", b"", b"")
+                source = codec.encode(Source(said.ticket, blob, "no file"))
+                self.waiting.appendleft((BROKER, source))
         return Sent.YES
 
     def close(self) -> None:

@@ -30,7 +30,8 @@ class ZmtpLink:
     """The connections of a VM host, each under a name of its own."""
 
     def __init__(self, listen_fd: int) -> None:
-        self.is_stopped = False
+        self.is_stopped = False  # somebody called `stop`
+        self._is_stopping = False  # the same, as the main thread sees it
         self.dropped = 0
         self._listener = socket.socket(fileno=listen_fd)
         self._peers: dict[bytes, Connection] = {}
@@ -45,7 +46,8 @@ class ZmtpLink:
 
     def stop(self) -> None:
         """End the wait of `receive`; see `Link`."""
-        if self._stop_fd >= 0:
+        if not self._is_stopping:  # later the descriptor may be closed
+            self._is_stopping = True
             os.eventfd_write(self._stop_fd, 1)
 
     def receive(self, wait_ms: int) -> tuple[bytes, bytes, str] | None:
@@ -94,8 +96,7 @@ class ZmtpLink:
             self._lose(stream)
         self._epoll.close()
         self._listener.close()
-        stop_fd, self._stop_fd = self._stop_fd, -1
-        os.close(stop_fd)
+        os.close(self._stop_fd)
 
     def _look(self, wait_ms: int) -> None:
         """Take what is there, or comes within a time."""

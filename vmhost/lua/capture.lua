@@ -10,7 +10,7 @@ local real = _G
 local package = package
 
 T.real = real
-T.info = { id = "", generation = 0, requests = 0 }  -- of this state
+T.info = { id = "", generation = 0, requests = 0, script = "" }  -- of this state
 T.native = {}
 for name, value in pairs(real) do T.native[name] = value end
 T.library = {}

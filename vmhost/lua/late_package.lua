@@ -160,6 +160,9 @@ function functions.find_file(name)
   for _, why in ipairs(tried) do
     if not is_absent(why) then unsure[name] = true end
   end
+  if chunk == T.info.script and builtin[name] then  -- json.lua asks for json: not for itself
+    return BEGIN .. "no file '" .. chunk .. "' but the script itself"
+  end
   if not source then return BEGIN .. concat(tried, "\n\t") end
   local f, extra = compiled(name, source, chunk, 6)
   return f, extra

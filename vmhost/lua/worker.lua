@@ -36,6 +36,7 @@ local function serve(blob, body, more, data)
 end
 
 local function load(source, name)
+  info.script = name
   if config.trusted then  -- while the host can be asked
     T.late("reply")
     if not T.jit then T.late("programs") end

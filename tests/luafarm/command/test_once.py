@@ -145,8 +145,9 @@ def tenant(tmp_path: Path) -> Path:
         f'[pool.main]\nroot = "{home}"\ntrust = "trusted"\n'
     )
     (home / "x.lua").write_text(
-        f"if io then io.open('{home}/owned', 'w'):close() end\n"
-        "function main(env, con) con:puts(type(io)) end\n"
+        f"local file = io.open('{home}/owned', 'w')\n"
+        "if file then file:close() end\n"
+        "function main(env, con) con:puts(tostring(file)) end\n"
     )
     for path in (home, *home.iterdir()):
         os.chown(path, TENANT, TENANT)

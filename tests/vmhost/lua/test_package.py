@@ -28,6 +28,20 @@ def test_a_file_of_the_script_s_own_wins_over_what_is_built_in(
 
 
 @every_dialect
+@pytest.mark.parametrize("name", ["json", "md5", "base64"])
+def test_a_script_that_is_called_as_what_is_built_in_gets_that(
+    dialect: Dialect, name: str
+) -> None:
+    source = (
+        f"local m = require '{name}'\n"
+        "function main(env, con) con:puts(type(m.encode or m.digest)) end"
+    )
+    modules = {name: source}
+    path = f"/srv/lib/{name}".encode()  # as modules are found
+    assert Script(source, dialect, modules=modules, name=path).run().text == "function"
+
+
+@every_dialect
 @pytest.mark.parametrize("name", ["luafarm", "luafcgid"])
 def test_luafarm_and_luafcgid_are_always_ours(dialect: Dialect, name: str) -> None:
     script = Script(

@@ -11,8 +11,8 @@ function main(env, con)
     nothing = function() warn() return true end,
     proxy = function() warn(io.stdout) return true end,
   })
-  warn("one\nluafarm.fronts: ESCAPED\r\0ESCAPED\27[2J\xff", "\n2026-01-01 ERROR ESCAPED")
-  warn("@ESCAPED", "@on")
+  warn("one\nluafarm.fronts: forged\r\0forged\27[2J\xff", "\n2026-01-01 ERROR forged")
+  warn("@forged", "@on")
   for _ = 1, 100000 do warn("much of it") end
   warn("@off")
   warn("ESCAPED")
