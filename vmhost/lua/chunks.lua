@@ -155,7 +155,10 @@ local function dofile(path)
 end
 
 env.dofile, env.loadfile = dofile, loadfile
-if trusted then return end
+if trusted then
+  if T.version == 5.2 then env.loadstring = native_load end  -- as distributions build it
+  return
+end
 
 env.load = load
 if T.version > 5.2 then return end

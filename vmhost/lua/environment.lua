@@ -38,12 +38,28 @@ function T.seal(members, name, listed)
   })
 end
 
+-- What distributions build in, and lupa does not, besides functions of `math` and `table`.
+local function complete(globals)
+  if T.version <= 5.2 then globals.unpack = T.library.table.unpack end
+  if T.version == 5.3 and not T.bit32 then
+    globals.bit32 = {}
+    T.stubs(globals.bit32, "bits", "arshift band bnot bor btest bxor extract lrotate lshift "
+      .. "replace rrotate rshift")
+  end
+end
+
 local env
 if T.config.trusted then
   env = T.real
   T.environment = env
   env.pcall, env.xpcall = T.pcall, T.xpcall
   for name, f in pairs(T.coroutine) do env.coroutine[name] = f end
+  for _, name in ipairs { "math", "table" } do
+    for key, f in next, T[name] do
+      if env[name][key] == nil then env[name][key] = f end
+    end
+  end
+  complete(env)
   return
 end
 
@@ -93,7 +109,7 @@ local function check_metatable(t, meta, ...)
   end
 end
 
-if T.version <= 5.2 then env.unpack = T.library.table.unpack end  -- 5.2: as distributions build it
+complete(env)
 if T.is51 then
   function env.setmetatable(t, ...)
     if undecoded[t] then whole(t) end
@@ -137,8 +153,4 @@ if T.jit then  -- sandboxed pools have the interpreter alone
   env.jit = { version = jit.version, version_num = jit.version_num, os = jit.os, arch = jit.arch,
     on = nothing, off = nothing, flush = nothing, attach = nothing, security = nothing,
     opt = { start = nothing }, status = function() return false end }
-end
-if T.version == 5.3 and not T.bit32 then
-  env.bit32 = {}
-  T.stubs(env.bit32, "bits", "arshift band bnot bor btest bxor extract lrotate lshift replace rrotate rshift")
 end

@@ -30,6 +30,18 @@ INTERPRETERS = {
     Dialect.LUA55: "lua5.4",  # Debian has no newer one
 }
 
+NAMES = """
+arg = nil
+local found = {}
+for name, value in pairs(_G) do
+  found[#found + 1] = name
+  if type(value) == "table" and name ~= "_G" then
+    for inner in pairs(value) do found[#found + 1] = name .. "." .. tostring(inner) end
+  end
+end
+local text = table.concat(found, " ")
+"""
+
 _JIT = (Dialect.LUAJIT21,)
 _54 = (Dialect.LUA54,)
 _55 = (Dialect.LUA55,)
@@ -62,10 +74,50 @@ REASONS: dict[str, tuple[tuple[Dialect, ...], str]] = {
 }
 """By case: the dialects in which the answer is another one, and why."""
 
+DEBIAN = tuple(INTERPRETERS)[:-1]
+_NOT_JIT = DEBIAN[1:]
+_OURS = "debug is the real one, and shows that some functions are ours"
+_BUDGET = "the hook of the budgets is there, until the script takes it away"
+_BUNDLED = "the interpreter that luafarm carries answers so"
 
-def differing(case: str) -> tuple[Dialect, ...]:
+TRUSTED_REASONS: dict[str, tuple[tuple[Dialect, ...], str]] = {
+    "return pcall(xpcall)": (_JIT, _ABSENT),
+    "return pcall(coroutine.resume)": (_54, _ABSENT),
+    "return pcall(coroutine.status)": (_54, _ABSENT),
+    "local i = debug.getinfo(print) return i.what, i.short_src, i.source,"
+    " i.currentline, i.linedefined, i.lastlinedefined, i.func == print": (
+        DEBIAN,
+        _OURS,
+    ),
+    'local i = debug.getinfo(pcall, "u") return i.nups, i.nparams, i.isvararg': (
+        DEBIAN,
+        _OURS,
+    ),
+    "local co = coroutine.create(function(p) local q = 5 coroutine.yield() end)"
+    " coroutine.resume(co, 1) return debug.getlocal(co, 1, 1)": (_NOT_JIT, _OURS),
+    "return setfenv and getfenv(1) == _G, setfenv and pcall(setfenv, print, {})": (
+        _JIT,
+        _OURS,
+    ),
+    "return debug.gethook() == nil, debug.sethook(), debug.gethook() == nil": (
+        DEBIAN,
+        _BUDGET,
+    ),
+    "return pcall(math.floor)": (_JIT, _BUNDLED),
+    'return string.format("%-5s|", "ab"), string.format("%5.1f|", 2.25)': (
+        _JIT,
+        _NEWER,
+    ),
+    "return pcall(table.remove, { 1, 2 }, 5)": (_54, _BUNDLED),
+    "return pcall(table.remove, setmetatable({}, { __len = function() return 3 end }),"
+    " 9)": (_54, _BUNDLED),
+}
+"""The same in trusted pools."""
+
+
+def differing(case: str, *, trusted: bool = False) -> tuple[Dialect, ...]:
     """Return the dialects in which a case is answered differently, for a reason."""
-    dialects, _ = REASONS.get(case, ((), ""))
+    dialects, _ = (TRUSTED_REASONS if trusted else REASONS).get(case, ((), ""))
     return (*dialects, *_55) if case in _FIFTY_FIVE else dialects
 
 
@@ -91,10 +143,10 @@ def program(end: str) -> str:
 
 
 @cache
-def ours(dialect: Dialect) -> list[str]:
-    """Return what a sandboxed state answers to each case."""
+def ours(dialect: Dialect, *, trusted: bool) -> list[str]:
+    """Return what a state answers to each case."""
     source = program("local text = run() function main(_, con) con:puts(text) end")
-    text = Script(source, dialect, limits=LIMITS).run().text
+    text = Script(source, dialect, limits=LIMITS, trusted=trusted).run().text
     return text.encode("latin-1").decode("utf-8", "replace").split("\n")[:-1]
 
 
@@ -112,15 +164,48 @@ def test_the_corpus_has_some_hundred_cases_and_no_two_alike() -> None:
     assert len(set(cases())) == len(cases()) >= 300
 
 
-@pytest.mark.parametrize("dialect", INTERPRETERS)
-def test_a_sandboxed_state_answers_as_the_interpreter_does(dialect: Dialect) -> None:
+@pytest.mark.parametrize("trusted", [False, True], ids=["sandboxed", "trusted"])
+@pytest.mark.parametrize("dialect", DEBIAN)
+def test_every_name_of_the_interpreter_is_there(
+    dialect: Dialect, *, trusted: bool
+) -> None:
+    interpreter = INTERPRETERS[dialect]
+    if not shutil.which(interpreter):
+        pytest.skip(f"{interpreter} is not installed")
+    plain = subprocess.run(
+        [interpreter, "-"],
+        input=NAMES + "io.write(text)",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    script = Script(
+        f"{NAMES} function main(env, con) con:puts(text) end",
+        dialect,
+        trusted=trusted,
+    )
+    theirs = set(plain.stdout.split())
+    assert "string.format" in theirs
+    assert theirs <= set(script.run().text.split())
+
+
+@pytest.mark.parametrize(
+    ("dialect", "trusted"),
+    [*((dialect, False) for dialect in INTERPRETERS), *((d, True) for d in DEBIAN)],
+)
+def test_a_state_answers_as_the_interpreter_does(
+    dialect: Dialect, *, trusted: bool
+) -> None:
     interpreter = INTERPRETERS[dialect]
     if not shutil.which(interpreter):
         pytest.skip(f"{interpreter} is not installed")
     odd = []
-    answers = zip(cases(), ours(dialect), theirs(interpreter), strict=True)
+    answers = zip(
+        cases(), ours(dialect, trusted=trusted), theirs(interpreter), strict=True
+    )
     for case, mine, other in answers:
         differs = compared(mine, dialect) != compared(other, dialect)
-        if differs != (dialect in differing(case)):
+        if differs != (dialect in differing(case, trusted=trusted)):
             odd.append(f"{case}\n  luafarm:     {mine}\n  {interpreter}: {other}")
     assert not odd, "\n".join(odd)
