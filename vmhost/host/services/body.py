@@ -35,9 +35,7 @@ class BodyQuestion:
         ):
             return None
         task.needs_front = False
-        if (
-            not message.chunk
-        ):  # there is more, but the client has left: no end of a body
+        if not message.chunk:  # there is more, but its client has left
             task.is_cancelled = True
         task.read_bytes()[want.stream] += len(message.chunk)
         return (message.chunk,)
