@@ -150,6 +150,7 @@ function library.resume(thread, ...)
   return enter(thread, ...)
 end
 
+local CALLER = puc51 and 3 or 2  -- whose line is told; 5.1 counts a tail call as a level
 local function unwrap(thread, ok, ...)
   if ok then return ... end
   local message = ...
@@ -159,7 +160,7 @@ local function unwrap(thread, ok, ...)
     tick()
   end
   -- Lua puts the caller's line before a text, too
-  error(message, type(message) == "string" and message ~= "not enough memory" and 2 or 0)
+  error(message, type(message) == "string" and message ~= "not enough memory" and CALLER or 0)
 end
 
 function library.wrap(...)

@@ -116,28 +116,36 @@ def test_a_late_file_comes_when_there_is_memory_for_it_again(
     source = """
       local hoard, count, failed = {}, 0, 0
       for index = 1, 20000 do hoard[index] = false end
-      local function add(size) hoard[count + 1] = ("x"):rep(size) .. count end
+      local function add(size)
+        hoard[count + 1] = ("x"):rep(size) .. count
+        count = count + 1
+      end
+      local function fill(size)
+        while size >= 64 do
+          if not pcall(add, size) then size = size / 2 end
+        end
+      end
       function main(env, con)
         for _ = 1, 2 do
           collectgarbage()
-          local size = 2 ^ 16
-          while size >= 64 do
-            if pcall(add, size) then count = count + 1 else size = size / 2 end
-          end
+          pcall(fill, 2 ^ 16)
         end
         while not pcall(debug.traceback, "x") do
           failed = failed + 1
           hoard[count], count = false, count - 1
-          collectgarbage()
+          pcall(collectgarbage)
         end
         hoard = nil
+        collectgarbage()
         con:puts((failed > 0 and "failed, " or "") .. debug.getinfo(1).what)
       end
     """
-    limits = StateLimits(memory_bytes=4 << 20)
-    reply = Script(source, dialect, limits=limits).run()
-    # a collection makes room for it on LuaJIT
-    assert reply.text == ("Lua" if dialect == Dialect.LUAJIT21 else "failed, Lua")
+    said = set()
+    for more in range(8):  # where the memory ends is a matter of chance
+        limits = StateLimits(memory_bytes=(4 << 20) + (more << 16))
+        said.add(Script(source, dialect, limits=limits).run().text)
+    assert said <= {"Lua", "failed, Lua"}  # a collection may make room at once
+    assert "failed, Lua" in said
 
 
 def test_trusted_states_put_nothing_into_what_their_programs_inherit() -> None:
