@@ -20,6 +20,9 @@ fill host, broker and wire; honest applications use some hundred modules."""
 MAX_KEPT_BYTES: Final = 16 << 20
 """Sources kept for one state, so that it reads a file again without a round trip."""
 
+MAX_DATA: Final = 1 << 20
+"""Bytes of a file read as data that are kept: no quota of a state counts them."""
+
 Key = tuple[NeedKind, bytes]
 
 
@@ -126,6 +129,8 @@ class Held:
 
     def _keep(self, key: Key, source: Source) -> None:
         size = len(key[1]) + len(source.blob.source)
+        if key[0] is NeedKind.FILE and size > MAX_DATA:
+            return
         if key not in self._answers and self._kept_bytes + size <= MAX_KEPT_BYTES:
             self._kept_bytes += size
             self._answers[key] = source

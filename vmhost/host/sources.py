@@ -1,7 +1,7 @@
 """Sources that several states were made of, held in memory once.
 
 Modules are shared by many scripts and every state keeps what it was made of, for error
-pages and for reading again. Beyond the bound the oldest is only no longer shared.
+pages and for reading again. Beyond the bounds the oldest are only no longer shared.
 """
 
 from typing import Final
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from luafarm.wire.messages import Blob, Load
 
 MAX_SHARED: Final = 2048
+MAX_SHARED_BYTES: Final = 32 << 20
 
 
 class Sources:
@@ -18,15 +19,17 @@ class Sources:
 
     def __init__(self) -> None:
         self._shared: dict[bytes, bytes] = {}
+        self._bytes = 0
 
     def share(self, digest: bytes, source: bytes) -> bytes:
         """Return the same bytes as one object for all who have them."""
         known = self._shared.pop(digest, None)
+        self._bytes += len(source) - len(known or b"")
         if known != source:
             known = source
         self._shared[digest] = known
-        if len(self._shared) > MAX_SHARED:
-            del self._shared[next(iter(self._shared))]
+        while len(self._shared) > MAX_SHARED or self._bytes > MAX_SHARED_BYTES:
+            self._bytes -= len(self._shared.pop(next(iter(self._shared))))
         return known
 
     def share_blob(self, blob: Blob) -> Blob:

@@ -4,8 +4,8 @@ import pytest
 
 from luafarm.names import Epoch, Script
 from luafarm.wire.messages import Blob, Dependency, Limits, Load, NeedKind, Source
-from vmhost.host.held import MAX_DEPENDENCIES, MAX_KEPT_BYTES, Held
-from vmhost.host.sources import MAX_SHARED, Sources
+from vmhost.host.held import MAX_DATA, MAX_DEPENDENCIES, MAX_KEPT_BYTES, Held
+from vmhost.host.sources import MAX_SHARED, MAX_SHARED_BYTES, Sources
 
 LIMITS = Limits(1, 2_000, 3_000, 4_000, 5_000, 6, 7, 8, fresh=False)
 MODULE = Blob(NeedKind.MODULE, b"m", b"/m.lua", b"digest", b"text")
@@ -128,3 +128,28 @@ def test_the_oldest_source_is_no_longer_shared() -> None:
     assert sources.share(b"kept", b"ke" + b"pt") is kept
     again = bytes(bytearray(first))
     assert sources.share(b"first", again) is again
+
+
+def test_sources_that_are_shared_have_a_limit_in_bytes() -> None:
+    sources = Sources()
+    size = MAX_SHARED_BYTES // 8
+    contents = [bytes([number]) * size for number in range(10)]
+    for content in contents:
+        sources.share(content[:1], content)
+    shared = [
+        sources.share(content[:1], again) is not again
+        for content in reversed(contents)
+        for again in [bytes(bytearray(content))]
+    ]
+    assert shared == [True] * 8 + [False] * 2
+
+
+def test_large_data_is_asked_for_again_and_code_is_not() -> None:
+    held = hold()
+    for kind, is_kept in ((NeedKind.FILE, False), (NeedKind.CHUNK, True)):
+        blob = Blob(kind, b"f", b"/f", b"d", bytes(MAX_DATA))
+        held.learn(kind, b"f", Source(1, blob, ""))
+        assert (held.recall(kind, b"f") is not None) == is_kept
+    blob = Blob(NeedKind.FILE, b"g", b"/g", b"d", bytes(MAX_DATA - 1))
+    held.learn(NeedKind.FILE, b"g", Source(1, blob, ""))
+    assert held.recall(NeedKind.FILE, b"g") is not None
