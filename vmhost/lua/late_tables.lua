@@ -3,6 +3,7 @@
 local T = ...
 local native = T.native
 local error, type = native.error, native.type
+local floor = T.library.math.floor
 local argument, position_of, sort, whole = T.argument, T.position_of, T.library.table.sort, T.whole
 
 -- Access to elements: past metamethods in 5.2, through them later.
@@ -49,6 +50,38 @@ local function remove_at(t, position)
   return removed
 end
 
+-- Sort t[first] to t[last] by `<`: parted here by pivots that nobody can foresee, up to runs
+-- which the native sort cannot take long for.
+local RUN = 2048
+local guess = T.config.address + 1
+local function sort_long(t, first, last)
+  while last - first >= RUN do
+    guess = guess * 16807 % 2147483647  -- Park and Miller, CACM 31 (1988)
+    local pivot = t[first + floor(guess / 2147483647 * (last - first + 1))]
+    local from, to = first, last
+    while from <= to do
+      while t[from] < pivot do from = from + 1 end
+      while pivot < t[to] do to = to - 1 end
+      if from <= to then
+        t[from], t[to] = t[to], t[from]
+        from, to = from + 1, to - 1
+      end
+    end
+    if from > last and to < first then error("invalid order function for sorting", 0) end
+    if to - first < last - from then
+      sort_long(t, first, to)
+      first = from
+    else
+      sort_long(t, from, last)
+      last = to
+    end
+  end
+  local run = {}
+  for index = first, last do run[index - first + 1] = t[index] end
+  sort(run)
+  for index = first, last do t[index] = run[index - first + 1] end
+end
+
 -- In a plain table, as the native sort would ask `__index` from C for each comparison.
 local function sort_object(t, less)
   local copy, size = {}, #t
@@ -56,11 +89,12 @@ local function sort_object(t, less)
     copy[index] = get(t, index)
     if copy[index] == nil and size > 1 then error("attempt to compare two nil values", 0) end
   end
-  sort(copy, less)
+  if less == nil then sort_long(copy, 1, size) else sort(copy, less) end
   for index = 1, size do set(t, index, copy[index]) end
 end
 
-local tables = { insert_at = insert_at, remove_at = remove_at, sort_object = sort_object }
+local tables = { insert_at = insert_at, remove_at = remove_at, sort_object = sort_object,
+  sort_long = sort_long }
 
 local function check(t, f, name)
   if type(t) ~= "table" then T.expected(1, "table." .. name, "table", t, t == nil and f == nil, 2) end

@@ -14,6 +14,8 @@ local whole = T.whole
 local metatable_of = T.library.debug.getmetatable  -- whatever `__metatable` says
 
 local MAX_MOVE = 10000000  -- elements of one table.move: 50 ms
+-- The native sort of LuaJIT and 5.2 can be made to compare each with each, in one call of C.
+local IS_SQUARE, MAX_SQUARE = T.version <= 5.2, 2048
 local MAX_SHIFT = 1000000  -- of one insert or remove: 10 ms, with gaps 300 ms
 
 -- Whether the length of a table is what a metamethod says.
@@ -116,6 +118,7 @@ function library.sort(t, less)
   end
   if less == nil then
     if has_length(t) then return T.late("tables").sort_object(t) end
+    if IS_SQUARE and length(t) > MAX_SQUARE then return T.late("tables").sort_long(t, 1, length(t)) end
     return sort(t)
   end
   if type(less) == "function" and getinfo(less, "S").what == "C" then
