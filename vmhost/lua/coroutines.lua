@@ -17,7 +17,7 @@ local error, type, setmetatable = T.native.error, T.native.type, T.native.setmet
 local select = T.native.select
 local look, tick, watch, budget = T.look, T.tick, T.watch, T.budget
 local getinfo, traceback = T.library.debug.getinfo, T.library.debug.traceback
-local find = T.library.string.find
+local find, sub = T.library.string.find, T.library.string.sub
 local is51, puc51 = T.is51, T.puc51
 
 local ACROSS = "attempt to yield across metamethod/C-call boundary"
@@ -70,13 +70,20 @@ if puc51 then
 end
 
 -- The error value as scripts and people see it.
-local function clear(value)
+function T.clear(value)
   if puc51 and type(value) == "string" and find(value, ACROSS, 1, true) then
     return "waiting" .. NO_PLACE
   end
   return value
 end
-T.clear = clear
+
+-- The same for a script that has caught it: a C function that one of ours has called tells
+-- our line.
+local function clear(value)
+  if type(value) ~= "string" then return value end
+  local _, last = find(value, "^luafarm:%-?%d+: ")
+  return T.clear(last and sub(value, last + 1) or value)
+end
 
 local function answered(first, ...)
   if first == TOKEN then return ... end
@@ -226,10 +233,11 @@ if close then
   end
 end
 
-local function caught(d, n, ...)
+local function caught(d, n, ok, ...)
   depth, nesting = d, n
   tick()
-  return ...
+  if ok then return true, ... end
+  return false, clear((...))
 end
 
 if puc51 then
@@ -288,7 +296,7 @@ else
     nesting = n + 1
     return caught(depth, n, xpcall(f, function(message)
       if budget.stopped then return budget.why end
-      return handler(message)
+      return handler(clear(message))
     end, ...))
   end
 end

@@ -10,17 +10,23 @@
 local T = ...
 local getenv, gmatch, gsub = T.library.os.getenv, T.library.string.gmatch, T.library.string.gsub
 local load, pcall = T.native.loadstring or T.native.load, T.native.pcall
+local error = T.native.error
 local operate, OP, REFUSED = T.operate, T.OP, T.REFUSED
 local PREFIX = T.config.late_variable
 
 local BYTES = { ["\1"] = "\1", ["\2"] = "\0" }  -- by what follows \1: a variable holds no NUL
 local made = {}  -- what they returned, by name
 
+local function run(code)
+  local f, why = load(code, "=luafarm")
+  if not f then error(why, 0) end  -- for want of memory
+  return f(T)
+end
+
 local function from_environment(name)
   local code = getenv(PREFIX .. name)
   if not code then return nil end
-  code = gsub(code, "\1(.)", BYTES)
-  return load(code, "=luafarm")(T)
+  return run((gsub(code, "\1(.)", BYTES)))
 end
 
 -- What a late file returns; nothing if the host has it and cannot be asked here.
@@ -36,7 +42,7 @@ local function late(name)
   if not found then
     local code = operate(OP.BUILTIN, name)
     if code == REFUSED then return nil end
-    found = load(code, "=luafarm")(T)
+    found = run(code)
   end
   made[name] = found
   return found

@@ -9,7 +9,7 @@ local byte, format, len = T.library.string.byte, T.library.string.format, T.libr
 local type, setmetatable = T.native.type, T.native.setmetatable
 
 local STEP = 64          -- bytes between two addresses, as allocators have them
-local START = 0x5500 * 2 ^ 32 + T.config.seed % 2 ^ 30 * 1024
+local START = 0x5500 * 2 ^ 32 + T.config.address % 2 ^ 30 * 1024
 local PRIME, FACTOR = 4294967291, 257  -- of the sum over a string's bytes
 
 local count = 0

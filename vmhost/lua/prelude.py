@@ -86,6 +86,7 @@ LATE: Final = (
 
 CONFIG: Final = frozenset(
     {
+        "address",
         "alarm_variable",
         "born",
         "buffering",

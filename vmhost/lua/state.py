@@ -195,6 +195,7 @@ class LuaState:
             "builtins": " ".join(prelude.BUILTINS).encode(),
             "late_variable": latecode.variable(dialect),
             "seed": random.SystemRandom().getrandbits(31),
+            "address": random.SystemRandom().getrandbits(30),
             "born": clock(),
             "alarm_variable": alarmword.VARIABLE,
         }

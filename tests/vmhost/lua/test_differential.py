@@ -63,10 +63,6 @@ REASONS: dict[str, tuple[tuple[Dialect, ...], str]] = {
     "return pcall(xpcall)": (_JIT, _ABSENT),
     "return pcall(coroutine.resume)": ((*_54, *_55), _ABSENT),
     "return pcall(coroutine.status)": ((*_54, *_55), _ABSENT),
-    'return pcall(string.gsub, "x", "x", function() return {} end)': (
-        _JIT,
-        "LuaJIT says which of our functions called gsub",
-    ),
     'return string.format("%-5s|", "ab"), string.format("%5.1f|", 2.25)': (
         _JIT,
         _NEWER,
@@ -103,7 +99,6 @@ TRUSTED_REASONS: dict[str, tuple[tuple[Dialect, ...], str]] = {
         DEBIAN,
         _BUDGET,
     ),
-    "return pcall(math.floor)": (_JIT, _BUNDLED),
     'return string.format("%-5s|", "ab"), string.format("%5.1f|", 2.25)': (
         _JIT,
         _NEWER,
