@@ -172,6 +172,8 @@ def _become_host(order: Order, fds: Fds, serve: Serve) -> NoReturn:
         opened = cmodules.open_all(
             config.c_modules, Dialect(config.dialect), config.cpath
         )
+        for fd in (fds.listen, fds.report):  # programs of trusted scripts have neither
+            os.set_inheritable(fd, False)
         layers = confine.enter(order.confinement, (fds.listen, fds.report))
 
         def seal() -> list[Layer]:
