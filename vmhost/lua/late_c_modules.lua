@@ -1,12 +1,13 @@
 -- The C modules that the operator gives to sandboxed scripts (`c_modules` of a pool).
 --
 -- The host has opened their libraries before it lost its files. A script gets copies of
--- their tables, and of the metatables of what they make nothing: C trusts what is in them.
+-- their tables, and for the metatables of what they make copies as well: C trusts what is in
+-- them, and finalizers are nobody else's.
 -- Returns the searcher for them; run while the prelude is, if a pool has some.
 local T = ...
 local native = T.native
 local next, rawget, rawset, type = native.next, native.rawget, native.rawset, native.type
-local gmatch, gsub = T.library.string.gmatch, T.library.string.gsub
+local gmatch, gsub, match = T.library.string.gmatch, T.library.string.gsub, T.library.string.match
 local getregistry = T.library.debug.getregistry
 local loadlib, native_loaded = native.package.loadlib, native.package.loaded
 local globals, error = T.real, native.error
@@ -50,7 +51,9 @@ local function open(name, f)
   if T.jit and type(module) == "table" then count_callbacks(module) end
   for key, value in next, registry do
     if not registered[key] and type(key) == "string" and type(value) == "table" then
-      rawset(value, "__metatable", false)
+      local shown = copied(value, {})
+      shown.__gc, shown.__close = nil, nil
+      rawset(value, "__metatable", shown)
     end
   end
   for key in next, keys(globals) do
@@ -62,10 +65,14 @@ local function open(name, f)
   return copied(module, {})
 end
 
+-- A library may hold several modules: cjson.so has `cjson` and `cjson.safe`.
 return function(name)
-  local path = paths[name]
+  local path = paths[name] or paths[match(name, "^[^.]*")]
   if not path then return nil end
-  local f, why = loadlib(path, "luaopen_" .. gsub(name, "%.", "_"))
+  local f, why, what = loadlib(path, "luaopen_" .. gsub(gsub(name, "^[^-]*%-", ""), "%.", "_"))
+  if not f and what == "init" and not paths[name] then
+    return (T.version >= 5.4 and "" or "\n\t") .. "no module '" .. name .. "' in file '" .. path .. "'"
+  end
   if not f then error("error loading module '" .. name .. "':\n\t" .. why, 3) end
   return function() return open(name, f) end, path
 end

@@ -91,9 +91,43 @@ def test_a_script_gets_neither_metatables_nor_globals_of_a_module(
       local l = require "lpeg"
       l.match = nil
       local meta = getmetatable(l.P "a")
-      con:puts(tostring(meta) .. tostring(rawget(_G, "lpeg")) .. (l.P "a"):match("a"))
+      con:puts(type(meta.__add) .. tostring(meta.__gc) .. tostring(rawget(_G, "lpeg")))
+      meta.__add, meta.__index.match, meta.__index = nil, nil, nil
+      con:puts((l.P "a" + "b"):match("b"))
+      con:puts(tostring(pcall(setmetatable, l.P "a", {})))
     """
-    assert run(code, dialect, "lpeg", needs="lpeg") == "falsenil2"
+    assert run(code, dialect, "lpeg", needs="lpeg") == "functionnilnil2false"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("dialect", SANDBOXED)
+def test_a_library_gives_the_other_modules_that_it_holds(dialect: Dialect) -> None:
+    code = """
+      local safe = require "cjson.safe"
+      con:puts(tostring(safe.decode "[") .. tostring(safe == require "cjson"))
+      con:puts(select(2, pcall(require, "cjson.none")):match "no module .*in file")
+    """
+    right = "nilfalseno module 'cjson.none' in file"
+    assert run(code, dialect, "cjson", needs="cjson") == right
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("dialect", SANDBOXED)
+def test_null_of_ngx_is_that_of_the_cjson_that_is_there(dialect: Dialect) -> None:
+    text = CODE.format(
+        dialect=dialect.value, names=("cjson",), code="CODE", trusted=False
+    ).replace(
+        '"function main(env, con) " + \'CODE\' + " end"',
+        "'ngx.print(require(\"cjson\").encode({ ngx.null }))'",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[null]"
 
 
 @pytest.mark.process
