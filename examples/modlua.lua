@@ -17,7 +17,7 @@ function handle(r)
   elseif r.method == "POST" then
     local form = r:parsebody()
     if not form.name then return 400 end
-    r:setcookie { key = "name", value = r:escape(form.name), path = "/", httponly = true }
+    r:setcookie { key = "name", value = form.name, path = "/", httponly = true }
     r.headers_out["Location"] = r.uri
     return 303
   end

@@ -160,6 +160,7 @@ function methods.parsebody(self, max)
   max = max == nil and MAX_BODY or tonumber(max)
   if not (max and max >= 0) then error("bad argument #1 to 'parsebody' (number expected)", 2) end
   local simple, multi, add = collector()
+  if T.is_read() then return simple, multi end  -- nothing is left
   local fields, why, list = parse_form(params, con, { bytes = max, fields = MAX_FIELDS,
     files = MAX_FIELDS, field_bytes = max, file_bytes = max })
   if not fields then
@@ -316,7 +317,7 @@ local function write(self, name, value)
       error("'" .. name .. "' must be a number, not a " .. type(value) .. " value", 2)
     end
     if name == "status" and not (number >= 200 and number <= 599 and number % 1 == 0) then
-      error("'" .. T.tostring(value) .. "' is no status of a reply", 2)
+      error("'" .. T.tostring(value) .. "' is no status of a reply (200 to 599)", 2)
     end
     value = floor(number)  -- an integer where the dialect has them
   elseif value ~= nil then
@@ -360,7 +361,7 @@ local function finish(result)
 end
 
 local function run(blob)
-  local handle = env.handle
+  local handle = rawget(env, "handle")
   if type(handle) ~= "function" then error("handle() function not found", 0) end
   params = T.whole(blob)
   if params.REQUEST_METHOD == "HEAD" then return end  -- Apache does not run it either
@@ -370,6 +371,11 @@ local function run(blob)
     __tostring = function() return "request_rec" end })
   finish(handle(front))
   front, params, tables, set, custom = nil, nil, nil, nil, nil
+end
+
+T.before_exit[#T.before_exit + 1] = function()
+  if params then commit() end
+  params = nil
 end
 
 return { run = run }

@@ -4,7 +4,8 @@
 -- The chunk runs in a coroutine of ours, as `ngx.exit` must end it through every pcall: it
 -- yields outward like an operation, and what is found at our end is never resumed.
 --
--- Called with the chunk it returns what serves a request. Sets the global `ngx`.
+-- Called with the chunk, and what finds another server's adapter for a chunk and its result, it
+-- returns what serves a request. Sets the global `ngx`.
 local T = ...
 local find, format, gsub, lower = T.library.string.find, T.library.string.format,
   T.library.string.gsub, T.library.string.lower
@@ -34,6 +35,7 @@ local order      -- lowered names as they came, each once
 local placed     -- lowered names that are in it
 local status     -- set by the script, or nil
 local committed  -- the head was handed to the reply
+local is_over    -- ngx.eof: the client has its whole reply
 local written    -- bytes of the body
 local context    -- ngx.ctx
 local own_vars   -- what the script has set in ngx.var
@@ -77,18 +79,23 @@ local function EXIT() end
 
 -- ---- output and the end ---------------------------------------------------------------------
 
+local OVER = "seen eof"
+
 function members.print(...)
   running("print")
+  if is_over then return nil, OVER end
   emit(joined("print", 0, ...))
   return 1
 end
 function members.say(...)
   running("say")
+  if is_over then return nil, OVER end
   emit(joined("say", 0, ...) .. "\n")
   return 1
 end
 function members.flush()
   running("flush")
+  if is_over then return nil, OVER end
   commit()
   T.flush()
   return 1
@@ -100,6 +107,10 @@ function members.send_headers()
 end
 function members.eof()
   running("eof")
+  if is_over then return nil, OVER end
+  commit()
+  finish(con)
+  is_over = true
   return 1
 end
 
@@ -127,9 +138,28 @@ local function set_header(name, value)
   headers[key] = { name, value }
 end
 
-local function leave()
+-- What is still to be done for the end comes once that is certain.
+local at_end
+
+local function leave(last)
+  at_end = last
   T.compute(EXIT)
+  at_end = nil
   error("'ngx.exit' is not possible inside a callback of sort, gsub or a metamethod", 3)
+end
+
+local function set_status(number)
+  if number < 200 then return end
+  if not committed and written == 0 then
+    status = number
+    if number >= 300 and number ~= 304 and not headers.location then
+      set_header("Content-Type", "text/html")
+      emit(format(PAGE, number, number))
+    end
+  elseif number >= 300 and number ~= status then
+    T.log("e", format("attempt to set status %d via ngx.exit after sending out the response status %d",
+      number, status or 200))
+  end
 end
 
 function members.exit(code)
@@ -138,16 +168,8 @@ function members.exit(code)
   if not number then error("bad argument #1 to 'exit' (number expected)", 2) end
   number = floor(number)
   if number == -1 then number = 500 end
-  if number >= 200 and number <= 599 and not committed and written == 0 then
-    status = number
-    if number >= 300 and number ~= 304 and not headers.location then
-      set_header("Content-Type", "text/html")
-      emit(format(PAGE, number, number))
-    end
-  elseif number > 599 then
-    error("bad argument #1 to 'exit' (a status expected)", 2)
-  end
-  leave()
+  if number > 599 then error("bad argument #1 to 'exit' (a status expected)", 2) end
+  leave(function() set_status(number) end)
 end
 
 local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
@@ -158,10 +180,11 @@ function members.redirect(target, code)
   code = code == nil and 302 or tonumber(code)
   if not REDIRECTS[code] then error("only 301, 302, 303, 307 and 308 are allowed", 2) end
   if committed then error("attempt to call ngx.redirect after sending out the headers", 2) end
-  T.reset_body()
-  written, status = 0, floor(code)
-  set_header("Location", target)
-  leave()
+  leave(function()
+    T.reset_body()
+    written, status = 0, floor(code)
+    set_header("Location", target)
+  end)
 end
 
 -- ---- ngx.header, ngx.var, ngx.req ----------------------------------------------------------------
@@ -298,7 +321,7 @@ local ngx = setmetatable({}, {
       running("status")
       local number = tonumber(value)
       if not (number and number >= 200 and number <= 599 and number % 1 == 0) then
-        error("'" .. T.tostring(value) .. "' is no status of a reply", 2)
+        error("'" .. T.tostring(value) .. "' is no status of a reply (200 to 599)", 2)
       end
       status = floor(number)
     elseif name == "ctx" then
@@ -314,9 +337,9 @@ local ngx = setmetatable({}, {
 })
 if rawget(env, "ngx") == nil then rawset(env, "ngx", ngx) end
 
-T.late("foreign_openresty")(library.json, function()
+T.late("foreign_openresty")(members, library.json, function()
   running("req.socket")
-  if body then return nil, "request body already exists" end
+  if T.is_read() then return nil, "request body already exists" end
   return parse_form(params, con, UPLOAD)
 end)
 
@@ -332,13 +355,16 @@ local function pump(thread, ok, first, second, ...)
   if ok and first == TOKEN then
     if rawequal(second, EXIT) then
       T.reset_nesting()  -- the coroutines in between are never left
+      local last = at_end
+      at_end = nil
+      last()
       if close then close(thread) end  -- runs its pending __close
       if T.budget.stopped then error(T.budget.why, 0) end
       return
     end
     return pump(thread, resume(thread, answered(T.compute(second, ...))))
   end
-  if ok then return end
+  if ok then return first end
   if not T.budget.stopped and type(first) == "string" then
     local file, line = T.place(thread)
     T.log("e", first .. "\n" .. T.trace(thread, file or "", line or 0))
@@ -349,39 +375,44 @@ end
 local function call(f, ...)
   local thread = create(f)
   T.watch(thread)
-  pump(thread, resume(thread, ...))
+  return pump(thread, resume(thread, ...))
 end
 
 local function run_timers()
   commit()
-  finish(con)  -- the client has its reply before they run
+  if not is_over then finish(con) end  -- the client has its reply before they run
   local at = 1
   while timers[at] do
     local due, f, arguments, count = timers[at][1], timers[at][2], timers[at][3], timers[at][4]
     local wait = due - members.now()
     if wait > 0 then members.sleep(wait) end
-    call(f, false, T.library.table.unpack(arguments, 1, count))
+    local ok, why = T.pcall(call, f, false, T.library.table.unpack(arguments, 1, count))
+    if not ok and type(why) ~= "string" then T.log("e", "ngx.timer: " .. T.said(why)) end
     at = at + 1
   end
 end
 
 -- What the chunk defined if it was no handler after all: its function.
-local function other_adapter()
+local function other_adapter(chunk, value, adapter_for)
   if written > 0 or committed or status or order[1] then return nil end
-  for _, adapter in ipairs(T.adapters) do
-    if adapter.find() then return adapter.run end
-  end
+  local is_application = type(value) == "function"
+    or type(value) == "table" and type(rawget(value, "run")) == "function"
+  return adapter_for(chunk, is_application and value or nil)
 end
 
-return function(chunk)
+T.before_exit[#T.before_exit + 1] = function()
+  if params and not is_over then commit() end
+  params = nil
+end
+
+return function(chunk, adapter_for)
   local other
   return function(blob)
     if other then return other(blob) end
     params = T.whole(blob)
     headers, order, placed, status, committed, written = {}, {}, {}, nil, false, 0
-    context, own_vars, body, timers = {}, {}, false, {}
-    call(chunk)
-    other = other_adapter()
+    context, own_vars, body, timers, is_over = {}, {}, false, {}, false
+    other = other_adapter(chunk, call(chunk), adapter_for)
     if other then
       params = nil  -- what runs now is none of ours: nobody would take its `ngx.exit`
       return other(blob)

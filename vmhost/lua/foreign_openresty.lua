@@ -1,9 +1,10 @@
 -- Modules that OpenResty brings with it, for scripts of ngx: cjson, cjson.safe, resty.upload.
 --
--- Whatever else `require` finds under their names goes before them, C modules too. Returns what
--- adds them. parse: parses the form of the request as luafarm.form does.
+-- Whatever else `require` finds under their names goes before them, C modules too; `ngx.null` is
+-- what the cjson that is found takes for null. Returns what adds them. members: of `ngx`; parse:
+-- parses the form of the request as luafarm.form does.
 local T = ...
-local ipairs, pcall = T.native.ipairs, T.pcall
+local ipairs, pcall, rawget, type = T.native.ipairs, T.pcall, T.native.rawget, T.native.type
 
 -- Settings of cjson that have no counterpart here.
 local SETTINGS = { "encode_empty_table_as_object", "decode_array_with_array_mt",
@@ -50,7 +51,7 @@ local function upload(parse)
   }
 end
 
-return function(json, parse)
+return function(members, json, parse)
   local makers = {
     cjson = function() return cjson(json, json.encode, json.decode) end,
     ["cjson.safe"] = function() return cjson(json, safe(json.encode), safe(json.decode)) end,
@@ -61,5 +62,9 @@ return function(json, parse)
   searchers[#searchers + 1] = function(name)
     local make = makers[name]
     if make then return make end
+  end
+  local ok, found = pcall(T.environment.require, "cjson")
+  if ok and type(found) == "table" and rawget(found, "null") ~= nil then
+    members.null = rawget(found, "null")
   end
 end

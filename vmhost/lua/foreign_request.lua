@@ -106,6 +106,11 @@ local function headers_in(p)
   return headers
 end
 
+local function percent(c) return format("%%%02x", byte(c)) end
+local function escaped(text)
+  return (replaced(replaced(text, "[^%w%-%._* ]", percent), " ", "+"))
+end
+
 -- ---- cookies ----------------------------------------------------------------------------
 
 -- The value of one cookie of the request, as it was sent; nil if there is none.
@@ -118,7 +123,8 @@ local function cookie(p, name)
   return nil
 end
 
--- The value of a Set-Cookie line, in Apache's form; nil and what is wrong.
+-- The value of a Set-Cookie line, in Apache's form, which escapes the cookie's own value; nil
+-- and what is wrong.
 local function cookie_line(c)
   local out = {}
   local function add(label, value, prefix)
@@ -127,6 +133,7 @@ local function cookie_line(c)
     if type(value) ~= "string" then
       return "a cookie's " .. label .. " must be a string, not a " .. type(value) .. " value"
     end
+    if label == "value" then value = escaped(value) end
     if find(value, "[%c;]") then
       return "a cookie's " .. label .. " must not contain ';' or control characters"
     end
@@ -151,8 +158,6 @@ end
 
 -- ---- functions --------------------------------------------------------------------------
 
-local function percent(c) return format("%%%02x", byte(c)) end
-
 local HTML = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
 local LOG = { ["\b"] = "\\b", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ["\v"] = "\\v",
   ['"'] = '\\"', ["\\"] = "\\\\" }
@@ -164,9 +169,7 @@ local function of_text(name, f)
   plain[name] = function(text, ...) return f(text_argument(text, 1, name), ...) end
 end
 
-of_text("escape", function(text)
-  return (replaced(replaced(text, "[^%w%-%._* ]", percent), " ", "+"))
-end)
+of_text("escape", escaped)
 of_text("unescape", function(text) return urldecode(text) end)
 of_text("escape_html", function(text) return (replaced(text, '[&<>"]', HTML)) end)
 of_text("os_escape_path", function(text, partial)

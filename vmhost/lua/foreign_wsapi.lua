@@ -115,10 +115,17 @@ local function set_headers(headers)
 end
 
 local function status_of(status)
-  if status == nil then return nil end
   local code = tonumber(status)
   if code and code == floor(code) then return T.library.string.format("%.0f", code) end
-  return status
+  if type(status) == "string" then return status end
+  error("the first result of run(wsapi_env) must be a status, not " .. (status == nil and "nil"
+    or "a " .. type(status) .. " value"), 0)
+end
+
+local function is_callable(value)
+  if type(value) == "function" then return true end
+  local meta = T.library.debug.getmetatable(value)
+  return type(meta) == "table" and type(rawget(meta, "__call")) == "function"
 end
 
 return function(application)
@@ -131,9 +138,13 @@ return function(application)
         .. type(headers) .. " value", 0)
     end
     local collect = headers and set_headers(headers)
-    if status ~= nil then set("Status", status) end
+    set("Status", status)
     if type(body) == "string" then return put(body) end
     if body == nil then return end
+    if not is_callable(body) then
+      error("the third result of run(wsapi_env) must be an iterator or a text, not a "
+        .. type(body) .. " value", 0)
+    end
     local piece = body()
     while piece ~= nil and piece ~= false do
       put(text_of(piece))

@@ -1,12 +1,13 @@
 -- luafcgid's README of 2009: global handler() without arguments returns the body.
 local T = ...
 local env = T.environment
-local error, tostring, type = T.native.error, T.native.tostring, T.native.type
+local error, rawget = T.native.error, T.native.rawget
+local tostring, type = T.native.tostring, T.native.type
 
 T.adapters[#T.adapters + 1] = {
-  find = function() return type(env.handler) == "function" end,
+  find = function() return type(rawget(env, "handler")) == "function" end,
   run = function()
-    local handler = env.handler
+    local handler = rawget(env, "handler")
     if type(handler) ~= "function" then error("handler() function not found", 0) end
     local body = handler()
     if type(body) ~= "string" and type(body) ~= "number" then

@@ -6,13 +6,14 @@
 -- Only when none of luafcgid's knows a script are the others asked. Their code comes from the
 -- host when it is needed, so that states of scripts of our own hold nothing of it.
 --
--- Provides: adapters, adapter_of.
+-- Provides: adapters, adapter_of, before_exit.
 local T = ...
 local find, gsub = T.library.string.find, T.library.string.gsub
 local ipairs = T.native.ipairs
 
 local adapters = {}
 T.adapters = adapters
+T.before_exit = {}  -- functions that give the reply what an adapter still holds, on `os.exit`
 
 local MAIN = "function%s+" .. gsub(T.config.handler, "%W", "%%%0") .. "%s*%("
 

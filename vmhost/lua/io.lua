@@ -34,7 +34,7 @@ for number, name in ipairs { "stdin", "stdout", "stderr" } do
   local handle = IO[name]
   set_real(handle, meta)
   files[handle] = { kind = number == 1 and "in" or "out", level = number == 2 and "i" or "w",
-    is_standard = true, number = number }
+    text = "", at = 0, is_standard = true, number = number }
   io[name] = handle
 end
 T.environment.io = io

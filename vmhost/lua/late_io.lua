@@ -236,7 +236,6 @@ end
 
 local function read(file, level, ...)
   if file.kind == "out" then return nil, "Bad file descriptor", 9 end
-  if file.kind == "in" then return nil end
   return reading.read(file, level, ...)
 end
 
@@ -263,7 +262,6 @@ local function lines(file, is_own, level, ...)
   return function()
     if file.is_closed then error(OVER, 2) end
     if file.kind == "out" then error("Bad file descriptor", 2) end
-    if file.kind == "in" then return nil end
     return reading.next_of(file, is_own, formats, count)
   end
 end

@@ -34,9 +34,9 @@ local cookies = {}
 -- Names to values, of env.HTTP_COOKIE. Of equal names the first counts: it is of the longest
 -- path. raw: values as they came.
 function cookies.parse(env, raw)
-  if type(env) ~= "table" then
+  if type(env) ~= "table" or rawequal(env, con) then
     error("bad argument #1 to 'parse' (env expected, got "
-      .. (env == nil and "no value" or type(env)) .. ")", 2)
+      .. (env == nil and "no value" or rawequal(env, con) and "con" or type(env)) .. ")", 2)
   end
   local header, found, left = env.HTTP_COOKIE, {}, MAX_COOKIES
   if type(header) ~= "string" then return found end
@@ -158,10 +158,9 @@ local function cookie_line(name, value, given)
     return nil, (type(name) == "string" and quoted(name) or "a " .. type(name) .. " value")
       .. " is no cookie name"
   end
-  if value == nil then value = "" end
   if type(value) == "number" then value = tostring(value) end
   if type(value) ~= "string" then
-    return nil, "the value must be a string, not a " .. type(value) .. " value"
+    return nil, "the value must be a string, not " .. (value == nil and "nil" or "a " .. type(value) .. " value")
   end
   if given.raw then
     if find(value, "[^%w%%!#$&'()*+./:<=>?@[%]^_`{|}~-]") then

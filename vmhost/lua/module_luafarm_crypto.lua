@@ -178,7 +178,10 @@ function crypto.verify_password(password, hash)
   if not power then return nil, "verify_password: not a hash of hash_password" end
   power, r, p = tonumber(power), tonumber(r), tonumber(p)
   local work, memory = 2 ^ power * r * p, 128 * 2 ^ power * r
-  if power < 1 or work == 0 or work > MAX_WORK or memory > MAX_MEMORY then
+  if power < 1 or work == 0 or power >= 16 * r then  -- RFC 7914, 6
+    return nil, "verify_password: not a hash of hash_password"
+  end
+  if work > MAX_WORK or memory > MAX_MEMORY then
     return nil, format("verify_password: hash with N * r * p of %.0f and %.0f bytes; the limits"
       .. " are %.0f and %.0f", work, memory, MAX_WORK, MAX_MEMORY)
   end

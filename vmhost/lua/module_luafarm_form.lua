@@ -387,6 +387,9 @@ function form.parse(env, request, limits)
       .. (request == nil and "no value" or type(request)) .. ")", 2)
   end
   T.check_running("parse")
+  if T.is_read() and (tonumber(env.CONTENT_LENGTH) or 0) > 0 then
+    error("the request's body has been read already: form.parse reads it itself", 2)
+  end
   limits = limits_of(limits)
   local ok, fields, files, list = T.pcall(parse, env, limits)
   if ok then return fields, files, list end

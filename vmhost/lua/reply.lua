@@ -171,7 +171,7 @@ local function header(name, value)
   local lowered, more = lower(name), line_bytes(name, value)
   if lowered == "status" then
     local line = status_line(value)
-    if not line then return quoted(value) .. " is no status of a reply" end
+    if not line then return quoted(value) .. " is no status of a reply (200 to 599)" end
     value, more = line, #line - #status_text()
   elseif lowered == "content-type" then
     local media = content_type or config.content_type

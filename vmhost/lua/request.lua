@@ -3,7 +3,7 @@
 -- One object serves every request of a state; what belongs to the running one lives here
 -- and in reply.lua. Used while no request runs it raises an error.
 --
--- Provides: begin_request, end_request, is_active, con, check_running, read_data.
+-- Provides: begin_request, end_request, is_active, is_read, con, check_running, read_data.
 local T = ...
 local concat, select, type = T.library.table.concat, T.native.select, T.native.type
 local rawequal = T.native.rawequal
@@ -17,15 +17,17 @@ local remaining   -- STDIN has more at the host
 local data        -- the DATA stream (FastCGI Filter) has more at the host
 local active = false
 local is_lost     -- `finish` has given up what was not read of the streams
+local is_read     -- the script has begun to read the body
 
 function T.begin_request(stdin, more, filter)
-  body, remaining, data, active, is_lost = stdin, more, filter, true, false
+  body, remaining, data, active, is_lost, is_read = stdin, more, filter, true, false, false
   begin_reply()
 end
 
 function T.end_request() active = false end
 
 function T.is_active() return active end
+function T.is_read() return is_read end
 
 local methods = {}
 local con = T.seal(methods, "LuaFCGId.Request")
@@ -73,7 +75,7 @@ end
 function methods.gets(self)
   check(self, "gets")
   local text = body
-  body = false
+  body, is_read = false, true
   if not remaining then
     if is_lost then gone("gets") end
     return text ~= "" and text or nil
@@ -105,6 +107,7 @@ end
 function methods.read(self, max)
   check(self, "read")
   max = wanted(max, "read")
+  is_read = true
   if body and body ~= "" then
     local text = body
     if #text <= max then
@@ -165,8 +168,8 @@ end
 function methods.finish(self)
   check(self, "finish")
   if not T.end_reply() then T.refuse("finish") end
-  is_lost = remaining or data
-  remaining, data = false, false
+  is_lost = remaining or data or body and body ~= ""
+  body, remaining, data = false, false, false
 end
 
 -- The script goes on, also if the client leaves.

@@ -48,14 +48,17 @@ local function load(source, name)
     error(message, 0)
   end
   run_adapter = T.adapter_of(chunk, source, name)
-  if not run_adapter then error(config.handler .. "() function not found", 0) end
-  local startup = environment.startup
+  if not run_adapter then
+    error(config.handler .. "() function not found: the script defines no global function "
+      .. config.handler .. ", handler or handle, and returns no application", 0)
+  end
+  local startup = rawget(environment, "startup")
   if type(startup) == "function" then startup() end
   return DONE, "", "", end_log()
 end
 
 local function shutdown()
-  local hook = environment.shutdown
+  local hook = rawget(environment, "shutdown")
   if type(hook) == "function" then hook() end
   return DONE, "", "", end_log()
 end
@@ -157,6 +160,7 @@ local function left()
   end_request()
   renew()
   rearm()
+  for _, give in native.ipairs(T.before_exit) do native.pcall(give) end
   local head, rest = finish_reply()
   return DONE, head, rest, end_log()
 end

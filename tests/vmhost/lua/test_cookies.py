@@ -131,3 +131,17 @@ def test_what_browsers_would_drop_is_an_error(arguments: str, says: str) -> None
     failure = script.run().failure
     assert says in failure.message
     assert failure.line == 2
+
+
+@every_dialect
+def test_misuse_names_what_was_given(dialect: Dialect) -> None:
+    code = """
+      local cookies = require "luafarm.cookies"
+      function main(env, con)
+        con:puts(select(2, pcall(cookies.set, con, "a")) .. ";")
+        con:puts(select(2, pcall(cookies.parse, con)))
+      end
+    """
+    first, second = Script(code, dialect).run().text.split(";")
+    assert first.endswith("cookie 'a': the value must be a string, not nil")
+    assert second.endswith("bad argument #1 to 'parse' (env expected, got con)")

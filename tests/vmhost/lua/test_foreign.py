@@ -61,7 +61,7 @@ def test_a_script_that_returns_no_application_has_no_handler(
     dialect: Dialect, value: str
 ) -> None:
     failure = Script(f"return {value}", dialect).loaded.failure
-    assert failure.message == "main() function not found"
+    assert failure.message.startswith("main() function not found: ")
 
 
 def test_the_configured_name_counts() -> None:
@@ -117,3 +117,44 @@ def test_startup_runs_for_them_too(dialect: Dialect) -> None:
     script = Script("function startup() print('up') end\n" + WSAPI, dialect)
     assert script.loaded.log == [("info", "up")]
     assert script.run(params()).text == "wsapi"
+
+
+@every_dialect
+@pytest.mark.parametrize(
+    "comment",
+    ["-- ngx.say was here\n", "--[[ ngx.say\n]] ", "--[==[ ngx.say ]] ]==] "],
+)
+def test_what_a_comment_mentions_tells_nothing(dialect: Dialect, comment: str) -> None:
+    app = "return function() return 200, {}, 'an application' end"
+    assert Script(comment + app, dialect).run().text == "an application"
+
+
+@every_dialect
+def test_a_script_of_ngx_that_turns_out_to_be_another_s(dialect: Dialect) -> None:
+    there = "local there = ngx and ngx.null\n"
+    app = "return { run = function() return 200, {}, 'an application' end }"
+    handle = "_G['handle'] = function(r) r:puts('handled') end"
+    for source, text in ((app, "an application"), (handle, "handled")):
+        script = Script(there + source, dialect)
+        assert [script.run().text, script.run().text] == [text, text]
+
+
+@every_dialect
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("function main(env, con) con:puts('main') end", "main"),
+        ("function handler() return 'handler' end", "handler"),
+        ("function handle(r) r:puts('handle') end", "handle"),
+        ("return function() return 200, {}, 'application' end", "application"),
+        ("local there = ngx and ngx.say('ngx')", "ngx\n"),
+    ],
+)
+def test_scripts_with_strict_globals_load(
+    dialect: Dialect, source: str, text: str
+) -> None:
+    strict = (
+        "setmetatable(_G, { __index = function(_, k)"
+        " error('undeclared variable ' .. k, 2) end })\n"
+    )
+    assert Script(strict + source, dialect).run().text == text

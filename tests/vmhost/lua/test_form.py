@@ -299,3 +299,21 @@ def test_wrong_use_is_an_error(arguments: str, says: str) -> None:
     failure = Script(source).run().failure
     assert says in failure.message
     assert failure.line == 2
+
+
+@every_dialect
+@pytest.mark.parametrize(
+    "before", ["con:gets()", "con:read(1)", "form.parse(env, con)"]
+)
+def test_a_body_that_was_read_already_is_an_error(
+    dialect: Dialect, before: str
+) -> None:
+    source = (
+        "local form = require 'luafarm.form'\n"
+        f"function main(env, con)\n{before}\nform.parse(env, con)\nend"
+    )
+    failure = send(Script(source, dialect), b"a=1&b=2", URLENCODED).failure
+    assert failure.message == (
+        "/srv/www/page.lua:4: the request's body has been read already: form.parse"
+        " reads it itself"
+    )

@@ -86,13 +86,17 @@ def test_a_script_of_early_2011_parses_and_sets_headers_by_table(
 @pytest.mark.parametrize("source", ["", "x = 1", "main = 5", "main = {}"])
 def test_a_script_without_handler_does_not_load(dialect: Dialect, source: str) -> None:
     failure = Script(source, dialect).loaded.failure
-    assert failure.message == "main() function not found"
+    assert failure.message == (
+        "main() function not found: the script defines no global function main,"
+        " handler or handle, and returns no application"
+    )
     assert failure.kind == "Runtime Error"
 
 
 def test_the_missing_function_is_named_as_configured() -> None:
     failure = Script("x = 1", compat=Compat(handler="serve")).loaded.failure
-    assert failure.message == "serve() function not found"
+    assert failure.message.startswith("serve() function not found: ")
+    assert "no global function serve, handler or handle" in failure.message
 
 
 @every_dialect

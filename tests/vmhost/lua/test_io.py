@@ -46,7 +46,7 @@ RIGHT = {
     ),
     "(function() io.input('data.txt') local n = 0 for _ in io.lines() do n = n + 1 end"
     " return n, io.type(io.input()) end)()": "2 file",
-    "io.read(), io.stdin:read('*a'), io.stdin:lines()()": "nil nil nil",
+    "io.read(), io.stdin:read('*a'), io.stdin:lines()()": "nil  nil",
     # places
     "(function() local f = io.open('data.txt') f:read() return f:seek(),"
     " f:seek('set', 3), f:read(2), f:seek('cur', -1), f:seek('end'), f:seek('end', 7)"

@@ -310,7 +310,7 @@ def test_tables_can_be_walked_through(dialect: Dialect) -> None:
         ("r:wsupgrade()", "'wsupgrade' needs Apache itself"),
         ("r:regex('a', 'b')", "'regex' needs Apache itself"),
         ("r:setcookie{ value = 'x' }", "a cookie's key must be a name"),
-        ("r:setcookie{ key = 'a', value = 'x;y' }", "must not contain ';'"),
+        ("r:setcookie{ key = 'a', path = 'x;y' }", "must not contain ';'"),
         ("r:usleep(-1)", "microseconds expected"),
         ("r:parsebody({})", "bad argument #1 to 'parsebody' (number expected)"),
     ],
@@ -540,3 +540,27 @@ def test_apache2_is_a_global_and_a_module_while_the_chunk_runs(
       end
     """
     assert Script(source, dialect).run(params(**GET)).text == "0luafarm-1-2"
+
+
+@every_dialect
+def test_os_exit_keeps_status_and_headers(dialect: Dialect) -> None:
+    code = "r.status = 404 r.headers_out['X-A'] = 'b' r:puts('text') os.exit(0)"
+    reply = serve(code, dialect)
+    assert reply.text == "text"
+    assert {"Status: 404 Not Found", "X-A: b"} <= set(reply.headers)
+
+
+@every_dialect
+def test_a_cookie_s_value_is_escaped_as_apache_does(dialect: Dialect) -> None:
+    reply = serve("r:setcookie('a', 'x y; Domain=evil&')", dialect)
+    assert "Set-Cookie: a=x+y%3b+Domain%3devil%26;" in reply.headers
+
+
+@every_dialect
+def test_a_body_that_was_read_has_no_form(dialect: Dialect) -> None:
+    code = "r:requestbody() r:puts(tostring(next((r:parsebody()))))"
+    env = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+    }
+    assert serve(code, dialect, b"a=1", env).text == "nil"

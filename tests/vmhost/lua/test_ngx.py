@@ -406,3 +406,63 @@ def test_a_script_cannot_change_what_our_functions_use(dialect: Dialect) -> None
         env={"QUERY_STRING": "a=1"},
     )
     assert reply.text == "11function"
+
+
+@every_dialect
+def test_eof_ends_the_reply_and_the_script_goes_on(dialect: Dialect) -> None:
+    reply = serve(
+        "ngx.say('text') ngx.eof() local ok, why = ngx.say('late')"
+        " ngx.log(ngx.WARN, ok, why) ngx.sleep(1) ngx.exit(404)",
+        dialect,
+    )
+    assert reply.operations == [Op.FINISH, Op.SLEEP, Op.DONE]
+    assert reply.text == "text\n"
+    assert reply.log[0] == ("warning", "nilseen eof")
+
+
+@every_dialect
+def test_an_error_in_one_timer_is_logged_and_the_others_run(dialect: Dialect) -> None:
+    reply = serve(
+        """
+        for _, text in ipairs { "one", "boom", "three" } do
+          ngx.timer.at(0, function()
+            if text == "boom" then error(text) end
+            ngx.log(ngx.WARN, text)
+          end)
+        end
+        """,
+        dialect,
+    )
+    one, boom, three = reply.log
+    assert (one, three) == (("warning", "one"), ("warning", "three"))
+    assert "boom" in boom[1]
+
+
+@every_dialect
+def test_an_exit_that_is_refused_has_changed_nothing(dialect: Dialect) -> None:
+    code = "pcall(string.gsub, 'x', '.', function() %s end) ngx.say('still here')"
+    for call in ("ngx.exit(404)", "ngx.redirect('/x')"):
+        reply = serve(code % call, dialect)
+        assert reply.headers[0] == "Status: 200 OK"
+        assert reply.text == "still here\n"
+
+
+@every_dialect
+def test_an_exit_with_another_status_after_text_is_logged(dialect: Dialect) -> None:
+    reply = serve("ngx.say('x') ngx.exit(404)", dialect)
+    assert reply.headers[0] == "Status: 200 OK"
+    [(level, text)] = reply.log
+    assert (level, text) == (
+        "error",
+        "attempt to set status 404 via ngx.exit after sending out the response"
+        " status 200",
+    )
+    assert serve("ngx.status = 404 ngx.say('x') ngx.exit(404)", dialect).log == []
+
+
+@every_dialect
+def test_os_exit_keeps_status_and_headers(dialect: Dialect) -> None:
+    code = "ngx.status = 404 ngx.header['X-A'] = 'b' ngx.say('text') os.exit(0)"
+    reply = serve(code, dialect)
+    assert reply.text == "text\n"
+    assert {"Status: 404 Not Found", "X-A: b"} <= set(reply.headers)

@@ -177,7 +177,9 @@ def test_every_status_is_sent(dialect: Dialect, status: str, line: str) -> None:
     ("results", "message"),
     [
         ("99, {}", "'99' is no status of a reply"),
-        ("{}, {}", "is no status"),
+        ("{}, {}", "must be a status, not a table value"),
+        ("", "the first result of run(wsapi_env) must be a status, not nil"),
+        ("200, {}, {}", "must be an iterator or a text, not a table value"),
         ("200, 'x'", "the second result of run(wsapi_env) must be a table of headers"),
         ("200, { ['a b'] = '1' }", "'a b' is no header name"),
         ("200, { A = 'x\\r\\nB: y' }", "line break"),
