@@ -39,7 +39,8 @@ _UIDS: Final = range(
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what `luafarm run` or `luafarm check` was asked; return the exit code."""
-    script: Path = arguments.script.absolute()
+    # without `..`, which no farm takes in the path of a script; links stay as they are
+    script = Path(os.path.abspath(arguments.script))  # noqa: PTH100
     if script.is_dir():
         output.say(
             f"luafarm: {arguments.script} is a directory: `luafarm up "
@@ -52,9 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     configuration = configure.load(arguments.config, arguments.sets)
     configure.tell(configuration)
     settings = configuration.settings
+    name, pool, note = _choose(settings, script)
+    if note:
+        output.say(f"luafarm: {note}")
     body = _body(arguments, settings.front.max_body + 1)  # a byte more is refused
     with tempfile.TemporaryDirectory(prefix="luafarm-") as directory:
-        private = _private(settings, script, Path(directory))
+        private = _private(settings, name, pool, Path(directory))
         checks.check(private, {})
         preflight.check_trusted(replace(configuration, settings=private))
         file = Path(directory) / "luafarm.toml"
@@ -76,8 +80,9 @@ def _write(file: Path, data: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(file)) from None
 
 
-def _private(settings: Settings, script: Path, directory: Path) -> Settings:
-    name, pool = _pool_of(settings, script)
+def _private(
+    settings: Settings, name: str, pool: PoolSettings, directory: Path
+) -> Settings:
     return replace(
         settings,
         paths=Paths(run=str(directory / "run")),
@@ -97,12 +102,30 @@ def _uid_range() -> str:
     return f"{first}-{first}"
 
 
-def _pool_of(settings: Settings, script: Path) -> tuple[str, PoolSettings]:
-    """Return the pool that serves a script; one for its directory if none does."""
+def _choose(settings: Settings, script: Path) -> tuple[str, PoolSettings, str]:
+    """Return the pool for a script, its name, and what is to be told of the choice.
+
+    As in `luafarm up DIRECTORY`, the only pool takes the script's directory if it has
+    no root. A script that lies elsewhere gets a pool of defaults.
+    """
     for name, pool in settings.pool.items():
-        if any(script.is_relative_to(root) for root in pool.root):
-            return name, pool
-    return "default", PoolSettings(root=(str(script.parent),))
+        # the current directory, where a script was looked for, has no links in it
+        roots = [
+            place for root in pool.root for place in (root, os.path.realpath(root))
+        ]
+        if any(script.is_relative_to(root) for root in roots):
+            return name, pool, ""
+    here = (str(script.parent),)
+    note = ""
+    match list(settings.pool.items()):
+        case []:
+            pass
+        case [(name, pool)] if not pool.root:
+            return name, replace(pool, root=here), ""
+        case pools:
+            names = ", ".join(f"[pool.{name}]" for name, _ in pools)
+            note = f"{script} lies in no root of {names}: default settings count"
+    return "default", PoolSettings(root=here), note
 
 
 def _order(arguments: argparse.Namespace, script: Path) -> list[str]:

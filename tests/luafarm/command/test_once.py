@@ -128,6 +128,77 @@ def test_the_dialect_and_modules_of_the_configured_pool_count(tmp_path: Path) ->
     assert done.stdout.endswith("3"), done.stdout
 
 
+VERSION = "function main(env, con) con:puts(_VERSION .. ' ' .. package.cpath) end\n"
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Path:
+    """Give a script that says which Lua runs it, and whether it is trusted."""
+    path = tmp_path / "site" / "v.lua"
+    path.parent.mkdir()
+    path.write_text(VERSION)
+    return path
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_the_path_of_a_script_may_lead_up(version: Path, command: str) -> None:
+    (version.parent / "sub").mkdir()
+    done = luafarm(command, "../v.lua", cwd=version.parent / "sub")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert command == "run" or done.stdout == f"{version}: loads\n"
+
+
+def test_the_only_pool_takes_the_scripts_directory_if_it_has_no_root(
+    version: Path,
+) -> None:
+    sets = ("--set", "pool.main.dialect=lua54", "--set", "pool.main.trust=trusted")
+    done = luafarm("run", str(version), *sets)
+    assert done.returncode == 0, done.stderr
+    assert "Lua 5.4 /usr/local/lib/lua/5.4/?.so;" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_pool_without_root_counts_from_the_file_too(version: Path) -> None:
+    (version.parent / "luafarm.toml").write_text('[pool.main]\ndialect = "lua53"\n')
+    done = luafarm("run", "v.lua", cwd=version.parent)
+    assert done.stdout.endswith("Lua 5.3 "), done.stderr
+    assert done.stderr == ""
+
+
+def test_a_root_may_be_a_link_to_where_the_script_lies(
+    version: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "www").symlink_to(version.parent)
+    sets = ("--set", "pool.main.dialect=lua53", "--set", "pool.main.root=.")
+    done = luafarm("run", "v.lua", *sets, cwd=tmp_path / "www")
+    assert done.stdout.endswith("Lua 5.3 "), done.stderr
+    sets = (*sets[:3], f"pool.main.root={tmp_path}/www")
+    done = luafarm("run", "v.lua", *sets, cwd=tmp_path / "www")
+    assert done.stdout.endswith("Lua 5.3 "), done.stderr
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("pools", "names"),
+    [
+        ("[pool.main]\nroot = 'other'", "[pool.main]"),
+        ("[pool.a]\nroot = 'other'\n[pool.b]", "[pool.a], [pool.b]"),
+        ("[pool.a]\n[pool.b]", "[pool.a], [pool.b]"),
+    ],
+)
+def test_a_script_that_lies_in_no_root_is_told_to_run_with_defaults(
+    version: Path, pools: str, names: str
+) -> None:
+    config = version.parent / "luafarm.toml"
+    config.write_text(f"{pools}\ndialect = 'lua54'\n")
+    done = luafarm("run", str(version), "--config", str(config))
+    assert done.returncode == 0
+    assert done.stdout.endswith("Lua 5.1 ")
+    assert done.stderr == (
+        f"luafarm: {version} lies in no root of {names}: default settings count\n"
+    )
+
+
 # ---- in a directory of a stranger --------------------------------------------------
 
 needs_root = pytest.mark.skipif(
@@ -174,6 +245,16 @@ def test_a_stranger_in_whose_file_the_operator_trusts_still_does_not_become_root
     tenant: Path,
 ) -> None:
     done = luafarm("check", "x.lua", "--config", "luafarm.toml", cwd=tenant)
+    assert done.returncode == 2
+    assert not (tenant / "owned").exists()
+    assert "belongs to uid 4711 (mode 0755), who could run code in this" in done.stderr
+
+
+@needs_root
+def test_the_only_pool_is_not_trusted_in_the_directory_of_a_stranger(
+    tenant: Path,
+) -> None:
+    done = luafarm("check", "x.lua", "--set", "pool.main.trust=trusted", cwd=tenant)
     assert done.returncode == 2
     assert not (tenant / "owned").exists()
     assert "belongs to uid 4711 (mode 0755), who could run code in this" in done.stderr
