@@ -15,6 +15,7 @@ from luafarm.ends import Death
 EXIT_FAILED: Final = 70  # a host's own fault, as EX_SOFTWARE in sysexits.h
 EXIT_PROTOCOL: Final = 76  # a Lua state broke its protocol, as EX_PROTOCOL there
 EXIT_LACKING: Final = 77
+EXIT_UNOPENED: Final = 78  # a C module of its pool, as EX_CONFIG there
 
 _SIGNALS: Final = {
     signal.SIGALRM: Death.WALL,
@@ -58,6 +59,8 @@ def cause(
         return Cause(Death.STOPPED, "ended as asked")
     if code == EXIT_LACKING:
         return Cause(Death.LACKING, "a required layer of the sandbox does not hold")
+    if code == EXIT_UNOPENED:
+        return Cause(Death.FAILED, "a C module of its pool cannot be opened")
     if code == EXIT_PROTOCOL:
         return Cause(Death.PROTOCOL, "a Lua state handed out what no honest one does")
     if "PANIC" in errors:  # Lua 5.1 and LuaJIT end with exit(1)

@@ -35,8 +35,9 @@ from setproctitle import setproctitle
 from luafarm.dialects import Dialect
 from luafarm.names import HostId
 from luafarm.process import prctl
+from luafarm.process.cplaces import NoModuleError
 from vmhost import report
-from vmhost.deaths import EXIT_FAILED, EXIT_LACKING
+from vmhost.deaths import EXIT_FAILED, EXIT_LACKING, EXIT_UNOPENED
 from vmhost.host.config import HostConfig, unpack
 from vmhost.host.services.table import OPERATIONS
 from vmhost.lua import cmodules, state
@@ -169,9 +170,7 @@ def _become_host(order: Order, fds: Fds, serve: Serve) -> NoReturn:
         slot = HostSlot(fds.page)
         config = unpack(order.config)
         # while there are files; each host its own, for symbols are of one dialect
-        opened = cmodules.open_all(
-            config.c_modules, Dialect(config.dialect), config.cpath
-        )
+        opened = _open(config)
         for fd in (fds.listen, fds.report):  # programs of trusted scripts have neither
             os.set_inheritable(fd, False)
         layers = confine.enter(order.confinement, (fds.listen, fds.report))
@@ -190,6 +189,22 @@ def _become_host(order: Order, fds: Fds, serve: Serve) -> NoReturn:
             traceback.print_exc()
     finally:
         os._exit(EXIT_FAILED)
+
+
+def _open(config: HostConfig) -> str:
+    """Open the C modules of a host's pool, or end it with one line.
+
+    They could be opened when the farm started: the operator has exchanged a file, maybe
+    not for long. So it is tried again, with the pauses of hosts that fail.
+    """
+    try:
+        return cmodules.open_all(
+            config.c_modules, Dialect(config.dialect), config.cpath
+        )
+    except NoModuleError as wrong:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"[pool.{config.pool}] c_modules: {wrong}\n")
+        os._exit(EXIT_UNOPENED)
 
 
 def _await_adoption(between: int, supervisor: int) -> None:

@@ -162,6 +162,14 @@ def _check_c_modules(checker: _Checker, section: str, pool: PoolSettings) -> Non
     if pool.cpath and not pool.c_modules and pool.trust == "sandboxed":
         reason = "not in a sandboxed pool without c_modules, which name what to load"
         checker.refuse(section, "cpath", pool.cpath, reason)
+    for template in filter(None, pool.cpath.split(";")):
+        # in a trusted pool, as in any Lua, it is one file for all modules
+        if "?" not in template and pool.trust == "sandboxed":
+            reason = (
+                f"{template} has no ? for the name of a module, such as in "
+                f"{template.rstrip('/')}/?.so"
+            )
+            checker.refuse(section, "cpath", pool.cpath, reason)
 
 
 def _check_pool(checker: _Checker, section: str, pool: PoolSettings) -> None:

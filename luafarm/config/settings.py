@@ -139,7 +139,7 @@ class PoolSettings:
     jit: bool = setting(False, "The just-in-time compiler of LuaJIT; trusted pools only.")
     trust: str = setting("sandboxed", "`sandboxed` for code that nobody reviewed; `trusted` has the full libraries, C modules and no system call filter.", choices="sandboxed|trusted")
     hosts: int = setting(0, "VM hosts of this pool on each machine; 0: two per processor, at least four, shared between the pools; at least three for each.", most=1024)
-    cpath: str = setting("", "Where C modules are looked for, as in `package.cpath`; empty: in the system's directories for the dialect's version of Lua. In a sandboxed pool only for `c_modules`.")
+    cpath: str = setting("", "Where C modules are looked for, as in `package.cpath`, where `?` stands for the name; empty: in the system's directories for the dialect's version of Lua. In a sandboxed pool only for `c_modules`.")
     c_modules: tuple[str, ...] = setting((), "C modules, such as `lpeg` and `cjson`, that scripts may `require` in a sandboxed pool too; they are opened before the VM host is confined. Their C code runs inside the sandbox's process, where no budget of a state stops it (docs/sandbox.md).")
     writers: tuple[str, ...] = setting((), "Users, and `@GROUP`s, who may write what a trusted pool runs (its scripts, `library`, `cpath`), besides root and the user that its VM hosts run as; what others may write is refused.")
     require_layers: tuple[str, ...] = setting((), "Layers of the sandbox without which a VM host of this pool refuses to serve; every sandboxed pool requires `no_new_privs` and `seccomp` besides.", choices="|".join(LAYERS))

@@ -29,7 +29,7 @@ _PACKAGES: Final = {
     "socket.core": "lua-socket",
     "zlib": "lua-zlib",
 }
-"""Debian's packages of the modules that are asked for most."""
+"""Debian's packages of the modules that are asked for most; none is for Lua 5.5."""
 
 
 class NoModuleError(Exception):
@@ -44,15 +44,20 @@ def default_cpath(dialect: Dialect) -> str:
 
 
 def find(name: str, dialect: Dialect, cpath: str = "") -> Path:
-    """Return the file of a C module. Raise NoModuleError, which says how to get it."""
+    """Return the file of a C module. Raise NoModuleError, which says how to get it.
+
+    Its path is absolute: the loader looks elsewhere for a name without a slash.
+    """
     tried = []
-    for template in filter(None, (cpath or default_cpath(dialect)).split(";")):
-        path = Path(template.replace("?", name.replace(".", "/")))
+    cpath = cpath or default_cpath(dialect)
+    for template in filter(None, cpath.split(";")):
+        path = Path(template.replace("?", name.replace(".", "/"))).absolute()
         if path.is_file():
             return path
         tried.append(str(path))
     package = _PACKAGES.get(name)
-    hint = f"; Debian has it in the package {package}" if package else ""
+    helps = package and dialect is not Dialect.LUA55 and "?" in cpath
+    hint = f"; Debian has it in the package {package}" if helps else ""
     raise NoModuleError(f"no C module {name} for {dialect}: {', '.join(tried)}{hint}")
 
 

@@ -14,7 +14,8 @@ the supervisor's user may have written them.
 import grp
 import os
 import pwd
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +23,13 @@ from luafarm import strangers
 from luafarm.config.settings import PoolSettings, Settings
 from luafarm.dialects import Dialect
 from luafarm.errors import SettingsError
-from luafarm.process import cplaces, privileges
+from luafarm.process import children, cplaces, privileges
 from luafarm.strangers import Circle
 
 _GROUP: Final = "@"
+
+_OPENING_S: Final = 30.0
+"""For a process to open C modules, on a busy machine, from a slow disk."""
 
 
 def circle(settings: Settings, name: str) -> Circle:
@@ -70,16 +74,48 @@ def first_fault(pool: PoolSettings, mine: Circle) -> tuple[str, str] | None:
 def c_fault(pool: PoolSettings) -> str:
     """Return what is wrong with the `c_modules` of a pool; empty: nothing."""
     mine = strangers.own_circle()
+    dialect = Dialect(pool.dialect)
+    files: dict[str, Path] = {}
     for name in pool.c_modules:
         try:
-            strangers.check(cplaces.find(name, Dialect(pool.dialect), pool.cpath), mine)
+            files[name] = cplaces.find(name, dialect, pool.cpath)
+            strangers.check(files[name], mine)
         except cplaces.NoModuleError as missing:
             return str(missing)
         except strangers.StrangerError as wrong:
             return f"{wrong}, who could run code in every VM host of this pool"
         except OSError as error:
             return f"{name}: {error.strerror}"
-    return ""
+    return _opening_fault(files, dialect) if files else ""
+
+
+def _opening_fault(files: Mapping[str, Path], dialect: Dialect) -> str:
+    """Return why a VM host could not open these files, which nobody else has written.
+
+    What is tried runs their code, so it is tried elsewhere.
+    """
+    names = f"C modules {', '.join(files)} for {dialect}"
+    pairs = [text for name, path in files.items() for text in (name, str(path))]
+    try:
+        done = subprocess.run(
+            children.command("vmhost.lua.cmodules", [dialect, *pairs]),
+            env=children.environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            preexec_fn=children.tie(),
+            timeout=_OPENING_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{names}: not opened within {_OPENING_S:g} s"
+    if not done.returncode:
+        return ""
+    said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
+    if done.returncode > 0 and said:
+        return said[-1]
+    how = children.how(done.returncode)
+    return f"{names}: the process that opened them {how}"
 
 
 def _places(pool: PoolSettings) -> Iterator[tuple[str, Path]]:
@@ -89,8 +125,10 @@ def _places(pool: PoolSettings) -> Iterator[tuple[str, Path]]:
     cpath = pool.cpath or cplaces.default_cpath(Dialect(pool.dialect))
     for template in filter(None, cpath.split(";")):
         # relative ones start where the farm was started, as in any Lua
-        before = os.path.abspath(template.partition("?")[0] + "x")  # noqa: PTH100
-        yield "cpath", _existing(Path(before).parent)
+        before, mark, _ = template.partition("?")
+        place = Path(os.path.abspath(before + "x" if mark else before))  # noqa: PTH100
+        # without the mark it names one file
+        yield "cpath", _existing(place.parent if mark else place)
 
 
 def _existing(path: Path) -> Path:

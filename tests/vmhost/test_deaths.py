@@ -27,6 +27,7 @@ from vmhost.deaths import Cause, cause
         (deaths.EXIT_FAILED, Death.FAILED),
         (deaths.EXIT_LACKING, Death.LACKING),
         (deaths.EXIT_PROTOCOL, Death.PROTOCOL),
+        (deaths.EXIT_UNOPENED, Death.FAILED),
         (1, Death.FAILED),
     ],
 )

@@ -4,6 +4,9 @@ A C module is compiled for one version of Lua and takes Lua's functions from wha
 process has made visible to all: so those of one dialect in a process. A library that is
 open is found again by the very path under which it was opened, without a file: that is
 how the states of a confined host, which sees no files, get at the modules.
+
+`python -m vmhost.lua.cmodules DIALECT NAME FILE...` tries it, in a process that ends:
+what is opened once stays, and what cannot be opened may end who tries.
 """
 
 # Impure.
@@ -11,6 +14,10 @@ how the states of a confined host, which sees no files, get at the modules.
 import ctypes
 import importlib
 import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
 
 from luafarm.dialects import Dialect
 from luafarm.process.cplaces import NoModuleError, find
@@ -24,19 +31,62 @@ def show_symbols(dialect: Dialect) -> None:
 
 
 def open_all(names: tuple[str, ...], dialect: Dialect, cpath: str = "") -> str:
-    """Open C modules for good; return what states are told: lines of name, tab, path.
+    """Find and open C modules for good; return what states are told of them.
 
-    Raise NoModuleError.
+    That are lines of name, tab, function, tab, path. Raise NoModuleError.
     """
-    if not names:
+    try:
+        files = {name: find(name, dialect, cpath) for name in names}
+    except OSError as error:
+        raise NoModuleError(f"{error.filename}: {error.strerror}") from None
+    return _opened(files, dialect)
+
+
+def _opened(files: Mapping[str, Path], dialect: Dialect) -> str:
+    if not files:
         return ""
     show_symbols(dialect)
     lines = []
-    for name in names:
-        path = find(name, dialect, cpath)
+    for name, path in files.items():
         try:
-            ctypes.CDLL(str(path), os.RTLD_NOW)
+            library = ctypes.CDLL(str(path), os.RTLD_NOW)
         except OSError as error:
-            raise NoModuleError(f"{name}: {error}") from None
-        lines.append(f"{name}\t{path}\n")
+            why = str(error).removeprefix(f"{path}: ")
+            reason = f"{path} cannot be loaded: {why}"
+            raise NoModuleError(f"C module {name} for {dialect}: {reason}") from None
+        functions = _functions(name, dialect)
+        found = [function for function in functions if hasattr(library, function)]
+        if not found:
+            reason = f"{path} has no function {' or '.join(functions)}"
+            raise NoModuleError(f"C module {name} for {dialect}: {reason}")
+        lines.append(f"{name}\t{found[0]}\t{path}\n")
     return "".join(lines)
+
+
+def _functions(name: str, dialect: Dialect) -> list[str]:
+    """Return the functions that Lua looks for in the library of a module, in order.
+
+    The reference manual of each version, `package.searchers`: a hyphen parts the name
+    from a version, which stands before it in Lua 5.1. Later ones try both.
+    """
+    first, hyphen, rest = name.replace(".", "_").partition("-")
+    if not hyphen:
+        return [f"luaopen_{first}"]
+    if dialect in {Dialect.LUAJIT21, Dialect.LUA51}:
+        return [f"luaopen_{rest}"]
+    return [f"luaopen_{first}", f"luaopen_{rest}"]
+
+
+def main() -> NoReturn:
+    """Open C modules as a VM host would; end with 1 and one line if it could not."""
+    dialect, *pairs = sys.argv[1:]
+    files = dict(zip(pairs[::2], map(Path, pairs[1::2]), strict=True))
+    try:
+        _opened(files, Dialect(dialect))
+    except NoModuleError as wrong:
+        raise SystemExit(str(wrong)) from None
+    os._exit(0)  # as VM hosts end: without what a library does at an exit
+
+
+if __name__ == "__main__":
+    main()

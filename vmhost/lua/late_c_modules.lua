@@ -12,8 +12,10 @@ local getregistry = T.library.debug.getregistry
 local loadlib, native_loaded = native.package.loadlib, native.package.loaded
 local globals, error = T.real, native.error
 
-local paths = {}  -- of the open libraries, by the name of the module
-for name, path in gmatch(T.config.c_modules, "([^\t\n]+)\t([^\n]+)\n") do paths[name] = path end
+local paths, functions = {}, {}  -- of the open libraries, by the name of the module
+for name, f, path in gmatch(T.config.c_modules, "([^\t\n]+)\t([^\t\n]+)\t([^\n]+)\n") do
+  paths[name], functions[name] = path, f
+end
 
 -- Plain tables are copied, each once; all other values are the module's own.
 local function copied(value, copies)
@@ -69,7 +71,7 @@ end
 return function(name)
   local path = paths[name] or paths[match(name, "^[^.]*")]
   if not path then return nil end
-  local f, why, what = loadlib(path, "luaopen_" .. gsub(gsub(name, "^[^-]*%-", ""), "%.", "_"))
+  local f, why, what = loadlib(path, functions[name] or "luaopen_" .. gsub(name, "%.", "_"))
   if not f and what == "init" and not paths[name] then
     return (T.version >= 5.4 and "" or "\n\t") .. "no module '" .. name .. "' in file '" .. path .. "'"
   end

@@ -290,8 +290,9 @@ class Supervisor:
         actions: list[Action] = []
         if seat.is_announced:
             actions.append(TellLost(obituary.lost(cause, event)))
-        actions.append(obituary.line(cause, event, asked=asked))
         pool = seat.pool
+        is_told = pool.is_told(event.code, event.errors)
+        actions.append(obituary.line(cause, event, quiet=asked or is_told))
         if not asked and pool.count_death(now):
             text = f"pool={pool.plan.pool} VM hosts keep dying: restarts slowed"
             actions.append(Say(Level.WARNING, text))

@@ -25,10 +25,10 @@ def lost(cause: Cause, event: events.Exited) -> HostLost:
     )
 
 
-def line(cause: Cause, event: events.Exited, *, asked: bool) -> Say:
-    """Return what the log says of a host's end; asked: it was to end."""
+def line(cause: Cause, event: events.Exited, *, quiet: bool) -> Say:
+    """Return what the log says of a host's end; quiet: asked for, or known."""
     level = Level.WARNING
-    if asked or cause.reason == Death.LACKING:
+    if quiet or cause.reason == Death.LACKING:
         level = Level.DEBUG
     elif cause.reason in {Death.SECCOMP, Death.CRASH}:
         level = Level.ERROR

@@ -7,7 +7,7 @@ from typing import Final
 from luafarm.ends import Death
 from luafarm.gaps import GAP_S
 from luafarm.names import HostId
-from vmhost.deaths import Cause
+from vmhost.deaths import EXIT_UNOPENED, Cause
 from vmhost.reading import Reading, Running
 from vmhost.sandbox.layers import Layer
 from vmhost.supervisor.plan import LONGEST_S, PoolPlan
@@ -49,6 +49,7 @@ class PoolLife:
         self.is_refused = False  # required layers do not hold: no host is started
         self.is_flapping = False
         self.missing: list[str] = []  # layers, as last said in the log
+        self._unopened = ""  # why C modules were not opened, since hosts end by that
         self._deaths: deque[float] = deque(maxlen=FLAP_DEATHS)
 
     def count_death(self, now: float) -> bool:
@@ -73,6 +74,13 @@ class PoolLife:
             return []
         self.missing = missing
         return missing
+
+    def is_told(self, code: int, errors: str) -> bool:
+        """Return whether the last host ended for the same C module and said so."""
+        unopened = errors if code == EXIT_UNOPENED else ""
+        was_told = unopened != "" and unopened == self._unopened
+        self._unopened = unopened
+        return was_told
 
 
 class Seat:

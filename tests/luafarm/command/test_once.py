@@ -199,6 +199,25 @@ def test_a_script_that_lies_in_no_root_is_told_to_run_with_defaults(
     )
 
 
+def test_a_c_module_that_cannot_be_loaded_is_refused_at_once(
+    version: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "x.so").write_text("junk")
+    sets = (
+        "--set",
+        "pool.main.c_modules=x",
+        "--set",
+        f"pool.main.cpath={tmp_path}/?.so",
+    )
+    done = luafarm("run", str(version), *sets)
+    assert done.returncode == 2
+    assert done.stderr == (
+        'luafarm: configuration: [pool.main] c_modules = ["x"]: C module x for '
+        f"luajit21: {tmp_path}/x.so cannot be loaded: file too short (from --set "
+        "pool.main.c_modules)\n"
+    )
+
+
 # ---- in a directory of a stranger --------------------------------------------------
 
 needs_root = pytest.mark.skipif(

@@ -17,6 +17,7 @@ from luafarm.config.settings import Front
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
 from luafarm.process.sockets import Kept, Listening
+from tests.native import ANSWER, build
 
 AS_ROOT = os.geteuid() == 0
 
@@ -355,5 +356,136 @@ def test_c_modules_that_strangers_could_write_are_refused(tmp_path: Path) -> Non
     line = refusal(tmp_path, text, "vmhost")
     assert line.startswith('[pool.a] c_modules = ["x"]: DIR/c may be written by others')
     assert "who could run code in every VM host of this pool" in line
+    build(place / "x.so", ANSWER.format(name="x"))
+    assert line == refusal(tmp_path, text, "vmhost")
     place.chmod(0o755)
     check(tmp_path, text, "vmhost")
+
+
+def unopened(tmp_path: Path, name: str = "x", dialect: str = "lua54") -> str:
+    """Return why a module below `tmp_path` is refused, without what is always said."""
+    text = (
+        f"[pool.a]\nroot = ['.']\ndialect = '{dialect}'\nc_modules = ['{name}']\n"
+        f"cpath = '{tmp_path}/?.so'"
+    )
+    (line,) = {refusal(tmp_path, text, role) for role in ("broker", "vmhost")}
+    said = f'[pool.a] c_modules = ["{name}"]: '
+    assert line.startswith(said)
+    assert line.endswith(f" {HERE}")
+    return line.removeprefix(said).removesuffix(f" {HERE}")
+
+
+def test_a_c_module_that_is_no_library_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.so").write_text("junk")
+    assert unopened(tmp_path) == (
+        "C module x for lua54: DIR/x.so cannot be loaded: file too short"
+    )
+
+
+def test_a_c_module_for_another_version_of_lua_is_refused(tmp_path: Path) -> None:
+    source = "extern int lua_pcall(); int luaopen_x(void *L) { return lua_pcall(L); }"
+    build(tmp_path / "x.so", source)
+    assert unopened(tmp_path) == (
+        "C module x for lua54: DIR/x.so cannot be loaded: undefined symbol: lua_pcall"
+    )
+
+
+def test_a_c_module_whose_library_is_missing_is_refused(tmp_path: Path) -> None:
+    build(tmp_path / "libneeded.so", "int needed(void) { return 0; }")
+    source = "extern int needed(); int luaopen_x(void *L) { return needed(); }"
+    build(tmp_path / "x.so", source, f"-L{tmp_path}", "-lneeded")
+    assert unopened(tmp_path) == (
+        "C module x for lua54: DIR/x.so cannot be loaded: libneeded.so: cannot open "
+        "shared object file: No such file or directory"
+    )
+
+
+def test_a_c_module_that_ends_who_opens_it_is_refused(tmp_path: Path) -> None:
+    source = (
+        "#include <stdlib.h>\n__attribute__((constructor)) void begin(void) "
+        "{ abort(); }"
+    )
+    build(tmp_path / "x.so", source)
+    assert unopened(tmp_path) == (
+        "C modules x for lua54: the process that opened them was killed by SIGABRT"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "dialect", "functions"),
+    [
+        ("x", "lua54", "luaopen_x"),
+        ("a.b", "lua54", "luaopen_a_b"),
+        ("a.v1-b.c", "luajit21", "luaopen_b_c"),
+        ("a.v1-b.c", "lua54", "luaopen_a_v1 or luaopen_b_c"),
+    ],
+)
+def test_a_library_without_the_function_of_its_module_is_refused(
+    tmp_path: Path, name: str, dialect: str, functions: str
+) -> None:
+    file = tmp_path / f"{name.replace('.', '/')}.so"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    build(file, ANSWER.format(name="other"))
+    shown = f"DIR/{file.relative_to(tmp_path)}"
+    assert unopened(tmp_path, name, dialect) == (
+        f"C module {name} for {dialect}: {shown} has no function {functions}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "dialect", "function"),
+    [
+        ("a.b", "lua54", "a_b"),
+        ("a.v1-b.c", "luajit21", "b_c"),
+        ("a.v1-b.c", "lua54", "b_c"),
+        ("a.b-v1", "lua54", "a_b"),
+    ],
+)
+def test_the_function_of_a_module_is_found_as_lua_does(
+    tmp_path: Path, name: str, dialect: str, function: str
+) -> None:
+    file = tmp_path / f"{name.replace('.', '/')}.so"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    build(file, ANSWER.format(name=function))
+    text = (
+        f"[pool.a]\nroot = ['.']\ndialect = '{dialect}'\nc_modules = ['{name}']\n"
+        f"cpath = '{tmp_path}/?.so'"
+    )
+    check(tmp_path, text, "vmhost")
+
+
+def test_what_c_modules_are_tried_in_inherits_no_descriptor(tmp_path: Path) -> None:
+    receiver, sender = os.pipe()
+    os.set_inheritable(sender, True)
+    try:
+        source = (
+            "#include <fcntl.h>\n#include <stdlib.h>\n"
+            "__attribute__((constructor)) void begin(void) "
+            f"{{ if (fcntl({sender}, F_GETFD) != -1) abort(); }}"
+        )
+        build(tmp_path / "x.so", source + ANSWER.format(name="x"))
+        text = f"[pool.a]\nroot = ['.']\nc_modules = ['x']\ncpath = '{tmp_path}/?.so'"
+        check(tmp_path, text, "vmhost")
+    finally:
+        os.close(receiver)
+        os.close(sender)
+
+
+def test_what_strangers_could_write_is_not_even_opened(tmp_path: Path) -> None:
+    source = (
+        "#include <stdio.h>\n__attribute__((constructor)) void begin(void) "
+        f'{{ fclose(fopen("{tmp_path}/opened", "w")); }}' + ANSWER.format(name="x")
+    )
+    build(tmp_path / "x.so", source).chmod(0o777)
+    assert "DIR/x.so may be written by others" in unopened(tmp_path)
+    assert not (tmp_path / "opened").exists()
+
+
+def test_a_trusted_cpath_without_a_mark_is_a_file_of_nobody_else(site: Path) -> None:
+    file = site / "lib" / "all.so"
+    file.write_text("")
+    text = f"{TRUSTED}cpath = '{file}'"
+    check(site, text, "vmhost")
+    file.chmod(0o666)
+    line = refusal(site, text, "vmhost")
+    assert "DIR/lib/all.so may be written by others" in line

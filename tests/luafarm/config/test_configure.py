@@ -361,6 +361,11 @@ def test_a_wrong_file_is_refused_with_the_place_and_the_reason(
             f"c_modules, which name what to load {HERE}",
         ),
         (
+            "[pool.a]\nc_modules = ['x']\ncpath = '/x/?.so;/opt/lua/'",
+            '[pool.a] cpath = "/x/?.so;/opt/lua/": /opt/lua/ has no ? for the name of '
+            f"a module, such as in /opt/lua/?.so {HERE}",
+        ),
+        (
             "[pool.a]\nc_modules = ['../x']",
             '[pool.a] c_modules = ["../x"]: "../x" is no name of a module, such as '
             f"lpeg or luasql.sqlite3 {HERE}",

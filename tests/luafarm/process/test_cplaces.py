@@ -17,6 +17,24 @@ def test_a_missing_module_is_named_with_the_package_that_has_it() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("dialect", "cpath"),
+    [(Dialect.LUA55, ""), (Dialect.LUA54, "/nowhere"), (Dialect.LUA54, "/x.so;/y.so")],
+)
+def test_no_package_is_named_that_would_not_help(dialect: Dialect, cpath: str) -> None:
+    with pytest.raises(cplaces.NoModuleError) as wrong:
+        cplaces.find("cjson", dialect, cpath)
+    assert "Debian" not in str(wrong.value)
+
+
+def test_a_relative_place_is_one_of_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.so").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert cplaces.find("x", Dialect.LUA54, "./?.so") == tmp_path / "x.so"
+
+
 def test_a_module_is_the_first_file_along_the_path(tmp_path: Path) -> None:
     (tmp_path / "luasql").mkdir()
     file = tmp_path / "luasql" / "sqlite3.so"

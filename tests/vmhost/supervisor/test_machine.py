@@ -541,6 +541,34 @@ def test_a_supervisor_without_any_pool_left_ends_as_wrongly_configured() -> None
     assert started.die(fork.host, deaths.EXIT_LACKING)[-1] == End(2)
 
 
+def unopened(started: Play) -> list[str]:
+    """Have the host that is ordered next fail to open a C module; return warnings."""
+    while isinstance(started.done[-1], Say):
+        started.now = started.machine.next_due(started.now)
+        started.look()
+    fork = started.done[-1]
+    assert isinstance(fork, Fork)
+    started.feed(events.Forked(fork.host))
+    actions = started.die(fork.host, deaths.EXIT_UNOPENED)
+    assert not any(isinstance(a, Fork) for a in actions)  # after a pause
+    return warnings(actions)
+
+
+def test_c_modules_that_cannot_be_opened_are_told_once_and_tried_after_pauses() -> None:
+    started = warm()
+    for _ in range(2):
+        started.die(only_host(started))
+        (said,) = unopened(started)
+        assert "failed: a C module of its pool cannot be opened\nlast words" in said
+        begun = started.now
+        assert [unopened(started) for _ in range(4)] == [[]] * 4
+        assert started.now - begun >= FIRST_PAUSE_S * (1 + 2 + 4 + 8)
+        while not started.machine.serving():
+            started.now = started.machine.next_due(started.now)
+            started.serve()
+        started.now += STEADY_S
+
+
 # ---- orders of the broker ----------------------------------------------------------
 
 
