@@ -17,10 +17,20 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
 from luafarm.dialects import Dialect
 from luafarm.process.cplaces import NoModuleError, find
+
+_LOAD: Final = """
+function(path, name, module)
+  package.path, package.cpath = "", ""
+  local open, why = package.loadlib(path, name)
+  if not open then return why end
+  local loads, why = pcall(open, module)
+  if not loads then return tostring(why) end
+end
+"""
 
 
 def show_symbols(dialect: Dialect) -> None:
@@ -39,14 +49,15 @@ def open_all(names: tuple[str, ...], dialect: Dialect, cpath: str = "") -> str:
         files = {name: find(name, dialect, cpath) for name in names}
     except OSError as error:
         raise NoModuleError(f"{error.filename}: {error.strerror}") from None
-    return _opened(files, dialect)
+    functions = _open(files, dialect)
+    return "".join([f"{n}\t{functions[n]}\t{path}\n" for n, path in files.items()])
 
 
-def _opened(files: Mapping[str, Path], dialect: Dialect) -> str:
-    if not files:
-        return ""
-    show_symbols(dialect)
-    lines = []
+def _open(files: Mapping[str, Path], dialect: Dialect) -> dict[str, str]:
+    """Open the libraries of modules; return the function of each."""
+    if files:
+        show_symbols(dialect)
+    chosen: dict[str, str] = {}
     for name, path in files.items():
         try:
             library = ctypes.CDLL(str(path), os.RTLD_NOW)
@@ -59,8 +70,8 @@ def _opened(files: Mapping[str, Path], dialect: Dialect) -> str:
         if not found:
             reason = f"{path} has no function {' or '.join(functions)}"
             raise NoModuleError(f"C module {name} for {dialect}: {reason}")
-        lines.append(f"{name}\t{found[0]}\t{path}\n")
-    return "".join(lines)
+        chosen[name] = found[0]
+    return chosen
 
 
 def _functions(name: str, dialect: Dialect) -> list[str]:
@@ -77,12 +88,29 @@ def _functions(name: str, dialect: Dialect) -> list[str]:
     return [f"luaopen_{first}", f"luaopen_{rest}"]
 
 
+def _try(files: Mapping[str, Path], dialect: Dialect) -> None:
+    """Open C modules and have a Lua state load each. Raise NoModuleError.
+
+    A library for another version of Lua may lack nothing and yet not know its states.
+    As in a confined host there are no files that a module could require: they might be
+    a stranger's, in the directory where a command was typed.
+    """
+    functions = _open(files, dialect)
+    lua: Any = importlib.import_module(f"lupa.{dialect}").LuaRuntime()
+    load = lua.eval(_LOAD)
+    for name, path in files.items():
+        why = load(os.fsencode(path), functions[name], name)
+        if why is not None:
+            reason = f"{path} cannot be loaded: {' '.join(why.split())}"
+            raise NoModuleError(f"C module {name} for {dialect}: {reason}")
+
+
 def main() -> NoReturn:
-    """Open C modules as a VM host would; end with 1 and one line if it could not."""
+    """Load C modules as states would; end with 1 and one line if they cannot."""
     dialect, *pairs = sys.argv[1:]
     files = dict(zip(pairs[::2], map(Path, pairs[1::2]), strict=True))
     try:
-        _opened(files, Dialect(dialect))
+        _try(files, Dialect(dialect))
     except NoModuleError as wrong:
         raise SystemExit(str(wrong)) from None
     os._exit(0)  # as VM hosts end: without what a library does at an exit

@@ -390,6 +390,21 @@ def test_a_c_module_for_another_version_of_lua_is_refused(tmp_path: Path) -> Non
     )
 
 
+def test_a_c_module_that_does_not_know_this_lua_is_refused(tmp_path: Path) -> None:
+    source = (
+        "extern int luaL_error(void *L, const char *text, ...);\n"
+        'int luaopen_x(void *L) { return luaL_error(L, "version mismatch"); }'
+    )
+    build(tmp_path / "x.so", source)
+    assert unopened(tmp_path) == (
+        "C module x for lua54: DIR/x.so cannot be loaded: version mismatch"
+    )
+    build(tmp_path / "x.so", "int luaopen_x(void *L) { __builtin_trap(); }")
+    assert unopened(tmp_path).startswith(
+        "C modules x for lua54: the process that opened them was killed by SIG"
+    )
+
+
 def test_a_c_module_whose_library_is_missing_is_refused(tmp_path: Path) -> None:
     build(tmp_path / "libneeded.so", "int needed(void) { return 0; }")
     source = "extern int needed(); int luaopen_x(void *L) { return needed(); }"
@@ -479,6 +494,28 @@ def test_what_strangers_could_write_is_not_even_opened(tmp_path: Path) -> None:
     build(tmp_path / "x.so", source).chmod(0o777)
     assert "DIR/x.so may be written by others" in unopened(tmp_path)
     assert not (tmp_path / "opened").exists()
+
+
+def test_a_c_module_that_is_tried_runs_nothing_of_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+        extern int lua_getglobal(void *L, const char *name);
+        extern const char *lua_pushstring(void *L, const char *text);
+        extern void lua_callk(void *L, int n, int results, long long c, void *k);
+        int luaopen_x(void *L) {
+          lua_getglobal(L, "require");
+          lua_pushstring(L, "planted");
+          lua_callk(L, 1, 1, 0, 0);
+          return 1;
+        }
+    """
+    build(tmp_path / "x.so", source)
+    (tmp_path / "planted.lua").write_text(f"io.open('{tmp_path}/run', 'w'):close()")
+    monkeypatch.chdir(tmp_path)
+    line = unopened(tmp_path)
+    assert "DIR/x.so cannot be loaded: module 'planted' not found: no field" in line
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_trusted_cpath_without_a_mark_is_a_file_of_nobody_else(site: Path) -> None:
