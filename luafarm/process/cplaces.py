@@ -1,4 +1,4 @@
-"""Where C modules of Lua lie: the system's directories, and the file of each."""
+"""Where the system has modules of Lua: its directories, the file of each C module."""
 
 # Impure.
 
@@ -41,6 +41,16 @@ def default_cpath(dialect: Dialect) -> str:
     version = _VERSIONS[dialect]
     places = ["/usr/local/lib/lua", *_multiarch(), "/usr/lib/lua", "/usr/lib64/lua"]
     return ";".join(f"{place}/{version}/?.so" for place in places)
+
+
+def default_path(dialect: Dialect) -> str:
+    """Return the templates of modules in Lua, as Debian's interpreters have them.
+
+    Without those that begin where the farm was started, which is nobody's library.
+    """
+    version = _VERSIONS[dialect]
+    places = ["/usr/local/share/lua", "/usr/local/lib/lua", "/usr/share/lua"]
+    return ";".join(f"{p}/{version}/?.lua;{p}/{version}/?/init.lua" for p in places)
 
 
 def find(name: str, dialect: Dialect, cpath: str = "") -> Path:

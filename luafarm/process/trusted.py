@@ -123,12 +123,14 @@ def _places(pool: PoolSettings) -> Iterator[tuple[str, Path]]:
         for text in texts:
             yield field, Path(text)
     cpath = pool.cpath or cplaces.default_cpath(Dialect(pool.dialect))
-    for template in filter(None, cpath.split(";")):
-        # relative ones start where the farm was started, as in any Lua
-        before, mark, _ = template.partition("?")
-        place = Path(os.path.abspath(before + "x" if mark else before))  # noqa: PTH100
-        # without the mark it names one file
-        yield "cpath", _existing(place.parent if mark else place)
+    path = cplaces.default_path(Dialect(pool.dialect))
+    for field, templates in (("cpath", cpath), ("trust", path)):
+        for template in filter(None, templates.split(";")):
+            # relative ones start where the farm was started, as in any Lua
+            before, mark, _ = template.partition("?")
+            place = Path(os.path.abspath(before + "x" if mark else before))  # noqa: PTH100
+            # without the mark it names one file
+            yield field, _existing(place.parent if mark else place)
 
 
 def _existing(path: Path) -> Path:

@@ -63,12 +63,9 @@ end
 local function write(value, file, level, ...)
   for index = 1, select("#", ...) do
     local piece = select(index, ...)
-    if type(piece) ~= "string" then
-      if type(piece) ~= "number" then
-        error("bad argument #" .. index .. " to 'write' (string expected, got " .. type(piece)
-          .. ")", level)
-      end
-      piece = tostring(piece)
+    if type(piece) ~= "string" and type(piece) ~= "number" then
+      error("bad argument #" .. index .. " to 'write' (string expected, got " .. type(piece)
+        .. ")", level)
     end
     if file.kind ~= "out" then return nil, "Bad file descriptor", 9 end
     log_text(file.level, piece)

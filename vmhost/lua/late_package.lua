@@ -31,16 +31,7 @@ local package, loaded, preload = T.package, T.modules, T.preload
 local functions = {}  -- those that have stubs
 
 if trusted then
-  -- Lua's own defaults begin where the farm was started, which is nobody's library
-  local function absolute(templates)
-    local kept, count = {}, 0
-    for template in gmatch(templates, "[^;]+") do
-      if find(template, "/", 1, true) == 1 then count = count + 1 kept[count] = template end
-    end
-    return concat(kept, ";", 1, count)
-  end
-  package.path = absolute(package.path)
-  package.cpath = T.config.cpath ~= "" and T.config.cpath or absolute(package.cpath)
+  package.path, package.cpath = T.config.path, T.config.cpath
 end
 local DEFAULT_PATH = package.path
 

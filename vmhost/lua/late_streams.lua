@@ -1,8 +1,10 @@
--- What sandboxed scripts write to their standard streams: lines of the log.
+-- What scripts write to their standard streams: lines of the log.
 --
--- Returns write(level, text).
+-- Returns write(level, text), where a number will do for text.
 local T = ...
 local find, sub, concat = T.library.string.find, T.library.string.sub, T.library.table.concat
+local format, mathtype = T.library.string.format, T.library.math.type
+local tostring, type = T.native.tostring, T.native.type
 local log, MAX_BYTES = T.log, T.config.log_bytes
 
 -- Text as a program writes it to a stream, with lines where it has them. `begun` is what has
@@ -17,6 +19,11 @@ local function end_begun(level)
 end
 
 local function log_text(level, text)
+  if type(text) == "number" then
+    -- of a float without a fraction Lua 5.3 and 5.4 write no ".0"
+    text = mathtype and T.version < 5.5 and mathtype(text) == "float" and format("%.14g", text)
+      or tostring(text)
+  end
   local from = 1
   while from <= #text do
     local last = find(text, "\n", from, true)

@@ -78,14 +78,23 @@ end
 
 local MAX_DATE = 128  -- bytes of a date format
 local date, clock = O.date, O.clock
+local find, late, pass, is51 = T.library.string.find, T.late, T.pass, T.is51
+-- A conversion that Lua does not know, 5.2 as lupa builds it: "?" behind a text is one with a "%".
+local STRANGE = T.version == 5.2 and "%%[^aAbBcdHIjmMpSUwWxXyYz%%]"
+  or "%%[^aAbBcCdDeFgGhHIjmMnprRStTuUVwWxXyYzZ%%]"
 T.os = {
   time = O.time,
   difftime = O.difftime,
   -- Coarse, so that it is of no use to measure caches with.
   clock = function() return floor(clock() * 1e4) / 1e4 end,
   date = function(template, time)
-    if type(template) == "string" and #template > MAX_DATE then
+    local kind = type(template)
+    if kind == "string" and #template > MAX_DATE then
       error("bad argument #1 to 'date' (format too long)", 2)
+    end
+    if kind == "string" and not is51 and find(template .. "?", STRANGE)
+      or kind ~= "string" and kind ~= "nil" or time ~= nil and type(time) ~= "number" then
+      return pass(late("dates").date(template, time))
     end
     if time == nil then return date(template) end
     return date(template, time)

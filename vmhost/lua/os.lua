@@ -1,6 +1,6 @@
 -- `os` of sandboxed scripts but for time, which is in numbers.lua: what would change files or
 -- start programs fails as it does where that is forbidden, and `exit` ends the request. In
--- trusted pools `exit` alone: there it would end the VM host.
+-- trusted pools `exit`, for there it would end the VM host, and what 5.2 lacks of `date`.
 local T = ...
 local trusted = T.config.trusted
 local os = trusted and T.environment.os or T.os
@@ -11,6 +11,9 @@ function os.exit()
   T.leave()
 end
 
-if trusted then return end
+if trusted then
+  if T.version == 5.2 then T.stubs(os, "dates", "date") end
+  return
+end
 
 T.stubs(os, "os", "execute getenv remove rename setlocale tmpname")

@@ -68,6 +68,7 @@ LATE: Final = (
     "addresses",
     "bits",
     "c_modules",
+    "dates",
     "debug",
     "garbage",
     "io",
@@ -76,8 +77,10 @@ LATE: Final = (
     "objects",
     "os",
     "package",
+    "posix",
     "programs",
     "reply",
+    "standard",
     "streams",
     "strings",
     "tables",
@@ -106,11 +109,13 @@ CONFIG: Final = frozenset(
         "log_lines",
         "memory_bytes",
         "part_bytes",
+        "path",
         "read_bytes",
         "reply_bytes",
         "seed",
         "status",
         "trusted",
+        "zones",
     }
 )
 """Names in T.config: what every state is told when it is made."""

@@ -190,6 +190,7 @@ class LuaState:
             "content_type": compat.contenttype.encode(),
             "headers": compat.headers.encode(),
             "buffering": compat.buffering,
+            "path": cplaces.default_path(dialect).encode() if trusted else b"",
             "cpath": os.fsencode(cpath),
             "c_modules": os.fsencode(c_modules),
             "builtins": " ".join(prelude.BUILTINS).encode(),
@@ -197,6 +198,7 @@ class LuaState:
             "seed": random.SystemRandom().getrandbits(31),
             "address": random.SystemRandom().getrandbits(30),
             "born": clock(),
+            "zones": "\t".join(time.tzname).encode(),
             "alarm_variable": alarmword.VARIABLE,
         }
         assert config.keys() == prelude.CONFIG, "not what the prelude expects"

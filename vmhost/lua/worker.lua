@@ -39,7 +39,12 @@ local function load(source, name)
   info.script = name
   if config.trusted then  -- while the host can be asked
     T.late("reply")
-    if not T.jit then T.late("programs") end
+    T.late("standard")
+    if T.version == 5.2 then T.late("dates") end
+    if not T.jit then
+      T.late("posix")
+      T.late("programs")
+    end
     T.late("package").stand_in_path(name)
   end
   local chunk, message = T.compile_file(source, name)

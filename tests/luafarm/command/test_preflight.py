@@ -16,6 +16,7 @@ from luafarm.config import configure
 from luafarm.config.settings import Front
 from luafarm.errors import SettingsError
 from luafarm.keys import curve
+from luafarm.process import cplaces
 from luafarm.process.sockets import Kept, Listening
 from tests.native import ANSWER, build
 
@@ -284,6 +285,18 @@ def test_a_trusted_library_that_others_may_write_is_refused(site: Path) -> None:
     (site / "lib").chmod(0o777)
     line = refusal(site, TRUSTED + "library = ['lib']", "broker")
     assert line.startswith('[pool.a] library = ["DIR/lib"]: DIR/lib may be written')
+
+
+def test_lua_modules_of_the_system_that_others_may_write_are_refused(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site / "lib").chmod(0o777)
+    places = f"/usr/share/lua/5.1/?.lua;{site}/lib/5.1/?/init.lua"
+    monkeypatch.setattr(cplaces, "default_path", lambda _: places)
+    line = refusal(site, TRUSTED, "vmhost")
+    assert line.startswith('[pool.a] trust = "trusted": DIR/lib may be written by')
+    assert line.endswith(f"mode 0777){NOT_OURS}")
+    check(site, "[pool.a]\nroot = ['root']\n", "vmhost")
 
 
 @pytest.mark.parametrize("template", ["lib/?.so", "lib/new/?.so", "lib/?/init.so"])

@@ -1,5 +1,7 @@
 """`os` of sandboxed scripts: polite refusals, and an exit that ends the request."""
 
+import time
+
 import pytest
 
 from luafarm.dialects import Dialect
@@ -103,3 +105,28 @@ def test_there_is_nothing_to_exit_while_a_script_loads(
     end = "end" if where else ""
     script = Script(f"function main() end {where} os.exit() {end}", dialect)
     assert "'exit' called while no request is running" in script.loaded.failure.message
+
+
+@every_sandboxed_dialect
+def test_dates_of_all_years_are_those_of_the_c_library(dialect: Dialect) -> None:
+    template = "%C|%D|%e|%F|%g|%G|%h|%n|%r|%R|%t|%T|%u|%V|%Y|%j"
+    first = [
+        int(time.mktime((year, 1, 1, 12, 0, 0, 0, 0, 0))) for year in range(1900, 2110)
+    ]
+    times = [begin + day * 86400 for begin in first for day in range(-4, 5)]
+    code = f"""
+      function main(_, con)
+        for _, time in ipairs{{ {", ".join(map(str, times))} }} do
+          con:puts(os.date("!{template}", time) .. ";" .. os.date("%Z", time) .. "\\0")
+        end
+      end
+    """
+    limits = StateLimits(cpu_s=60.0, load_cpu_s=60.0)
+    found = Script(code, dialect, limits=limits).run().text.split("\0")[:-1]
+    zones = {time.localtime(at).tm_isdst: time.localtime(at).tm_zone for at in times}
+    assert found == [
+        time.strftime(template, time.gmtime(at))
+        + ";"
+        + zones[time.localtime(at).tm_isdst]
+        for at in times
+    ]

@@ -1,5 +1,8 @@
 """States of trusted pools: the whole of Lua, and operations that work all the same."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -220,7 +223,192 @@ def test_the_end_of_a_program_is_what_close_returns(dialect: Dialect) -> None:
 
 
 def test_a_sandboxed_state_that_asks_for_a_program_is_broken() -> None:
-    numbers = {OPERATIONS.numbers[name] for name in ("START", "WAIT")}
+    numbers = {OPERATIONS.numbers[name] for name in ("START", "WAIT", "TMPNAME")}
     assert not numbers & OPERATIONS.computed(trusted=False).keys()
     assert numbers <= OPERATIONS.computed(trusted=True).keys()
     assert not numbers & OPERATIONS.steps.keys()
+
+
+# ---- as stock Lua --------------------------------------------------------------------
+
+INTERPRETERS = {
+    Dialect.LUAJIT21: "luajit",
+    Dialect.LUA51: "lua5.1",
+    Dialect.LUA52: "lua5.2",
+    Dialect.LUA53: "lua5.3",
+    Dialect.LUA54: "lua5.4",
+}
+
+
+def plain(code: str, dialect: Dialect) -> str:
+    """Return what code puts, run by the interpreter of a dialect."""
+    interpreter = INTERPRETERS[dialect]
+    if not shutil.which(interpreter):
+        pytest.skip(f"{interpreter} is not installed")
+    put = "local con = { puts = function(_, text) io.stderr:write(text) end }"
+    done = subprocess.run(
+        [interpreter, "-"],
+        input=f"{put}\n{code}",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stderr.replace("stdin:", "/srv/www/page.lua:")
+
+
+@every_dialect
+def test_what_is_written_to_the_standard_streams_are_lines_of_the_log(
+    dialect: Dialect,
+) -> None:
+    source = """
+      io.write("load", "ed\\n")
+      function main(env, con)
+        io.write("a", 1, "\\nb")
+        io.stdout:write("c\\n")
+        io.stderr:write("bad\\n")
+        io.output(io.stderr)
+        io.write("worse\\n")
+        io.output(io.stdout)
+        io.write("end")
+        io.flush()
+        con:puts(tostring(io.write() == (setfenv and true or io.stdout)))
+        con:puts(tostring(io.stdout:write() == (setfenv and true or io.stdout)))
+      end
+    """
+    script = Script(source, dialect, trusted=True)
+    assert script.loaded.log == [("info", "loaded")]
+    reply = script.run()
+    assert reply.text == "truetrue"
+    assert reply.log == [
+        ("info", "a1"),
+        ("info", "bc"),
+        ("warning", "bad"),
+        ("warning", "worse"),
+        ("info", "end"),
+    ]
+
+
+@every_dialect
+def test_files_are_written_by_lua_itself(dialect: Dialect, tmp_path: Path) -> None:
+    file = tmp_path / "written"
+    code = f"""
+      local f = io.open("{file}", "w")
+      f:write("text", 1, "\\n")
+      io.output(f)
+      io.write("more")
+      io.close()
+      io.output(io.stdout)
+      local full = io.open("/dev/full", "w")
+      full:setvbuf("no")
+      con:puts(tostring(full:write("x")) .. select(2, full:write("x")))
+    """
+    script = Script(f"function main(_, con) {code} end", dialect, trusted=True)
+    reply = script.run()
+    assert (reply.text, reply.log) == ("nilNo space left on device", [])
+    assert file.read_text() == "text1\nmore"
+
+
+@pytest.mark.parametrize("dialect", INTERPRETERS)
+def test_writing_fails_as_in_the_interpreter(dialect: Dialect) -> None:
+    code = """
+      local function try(...) con:puts(tostring(select(2, pcall(...))) .. "\\n") end
+      try(io.write, {})
+      try(io.write, "", nil)
+      try(io.stdout.write, io.stdout, 1, true)
+      try(io.stdout.write, {})
+      try(io.stdout.write)
+      try(function() io.write({}) end)
+      try(function() io.stdout:write("", {}) end)
+      try(function() io.stdout.write({}, 1) end)
+      local f = io.tmpfile()
+      try(f.write, f, {})
+      try(function() f:write(1, {}) end)
+      f:seek("set")
+      con:puts(f:read("*a"))
+      f:close()
+      try(f.write, f)
+      try(function() f:write("x") end)
+    """
+    assert run(code, dialect) == plain(code, dialect)
+
+
+@every_dialect
+def test_numbers_are_written_as_lua_writes_them(dialect: Dialect) -> None:
+    source = """
+      function main(_, con)
+        for _, number in ipairs{ 1.0, 2^53, 3, 1/3, -0.0, 1/0, 1e100 } do
+          local f = io.tmpfile()
+          f:write(number)
+          f:seek("set")
+          con:puts(f:read("*a") .. "\\n")
+          io.write(number, "\\n")
+        end
+      end
+    """
+    reply = Script(source, dialect, trusted=True).run()
+    assert reply.log == [("info", line) for line in reply.text.splitlines()]
+
+
+@every_dialect
+def test_how_a_program_ended_is_said_as_by_stock_lua(dialect: Dialect) -> None:
+    code = """
+      for _, command in ipairs{ "true", "exit 2", "kill -9 $$", "kill -TERM $$" } do
+        local a, b, c = os.execute(command)
+        con:puts(tostring(a) .. " " .. tostring(b) .. " " .. tostring(c) .. "\\n")
+      end
+      con:puts(select("#", os.execute()) .. tostring(os.execute()) .. "\\n")
+      con:puts(tostring(select(2, pcall(function() os.execute({}) end))))
+    """
+    like = Dialect.LUA54 if dialect is Dialect.LUA55 else dialect
+    assert run(code, dialect) == plain(code, like)
+
+
+@every_dialect
+def test_tmpname_makes_a_file_of_its_own(dialect: Dialect) -> None:
+    code = "con:puts(os.tmpname() .. ' ' .. os.tmpname())"
+    first, second = map(Path, run(code, dialect).split())
+    try:
+        assert first != second
+        for path in (first, second):
+            assert path.name.startswith("lua_")
+            assert path.read_bytes() == b""
+            assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        first.unlink()
+        second.unlink()
+
+
+@pytest.mark.dialects(Dialect.LUA51, Dialect.LUA52, Dialect.LUA54, Dialect.LUA55)
+def test_a_name_that_cannot_be_made_is_an_error(
+    dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    code = "con:puts(select(2, pcall(os.tmpname)))"
+    script = Script(f"function main(_, con) {code} end", dialect, trusted=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        said = script.run().text
+    assert said.endswith("unable to generate a unique filename")
+
+
+@every_dialect
+def test_lua_modules_are_looked_for_where_the_system_has_them(dialect: Dialect) -> None:
+    version = {"luajit21": "5.1"}.get(dialect, f"5.{dialect[-1]}")
+    path = run("con:puts(package.path)", dialect)
+    own, system = path.split(";")[:2], path.split(";")[2:]
+    assert own == ["/srv/www/?.lua", "/srv/www/?/init.lua"]
+    assert system == [
+        f"{place}/{version}/{end}"
+        for place in ("/usr/local/share/lua", "/usr/local/lib/lua", "/usr/share/lua")
+        for end in ("?.lua", "?/init.lua")
+    ]
+
+
+@pytest.mark.parametrize("dialect", [Dialect.LUA51, Dialect.LUA52, Dialect.LUA54])
+def test_the_default_path_has_all_that_the_interpreter_has(dialect: Dialect) -> None:
+    theirs = plain("con:puts(package.path)", dialect).split(";")
+    ours = run("con:puts(package.path)", dialect).split(";")
+    assert {place for place in theirs if place[0] == "/"} <= set(ours)

@@ -1,14 +1,15 @@
-"""Programs that trusted scripts start by `io.popen` where their Lua cannot.
+"""What trusted scripts ask of the system where Lua cannot: `io.popen`, `os.tmpname`.
 
-lupa builds PUC Lua without popen(3). So the program is started here with a pipe, of
-which the script opens its end as a file of its own. Only trusted states are answered,
-which may start programs by `os.execute` as well; in a sandboxed VM host the kernel
-forbids it.
+lupa builds PUC Lua without popen(3) and mkstemp(3). A program is started here with a
+pipe, of which the script opens its end as a file of its own. Only trusted states are
+answered, which may start programs by `os.execute` as well; in a sandboxed VM host the
+kernel forbids it.
 
 START   "r" or "w", and a command; answer: the program's number, a tab, the path of the
         script's end of the pipe; or 0, a tab, errno, a tab and what it means
 WAIT    a program's number, once the script has closed its end; answer: its exit status,
         or less than 0 the signal that ended it
+TMPNAME 0; answer: the path of a new file of our user's alone; empty: it cannot be made
 """
 
 import errno
@@ -61,6 +62,16 @@ def _wait(number: float) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def _name_file(_: int) -> bytes:
+    path = b"/tmp/lua_" + os.urandom(6).hex().encode()  # which nobody can guess
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        os.close(os.open(path, flags, 0o600))
+    except OSError:
+        return b""
+    return path
+
+
 def _sweep() -> None:
     """Forget the programs that have ended and whose end nobody has asked for."""
     for pid, ours in list(_ends.items()):
@@ -76,4 +87,5 @@ def _failure(error: OSError) -> bytes:
 OPERATIONS: Final = (
     Operation("START", 37, (bytes,), (bytes,), _start, needs_trust=True),
     Operation("WAIT", 38, (int,), (int,), _wait, needs_trust=True),
+    Operation("TMPNAME", 39, (int,), (bytes,), _name_file, needs_trust=True),
 )
