@@ -1,15 +1,20 @@
 """A trusted pool on a live farm, and what strangers wrote into its root."""
 
 import os
+from functools import partial
 
 import pytest
 
 from tests.farm.client import ask
-from tests.farm.farms import until, up
+from tests.farm.farms import Farm, until, up
 
 pytestmark = pytest.mark.process
 
 READS = "function main(env, con) con:puts(type(io)) end"
+
+
+def _said(farm: Farm, text: str) -> bool:
+    return text in farm.log()
 
 
 def test_a_script_that_a_stranger_could_have_written_runs_once_it_is_ours() -> None:
@@ -66,3 +71,27 @@ def test_a_trusted_script_runs_where_it_lies_with_programs_and_files() -> None:
             farm.write("inner/x.lua", source)
             reply = ask(farm.socket, farm.root / "inner" / "x.lua")
             assert reply.body.decode() == f"text\n{farm.root}/inner\ntext\noutside"
+
+
+def test_what_a_trusted_script_writes_and_runs_is_told_as_by_stock_lua() -> None:
+    source = """
+    function main(env, con)
+      io.write("written by ", "write\\n")
+      io.stderr:write("written to stderr\\n")
+      local name = os.tmpname()
+      local _, _, code = os.execute("echo text >" .. name .. "; exit 2")
+      con:puts(tostring(code))
+      con:puts(io.open(name):read("*l"))
+      os.remove(name)
+    end
+    """
+    for dialect, ended in (("luajit21", "nil"), ("lua52", "2"), ("lua55", "2")):
+        pool = f'trust = "trusted"\ndialect = "{dialect}"'
+        with up(hosts=1, pool=pool, files={"x.lua": source}) as farm:
+            reply = ask(farm.socket, farm.root / "x.lua")
+            assert reply.body.decode() == f"{ended}text"
+            until(partial(_said, farm, "written to stderr"), "it is logged")
+            for text in ("written by write", "written to stderr"):
+                lines = [line for line in farm.log().split("\n") if text in line]
+                assert len(lines) == 1
+                assert "x.lua" in lines[0]
