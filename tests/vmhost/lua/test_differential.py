@@ -5,6 +5,7 @@ all in one process of the interpreter of that version, as Debian has it. What di
 stands in `REASONS` with its reason, and must differ.
 """
 
+import locale
 import re
 import shutil
 import subprocess
@@ -141,7 +142,9 @@ def program(end: str) -> str:
 def ours(dialect: Dialect, *, trusted: bool) -> list[str]:
     """Return what a state answers to each case."""
     source = program("local text = run() function main(_, con) con:puts(text) end")
+    before = locale.setlocale(locale.LC_ALL)
     text = Script(source, dialect, limits=LIMITS, trusted=trusted).run().text
+    locale.setlocale(locale.LC_ALL, before)  # trusted scripts change this process's
     return text.encode("latin-1").decode("utf-8", "replace").split("\n")[:-1]
 
 
