@@ -10,7 +10,7 @@ function main(env, con)
     output = function() return io.output("/tmp/luafarm-was-here") end,
     through = function() return io.open("../../../../etc/passwd") end,
     pretended = function() return io.stdout.read(setmetatable({}, { __index = io.stdout })) end,
-    descriptor = function() return io.stdin:read("*a") end,
+    descriptor = function() return io.stdin:read("*a") ~= "" end,
     open = function() return io.open("/etc/passwd"):read("*a") end,
     popen = function() return io.popen("id"):read("*a") end,
     lines = function() return io.lines("/etc/passwd")() end,

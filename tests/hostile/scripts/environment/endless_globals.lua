@@ -1,5 +1,5 @@
 -- attack: globals whose metatable runs for ever when the farm looks for the handler
--- expect: budget cpu
+-- expect: 200 looked up past it
 setmetatable(_G, { __index = function() while true do end end })
 
-function main(env, con) con:puts("ESCAPED") end
+function main(env, con) con:puts("looked up past it") end

@@ -12,7 +12,7 @@ function main(env, con)
     iterator = function() return lines() end,
     over = function() for _ in iterator do end return iterator() end,
     standard = function() return io.stdout:close() end,
-    reading = function() return io.stdin:read("*a") or io.stdout:read("*a") end,
+    reading = function() return io.stdin:read("*a") ~= "" or io.stdout:read("*a") end,
     seeking = function() return io.stdout:seek("set", 2 ^ 40) end,
     type = function() return io.type(setmetatable({}, { __index = io.stdout, __name = "FILE*" })) end,
     close_again = function() return file:close() end,

@@ -26,6 +26,6 @@ function main(env, con)
     strings = function() return getmetatable("").__index ~= string or getmetatable("").__name end,
     cookies = function() return next(require("luafarm.cookies").parse(env)) end,
     timers = function() return ngx or apache2 end,
-    log = function() return io.read() or io.stdin:read("*a") end,
+    log = function() return io.read() or io.stdin:read("*a") ~= "" end,
   })
 end
