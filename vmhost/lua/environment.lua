@@ -145,7 +145,16 @@ T.stubs(env.debug, "debug", "getinfo getlocal getupvalue setlocal setupvalue tra
   .. "upvaluejoin", T.library.debug)
 T.stubs(env.debug, "objects", "debug getfenv gethook getmetatable getregistry getuservalue "
   .. "setcstacklimit setfenv sethook setmetatable setuservalue", T.library.debug)
-T.stubs(env, "garbage", "collectgarbage")
+local late, pass = T.late, T.pass
+function env.collectgarbage(...)
+  local option = ...
+  if option == nil or option == "collect" then  -- there may be no memory for the late file
+    T.look()
+    T.collect()
+    return 0
+  end
+  return pass(late("garbage").collectgarbage(...))
+end
 if T.is51 then T.stubs(env, "names", "newproxy gcinfo") end
 if T.version >= 5.4 then T.stubs(env, "names", "warn") end
 if T.jit then  -- sandboxed pools have the interpreter alone

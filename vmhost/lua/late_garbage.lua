@@ -1,6 +1,6 @@
--- `collectgarbage` of sandboxed scripts: every option is answered as Lua answers it, but the
--- pace of the collector follows the quota (memory.lua), so a script cannot stop or slow it. Its
--- stub (late.lua) calls it: levels count that.
+-- `collectgarbage` of sandboxed scripts but for collecting (environment.lua): every option is
+-- answered as Lua answers it, but the pace of the collector follows the quota (memory.lua), so a
+-- script cannot stop or slow it. A function of ours calls it: levels count that.
 local T = ...
 local version = T.version
 local collectgarbage, type = T.native.collectgarbage, T.native.type
@@ -26,14 +26,10 @@ local function number(value, index, default)
 end
 
 local options = {}
-function options.collect()
-  T.look()
-  T.collect()
-  return 0
-end
 function options.step(value)
   number(value, 2)
-  options.collect()
+  T.look()
+  T.collect()
   return true
 end
 if version == 5.2 then
@@ -89,7 +85,6 @@ end
 
 local function answer(option, ...)
   T.tick()
-  if option == nil then option = "collect" end
   if type(option) == "number" then option = T.native.tostring(option) end
   if type(option) ~= "string" then
     T.expected(1, "collectgarbage", "string", option, false, 1)

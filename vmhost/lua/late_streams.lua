@@ -34,8 +34,9 @@ local function log_text(level, text)
       line = { count = 0, bytes = 0 }
       begun[level] = line
     end
-    line.count, line.bytes = line.count + 1, line.bytes + #piece
-    line[line.count] = piece
+    local count = line.count + 1
+    line[count] = piece  -- first: a stop may come in between
+    line.count, line.bytes = count, line.bytes + #piece
     if last or line.bytes > MAX_BYTES then end_begun(level) end
     from = (last or #text) + 1
   end
