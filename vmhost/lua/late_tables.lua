@@ -52,7 +52,7 @@ end
 
 -- Sort t[first] to t[last] by `<`: parted here by pivots that nobody can foresee, up to runs
 -- which the native sort cannot take long for.
-local RUN = 2048
+local RUN, DISORDER = 2048, "invalid order function for sorting"
 local guess = T.config.address + 1
 local function sort_long(t, first, last)
   while last - first >= RUN do
@@ -60,14 +60,19 @@ local function sort_long(t, first, last)
     local pivot = t[first + floor(guess / 2147483647 * (last - first + 1))]
     local from, to = first, last
     while from <= to do
-      while t[from] < pivot do from = from + 1 end
-      while pivot < t[to] do to = to - 1 end
+      while t[from] < pivot do
+        from = from + 1
+        if from > last then error(DISORDER, 0) end
+      end
+      while pivot < t[to] do
+        to = to - 1
+        if to < first then error(DISORDER, 0) end
+      end
       if from <= to then
         t[from], t[to] = t[to], t[from]
         from, to = from + 1, to - 1
       end
     end
-    if from > last and to < first then error("invalid order function for sorting", 0) end
     if to - first < last - from then
       sort_long(t, first, to)
       first = from

@@ -47,9 +47,9 @@ function T.end_log()
   if end_text then end_text() end
   if total == 0 and dropped == 0 then return "" end
   if dropped > 0 then
-    count = count + 1
-    lines[count] = "w" .. tostring(dropped) .. " more log lines (limits: "
+    lines[count + 1] = "w" .. tostring(dropped) .. " more log lines (limits: "
       .. tostring(config.log_lines) .. " lines, " .. tostring(config.log_bytes) .. " bytes)\0"
+    count = count + 1  -- last: there may be no memory for the text
   end
   local taken = T.take_log()
   total, bytes, dropped = 0, 0, 0

@@ -439,6 +439,14 @@ def test_a_c_module_that_ends_who_opens_it_is_refused(tmp_path: Path) -> None:
     )
 
 
+def place(root: Path, name: str, function: str) -> Path:
+    """Build the library of a module with one function; return its file."""
+    file = root / f"{name.replace('.', '/')}.so"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    build(file, ANSWER.format(name=function))
+    return file
+
+
 @pytest.mark.parametrize(
     ("name", "dialect", "functions"),
     [
@@ -451,9 +459,7 @@ def test_a_c_module_that_ends_who_opens_it_is_refused(tmp_path: Path) -> None:
 def test_a_library_without_the_function_of_its_module_is_refused(
     tmp_path: Path, name: str, dialect: str, functions: str
 ) -> None:
-    file = tmp_path / f"{name.replace('.', '/')}.so"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    build(file, ANSWER.format(name="other"))
+    file = place(tmp_path, name, "other")
     shown = f"DIR/{file.relative_to(tmp_path)}"
     assert unopened(tmp_path, name, dialect) == (
         f"C module {name} for {dialect}: {shown} has no function {functions}"
@@ -472,9 +478,7 @@ def test_a_library_without_the_function_of_its_module_is_refused(
 def test_the_function_of_a_module_is_found_as_lua_does(
     tmp_path: Path, name: str, dialect: str, function: str
 ) -> None:
-    file = tmp_path / f"{name.replace('.', '/')}.so"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    build(file, ANSWER.format(name=function))
+    place(tmp_path, name, function)
     text = (
         f"[pool.a]\nroot = ['.']\ndialect = '{dialect}'\nc_modules = ['{name}']\n"
         f"cpath = '{tmp_path}/?.so'"

@@ -23,9 +23,8 @@ from vmhost.lua import cmodules
 dialect = Dialect({dialect!r})
 cmodules.show_symbols(dialect)
 opened = cmodules.open_all({names!r}, dialect)
-source = "function main(env, con) " + {code!r} + " end"
 options = dict(trusted={trusted!r}, cpath="", c_modules=opened)
-script = Script(source, dialect, **options)
+script = Script({source!r}, dialect, **options)
 print(script.run(params(A="1")).text, end="")
 """
 
@@ -34,11 +33,21 @@ def run(
     code: str, dialect: Dialect, *names: str, trusted: bool = False, needs: str
 ) -> str:
     """Return what code puts in a pool that has the C modules of these names."""
+    source = f"function main(env, con) {code} end"
+    return run_script(source, dialect, *names, trusted=trusted, needs=needs)
+
+
+def run_script(
+    source: str, dialect: Dialect, *names: str, trusted: bool = False, needs: str
+) -> str:
+    """Return what a script puts in such a pool."""
     try:
         cplaces.find(needs, dialect)
     except cplaces.NoModuleError as missing:
         pytest.skip(str(missing))
-    text = CODE.format(dialect=dialect.value, names=names, code=code, trusted=trusted)
+    text = CODE.format(
+        dialect=dialect.value, names=names, source=source, trusted=trusted
+    )
     done = subprocess.run(
         [sys.executable, "-c", text],
         cwd=ROOT,
@@ -114,20 +123,8 @@ def test_a_library_gives_the_other_modules_that_it_holds(dialect: Dialect) -> No
 @pytest.mark.process
 @pytest.mark.parametrize("dialect", SANDBOXED)
 def test_null_of_ngx_is_that_of_the_cjson_that_is_there(dialect: Dialect) -> None:
-    text = CODE.format(
-        dialect=dialect.value, names=("cjson",), code="CODE", trusted=False
-    ).replace(
-        '"function main(env, con) " + \'CODE\' + " end"',
-        "'ngx.print(require(\"cjson\").encode({ ngx.null }))'",
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", text],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "[null]"
+    source = 'ngx.print(require("cjson").encode({ ngx.null }))'
+    assert run_script(source, dialect, "cjson", needs="cjson") == "[null]"
 
 
 @pytest.mark.process

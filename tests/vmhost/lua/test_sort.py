@@ -70,6 +70,16 @@ def test_long_tables_are_sorted(dialect: Dialect, value: str) -> None:
 
 
 @every_sandboxed_dialect
+def test_an_order_that_is_none_is_told(dialect: Dialect) -> None:
+    code = """
+      local order, t = { __lt = function() return true end }, {}
+      for i = 1, 5000 do t[i] = setmetatable({}, order) end
+      return select(2, pcall(table.sort, t))
+    """
+    assert evaluate(code, dialect) == "invalid order function for sorting"
+
+
+@every_sandboxed_dialect
 @pytest.mark.parametrize("odd", ["{}", "'x'", "print"])
 def test_what_cannot_be_compared_is_told(dialect: Dialect, odd: str) -> None:
     code = f"""
