@@ -165,7 +165,7 @@ class Memory:
     def __init__(self, farm: Farm) -> None:
         self._pids: dict[str, int] = {}
         for title in ("luafarm-front", "luafarm-broker", "luafarm-supervisor"):
-            [self._pids[title]] = farm.titled(title)
+            self._pids[title] = farm.one(title)
 
     def forget(self) -> None:
         """Begin anew with what they have now."""

@@ -92,18 +92,29 @@ class Farm:
                         found.append(pid)
         return sorted(set(found))
 
+    def one(self, title: str) -> int:
+        """Return the process with this title, once a renewal has left only one."""
+        found: list[int] = []
+
+        def is_one() -> bool:
+            found[:] = self.titled(title)
+            return len(found) == 1
+
+        until(is_one, f"there is one {title}")
+        return found[0]
+
     def resident_kib(self) -> dict[str, int]:
         """Return the memory of front, broker and supervisor, by title."""
         found: dict[str, int] = {}
         for title in ("luafarm-front", "luafarm-broker", "luafarm-supervisor"):
-            [pid] = self.titled(title)
+            pid = self.one(title)
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
             found[title] = pages * os.sysconf("SC_PAGE_SIZE") // 1024
         return found
 
     def spooled_bytes(self) -> int:
         """Return the size of the front's temporary files, which have no name."""
-        [front] = self.titled("luafarm-front")
+        front = self.one("luafarm-front")
         total = 0
         for fd in Path(f"/proc/{front}/fd").iterdir():
             with contextlib.suppress(OSError):

@@ -49,7 +49,7 @@ def test_what_changed_while_the_broker_was_away_is_noticed_and_nothing_else_rene
     farm.write(f"{at}module.lua", source)
     assert body(farm, f"{at}module.lua")[0] == "old"
     assert ask(farm.socket, farm.root / f"{at}late.lua").status == 404
-    [broker] = farm.titled("luafarm-broker")
+    broker = farm.one("luafarm-broker")
     kill(broker, number)
     farm.write(f"{at}changed.lua", COUNTER % "new")
     farm.write(f"{at}lib.lua", "return 'new'")
@@ -91,7 +91,7 @@ def test_nothing_old_is_served_after_deploys_during_which_brokers_were_killed(
 def test_a_broker_that_hangs_does_not_keep_old_code_in_service(farm: Farm) -> None:
     path = farm.write("hang.lua", COUNTER % "one")
     assert body(farm, "hang.lua")[0] == "one"
-    [broker] = farm.titled("luafarm-broker")
+    broker = farm.one("luafarm-broker")
     kill(broker, signal.SIGSTOP)
     with asking(farm.socket, [path]) as seen:
         farm.write("hang.lua", COUNTER % "two")

@@ -40,7 +40,7 @@ def test_the_end_of_a_front_is_not_that_of_its_reply(version: str, query: str) -
         taken = b""
         while len(taken) < TAKEN:
             taken += client.recv(4096)
-        [front] = farm.titled("luafarm-front")
+        front = farm.one("luafarm-front")
         kill(front)
         try:
             while more := client.recv(1 << 16):

@@ -112,7 +112,7 @@ def test_warm_scripts_are_served_while_the_broker_is_gone_and_kept_after(
 ) -> None:
     script = farm.write("counter.lua", COUNTER)
     assert ask(farm.socket, script).body == b"1"
-    [broker] = farm.titled("luafarm-broker")
+    broker = farm.one("luafarm-broker")
     kill(broker)
     seen = [int(ask(farm.socket, script).body) for _ in range(50)]
     assert seen == list(range(2, 52))
@@ -132,7 +132,7 @@ def test_the_farm_serves_again_after_a_kill_of_its_supervision(
 ) -> None:
     script = farm.write("counter.lua", COUNTER)
     assert ask(farm.socket, script).status == 200
-    [victim] = farm.titled(title)
+    victim = farm.one(title)
     kill(victim)
     until(lambda: farm.titled(title) not in ([], [victim]), f"{title} is back")
     until(lambda: len(hosts_of(farm)) == 4, "all hosts are there")
@@ -142,7 +142,7 @@ def test_the_farm_serves_again_after_a_kill_of_its_supervision(
 def test_a_killed_front_is_replaced_and_states_live_on(farm: Farm) -> None:
     script = farm.write("counter.lua", COUNTER)
     assert ask(farm.socket, script).body == b"1"
-    [front] = farm.titled("luafarm-front")
+    front = farm.one("luafarm-front")
     kill(front)
     until(lambda: farm.titled("luafarm-front") not in ([], [front]), "a new front")
     until(lambda: daemon.accepts(farm.socket), "it listens")

@@ -28,7 +28,7 @@ def first_free(pid: int) -> int:
 @contextmanager
 def no_descriptors(farm: Farm, title: str = "luafarm-broker") -> Iterator[None]:
     """Let the broker, or another process, open nothing more."""
-    [pid] = farm.titled(title)
+    pid = farm.one(title)
     with no_more_of(pid):
         yield
 
@@ -85,7 +85,7 @@ def test_a_role_that_cannot_be_started_again_ends_nobody_and_is_tried_again(
     with up(files=FILES) as farm:
         script = farm.root / "a.lua"
         assert ask(farm.socket, script).status == 200
-        [role] = farm.titled(title)
+        role = farm.one(title)
         with no_more_of(farm.daemons["up"].pid):
             kill(role)
             until(lambda: "cannot be started: Too many" in farm.log(), "it says so")

@@ -216,7 +216,7 @@ def test_what_cannot_be_recorded_ends_the_broker_as_wrongly_configured(
 def test_a_zygote_whose_supervisor_dies_ends_without_a_word() -> None:
     with up(hosts=2, files={"a.lua": SCRIPT}) as farm:
         for _ in range(3):
-            [supervisor] = farm.titled("luafarm-supervisor")
+            supervisor = farm.one("luafarm-supervisor")
             kill(supervisor)
             until(
                 lambda old=supervisor: (  # type: ignore[misc]
@@ -247,9 +247,9 @@ def test_a_log_that_is_rotated_as_root_is_gone_on_with_after_root_is_given_up() 
             kill(farm.daemons["up"].pid, signal.SIGUSR1)
 
             def is_everywhere() -> bool:
-                [front] = farm.titled("luafarm-front")
-                [broker] = farm.titled("luafarm-broker")
-                [supervisor] = farm.titled("luafarm-supervisor")
+                front = farm.one("luafarm-front")
+                broker = farm.one("luafarm-broker")
+                supervisor = farm.one("luafarm-supervisor")
                 return all(
                     any(
                         fd.samefile(file)

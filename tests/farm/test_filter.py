@@ -136,7 +136,7 @@ def test_hosts_of_all_dialects_live_behind_their_filter(keys: bool) -> None:
         for pid in farm.titled("luafarm-front"):
             kill(pid)
         until(lambda: daemon.accepts(farm.socket), "a front", PATIENCE_S)
-        [broker] = farm.titled("luafarm-broker")
+        broker = farm.one("luafarm-broker")
         kill(broker)
         until(lambda: farm.command("status").returncode == 0, "a broker", PATIENCE_S)
         until(lambda: len(farm.status()["hosts"]) == count, "it knows", PATIENCE_S)

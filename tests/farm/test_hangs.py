@@ -100,7 +100,7 @@ def test_a_supervisor_that_hangs_costs_nothing_and_scripts_are_served(
     farm: Farm,
 ) -> None:
     hosts = hosts_of(farm)
-    [supervisor] = farm.titled("luafarm-supervisor")
+    supervisor = farm.one("luafarm-supervisor")
     kill(supervisor, signal.SIGSTOP)
     asking = Asking(farm, 8)
     until(lambda: "serve on while they answer" in farm.log(), "the broker notices")
@@ -114,7 +114,7 @@ def test_a_supervisor_that_hangs_costs_nothing_and_scripts_are_served(
 
 def test_a_broker_that_was_stopped_takes_nobody_for_lost(farm: Farm) -> None:
     hosts = hosts_of(farm)
-    [broker] = farm.titled("luafarm-broker")
+    broker = farm.one("luafarm-broker")
     kill(broker, signal.SIGSTOP)
     Asking(farm, 7).end()
     asking = Asking(farm, 2)
@@ -128,7 +128,7 @@ def test_a_broker_that_was_stopped_takes_nobody_for_lost(farm: Farm) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="cuts connections of other processes")
 def test_connections_to_vm_hosts_that_are_cut_cost_nothing(farm: Farm) -> None:
     hosts = hosts_of(farm)
-    [front] = farm.titled("luafarm-front")
+    front = farm.one("luafarm-front")
     theirs = str(farm.place / "run" / "h")
     asking = Asking(farm, 3)
     until(lambda: "began P3" in farm.log() and "began G3" in farm.log(), "both run")

@@ -128,7 +128,7 @@ def test_a_deleted_script_is_gone_when_it_returns(farm: Farm) -> None:
 def test_a_new_broker_answers_when_it_knows_what_the_hosts_hold(farm: Farm) -> None:
     path = farm.write("over.lua", says("one"))
     assert body(farm, "over.lua") == "one"
-    [broker] = farm.titled("luafarm-broker")
+    broker = farm.one("luafarm-broker")
     kill(broker)
     farm.write("over.lua", says("two"))
     code, said = reload(farm, "--wait", str(path))

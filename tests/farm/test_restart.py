@@ -506,7 +506,7 @@ def test_a_broker_that_cannot_serve_leaves_the_old_one_where_it_is() -> None:
 
 
 def test_a_front_that_hangs_ends_however_often_it_is_to_retire(farm: Farm) -> None:
-    [front] = farm.titled("luafarm-front")
+    front = farm.one("luafarm-front")
     kill(front, signal.SIGSTOP)
 
     def is_gone() -> bool:
@@ -531,7 +531,7 @@ def test_a_supervisor_that_is_killed_leaves_no_socket(farm: Farm) -> None:
 
 
 def test_a_broker_that_hangs_keeps_nobody_from_being_renewed(farm: Farm) -> None:
-    [broker] = farm.titled("luafarm-broker")
+    broker = farm.one("luafarm-broker")
     kill(broker, signal.SIGSTOP)
     hup(farm)
     assert ask(farm.socket, farm.root / "number.lua").status == 200
@@ -625,7 +625,7 @@ def test_fronts_that_know_the_farm_go_on_when_no_broker_tells_others(
     for _ in range(20):
         assert ask(apart.socket, script).status == 200
     before = apart.titled("luafarm-front")
-    [broker] = apart.titled("luafarm-broker")
+    broker = apart.one("luafarm-broker")
     kill(broker, signal.SIGSTOP)
     try:
         kill(apart.daemons["fcgi"].pid, signal.SIGHUP)

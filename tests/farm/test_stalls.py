@@ -15,7 +15,7 @@ def test_a_host_that_dies_while_its_supervisor_hangs_is_missed_and_replaced() ->
     with up("[roles]\nwatchdog = 0\n", hosts=2) as farm:
         script = farm.write("hello.lua", "function main(e, c) c:puts('hello') end")
         assert ask(farm.socket, script).body == b"hello"
-        [supervisor] = farm.titled("luafarm-supervisor")
+        supervisor = farm.one("luafarm-supervisor")
         dies, lives = hosts_of(farm)
         kill(supervisor, signal.SIGSTOP)
         kill(dies)

@@ -127,7 +127,7 @@ def test_the_second_takes_over_when_the_first_hangs_and_keeps_the_name(
 ) -> None:
     join(machines)
     second = machines.pids_of("second")
-    [hung] = machines.processes_of("first").titled("luafarm-supervisor")
+    hung = machines.processes_of("first").one("luafarm-supervisor")
     kill(hung, signal.SIGSTOP)
     until(lambda: machines.pids() == second, "the second one serves", SECONDS)
     kill(hung, signal.SIGCONT)
