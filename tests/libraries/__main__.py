@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from luafarm.dialects import Dialect
-from tests.libraries import comparison, plain, table
+from tests import interpreters
+from tests.libraries import comparison, table
 from tests.libraries.catalogue import CATALOGUE, LIBRARIES
 from tests.libraries.comparison import Comparison
 from tests.libraries.shelf import NotFetchedError, Shelf
@@ -33,8 +34,8 @@ def main() -> int:
                 _say(f"{name}: NOT FETCHED: {error}")
                 continue
             for dialect in arguments.dialect or SANDBOXED:
-                if plain.missing(dialect):
-                    _say(f"{dialect}: {plain.missing(dialect)}")
+                if interpreters.missing(dialect):
+                    _say(f"{dialect}: {interpreters.missing(dialect)}")
                     continue
                 one = comparison.compare(site, dialect)
                 found.append(one)

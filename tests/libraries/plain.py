@@ -4,7 +4,6 @@ No C module is found by them: what is compared is what Lua text can do.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,16 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from luafarm.dialects import Dialect
+from tests.interpreters import INTERPRETERS
 from tests.libraries.outcome import Outcome, read
 from tests.libraries.site import Job, Site
-
-INTERPRETERS: Final = {
-    Dialect.LUAJIT21: "luajit",
-    Dialect.LUA51: "lua5.1",
-    Dialect.LUA52: "lua5.2",
-    Dialect.LUA53: "lua5.3",
-    Dialect.LUA54: "lua5.4",
-}
 
 SHOWN: Final = {**INTERPRETERS, Dialect.LUA55: "Lua 5.5 as luafarm carries it"}
 
@@ -35,14 +27,6 @@ state = lupa.LuaRuntime(encoding=None, register_eval=False, register_builtins=Fa
 state.execute(b"python = nil package.loaded.python = nil")
 state.execute(open(sys.argv[2], "rb").read(), name=b"@" + sys.argv[2].encode())
 """
-
-
-def missing(dialect: Dialect) -> str:
-    """Return what is not installed; empty: all that is needed."""
-    interpreter = INTERPRETERS.get(dialect)
-    if interpreter is None or shutil.which(interpreter):
-        return ""
-    return f"{interpreter} is not installed"
 
 
 def run(site: Site, job: Job, dialect: Dialect) -> Outcome:

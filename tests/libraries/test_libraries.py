@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from luafarm.dialects import Dialect
-from tests.libraries import comparison, plain
+from tests import interpreters
+from tests.libraries import comparison
 from tests.libraries.catalogue import CATALOGUE, LIBRARIES, QUICK
 from tests.libraries.comparison import Comparison, Tally
 from tests.libraries.conftest import Lay
@@ -39,8 +40,8 @@ def told(one: Comparison) -> str:
 def test_scripts_in_the_style_of_libraries_do_here_what_they_do_in_plain_lua(
     site_of: Lay, dialect: Dialect
 ) -> None:
-    if plain.missing(dialect):
-        pytest.skip(plain.missing(dialect))
+    if interpreters.missing(dialect):
+        pytest.skip(interpreters.missing(dialect))
     one = comparison.compare(site_of("scripts in their style"), dialect)
     assert len(one.files.plain) > 10
     assert len(one.tests.plain) > 40
@@ -52,8 +53,8 @@ def test_scripts_in_the_style_of_libraries_do_here_what_they_do_in_plain_lua(
 def test_every_file_of_a_library_loads_here_that_loads_in_plain_lua(
     site_of: Lay, name: str, dialect: Dialect
 ) -> None:
-    if plain.missing(dialect):
-        pytest.skip(plain.missing(dialect))
+    if interpreters.missing(dialect):
+        pytest.skip(interpreters.missing(dialect))
     one = comparison.compare(site_of(name), dialect)
     assert one.files.plain
     assert not comparison.unexplained(one), told(one)
@@ -86,8 +87,8 @@ def at_length(request: pytest.FixtureRequest) -> None:
 
 
 def compared(dialect: Dialect) -> list[Comparison]:
-    if plain.missing(dialect):
-        pytest.skip(plain.missing(dialect))
+    if interpreters.missing(dialect):
+        pytest.skip(interpreters.missing(dialect))
     found, absent = comparisons(dialect)
     assert len(found) >= FEWEST, "\n".join(absent)
     return found

@@ -7,14 +7,13 @@ stands in `REASONS` with its reason, and must differ.
 
 import locale
 import re
-import shutil
-import subprocess
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from luafarm.dialects import Dialect
+from tests import interpreters
 from tests.vmhost.states import Script
 from vmhost.lua.limits import StateLimits
 
@@ -23,13 +22,8 @@ CASES = HERE.joinpath("corpus.txt").read_text("utf-8")
 RUNNER = HERE.joinpath("corpus.lua").read_text("utf-8")
 LIMITS = StateLimits(cpu_s=60.0, load_cpu_s=60.0, memory_bytes=256 << 20)
 
-INTERPRETERS = {
-    Dialect.LUAJIT21: "luajit",
-    Dialect.LUA52: "lua5.2",
-    Dialect.LUA53: "lua5.3",
-    Dialect.LUA54: "lua5.4",
-    Dialect.LUA55: "lua5.4",  # Debian has no newer one
-}
+DEBIAN = (Dialect.LUAJIT21, Dialect.LUA52, Dialect.LUA53, Dialect.LUA54)
+DIALECTS = (*DEBIAN, Dialect.LUA55)  # for which 5.4 answers: Debian has no newer one
 
 NAMES = """
 arg = nil
@@ -58,7 +52,7 @@ _FIFTY_FIVE = frozenset(
 """Cases that Lua 5.5 answers in another way than 5.4."""
 
 REASONS: dict[str, tuple[tuple[Dialect, ...], str]] = {
-    'return pcall(string.find, "x", nil)': (tuple(INTERPRETERS), _ABSENT),
+    'return pcall(string.find, "x", nil)': (DIALECTS, _ABSENT),
     "return pcall(string.gsub)": (_JIT, _ABSENT),
     "return pcall(table.remove)": (_JIT, _ABSENT),
     "return pcall(xpcall)": (_JIT, _ABSENT),
@@ -71,7 +65,6 @@ REASONS: dict[str, tuple[tuple[Dialect, ...], str]] = {
 }
 """By case: the dialects in which the answer is another one, and why."""
 
-DEBIAN = tuple(INTERPRETERS)[:-1]
 _NOT_JIT = DEBIAN[1:]
 _OURS = "debug is the real one, and shows that some functions are ours"
 _BUDGET = "the hook of the budgets is there, until the script takes it away"
@@ -149,13 +142,10 @@ def ours(dialect: Dialect, *, trusted: bool) -> list[str]:
 
 
 @cache
-def theirs(interpreter: str) -> list[str]:
+def theirs(dialect: Dialect) -> list[str]:
     """Return what an interpreter answers; its output is what cases print."""
-    source = program("io.stderr:write(run())").encode()
-    done = subprocess.run(
-        [interpreter, "-"], input=source, capture_output=True, check=True, timeout=60
-    )
-    return done.stderr.decode("utf-8", "replace").split("\n")[:-1]
+    text = interpreters.said(dialect, program("io.stderr:write(run())"))
+    return text.split("\n")[:-1]
 
 
 def test_the_corpus_has_some_hundred_cases_and_no_two_alike() -> None:
@@ -167,43 +157,29 @@ def test_the_corpus_has_some_hundred_cases_and_no_two_alike() -> None:
 def test_every_name_of_the_interpreter_is_there(
     dialect: Dialect, *, trusted: bool
 ) -> None:
-    interpreter = INTERPRETERS[dialect]
-    if not shutil.which(interpreter):
-        pytest.skip(f"{interpreter} is not installed")
-    plain = subprocess.run(
-        [interpreter, "-"],
-        input=NAMES + "io.write(text)",
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    plain = interpreters.said(dialect, NAMES + "io.stderr:write(text)")
     script = Script(
         f"{NAMES} function main(env, con) con:puts(text) end",
         dialect,
         trusted=trusted,
     )
-    theirs = set(plain.stdout.split())
+    theirs = set(plain.split())
     assert "string.format" in theirs
     assert theirs <= set(script.run().text.split())
 
 
 @pytest.mark.parametrize(
     ("dialect", "trusted"),
-    [*((dialect, False) for dialect in INTERPRETERS), *((d, True) for d in DEBIAN)],
+    [*((dialect, False) for dialect in DIALECTS), *((d, True) for d in DEBIAN)],
 )
 def test_a_state_answers_as_the_interpreter_does(
     dialect: Dialect, *, trusted: bool
 ) -> None:
-    interpreter = INTERPRETERS[dialect]
-    if not shutil.which(interpreter):
-        pytest.skip(f"{interpreter} is not installed")
+    stock = dialect if dialect in DEBIAN else DEBIAN[-1]
+    answers = zip(cases(), ours(dialect, trusted=trusted), theirs(stock), strict=True)
     odd = []
-    answers = zip(
-        cases(), ours(dialect, trusted=trusted), theirs(interpreter), strict=True
-    )
     for case, mine, other in answers:
         differs = compared(mine, dialect) != compared(other, dialect)
         if differs != (dialect in differing(case, trusted=trusted)):
-            odd.append(f"{case}\n  luafarm:     {mine}\n  {interpreter}: {other}")
+            odd.append(f"{case}\n  luafarm:     {mine}\n  {stock}: {other}")
     assert not odd, "\n".join(odd)

@@ -1,13 +1,12 @@
 """States of trusted pools: the whole of Lua, and operations that work all the same."""
 
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from luafarm.dialects import Dialect
+from tests import interpreters
 from tests.vmhost.states import Script, every_dialect, params
 from vmhost.host.services.table import OPERATIONS
 from vmhost.lua.limits import StateLimits
@@ -231,30 +230,12 @@ def test_a_sandboxed_state_that_asks_for_a_program_is_broken() -> None:
 
 # ---- as stock Lua --------------------------------------------------------------------
 
-INTERPRETERS = {
-    Dialect.LUAJIT21: "luajit",
-    Dialect.LUA51: "lua5.1",
-    Dialect.LUA52: "lua5.2",
-    Dialect.LUA53: "lua5.3",
-    Dialect.LUA54: "lua5.4",
-}
-
 
 def plain(code: str, dialect: Dialect) -> str:
     """Return what code puts, run by the interpreter of a dialect."""
-    interpreter = INTERPRETERS[dialect]
-    if not shutil.which(interpreter):
-        pytest.skip(f"{interpreter} is not installed")
     put = "local con = { puts = function(_, text) io.stderr:write(text) end }"
-    done = subprocess.run(
-        [interpreter, "-"],
-        input=f"{put}\n{code}",
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return done.stderr.replace("stdin:", "/srv/www/page.lua:")
+    text = interpreters.said(dialect, f"{put}\n{code}")
+    return text.replace("stdin:", "/srv/www/page.lua:")
 
 
 @every_dialect
@@ -309,7 +290,7 @@ def test_files_are_written_by_lua_itself(dialect: Dialect, tmp_path: Path) -> No
     assert file.read_text() == "text1\nmore"
 
 
-@pytest.mark.parametrize("dialect", INTERPRETERS)
+@pytest.mark.parametrize("dialect", interpreters.INTERPRETERS)
 def test_writing_fails_as_in_the_interpreter(dialect: Dialect) -> None:
     code = """
       local function try(...) con:puts(tostring(select(2, pcall(...))) .. "\\n") end
