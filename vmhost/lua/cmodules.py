@@ -64,14 +64,18 @@ def _open(files: Mapping[str, Path], dialect: Dialect) -> dict[str, str]:
         except OSError as error:
             why = str(error).removeprefix(f"{path}: ")
             reason = f"{path} cannot be loaded: {why}"
-            raise NoModuleError(f"C module {name} for {dialect}: {reason}") from None
+            raise _fault(name, dialect, reason) from None
         functions = _functions(name, dialect)
         found = [function for function in functions if hasattr(library, function)]
         if not found:
             reason = f"{path} has no function {' or '.join(functions)}"
-            raise NoModuleError(f"C module {name} for {dialect}: {reason}")
+            raise _fault(name, dialect, reason)
         chosen[name] = found[0]
     return chosen
+
+
+def _fault(name: str, dialect: Dialect, reason: str) -> NoModuleError:
+    return NoModuleError(f"C module {name} for {dialect}: {reason}")
 
 
 def _functions(name: str, dialect: Dialect) -> list[str]:
@@ -102,7 +106,7 @@ def _try(files: Mapping[str, Path], dialect: Dialect) -> None:
         why = load(os.fsencode(path), functions[name], name)
         if why is not None:
             reason = f"{path} cannot be loaded: {' '.join(why.split())}"
-            raise NoModuleError(f"C module {name} for {dialect}: {reason}")
+            raise _fault(name, dialect, reason)
 
 
 def main() -> NoReturn:
